@@ -1,0 +1,72 @@
+using System.CommandLine;
+using Librarian.Cli.Commands;
+using Librarian.Cli.Connections;
+using Librarian.Cli.Demo;
+
+namespace Librarian.Cli;
+
+/// <summary>The <c>librarian</c> command: reads arguments, runs one command, turns its outcome into an exit code.</summary>
+public static class CommandLine
+{
+    /// <summary>Runs one command.</summary>
+    /// <param name="arguments">Without the program's name.</param>
+    /// <param name="terminal">Where output goes.</param>
+    /// <param name="cancellationToken">Interrupts the command, as Ctrl-C does.</param>
+    /// <returns>One of <see cref="ExitCodes"/>.</returns>
+    public static async Task<int> RunAsync(string[] arguments, Terminal terminal, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(arguments);
+        ArgumentNullException.ThrowIfNull(terminal);
+        var parsed = Build(terminal).Parse(arguments);
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var error in parsed.Errors)
+                await terminal.Error.WriteLineAsync("error: " + error.Message);
+            await terminal.Error.WriteLineAsync("Add --help to see what the command takes.");
+            return ExitCodes.Usage;
+        }
+
+        try
+        {
+            return await parsed.InvokeAsync(
+                new InvocationConfiguration
+                {
+                    Output = terminal.Out,
+                    Error = terminal.Error,
+                    EnableDefaultExceptionHandler = false,
+                    // The demo stops its two sites within this time.
+                    ProcessTerminationTimeout = TimeSpan.FromSeconds(20),
+                },
+                cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            await terminal.Error.WriteLineAsync("Interrupted.");
+            return ExitCodes.Interrupted;
+        }
+        catch (ConnectionsException error)
+        {
+            return terminal.Fail(error.Message);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return terminal.Fail(error.Message);
+        }
+    }
+
+    private static RootCommand Build(Terminal terminal) => new(
+        "Talks to librarian sites. Exit codes: 0 done, 1 failed (reason on the error stream), 2 wrong usage, 130 interrupted.")
+    {
+        new UploadCommand(terminal).Build(),
+        new UploadAllCommand(terminal).Build(),
+        new SearchFilesCommand(terminal).Build(),
+        new ConnectionCommands(terminal).BuildPing(),
+        new ConnectionCommands(terminal).BuildCheckConnections(),
+        new AdministrationCommands(terminal).BuildCreateUser(),
+        new AdministrationCommands(terminal).BuildDeleteUser(),
+        new AdministrationCommands(terminal).BuildAddLibrarian(),
+        new AdministrationCommands(terminal).BuildGetLibrarianList(),
+        new AdministrationCommands(terminal).BuildGetStoreList(),
+        new DemoCommand(terminal).Build(),
+    };
+}

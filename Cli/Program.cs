@@ -1,0 +1,3 @@
+using Librarian.Cli;
+
+return await CommandLine.RunAsync(args, Terminal.Standard(), CancellationToken.None);

@@ -1,0 +1,56 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Librarian.Client.Wire;
+
+/// <summary>Paths as text by the wire's POSIX rules (wire.md §3 "Path-typed strings"); the disk is never consulted.</summary>
+public static class PathText
+{
+    /// <summary>
+    /// Collapses repeated slashes, drops <c>.</c> components and trailing slashes, keeps <c>..</c>; nothing left is <c>.</c>.
+    /// Exactly two leading slashes stay two, as POSIX (and Python's pathlib) has it.
+    /// </summary>
+    /// <param name="path">Any text; a backslash is an ordinary character.</param>
+    /// <returns>The normal form; normalising it again changes nothing.</returns>
+    public static string Normalise(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        var leading = path.Length - path.AsSpan().TrimStart('/').Length;
+        var root = leading switch { 0 => "", 2 => "//", _ => "/" };
+        var parts = path.Split('/', StringSplitOptions.RemoveEmptyEntries).Where(static part => part != ".");
+        var body = string.Join('/', parts);
+        return root.Length + body.Length == 0 ? "." : root + body;
+    }
+
+    /// <summary>The last component, which the wire calls <c>upload_name</c>; empty for a root.</summary>
+    /// <param name="path">A path in normal form.</param>
+    /// <returns>The text after the last slash.</returns>
+    public static string Name(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        return path[(path.LastIndexOf('/') + 1)..];
+    }
+
+    /// <summary>Whether the path starts at the root.</summary>
+    /// <param name="path">Any path.</param>
+    /// <returns>True for a leading slash.</returns>
+    public static bool IsAbsolute(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        return path.StartsWith('/');
+    }
+}
+
+/// <summary>Normalises path-typed strings on the way in and out (wire.md §3).</summary>
+public sealed class WirePathConverter : JsonConverter<string>
+{
+    /// <inheritdoc/>
+    public override string Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        reader.TokenType == JsonTokenType.String
+            ? PathText.Normalise(reader.GetString()!)
+            : throw new JsonException("Input should be a valid path string.");
+
+    /// <inheritdoc/>
+    public override void Write(Utf8JsonWriter writer, string value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(PathText.Normalise(value));
+}

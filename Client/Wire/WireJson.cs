@@ -1,0 +1,93 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Librarian.Client.Wire;
+
+/// <summary>
+/// How every wire model becomes JSON (wire.md §3): snake_case, naive UTC times, lax integers and booleans, strict strings, unknown
+/// fields ignored, a missing or null required field a <see cref="JsonException"/> that names it. Use <see cref="Wire"/>.
+/// </summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true,
+    AllowDuplicateProperties = true,
+    Converters = [typeof(LaxInt64Converter), typeof(LaxBooleanConverter), typeof(WireTimeConverter)])]
+[JsonSerializable(typeof(PingRequest))]
+[JsonSerializable(typeof(PingResponse))]
+[JsonSerializable(typeof(UserCreateRequest))]
+[JsonSerializable(typeof(UserUpdateRequest))]
+[JsonSerializable(typeof(UserRequest))]
+[JsonSerializable(typeof(UserChangeResponse))]
+[JsonSerializable(typeof(UserResponse))]
+[JsonSerializable(typeof(PasswordUpdateRequest))]
+[JsonSerializable(typeof(UploadStageRequest))]
+[JsonSerializable(typeof(UploadStageResponse))]
+[JsonSerializable(typeof(UploadCommitRequest))]
+[JsonSerializable(typeof(FileSearchRequest))]
+[JsonSerializable(typeof(LocalInstanceSearchRequest))]
+[JsonSerializable(typeof(RemoteInstanceSearchRequest))]
+[JsonSerializable(typeof(ErrorSearchRequest))]
+[JsonSerializable(typeof(ErrorClearRequest))]
+[JsonSerializable(typeof(ErrorClearResponse))]
+[JsonSerializable(typeof(CloneStageRequest))]
+[JsonSerializable(typeof(CloneStageResponse))]
+[JsonSerializable(typeof(CloneBatchStageRequest))]
+[JsonSerializable(typeof(CloneBatchStageResponse))]
+[JsonSerializable(typeof(TransferPair))]
+[JsonSerializable(typeof(TransferPairResponse))]
+[JsonSerializable(typeof(CloneCompleteRequest))]
+[JsonSerializable(typeof(CloneFailRequest))]
+[JsonSerializable(typeof(CheckinUpdateRequest))]
+[JsonSerializable(typeof(CheckinUpdateResponse))]
+[JsonSerializable(typeof(CheckinStatusRequest))]
+[JsonSerializable(typeof(CheckinStatusResponse))]
+[JsonSerializable(typeof(ValidateFileRequest))]
+[JsonSerializable(typeof(CorruptPrepareRequest))]
+[JsonSerializable(typeof(CorruptPrepareResponse))]
+[JsonSerializable(typeof(CorruptResendRequest))]
+[JsonSerializable(typeof(CorruptResendResponse))]
+[JsonSerializable(typeof(AddFileRequest))]
+[JsonSerializable(typeof(AddFileResponse))]
+[JsonSerializable(typeof(StoreStateChangeRequest))]
+[JsonSerializable(typeof(StoreStateChangeResponse))]
+[JsonSerializable(typeof(ManifestRequest))]
+[JsonSerializable(typeof(Manifest))]
+[JsonSerializable(typeof(LibrarianListRequest))]
+[JsonSerializable(typeof(LibrarianListResponse))]
+[JsonSerializable(typeof(LibrarianAddRequest))]
+[JsonSerializable(typeof(LibrarianAddResponse))]
+[JsonSerializable(typeof(LibrarianRemoveRequest))]
+[JsonSerializable(typeof(LibrarianRemoveResponse))]
+[JsonSerializable(typeof(TransferStatusChange))]
+[JsonSerializable(typeof(InstanceDeleteRequest))]
+[JsonSerializable(typeof(InstanceDeleteResponse))]
+[JsonSerializable(typeof(SyncProvider))]
+[JsonSerializable(typeof(AsyncProvider))]
+[JsonSerializable(typeof(GlobusProvider))]
+[JsonSerializable(typeof(RsyncProvider))]
+[JsonSerializable(typeof(LocalProvider))]
+[JsonSerializable(typeof(UnknownProvider))]
+[JsonSerializable(typeof(Failure))]
+[JsonSerializable(typeof(TransferFailure))]
+[JsonSerializable(typeof(BatchFailure))]
+[JsonSerializable(typeof(WrappedFailure))]
+[JsonSerializable(typeof(IReadOnlyList<FileSearchHit>), TypeInfoPropertyName = "FileSearchHitList")]
+[JsonSerializable(typeof(IReadOnlyList<LocalInstance>), TypeInfoPropertyName = "LocalInstanceList")]
+[JsonSerializable(typeof(IReadOnlyList<RemoteInstance>), TypeInfoPropertyName = "RemoteInstanceList")]
+[JsonSerializable(typeof(IReadOnlyList<ErrorSearchHit>), TypeInfoPropertyName = "ErrorSearchHitList")]
+[JsonSerializable(typeof(IReadOnlyList<FileValidation>), TypeInfoPropertyName = "FileValidationList")]
+[JsonSerializable(typeof(IReadOnlyList<StoreEntry>), TypeInfoPropertyName = "StoreEntryList")]
+public sealed partial class WireJson : JsonSerializerContext
+{
+    /// <summary>The context to use: non-ASCII text goes out raw, as upstream sends it.</summary>
+    public static WireJson Wire => RawText.Context;
+
+    // A class of its own, because the order of static initialisers across the two halves of a partial class is not defined.
+    private static class RawText
+    {
+        internal static readonly WireJson Context =
+            new(new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    }
+}

@@ -1,0 +1,164 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.RegularExpressions;
+
+namespace Librarian.Client.Wire;
+
+/// <summary>The wire's instants (wire.md §3): naive ISO-8601 in UTC, no fraction or exactly six digits.</summary>
+public static partial class WireTime
+{
+    // Numbers beyond this are milliseconds, not seconds (wire.md §3).
+    private const decimal MillisecondsFrom = 20_000_000_000m;
+
+    /// <summary>Writes an instant as the wire wants it; ticks below a microsecond are dropped.</summary>
+    /// <param name="utc">A UTC instant; an unspecified kind counts as UTC.</param>
+    /// <returns>For example <c>2026-01-02T03:04:05</c> or <c>2026-01-02T03:04:05.000100</c>.</returns>
+    public static string Format(DateTime utc)
+    {
+        var value = utc.Kind == DateTimeKind.Local ? utc.ToUniversalTime() : utc;
+        var format = value.Ticks % TimeSpan.TicksPerSecond / TimeSpan.TicksPerMicrosecond == 0
+            ? "yyyy-MM-dd'T'HH:mm:ss"
+            : "yyyy-MM-dd'T'HH:mm:ss.ffffff";
+        return value.ToString(format, CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>
+    /// Reads what peers send: ISO with <c>T</c> or a space, with or without seconds, fraction, <c>Z</c> or offset; a date alone;
+    /// Unix seconds (or milliseconds above 2e10) as a numeric string. Naive means UTC; an offset is converted to UTC and the
+    /// result held within the range of <see cref="DateTime"/>, since window bounds are the first and last instants of it.
+    /// </summary>
+    /// <param name="text">The text to read.</param>
+    /// <param name="utc">The instant, of kind UTC, fractions truncated to microseconds.</param>
+    /// <returns>Whether <paramref name="text"/> is an instant.</returns>
+    public static bool TryParse(string text, out DateTime utc)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        utc = default;
+        var match = IsoPattern().Match(text);
+        if (!match.Success)
+        {
+            return decimal.TryParse(
+                    text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
+                && TryFromUnix(number, out utc);
+        }
+
+        int Group(string name) => match.Groups[name].Success ? int.Parse(match.Groups[name].Value, CultureInfo.InvariantCulture) : 0;
+        var (year, month, day) = (Group("year"), Group("month"), Group("day"));
+        var (hour, minute, second) = (Group("hour"), Group("minute"), Group("second"));
+        if (year < 1 || month is < 1 or > 12 || day < 1 || day > DateTime.DaysInMonth(year, month) || hour > 23 || minute > 59 || second > 59)
+            return false;
+        var fraction = match.Groups["fraction"].Value.PadRight(6, '0')[..6];
+        var ticks = new DateTime(year, month, day, hour, minute, second, DateTimeKind.Utc).Ticks
+            + (long.Parse(fraction, CultureInfo.InvariantCulture) * TimeSpan.TicksPerMicrosecond);
+
+        if (match.Groups["sign"].Success)
+        {
+            var (offsetHours, offsetMinutes) = (Group("oh"), Group("om"));
+            if (offsetHours > 23 || offsetMinutes > 59)
+                return false;
+            var offset = new TimeSpan(offsetHours, offsetMinutes, 0).Ticks;
+            ticks += match.Groups["sign"].Value == "+" ? -offset : offset;
+        }
+
+        utc = new DateTime(Math.Clamp(ticks, DateTime.MinValue.Ticks, DateTime.MaxValue.Ticks), DateTimeKind.Utc);
+        return true;
+    }
+
+    internal static bool TryFromUnix(decimal number, out DateTime utc)
+    {
+        utc = default;
+        // 1e15 ms lies beyond year 9999 and still far from overflow of the multiplication below.
+        if (Math.Abs(number) > 1_000_000_000_000_000m)
+            return false;
+        var seconds = Math.Abs(number) > MillisecondsFrom ? number / 1000m : number;
+        var ticks = DateTime.UnixEpoch.Ticks
+            + (decimal.Floor(seconds * (TimeSpan.TicksPerSecond / TimeSpan.TicksPerMicrosecond)) * TimeSpan.TicksPerMicrosecond);
+        if (ticks < DateTime.MinValue.Ticks || ticks > DateTime.MaxValue.Ticks)
+            return false;
+        utc = new DateTime((long)ticks, DateTimeKind.Utc);
+        return true;
+    }
+
+    [GeneratedRegex(
+        @"\A(?<year>[0-9]{4})-(?<month>[0-9]{2})-(?<day>[0-9]{2})(?:[Tt _](?<hour>[0-9]{2}):(?<minute>[0-9]{2})(?::(?<second>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,30}))?)?(?:[Zz]|(?<sign>[+-])(?<oh>[0-9]{2}):?(?<om>[0-9]{2}))?)?\z",
+        RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant,
+        matchTimeoutMilliseconds: 1000)]
+    private static partial Regex IsoPattern();
+}
+
+/// <summary>Instants by the rules of <see cref="WireTime"/>; numbers are Unix time.</summary>
+public sealed class WireTimeConverter : JsonConverter<DateTime>
+{
+    /// <inheritdoc/>
+    public override bool HandleNull => true;
+
+    /// <inheritdoc/>
+    public override DateTime Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    {
+        DateTime utc = default;
+        var valid = reader.TokenType switch
+        {
+            JsonTokenType.String => WireTime.TryParse(reader.GetString()!, out utc),
+            JsonTokenType.Number => reader.TryGetDecimal(out var number) && WireTime.TryFromUnix(number, out utc),
+            _ => false,
+        };
+        return valid ? utc : throw new JsonException("Input should be a valid datetime.");
+    }
+
+    /// <inheritdoc/>
+    public override void Write(Utf8JsonWriter writer, DateTime value, JsonSerializerOptions options) => writer.WriteStringValue(WireTime.Format(value));
+}
+
+/// <summary>A span of time, both ends included; on the wire an array of exactly two instants (wire.md §3).</summary>
+/// <param name="Start">First instant, UTC.</param>
+/// <param name="End">Last instant, UTC.</param>
+[JsonConverter(typeof(TimeWindowConverter))]
+public readonly record struct TimeWindow(DateTime Start, DateTime End)
+{
+    /// <summary>The sentinel Python's client sends for an open start: year 1.</summary>
+    public static DateTime Earliest { get; } = new(1, 1, 1, 0, 0, 0, DateTimeKind.Utc);
+
+    /// <summary>The sentinel Python's client sends for an open end: the last microsecond of year 9999.</summary>
+    public static DateTime Latest { get; } = new DateTime(9999, 12, 31, 23, 59, 59, 999, 999, DateTimeKind.Utc);
+}
+
+/// <summary>Reads and writes <see cref="TimeWindow"/> as an array of two instants.</summary>
+public sealed class TimeWindowConverter : JsonConverter<TimeWindow>
+{
+    private static readonly WireTimeConverter s_time = new();
+
+    /// <inheritdoc/>
+    public override bool HandleNull => true;
+
+    /// <inheritdoc/>
+    public override TimeWindow Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    {
+        if (reader.TokenType != JsonTokenType.StartArray)
+            throw Malformed();
+        var start = Next(ref reader, options);
+        var end = Next(ref reader, options);
+        if (!reader.Read() || reader.TokenType != JsonTokenType.EndArray)
+            throw Malformed();
+        return new TimeWindow(start, end);
+    }
+
+    /// <inheritdoc/>
+    public override void Write(Utf8JsonWriter writer, TimeWindow value, JsonSerializerOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(writer);
+        writer.WriteStartArray();
+        s_time.Write(writer, value.Start, options);
+        s_time.Write(writer, value.End, options);
+        writer.WriteEndArray();
+    }
+
+    private static DateTime Next(ref Utf8JsonReader reader, JsonSerializerOptions options)
+    {
+        if (!reader.Read() || reader.TokenType is JsonTokenType.EndArray)
+            throw Malformed();
+        return s_time.Read(ref reader, typeof(DateTime), options);
+    }
+
+    private static JsonException Malformed() => new("A time window should be an array of exactly 2 datetimes.");
+}

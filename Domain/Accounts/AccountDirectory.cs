@@ -1,0 +1,129 @@
+using System.Security.Cryptography;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Domain.Accounts;
+
+/// <summary>How a change to an account ended.</summary>
+public enum AccountChange
+{
+    /// <summary>Done.</summary>
+    Done,
+
+    /// <summary>No account of that name.</summary>
+    Unknown,
+
+    /// <summary>The name is taken.</summary>
+    Exists,
+
+    /// <summary>The name or password cannot be sent over HTTP Basic (empty, not ASCII, a colon in the name, too long).</summary>
+    Invalid,
+
+    /// <summary>The last administrator cannot be removed or demoted: nobody could manage the site any more.</summary>
+    LastAdministrator,
+}
+
+/// <summary>The accounts of this site (wire.md §2).</summary>
+public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher hasher, CredentialVerifier verifier, IOptions<SiteOptions> options)
+{
+    /// <summary>
+    /// The level of a user with a password; <see cref="AuthLevel.None"/> for unknown users and wrong passwords, which cost the same
+    /// time. A known good credential is answered from memory until it, or the account, changes.
+    /// </summary>
+    public async Task<AuthLevel> AuthenticateAsync(string username, string password, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        var user = await db.Users.AsNoTracking().SingleOrDefaultAsync(u => u.Username == username, cancellationToken);
+        var verified = await verifier.VerifyAsync(username, password, user is null ? null : new StoredCredential(user.AuthToken, user.AuthLevel), cancellationToken);
+        if (verified.NeedsRehash)
+        {
+            var better = await hasher.HashAsync(password, cancellationToken);
+            await db.Users.Where(u => u.Username == username && u.AuthToken == user!.AuthToken)
+                .ExecuteUpdateAsync(s => s.SetProperty(u => u.AuthToken, better), cancellationToken);
+        }
+
+        return verified.Level;
+    }
+
+    /// <summary>Makes an account.</summary>
+    public async Task<AccountChange> CreateAsync(string username, string password, AuthLevel level, CancellationToken cancellationToken)
+    {
+        if (!IsValidName(username) || !IsValidPassword(password)) return AccountChange.Invalid;
+        await using var db = database.Open();
+        if (await db.Users.AnyAsync(u => u.Username == username, cancellationToken)) return AccountChange.Exists;
+        db.Users.Add(new User { Username = username, AuthToken = await hasher.HashAsync(password, cancellationToken), AuthLevel = level });
+        try
+        {
+            await db.SaveChangesAsync(cancellationToken);
+            return AccountChange.Done;
+        }
+        catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
+        {
+            return AccountChange.Exists;
+        }
+    }
+
+    /// <summary>Changes password or level; null keeps.</summary>
+    public async Task<AccountChange> UpdateAsync(string username, string? password, AuthLevel? level, CancellationToken cancellationToken)
+    {
+        if (password is not null && !IsValidPassword(password)) return AccountChange.Invalid;
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        var user = await db.Users.SingleOrDefaultAsync(u => u.Username == username, cancellationToken);
+        if (user is null) return AccountChange.Unknown;
+        if (level is not null && level != AuthLevel.Admin && await IsLastAdministratorAsync(db, username, cancellationToken)) return AccountChange.LastAdministrator;
+        if (password is not null) user.AuthToken = await hasher.HashAsync(password, cancellationToken);
+        if (level is { } l) user.AuthLevel = l;
+        await db.SaveChangesAsync(cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        return AccountChange.Done;
+    }
+
+    /// <summary>Removes an account.</summary>
+    public async Task<AccountChange> DeleteAsync(string username, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        if (await IsLastAdministratorAsync(db, username, cancellationToken)) return AccountChange.LastAdministrator;
+        var deleted = await db.Users.Where(u => u.Username == username).ExecuteDeleteAsync(cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        return deleted == 1 ? AccountChange.Done : AccountChange.Unknown;
+    }
+
+    /// <summary>The level of an account, or null.</summary>
+    public async Task<AuthLevel?> FindAsync(string username, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        return await db.Users.Where(u => u.Username == username).Select(u => (AuthLevel?)u.AuthLevel).SingleOrDefaultAsync(cancellationToken);
+    }
+
+    /// <summary>
+    /// Makes the first administrator when there is none: with the configured password, or a generated one that is returned for
+    /// showing once and stored nowhere in clear.
+    /// </summary>
+    /// <returns>The generated password, or null.</returns>
+    public async Task<string?> EnsureAdministratorAsync(CancellationToken cancellationToken)
+    {
+        await using (var db = database.Open())
+        {
+            if (await db.Users.AnyAsync(u => u.AuthLevel == AuthLevel.Admin, cancellationToken)) return null;
+        }
+
+        var configured = options.Value.AdminPassword;
+        var password = string.IsNullOrEmpty(configured) ? RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", 24) : configured;
+        var change = await CreateAsync(options.Value.AdminUser, password, AuthLevel.Admin, cancellationToken);
+        if (change == AccountChange.Exists) change = await UpdateAsync(options.Value.AdminUser, password, AuthLevel.Admin, cancellationToken);
+        if (change != AccountChange.Done) throw new InvalidOperationException($"The first administrator '{options.Value.AdminUser}' could not be made: {change}. Correct Site:AdminUser and Site:AdminPassword.");
+        return string.IsNullOrEmpty(configured) ? password : null;
+    }
+
+    private static async Task<bool> IsLastAdministratorAsync(CatalogContext db, string username, CancellationToken cancellationToken) =>
+        await db.Users.AnyAsync(u => u.Username == username && u.AuthLevel == AuthLevel.Admin, cancellationToken)
+        && !await db.Users.AnyAsync(u => u.Username != username && u.AuthLevel == AuthLevel.Admin, cancellationToken);
+
+    private static bool IsValidName(string name) => name.Length is > 0 and <= CatalogContext.MaxText && name.All(c => char.IsAscii(c) && !char.IsControl(c) && c != ':');
+
+    private static bool IsValidPassword(string password) => password.Length is > 0 and <= 1024 && password.All(char.IsAscii);
+}

@@ -1,0 +1,23 @@
+namespace Librarian.Domain.Accounts;
+
+/// <summary>What an account may do; the numbers are the wire's (wire.md §2.2). A higher level may do all that a lower one may.</summary>
+public enum AuthLevel
+{
+    /// <summary>Nothing; also the effective level of unknown users and wrong passwords.</summary>
+    None = 0,
+
+    /// <summary>Search and validate.</summary>
+    ReadOnly = 1,
+
+    /// <summary>Report back on transfers; the account a downstream site uses.</summary>
+    Callback = 2,
+
+    /// <summary>Add data; uploaders and upstream sites.</summary>
+    ReadAppend = 3,
+
+    /// <summary>As <see cref="ReadAppend"/>; no endpoint tells them apart.</summary>
+    ReadWrite = 4,
+
+    /// <summary>Everything.</summary>
+    Admin = 100,
+}

@@ -1,0 +1,29 @@
+namespace Librarian.Domain.Accounts;
+
+/// <summary>The stored side of a login.</summary>
+/// <param name="PasswordHash">The PHC string.</param>
+/// <param name="Level">What the account may do.</param>
+public sealed record StoredCredential(string PasswordHash, AuthLevel Level);
+
+/// <summary>How a login ended.</summary>
+/// <param name="Level">The effective level; <see cref="AuthLevel.None"/> for unknown users and wrong passwords (wire.md §2.2).</param>
+/// <param name="NeedsRehash">True when the password was right and its hash should be stored anew with today's cost.</param>
+public readonly record struct Verification(AuthLevel Level, bool NeedsRehash);
+
+/// <summary>Decides the effective level of a request's user name and password.</summary>
+public sealed class CredentialVerifier(PasswordHasher hasher, VerifiedCredentialCache cache)
+{
+    /// <param name="user">The user name as sent.</param>
+    /// <param name="password">The password as sent.</param>
+    /// <param name="stored">The account of that name; null when there is none, which takes as long as a wrong password.</param>
+    /// <param name="cancellationToken">Stops waiting for a free slot.</param>
+    public async ValueTask<Verification> VerifyAsync(string user, string password, StoredCredential? stored, CancellationToken cancellationToken = default)
+    {
+        if (stored is not null && cache.IsVerified(user, password, stored.PasswordHash, stored.Level))
+            return new Verification(stored.Level, NeedsRehash: false);
+        if (!await hasher.VerifyAsync(password, stored?.PasswordHash, cancellationToken) || stored is null)
+            return new Verification(AuthLevel.None, NeedsRehash: false);
+        cache.Remember(user, password, stored.PasswordHash, stored.Level);
+        return new Verification(stored.Level, hasher.NeedsRehash(stored.PasswordHash));
+    }
+}

@@ -1,0 +1,90 @@
+using System.Security.Cryptography;
+using System.Text;
+using Konscious.Security.Cryptography;
+
+namespace Librarian.Domain.Accounts;
+
+/// <summary>Settings of <see cref="PasswordHasher"/>.</summary>
+public sealed record PasswordHasherOptions
+{
+    /// <summary>Cost of new hashes.</summary>
+    public Argon2Cost Cost { get; init; } = new();
+
+    /// <summary>
+    /// Computations at the same time; further ones wait. Bounds memory: each needs the hash's own <see cref="Argon2Cost.MemoryKiB"/>.
+    /// </summary>
+    public int MaxConcurrency { get; init; } = Math.Max(1, Environment.ProcessorCount);
+}
+
+/// <summary>Makes and verifies Argon2id password hashes, a bounded number at a time.</summary>
+public sealed class PasswordHasher : IDisposable
+{
+    private const int SaltLength = 16;
+    private const int HashLength = 32;
+
+    private readonly PasswordHasherOptions _options;
+    private readonly SemaphoreSlim _slots;
+    private readonly PasswordHash _dummy;
+
+    /// <param name="options">Null for the defaults.</param>
+    public PasswordHasher(PasswordHasherOptions? options = null)
+    {
+        _options = options ?? new PasswordHasherOptions();
+        _slots = new SemaphoreSlim(_options.MaxConcurrency);
+        _dummy = PasswordHash.Create(_options.Cost, RandomNumberGenerator.GetBytes(SaltLength), RandomNumberGenerator.GetBytes(HashLength));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _slots.Dispose();
+
+    /// <summary>Hashes a new password with a fresh salt.</summary>
+    /// <returns>The PHC string to store.</returns>
+    public async Task<string> HashAsync(string password, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(password);
+        var salt = RandomNumberGenerator.GetBytes(SaltLength);
+        return PasswordHash.Create(_options.Cost, salt, await ComputeAsync(password, salt, _options.Cost, HashLength, cancellationToken)).ToString();
+    }
+
+    /// <summary>
+    /// Whether the password belongs to the stored hash, whatever its parameters. A stored text that is no Argon2id hash never
+    /// matches. With null (no such user) the answer is false after the same work, so that time does not tell who exists.
+    /// </summary>
+    public async Task<bool> VerifyAsync(string password, string? storedHash, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(password);
+        var known = PasswordHash.TryParse(storedHash, out var hash);
+        hash ??= _dummy;
+        var computed = await ComputeAsync(password, hash.Salt, hash.Cost, hash.Hash.Length, cancellationToken);
+        return CryptographicOperations.FixedTimeEquals(computed, hash.Hash) && known;
+    }
+
+    /// <summary>Whether a stored hash should be replaced at the next successful login: it has another cost than new ones.</summary>
+    public bool NeedsRehash(string storedHash) =>
+        !PasswordHash.TryParse(storedHash, out var hash) || hash.Cost != _options.Cost || hash.Hash.Length != HashLength;
+
+    private async Task<byte[]> ComputeAsync(string password, byte[] salt, Argon2Cost cost, int length, CancellationToken cancellationToken)
+    {
+        await _slots.WaitAsync(cancellationToken);
+        try
+        {
+            return await Task.Run(
+                () =>
+                {
+                    using var argon2 = new Argon2id(Encoding.UTF8.GetBytes(password))
+                    {
+                        Salt = salt,
+                        MemorySize = cost.MemoryKiB,
+                        Iterations = cost.Iterations,
+                        DegreeOfParallelism = cost.Parallelism,
+                    };
+                    return argon2.GetBytes(length);
+                },
+                cancellationToken);
+        }
+        finally
+        {
+            _slots.Release();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+using System.Data.Common;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
+
+namespace Librarian.Domain.Catalog;
+
+/// <summary>Which engine holds the catalog.</summary>
+public enum DatabaseKind
+{
+    /// <summary>An embedded file, one process.</summary>
+    Sqlite,
+
+    /// <summary>A PostgreSQL server, any number of processes.</summary>
+    PostgreSql,
+}
+
+/// <summary>
+/// The catalog's database: makes contexts, applies migrations, and tells the durable engine where its tables live
+/// (the same database, so that a catalog change and the start of an orchestration commit together).
+/// </summary>
+public sealed class CatalogDatabase
+{
+    private readonly DbContextOptions<SqliteCatalog>? _sqlite;
+    private readonly DbContextOptions<PostgresCatalog>? _postgres;
+
+    /// <summary>Opens nothing yet.</summary>
+    /// <param name="connectionString">A PostgreSQL connection string (it names a Host) or a SQLite one (<c>Data Source=…</c>).</param>
+    /// <param name="interceptors">Extra EF Core interceptors (tests count statements with them).</param>
+    public CatalogDatabase(string connectionString, params IInterceptor[] interceptors)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(connectionString);
+        Kind = KindOf(connectionString);
+        if (Kind == DatabaseKind.PostgreSql)
+        {
+            ConnectionString = connectionString;
+            _postgres = new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(connectionString).AddInterceptors(interceptors).Options;
+        }
+        else
+        {
+            ConnectionString = new SqliteConnectionStringBuilder(connectionString) { ForeignKeys = true, DefaultTimeout = 60 }.ToString();
+            _sqlite = new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(ConnectionString)
+                .AddInterceptors([SqlitePragmas.Instance, .. interceptors]).Options;
+        }
+    }
+
+    /// <summary>The engine.</summary>
+    public DatabaseKind Kind { get; }
+
+    /// <summary>The connection string in use.</summary>
+    public string ConnectionString { get; }
+
+    /// <summary>Tells the engine from the form of a connection string.</summary>
+    public static DatabaseKind KindOf(string connectionString)
+    {
+        var builder = new DbConnectionStringBuilder { ConnectionString = connectionString };
+        return builder.ContainsKey("Host") || builder.ContainsKey("Server") ? DatabaseKind.PostgreSql : DatabaseKind.Sqlite;
+    }
+
+    /// <summary>A new unit of work; dispose it.</summary>
+    public CatalogContext Open() => _sqlite is not null ? new SqliteCatalog(_sqlite) : new PostgresCatalog(_postgres!);
+
+    /// <summary>
+    /// A unit of work on somebody else's open connection and transaction (a transactional activity's): what it saves commits
+    /// or vanishes with that transaction.
+    /// </summary>
+    public CatalogContext OpenOn(DbTransaction transaction)
+    {
+        ArgumentNullException.ThrowIfNull(transaction);
+        var connection = transaction.Connection ?? throw new InvalidOperationException("The transaction has already ended.");
+        CatalogContext context = Kind == DatabaseKind.Sqlite
+            ? new SqliteCatalog(new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(connection).Options)
+            : new PostgresCatalog(new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(connection).Options);
+        context.Database.UseTransaction(transaction);
+        return context;
+    }
+
+    /// <summary>
+    /// Brings the schema up to date. Crash-safe: each migration is its own transaction, and PostgreSQL processes that start
+    /// together are serialised by EF Core's migration lock.
+    /// </summary>
+    public async Task MigrateAsync(CancellationToken cancellationToken)
+    {
+        if (Kind == DatabaseKind.Sqlite)
+        {
+            var file = new SqliteConnectionStringBuilder(ConnectionString).DataSource;
+            if (Path.GetDirectoryName(Path.GetFullPath(file)) is { Length: > 0 } directory) Directory.CreateDirectory(directory);
+            await using var first = new SqliteConnection(ConnectionString);
+            await first.OpenAsync(cancellationToken);
+            await using var wal = first.CreateCommand();
+            wal.CommandText = "PRAGMA journal_mode=WAL";
+            await wal.ExecuteNonQueryAsync(cancellationToken);
+            // A process killed inside a migration leaves EF Core's lock row behind; SQLite has one process, so it is stale.
+            await using var stale = first.CreateCommand();
+            stale.CommandText = "DROP TABLE IF EXISTS \"__EFMigrationsLock\"";
+            await stale.ExecuteNonQueryAsync(cancellationToken);
+        }
+
+        await using var context = Open();
+        await context.Database.MigrateAsync(cancellationToken);
+    }
+
+    /// <summary>True when a save failed because a unique index already holds the key.</summary>
+    public static bool IsUniqueViolation(Exception exception) => exception switch
+    {
+        DbUpdateException { InnerException: { } inner } => IsUniqueViolation(inner),
+        SqliteException { SqliteErrorCode: 19, SqliteExtendedErrorCode: 2067 or 1555 } => true,
+        Npgsql.PostgresException { SqlState: "23505" } => true,
+        _ => false,
+    };
+}
+
+/// <summary>Durability and waiting for SQLite: every commit reaches the disk, and writers queue instead of failing.</summary>
+internal sealed class SqlitePragmas : DbConnectionInterceptor
+{
+    public static readonly SqlitePragmas Instance = new();
+
+    private const string Text = "PRAGMA synchronous=FULL; PRAGMA busy_timeout=30000;";
+
+    public override void ConnectionOpened(DbConnection connection, ConnectionEndEventData eventData)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = Text;
+        command.ExecuteNonQuery();
+    }
+
+    public override async Task ConnectionOpenedAsync(DbConnection connection, ConnectionEndEventData eventData, CancellationToken cancellationToken = default)
+    {
+        await using var command = connection.CreateCommand();
+        command.CommandText = Text;
+        await command.ExecuteNonQueryAsync(cancellationToken);
+    }
+}

@@ -1,0 +1,322 @@
+using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
+using Librarian.Domain.Stores.Posix;
+
+namespace Librarian.Domain.Checksums;
+
+internal sealed partial class TreePass
+{
+    /// <summary>The directory part of a pass: the walking thread and its readers.</summary>
+    private sealed class Walk : IDisposable
+    {
+        private readonly TreePass _pass;
+        private readonly CancellationTokenSource _stop;
+        private readonly BlockingCollection<FileItem> _queue = new(QueueLength);
+        private readonly List<Thread> _readers = [];
+        private readonly Stack<(Node Parent, EntryName Name, bool Followed)> _pending = new();
+
+        internal Walk(TreePass pass, CancellationToken cancellationToken)
+        {
+            _pass = pass;
+            _stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        }
+
+        public void Dispose()
+        {
+            _queue.Dispose();
+            _stop.Dispose();
+        }
+
+        internal void Run(PosixDirectory source, PosixDirectory? target)
+        {
+            try
+            {
+                Visit(new Node(this, null, source, target));
+                while (_pending.TryPop(out var next))
+                {
+                    try
+                    {
+                        Visit(Open(next.Parent, next.Name, next.Followed));
+                    }
+                    finally
+                    {
+                        next.Parent.Release();
+                    }
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                // Either the caller's token, which the pass reports, or a failure that is recorded already.
+            }
+            catch (PosixException failure)
+            {
+                Fail(FromException(failure, source.Path));
+            }
+            finally
+            {
+                _queue.CompleteAdding();
+                foreach (var reader in _readers)
+                    reader.Join();
+                while (_pending.TryPop(out var left))
+                    left.Parent.Release();
+            }
+        }
+
+        private Node Open(Node parent, EntryName name, bool followed)
+        {
+            var source = followed ? parent.Source.OpenDirectoryFollowingLink(name) : parent.Source.OpenDirectory(name);
+            PosixDirectory? target = null;
+            if (parent.Target is not null)
+            {
+                if (!parent.Target.MakeDirectory(name, 0x1ed))
+                    throw new PosixException(Errno.Exists, "creation", parent.Target.PathOf(name));
+                target = parent.Target.OpenDirectory(name);
+            }
+
+            return new Node(this, parent, source, target);
+        }
+
+        private void Visit(Node directory)
+        {
+            try
+            {
+                if (directory.Depth > MaxDepth)
+                {
+                    Fail(DigestResult.Failed(DigestStatus.TooDeep, directory.Source.Path, $"'{directory.Source.Path}' lies deeper than {MaxDepth} directories."));
+                    return;
+                }
+
+                using var stream = directory.Source.OpenStream();
+                while (stream.TryRead(out var entry))
+                {
+                    _stop.Token.ThrowIfCancellationRequested();
+                    var type = entry.Type;
+                    if (type == EntryType.Unknown)
+                        type = directory.Source.Status(entry.Name)?.Type ?? EntryType.RegularFile;
+                    switch (type)
+                    {
+                        case EntryType.RegularFile:
+                            Enqueue(directory, entry.Name, followed: false, copied: directory.Target is not null);
+                            break;
+                        case EntryType.Directory:
+                            Descend(directory, entry.Name, followed: false);
+                            break;
+                        case EntryType.Symlink:
+                            VisitSymlink(directory, entry.Name);
+                            break;
+                        default:
+                            Fail(SpecialFile(directory.Source.PathOf(entry.Name)));
+                            return;
+                    }
+                }
+            }
+            finally
+            {
+                directory.Release();
+            }
+        }
+
+        private void VisitSymlink(Node directory, EntryName name)
+        {
+            var follow = _pass._copy?.FollowSymlinks == true;
+            if (directory.Target is not null && !follow)
+                directory.Target.MakeSymlink(name, directory.Source.ReadLink(name).ZeroTerminated);
+
+            var status = directory.Source.StatusFollowingLink(name);
+            var path = directory.Source.PathOf(name);
+            switch (status?.Type)
+            {
+                case null when follow:
+                    Fail(DigestResult.Failed(DigestStatus.BrokenSymlink, path, $"'{path}' is a symbolic link that leads nowhere. Nothing of the copy was kept."));
+                    break;
+                case null:
+                    CountAsEmpty(path);
+                    break;
+                case EntryType.RegularFile:
+                    Enqueue(directory, name, followed: true, copied: follow);
+                    break;
+                case EntryType.Directory when follow && directory.IsWithin(status.Value.Identity):
+                    Fail(DigestResult.Failed(DigestStatus.SymlinkCycle, path, $"'{path}' leads back to a directory above it; a copy would never end."));
+                    break;
+                case EntryType.Directory when follow:
+                    Descend(directory, name, followed: true);
+                    break;
+                case EntryType.Directory:
+                    break;
+                default:
+                    Fail(SpecialFile(path));
+                    break;
+            }
+        }
+
+        private void CountAsEmpty(string path)
+        {
+            Interlocked.CompareExchange(ref _pass._brokenSymlink, path, null);
+            Interlocked.Increment(ref _pass._files);
+            using var hash = new MultiHash(_pass._algorithms);
+            Span<byte> digest = stackalloc byte[64];
+            for (var i = 0; i < _pass._algorithms.Length; i++)
+                _pass._members[i].Add(hash.FinishAndReset(i, digest));
+        }
+
+        private void Descend(Node directory, EntryName name, bool followed)
+        {
+            directory.Acquire();
+            _pending.Push((directory, name, followed));
+        }
+
+        private void Enqueue(Node directory, EntryName name, bool followed, bool copied)
+        {
+            if (_readers.Count < _pass._options.MaxParallelism)
+            {
+                var reader = new Thread(Read) { IsBackground = true, Name = "digest reader" };
+                _readers.Add(reader);
+                reader.Start();
+            }
+
+            directory.Acquire();
+            try
+            {
+                _queue.Add(new FileItem(directory, name, followed, copied), _stop.Token);
+            }
+            catch
+            {
+                directory.Release();
+                throw;
+            }
+        }
+
+        private void Read()
+        {
+            using var reader = new Reader(_pass._algorithms);
+            foreach (var item in _queue.GetConsumingEnumerable())
+            {
+                try
+                {
+                    // After a failure the queue is only emptied, so that the directories are released.
+                    if (!_stop.IsCancellationRequested)
+                        ReadFile(item, reader);
+                }
+                catch (OperationCanceledException)
+                {
+                }
+                catch (PosixException failure)
+                {
+                    Fail(FromException(failure, item.Directory.Source.PathOf(item.Name)));
+                }
+                catch (Exception unexpected)
+                {
+                    Interlocked.CompareExchange(ref _pass._unexpected, ExceptionDispatchInfo.Capture(unexpected), null);
+                    _stop.Cancel();
+                }
+                finally
+                {
+                    item.Directory.Release();
+                }
+            }
+        }
+
+        private void ReadFile(FileItem item, Reader reader)
+        {
+            var directory = item.Directory;
+            using var source = item.Followed ? directory.Source.OpenFileFollowingLink(item.Name) : directory.Source.OpenFile(item.Name);
+            var status = source.Status();
+            if (status.Type != EntryType.RegularFile)
+            {
+                Fail(SpecialFile(directory.Source.PathOf(item.Name)));
+                return;
+            }
+
+            using var target = item.Copied ? directory.Target!.CreateFile(item.Name, _pass.FilePermissions(status)) : null;
+            if (!_pass.Stream(source, target, status, reader, _stop.Token))
+            {
+                Fail(Changed(directory.Source.PathOf(item.Name)));
+                return;
+            }
+
+            _pass.Finish(source, target, status);
+            Interlocked.Add(ref _pass._sizeBytes, status.Size);
+            Interlocked.Increment(ref _pass._files);
+            for (var i = 0; i < _pass._algorithms.Length; i++)
+                _pass._members[i].Add(reader.Hash.FinishAndReset(i, reader.Digest));
+        }
+
+        private void Fail(DigestResult failure)
+        {
+            Interlocked.CompareExchange(ref _pass._failure, failure, null);
+            _stop.Cancel();
+        }
+
+        /// <summary>A directory being read, closed (and flushed) when its last file is done.</summary>
+        private sealed class Node
+        {
+            private readonly Walk _walk;
+            private readonly Node? _parent;
+            private readonly FileStatus _status;
+            private int _uses = 1;
+
+            internal Node(Walk walk, Node? parent, PosixDirectory source, PosixDirectory? target)
+            {
+                _walk = walk;
+                _parent = parent;
+                _status = source.Status();
+                Source = source;
+                Target = target;
+                Depth = parent is null ? 0 : parent.Depth + 1;
+            }
+
+            internal PosixDirectory Source { get; }
+
+            internal PosixDirectory? Target { get; }
+
+            internal int Depth { get; }
+
+            internal bool IsWithin(FileIdentity identity)
+            {
+                for (var node = this; node is not null; node = node._parent)
+                {
+                    if (node._status.Identity == identity)
+                        return true;
+                }
+
+                return false;
+            }
+
+            internal void Acquire() => Interlocked.Increment(ref _uses);
+
+            internal void Release()
+            {
+                if (Interlocked.Decrement(ref _uses) > 0)
+                    return;
+                try
+                {
+                    if (!_walk._stop.IsCancellationRequested)
+                        Complete();
+                }
+                catch (PosixException failure)
+                {
+                    _walk.Fail(FromException(failure, Source.Path));
+                }
+                finally
+                {
+                    Source.Dispose();
+                    Target?.Dispose();
+                }
+            }
+
+            private void Complete()
+            {
+                if (Target is not null)
+                {
+                    Target.SetPermissions(_walk._pass.DirectoryPermissions(_status));
+                    Target.SetModified(_status.ModifiedNanoseconds);
+                }
+
+                if (_walk._pass._options.FlushToDisk)
+                    (Target ?? Source).Sync();
+            }
+        }
+
+        private readonly record struct FileItem(Node Directory, EntryName Name, bool Followed, bool Copied);
+    }
+}

@@ -1,0 +1,77 @@
+using System.Text.RegularExpressions;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Domain.Configuration;
+
+/// <summary>Checks the options at start; every message names the setting, its value and the fix.</summary>
+public sealed partial class SiteOptionsValidator : IValidateOptions<SiteOptions>
+{
+    /// <inheritdoc />
+    public ValidateOptionsResult Validate(string? name, SiteOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var problems = new List<string>();
+        void Check(bool ok, string setting, object? value, string fix)
+        {
+            if (!ok) problems.Add($"Setting Site:{setting} is '{value}': {fix}");
+        }
+
+        Check(SiteName().IsMatch(options.Name), "Name", options.Name,
+            "use 1 to 64 letters, digits, '.', '-' or '_' (it is this site's account name at its neighbours).");
+        Check(Uri.TryCreate(options.PublicBaseUrl, UriKind.Absolute, out var url) && url.Scheme is "http" or "https", "PublicBaseUrl",
+            options.PublicBaseUrl, "give the address others use, such as https://librarian.example.org.");
+        Check(Path.IsPathFullyQualified(options.DataDirectory), "DataDirectory", options.DataDirectory, "give an absolute directory such as /var/lib/librarian.");
+        Check(!IsBelow(options.DataDirectory, AppContext.BaseDirectory), "DataDirectory", options.DataDirectory,
+            "move it out of the program's directory: the Functions host restarts the site whenever that changes.");
+        Check(options.AdminUser.Length is > 0 and <= 64 && options.AdminUser.All(c => char.IsAscii(c) && !char.IsControl(c) && c != ':'), "AdminUser", options.AdminUser,
+            "use printable ASCII without ':' (HTTP Basic splits there).");
+        Check(options.AdminPassword is null || options.AdminPassword.All(char.IsAscii), "AdminPassword", "(hidden)", "use ASCII characters (wire.md: others cannot be sent).");
+        Check(options.MaximalUploadSizeBytes > 0, "MaximalUploadSizeBytes", options.MaximalUploadSizeBytes, "give a positive number of bytes.");
+        Check(options.MaxSearchResults is >= 1 and <= 10_000, "MaxSearchResults", options.MaxSearchResults, "use 1 to 10000.");
+        Check(options.ChecksumParallelism is >= 1 and <= 64, "ChecksumParallelism", options.ChecksumParallelism, "use 1 to 64.");
+        Check(options.IngestParallelism is >= 1 and <= 64, "IngestParallelism", options.IngestParallelism, "use 1 to 64.");
+        Check(options.CredentialLifetime > TimeSpan.Zero && options.CredentialLifetime <= TimeSpan.FromHours(24), "CredentialLifetime", options.CredentialLifetime, "use up to 24:00:00.");
+        Check(options.OutgoingReviewAge > TimeSpan.Zero, "OutgoingReviewAge", options.OutgoingReviewAge, "use a positive duration such as 06:00:00.");
+        Check(options.IncomingReviewAge >= options.OutgoingReviewAge, "IncomingReviewAge", options.IncomingReviewAge, "let outgoing transfers be reviewed sooner than incoming ones.");
+
+        Check(options.Stores.Count > 0, "Stores", "(none)", "configure at least one store: Site:Stores:0:Name, :StagingPath and :StorePath.");
+        for (var i = 0; i < options.Stores.Count; i++)
+        {
+            var store = options.Stores[i];
+            Check(store.Name.Length is > 0 and <= 256, $"Stores:{i}:Name", store.Name, "give the store a name.");
+            Check(options.Stores.FindIndex(s => s.Name == store.Name) == i, $"Stores:{i}:Name", store.Name, "use each store name once.");
+            Check(Path.IsPathFullyQualified(store.StagingPath), $"Stores:{i}:StagingPath", store.StagingPath, "give an absolute directory.");
+            Check(Path.IsPathFullyQualified(store.StorePath), $"Stores:{i}:StorePath", store.StorePath, "give an absolute directory.");
+            Check(!IsBelow(store.StagingPath, store.StorePath) && !IsBelow(store.StorePath, store.StagingPath), $"Stores:{i}:StagingPath", store.StagingPath,
+                "keep staging and store directories apart; neither may lie in the other.");
+            Check(store.FullFraction is > 0 and <= 1, $"Stores:{i}:FullFraction", store.FullFraction, "use a share above 0 and at most 1.");
+        }
+
+        for (var i = 0; i < options.Peers.Count; i++)
+        {
+            var peer = options.Peers[i];
+            Check(SiteName().IsMatch(peer.Name), $"Peers:{i}:Name", peer.Name, "give the neighbour's site name.");
+            Check(peer.Name != options.Name, $"Peers:{i}:Name", peer.Name, "a site cannot be its own neighbour.");
+            Check(options.Peers.FindIndex(p => p.Name == peer.Name) == i, $"Peers:{i}:Name", peer.Name, "list each neighbour once.");
+            Check(peer.BatchSize is >= 1 and <= 1024, $"Peers:{i}:BatchSize", peer.BatchSize, "use 1 to 1024 files.");
+            Check(peer.MaxBatchesInFlight is >= 1 and <= 64, $"Peers:{i}:MaxBatchesInFlight", peer.MaxBatchesInFlight, "use 1 to 64.");
+            foreach (var root in peer.LocalRoots)
+            {
+                Check(Path.IsPathFullyQualified(root), $"Peers:{i}:LocalRoots", root, "give absolute directories.");
+            }
+        }
+
+        return problems.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(problems);
+    }
+
+    private static bool IsBelow(string path, string root)
+    {
+        if (!Path.IsPathFullyQualified(path) || !Path.IsPathFullyQualified(root)) return false;
+        var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        var above = Path.TrimEndingDirectorySeparator(Path.GetFullPath(root));
+        return full == above || full.StartsWith(above + "/", StringComparison.Ordinal);
+    }
+
+    [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex SiteName();
+}

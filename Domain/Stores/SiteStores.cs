@@ -1,0 +1,147 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Domain.Stores;
+
+/// <summary>A configured store together with its catalog id.</summary>
+/// <param name="Id">Row id in <c>store_metadata</c>; neighbours know the store by it.</param>
+/// <param name="Store">The store.</param>
+/// <param name="Marker">Identity that its root must carry.</param>
+public sealed record SiteStore(long Id, LocalStore Store, string Marker)
+{
+    /// <summary>Name of the marker file below the store's root.</summary>
+    public const string MarkerFile = StorePath.WorkingDirectory + "/store-id";
+
+    /// <summary>
+    /// Whether the directory really is this store. An empty mount point, or another disk mounted in its place, carries another
+    /// marker or none, and nothing is then read from or written to it.
+    /// </summary>
+    public bool IsMounted
+    {
+        get
+        {
+            try
+            {
+                return Store.IsAvailable && File.ReadAllText(Path.Combine(Store.Options.StorePath, MarkerFile)).Trim() == Marker;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                return false;
+            }
+        }
+    }
+}
+
+/// <summary>The stores of this site: what the configuration says, joined with the catalog's ids and switches.</summary>
+public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> options, ILogger<SiteStores> log)
+{
+    private IReadOnlyDictionary<long, SiteStore> _byId = new Dictionary<long, SiteStore>();
+
+    /// <summary>All configured stores in configured order; empty before <see cref="SynchroniseAsync"/>.</summary>
+    public IReadOnlyList<SiteStore> All { get; private set; } = [];
+
+    /// <summary>
+    /// Brings the catalog's rows up to date with the configuration. Directories and marker are made only for a store that is
+    /// new to the catalog: a known store whose marker is missing is not mounted, and waits until it is. A row whose store is no
+    /// longer configured stays, because instances point to it. Safe to repeat; a crash before the commit leaves a marker that
+    /// the next start takes over.
+    /// </summary>
+    public async Task SynchroniseAsync(CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        var rows = await db.Stores.ToDictionaryAsync(s => s.Name, cancellationToken);
+        var stores = new List<(StoreRecord Row, LocalStore Store, string Marker)>();
+        foreach (var configured in options.Value.Stores)
+        {
+            string marker;
+            if (rows.TryGetValue(configured.Name, out var row))
+            {
+                marker = JsonNode.Parse(row.StoreData)?["marker"]?.GetValue<string>() ?? "";
+            }
+            else
+            {
+                marker = MakeNew(configured);
+                row = new StoreRecord { Name = configured.Name, Ingestable = configured.Ingestable, Enabled = true };
+                db.Stores.Add(row);
+            }
+
+            row.Ingestable = configured.Ingestable;
+            row.StoreData = new JsonObject { ["staging_path"] = configured.StagingPath, ["store_path"] = configured.StorePath, ["marker"] = marker }
+                .ToJsonString(JsonSerializerOptions.Web);
+            stores.Add((row, new LocalStore(new LocalStoreOptions
+            {
+                Name = configured.Name,
+                StagingPath = configured.StagingPath,
+                StorePath = configured.StorePath,
+                Ingestable = configured.Ingestable,
+                ReportFullFraction = configured.FullFraction,
+                GroupWriteAfterStage = configured.GroupWritableStaging,
+                OwnAfterCommit = configured.OwnAfterCommit,
+                ReadonlyAfterCommit = configured.ReadOnlyAfterCommit,
+            }), marker));
+        }
+
+        await db.SaveChangesAsync(cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        All = [.. stores.Select(s => new SiteStore(s.Row.Id, s.Store, s.Marker))];
+        _byId = All.ToDictionary(s => s.Id);
+        foreach (var store in All.Where(s => !s.IsMounted)) Logs.NotMounted(log, store.Store.Options.Name, store.Store.Options.StorePath, SiteStore.MarkerFile);
+    }
+
+    /// <summary>The store of a catalog row; null when it is no longer configured or not mounted.</summary>
+    public LocalStore? Find(long? id) => id is { } key && _byId.TryGetValue(key, out var store) && store.IsMounted ? store.Store : null;
+
+    private static string MakeNew(StoreOptions configured)
+    {
+        Directory.CreateDirectory(configured.StagingPath);
+        var file = Path.Combine(configured.StorePath, SiteStore.MarkerFile);
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        if (File.Exists(file) && File.ReadAllText(file).Trim() is { Length: > 0 } existing) return existing;
+        var marker = Guid.NewGuid().ToString("D");
+        using var stream = new FileStream(file, FileMode.Create, FileAccess.Write);
+        stream.Write(System.Text.Encoding.ASCII.GetBytes(marker));
+        stream.Flush(flushToDisk: true);
+        return marker;
+    }
+
+    /// <summary>
+    /// Chooses the first ingestable, enabled and available store with room for <paramref name="bytes"/>, counting what is
+    /// promised to uploads still on their way (upstream W29). Call it in the transaction that records the new transfer: the
+    /// stores' rows stay locked until then, so that two uploads cannot be promised the same space.
+    /// </summary>
+    /// <returns>The store and its free bytes after all promises, or null.</returns>
+    public async Task<(SiteStore Store, long FreeBytes)?> ChooseAsync(CatalogContext db, long bytes, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        await db.Stores.Where(s => s.Enabled && s.Ingestable).ExecuteUpdateAsync(s => s.SetProperty(r => r.StoreType, r => r.StoreType), cancellationToken);
+        var candidates = await db.Stores.AsNoTracking().Where(s => s.Enabled && s.Ingestable)
+            .Select(s => new
+            {
+                s.Id,
+                Promised = db.IncomingTransfers.Where(t => t.StoreId == s.Id && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing))
+                    .Sum(t => (long?)t.TransferSize) ?? 0,
+            })
+            .ToDictionaryAsync(s => s.Id, cancellationToken);
+        foreach (var store in All)
+        {
+            if (!candidates.TryGetValue(store.Id, out var row) || !store.IsMounted) continue;
+            var free = store.Store.FreeBytes() - row.Promised;
+            if (free > bytes) return (store, free);
+        }
+
+        return null;
+    }
+}
+
+/// <summary>Log lines of stores; event ids 2100 to 2119.</summary>
+internal static partial class Logs
+{
+    [LoggerMessage(2100, LogLevel.Error, "Store {Store} is not mounted: {Path} lacks its marker {Marker}. Nothing is read or written there; mount it, the site notices by itself")]
+    public static partial void NotMounted(ILogger logger, string store, string path, string marker);
+}

@@ -1,0 +1,320 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Stores;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Domain.Transfers;
+
+/// <summary>Why an upload or clone was not accepted; each is a documented answer of wire.md §6.3.1 and §6.6.2.</summary>
+public enum StageRefusal
+{
+    /// <summary>Negative size.</summary>
+    NegativeSize,
+
+    /// <summary>Above the site's limit for uploads.</summary>
+    TooLarge,
+
+    /// <summary>A name that is absolute, climbs with <c>..</c>, is empty or too long.</summary>
+    InvalidPath,
+
+    /// <summary>A file of that name exists.</summary>
+    FileExists,
+
+    /// <summary>No store has room.</summary>
+    NoStore,
+
+    /// <summary>The same file is arriving already.</summary>
+    Ongoing,
+
+    /// <summary>The same file had been staged before; that attempt has been given up, ask again.</summary>
+    Duplicate,
+}
+
+/// <summary>Where a sender is to put one file.</summary>
+/// <param name="TransferId">Incoming transfer.</param>
+/// <param name="SourceTransferId">The sender's transfer, for clones.</param>
+/// <param name="StagingName">Directory below the staging root.</param>
+/// <param name="StagingLocation">Absolute path; its parents exist, itself not.</param>
+/// <param name="UploadName">Normalised.</param>
+/// <param name="DestinationLocation">Normalised.</param>
+public sealed record StagedPlace(long TransferId, long? SourceTransferId, string StagingName, string StagingLocation, string UploadName, string DestinationLocation);
+
+/// <summary>Result of a stage call.</summary>
+public abstract record StageResult
+{
+    private StageResult()
+    {
+    }
+
+    /// <summary>Accepted.</summary>
+    /// <param name="Store">Store chosen for all.</param>
+    /// <param name="FreeBytes">Room left, bytes.</param>
+    /// <param name="Places">One per file, in request order.</param>
+    public sealed record Accepted(SiteStore Store, long FreeBytes, IReadOnlyList<StagedPlace> Places) : StageResult;
+
+    /// <summary>Refused; nothing was created.</summary>
+    /// <param name="Why">The reason.</param>
+    /// <param name="Detail">One sentence for people.</param>
+    /// <param name="SourceTransferIds">The items concerned, for batches.</param>
+    /// <param name="TransferId">The transfer in the way, when there is one.</param>
+    public sealed record Refused(StageRefusal Why, string Detail, IReadOnlyList<long> SourceTransferIds, long? TransferId = null) : StageResult;
+}
+
+/// <summary>One file that a sender wants to bring.</summary>
+/// <param name="Size">Declared bytes.</param>
+/// <param name="Checksum">Declared checksum, verbatim.</param>
+/// <param name="UploadName">Path inside the staging directory.</param>
+/// <param name="DestinationLocation">Name of the file to be.</param>
+/// <param name="SourceTransferId">The sender's transfer, for clones.</param>
+public sealed record Arrival(long Size, string Checksum, string UploadName, string DestinationLocation, long? SourceTransferId = null);
+
+/// <summary>
+/// The rules for files that are brought to this site, up to the moment at which they lie in staging.
+/// </summary>
+/// <remarks>
+/// A crash leaves: before the commit, nothing; between commit and mkdir, a row INITIATED whose sender never got an answer and
+/// which the review of stale transfers ends; staging directories always have a row first, so none is ever without an owner.
+/// </remarks>
+public sealed class IncomingTransfers(CatalogDatabase database, SiteStores stores, IOptions<SiteOptions> options, TimeProvider time, ILogger<IncomingTransfers> log)
+{
+    /// <summary>States in which data may still arrive or be ingested.</summary>
+    public static readonly TransferStatus[] Unfinished = [TransferStatus.Initiated, TransferStatus.Ongoing, TransferStatus.Staged];
+
+    private const int SweepChunk = 500;
+
+    private DateTime Now => time.GetUtcNow().UtcDateTime;
+
+    /// <summary>Accepts or refuses a client's upload (wire.md §6.3.1).</summary>
+    public async Task<StageResult> StageUploadAsync(Arrival arrival, string uploader, Caller caller, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(arrival);
+        ArgumentNullException.ThrowIfNull(caller);
+        if (arrival.Size < 0) return Refuse(StageRefusal.NegativeSize, $"The declared size is {arrival.Size} bytes.", []);
+        if (arrival.Size > options.Value.MaximalUploadSizeBytes)
+            return Refuse(StageRefusal.TooLarge, $"The declared size is {arrival.Size} bytes; this site takes at most {options.Value.MaximalUploadSizeBytes}.", []);
+        if ((Invalid(arrival) ?? InvalidText("uploader", uploader)) is { } problem) return Refuse(StageRefusal.InvalidPath, problem, []);
+
+        List<(long? StoreId, string? Staging)> given;
+        StageResult result;
+        await using (var db = database.Open())
+        await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
+        {
+            if (await db.Files.AnyAsync(f => f.Name == arrival.DestinationLocation, cancellationToken))
+                return Refuse(StageRefusal.FileExists, $"'{arrival.DestinationLocation}' is catalogued here.", []);
+
+            // A client that starts over replaces its own earlier attempt at the same file, nobody else's (upstream W4).
+            given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => t.StorePath == arrival.DestinationLocation && t.Source == caller.Username && t.SourceTransferId == null),
+                "Replaced by a new upload of the same file.", cancellationToken);
+            var chosen = await stores.ChooseAsync(db, arrival.Size, cancellationToken);
+            var row = NewTransfer(arrival, uploader, caller.Username, chosen?.Store.Id);
+            if (chosen is null)
+            {
+                row.Status = TransferStatus.Failed;
+                row.EndTime = row.StartTime;
+                row.FailureReason = "No store has room.";
+            }
+
+            db.IncomingTransfers.Add(row);
+            await db.SaveChangesAsync(cancellationToken);
+            await transaction.CommitAsync(cancellationToken);
+            result = chosen is { } c
+                ? new StageResult.Accepted(c.Store, c.FreeBytes, [Place(row, c.Store)])
+                : Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {arrival.Size} bytes free.", []);
+        }
+
+        await RemoveStagingAsync(given, cancellationToken);
+        return await MakeDirectoriesAsync(result, cancellationToken);
+    }
+
+    /// <summary>
+    /// Accepts or refuses a neighbour's batch, all or nothing (wire.md §6.6.2), in one transaction and a fixed number of
+    /// queries. As upstream, items whose earlier attempt was INITIATED or STAGED make that attempt fail even when the batch is refused.
+    /// </summary>
+    public async Task<StageResult> StageBatchAsync(IReadOnlyList<Arrival> arrivals, long totalSize, string source, Caller caller, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(arrivals);
+        ArgumentNullException.ThrowIfNull(caller);
+        if (totalSize < 0 || arrivals.Any(a => a.Size < 0)) return Refuse(StageRefusal.NegativeSize, "A declared size is negative.", []);
+        if (!caller.IsAdmin && source != caller.Username)
+            return Refuse(StageRefusal.InvalidPath, $"source '{source}' is not the account '{caller.Username}': a site's account bears its name, and callbacks go to the source.", []);
+        if (InvalidText("source", source) is { } badSource) return Refuse(StageRefusal.InvalidPath, badSource, []);
+        foreach (var arrival in arrivals)
+        {
+            if (Invalid(arrival) is { } problem) return Refuse(StageRefusal.InvalidPath, problem, [arrival.SourceTransferId ?? -1]);
+        }
+
+        var repeated = arrivals.GroupBy(a => a.DestinationLocation).Where(g => g.Count() > 1).SelectMany(g => g.Skip(1)).ToList();
+        if (repeated.Count > 0)
+            return Refuse(StageRefusal.InvalidPath, $"'{repeated[0].DestinationLocation}' is in the batch twice.", Ids(repeated));
+
+        List<(long? StoreId, string? Staging)> given;
+        StageResult result;
+        await using (var db = database.Open())
+        await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
+        {
+            var chosen = await stores.ChooseAsync(db, arrivals.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size) is var total && total > totalSize ? total : totalSize, cancellationToken);
+            if (chosen is null) return Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {totalSize} bytes free.", []);
+            var names = arrivals.Select(a => a.DestinationLocation).ToList();
+            var existing = (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
+            var under = await db.IncomingTransfers.AsNoTracking()
+                .Where(t => names.Contains(t.StorePath!) && Unfinished.Contains(t.Status))
+                .Select(t => new { t.Id, Name = t.StorePath!, t.TransferChecksum, t.Status, t.Placing, Mine = t.Uploader == caller.Username && t.Source == source && t.SourceTransferId != null }).ToListAsync(cancellationToken);
+            var same = under.Join(arrivals, t => (t.Name, t.TransferChecksum), a => (a.DestinationLocation, a.Checksum), (t, a) => (Transfer: t, Arrival: a)).ToList();
+            // Somebody else's transfer is never given up for this caller (upstream W4): it counts as under way.
+            var ongoing = same.Where(s => s.Transfer.Status == TransferStatus.Ongoing || s.Transfer.Placing || !s.Transfer.Mine).ToList();
+            var restaged = same.Where(s => s.Transfer.Status != TransferStatus.Ongoing && !s.Transfer.Placing && s.Transfer.Mine).ToList();
+            var restagedIds = restaged.Select(s => s.Transfer.Id).ToList();
+            given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => restagedIds.Contains(t.Id)), "The source staged the same file again.", cancellationToken);
+
+            // Precedence of wire.md §6.6.2: ongoing, then exists, then duplicate.
+            if (ongoing.Count > 0)
+            {
+                result = Refuse(StageRefusal.Ongoing, $"'{ongoing[0].Transfer.Name}' is arriving already.", Ids(ongoing.Select(o => o.Arrival)), ongoing[0].Transfer.Id);
+            }
+            else if (existing.Count > 0)
+            {
+                var there = arrivals.Where(a => existing.Contains(a.DestinationLocation)).ToList();
+                result = Refuse(StageRefusal.FileExists, $"'{there[0].DestinationLocation}' is catalogued here.", Ids(there));
+            }
+            else if (restaged.Count > 0)
+            {
+                result = Refuse(StageRefusal.Duplicate, $"An earlier attempt at '{restaged[0].Transfer.Name}' has been given up; ask again.", Ids(restaged.Select(r => r.Arrival)), restagedIds[0]);
+            }
+            else
+            {
+                var rows = arrivals.Select(a => NewTransfer(a, caller.Username, source, chosen.Value.Store.Id)).ToList();
+                db.IncomingTransfers.AddRange(rows);
+                await db.SaveChangesAsync(cancellationToken);
+                result = new StageResult.Accepted(chosen.Value.Store, chosen.Value.FreeBytes, [.. rows.Select(r => Place(r, chosen.Value.Store))]);
+            }
+
+            await transaction.CommitAsync(cancellationToken);
+        }
+
+        await RemoveStagingAsync(given, cancellationToken);
+        return await MakeDirectoriesAsync(result, cancellationToken);
+    }
+
+    /// <summary>
+    /// Gives up transfers that may still be given up, in the caller's transaction. Returns their staging directories: remove
+    /// them with <see cref="RemoveStagingAsync"/> after the commit, never before.
+    /// </summary>
+    public async Task<List<(long? StoreId, string? Staging)>> GiveUpAsync(CatalogContext db, IQueryable<IncomingTransfer> which, string reason, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        var candidates = await which.AsNoTracking().Where(t => Unfinished.Contains(t.Status) && !t.Placing)
+            .Select(t => new { t.Id, t.StoreId, t.StagingPath }).ToListAsync(cancellationToken);
+        if (candidates.Count == 0) return [];
+        var ids = candidates.Select(c => c.Id).ToList();
+        var now = Now;
+        await db.IncomingTransfers.Where(t => ids.Contains(t.Id) && Unfinished.Contains(t.Status) && !t.Placing)
+            .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Failed).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, reason), cancellationToken);
+        var failed = await db.IncomingTransfers.Where(t => ids.Contains(t.Id) && t.Status == TransferStatus.Failed).Select(t => t.Id).ToListAsync(cancellationToken);
+        foreach (var id in failed) Logs.IncomingGivenUp(log, id, reason);
+        return [.. candidates.Where(c => failed.Contains(c.Id)).Select(c => (c.StoreId, c.StagingPath))];
+    }
+
+    /// <summary>Removes the staging directories of ended transfers; what cannot be removed now is swept later.</summary>
+    public async Task RemoveStagingAsync(IEnumerable<(long? StoreId, string? Staging)> directories, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(directories);
+        foreach (var (storeId, staging) in directories)
+        {
+            if (!Guid.TryParse(staging, out var name) || stores.Find(storeId) is not { } store) continue;
+            await store.RemoveIncomingAsync(name, cancellationToken);
+            var removal = await store.RemoveStagingAsync(name, cancellationToken);
+            if (!removal.IsGone) Logs.StagingNotRemoved(log, staging, removal.Message);
+        }
+    }
+
+    /// <summary>
+    /// Removes staging directories whose transfers have ended (a crash or an I/O error left them); returns how many. Only
+    /// directories with a row are ours to remove: anything else that an administrator has put there stays.
+    /// </summary>
+    public async Task<int> SweepStagingAsync(CancellationToken cancellationToken)
+    {
+        var removed = 0;
+        foreach (var store in stores.All.Where(s => s.IsMounted))
+        {
+            var chunk = new List<string>(SweepChunk);
+            await foreach (var entry in store.Store.ListStagingAsync(cancellationToken))
+            {
+                chunk.Add(entry.Name.ToString("D"));
+                if (chunk.Count < SweepChunk) continue;
+                removed += await SweepAsync(store.Id, chunk, cancellationToken);
+                chunk.Clear();
+            }
+
+            removed += await SweepAsync(store.Id, chunk, cancellationToken);
+        }
+
+        return removed;
+    }
+
+    private async Task<int> SweepAsync(long storeId, List<string> names, CancellationToken cancellationToken)
+    {
+        if (names.Count == 0) return 0;
+        await using var db = database.Open();
+        var ended = await db.IncomingTransfers.Where(t => t.StoreId == storeId && names.Contains(t.StagingPath!) && !Unfinished.Contains(t.Status))
+            .Select(t => t.StagingPath).ToListAsync(cancellationToken);
+        await RemoveStagingAsync(ended.Select(s => ((long?)storeId, s)), cancellationToken);
+        return ended.Count;
+    }
+
+    private IncomingTransfer NewTransfer(Arrival arrival, string uploader, string source, long? storeId) => new()
+    {
+        Status = TransferStatus.Initiated,
+        Uploader = uploader,
+        UploadName = arrival.UploadName,
+        Source = source,
+        TransferSize = arrival.Size,
+        TransferChecksum = arrival.Checksum,
+        StoreId = storeId,
+        StartTime = Now,
+        StagingPath = storeId is null ? null : Guid.NewGuid().ToString("D"),
+        StorePath = arrival.DestinationLocation,
+        SourceTransferId = arrival.SourceTransferId,
+    };
+
+    private static StagedPlace Place(IncomingTransfer row, SiteStore store) => new(
+        row.Id, row.SourceTransferId, row.StagingPath!, store.Store.LocateStaged(Guid.Parse(row.StagingPath!), Parsed(row.UploadName)), row.UploadName, row.StorePath!);
+
+    private async Task<StageResult> MakeDirectoriesAsync(StageResult result, CancellationToken cancellationToken)
+    {
+        if (result is not StageResult.Accepted accepted) return result;
+        foreach (var place in accepted.Places)
+        {
+            var made = await accepted.Store.Store.CreateStagingAsync(Guid.Parse(place.StagingName), Parsed(place.UploadName), cancellationToken);
+            if (made.Location is not null) continue;
+            Logs.StagingNotMade(log, accepted.Store.Store.Options.Name, made.Message);
+            var ids = accepted.Places.Select(p => p.TransferId).ToList();
+            await using var db = database.Open();
+            var given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => ids.Contains(t.Id)), made.Message, cancellationToken);
+            await RemoveStagingAsync(given, cancellationToken);
+            return Refuse(StageRefusal.NoStore, made.Message, Ids(accepted.Places));
+        }
+
+        return result;
+    }
+
+    private static StorePath Parsed(string normalised) =>
+        StorePath.TryParse(normalised, out var path, out var refusal) ? path : throw new InvalidOperationException($"'{normalised}' was accepted before: {StorePath.Describe(refusal)}");
+
+    private static string? Invalid(Arrival arrival)
+    {
+        if (!StorePath.TryParse(arrival.UploadName, out _, out var refusal)) return $"upload_name '{arrival.UploadName}': {StorePath.Describe(refusal)}";
+        if (!StorePath.TryParse(arrival.DestinationLocation, out _, out refusal)) return $"destination_location '{arrival.DestinationLocation}': {StorePath.Describe(refusal)}";
+        return InvalidText("upload_checksum", arrival.Checksum);
+    }
+
+    private static string? InvalidText(string field, string text) =>
+        text.Length is 0 or > CatalogContext.MaxText || text.Any(char.IsControl) ? $"{field} must have 1 to 256 characters, none of them control characters." : null;
+
+    private static StageResult.Refused Refuse(StageRefusal why, string detail, IReadOnlyList<long> ids, long? transferId = null) => new(why, detail, ids, transferId);
+
+    private static List<long> Ids(IEnumerable<Arrival> arrivals) => [.. arrivals.Select(a => a.SourceTransferId ?? -1)];
+
+    private static List<long> Ids(IEnumerable<StagedPlace> places) => [.. places.Select(p => p.SourceTransferId ?? -1)];
+}

@@ -1,0 +1,25 @@
+using Microsoft.Extensions.Logging;
+
+namespace Librarian.Domain.Transfers;
+
+/// <summary>Log lines of transfers; event ids 2000 to 2099.</summary>
+internal static partial class Logs
+{
+    [LoggerMessage(2000, LogLevel.Information, "Incoming transfer {TransferId} given up: {Reason}")]
+    public static partial void IncomingGivenUp(ILogger logger, long transferId, string reason);
+
+    [LoggerMessage(2001, LogLevel.Warning, "Staging directory {Staging} could not be removed now and will be swept later: {Reason}")]
+    public static partial void StagingNotRemoved(ILogger logger, string staging, string reason);
+
+    [LoggerMessage(2002, LogLevel.Error, "No staging directory could be made on store {Store}, so the upload was refused and nothing was stored: {Reason}")]
+    public static partial void StagingNotMade(ILogger logger, string store, string reason);
+
+    [LoggerMessage(2003, LogLevel.Information, "Ingested {Name} ({Bytes} bytes) from transfer {TransferId}")]
+    public static partial void Ingested(ILogger logger, string name, long bytes, long transferId);
+
+    [LoggerMessage(2004, LogLevel.Warning, "Incoming transfer {TransferId} for {Name} not ingested ({Outcome}): {Reason}")]
+    public static partial void NotIngested(ILogger logger, long transferId, string? name, string outcome, string reason);
+
+    [LoggerMessage(2005, LogLevel.Information, "Finished the interrupted ingest of {Name} from transfer {TransferId}")]
+    public static partial void IngestResumed(ILogger logger, string name, long transferId);
+}

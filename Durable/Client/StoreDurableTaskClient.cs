@@ -1,0 +1,194 @@
+using System.Data.Common;
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Librarian.Durable.Engine;
+using Librarian.Durable.Stores;
+using Librarian.Durable.Worker;
+
+namespace Librarian.Durable.Client;
+
+/// <summary>The client over the database; it needs no worker in its process.</summary>
+internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableTaskClient
+{
+    private const int PurgeBatch = 500;
+    private readonly ClientQueries _queries = new(services.Store);
+    private readonly DurableStore _store = services.Store;
+    private readonly DataConverter _converter = services.Converter;
+
+    public override async Task<string> ScheduleNewOrchestrationInstanceAsync(TaskName orchestratorName, object? input = null, StartOrchestrationOptions? options = null, CancellationToken cancellation = default)
+    {
+        var result = await TryScheduleNewOrchestrationInstanceAsync(orchestratorName, input, options, cancellation);
+        return result.Started ? result.InstanceId : throw new OrchestrationAlreadyExistsException(result.InstanceId);
+    }
+
+    public override async Task<StartResult> TryScheduleNewOrchestrationInstanceAsync(TaskName orchestratorName, object? input = null, StartOrchestrationOptions? options = null, CancellationToken cancellation = default) =>
+        (await ScheduleNewOrchestrationInstancesAsync([new(orchestratorName, input, options)], null, cancellation))[0];
+
+    public override async Task<StartResult> ScheduleNewOrchestrationInstanceAsync(TaskName orchestratorName, object? input, StartOrchestrationOptions? options, DbTransaction transaction, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(transaction);
+        return (await ScheduleNewOrchestrationInstancesAsync([new(orchestratorName, input, options)], transaction, cancellation))[0];
+    }
+
+    public override async Task<IReadOnlyList<StartResult>> ScheduleNewOrchestrationInstancesAsync(IReadOnlyList<OrchestrationStart> starts, DbTransaction? transaction = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(starts);
+        if (starts.Count == 0) return [];
+        var rows = starts.Select(ToRow).ToList();
+        if (rows.DistinctBy(row => row.InstanceId, StringComparer.Ordinal).Count() != rows.Count) throw new ArgumentException("Two starts have the same instance id.", nameof(starts));
+        HashSet<string> started;
+        if (transaction is null)
+        {
+            started = await _store.TransactAsync(session => _queries.StartAsync(session, rows, cancellation), cancellation);
+            services.Signal.Raise();
+        }
+        else
+        {
+            await using var session = _store.Join(transaction);
+            started = await _queries.StartAsync(session, rows, cancellation);
+            services.Signal.RaiseSoon();
+        }
+
+        return [.. rows.Select(row => new StartResult(row.InstanceId, started.Contains(row.InstanceId)))];
+    }
+
+    public override Task RaiseEventAsync(string instanceId, string eventName, object? eventPayload = null, CancellationToken cancellation = default) =>
+        RaiseEventAsync(instanceId, eventName, eventPayload, messageId: null, transaction: null, cancellation);
+
+    public override Task<bool> RaiseEventAsync(string instanceId, string eventName, object? eventPayload, string? messageId, DbTransaction? transaction = null, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(eventName);
+        return PostAsync(instanceId, EventKind.EventRaised, eventName, _converter.Serialize(eventPayload), messageId, transaction, cancellation);
+    }
+
+    public override Task<OrchestrationMetadata> WaitForInstanceStartAsync(string instanceId, bool getInputsAndOutputs = false, CancellationToken cancellation = default) =>
+        WaitAsync(instanceId, getInputsAndOutputs, found => found.RuntimeStatus != OrchestrationRuntimeStatus.Pending, cancellation);
+
+    public override Task<OrchestrationMetadata> WaitForInstanceCompletionAsync(string instanceId, bool getInputsAndOutputs = false, CancellationToken cancellation = default) =>
+        WaitAsync(instanceId, getInputsAndOutputs, found => found.IsCompleted, cancellation);
+
+    public override Task TerminateInstanceAsync(string instanceId, TerminateInstanceOptions? options = null, CancellationToken cancellation = default) =>
+        PostAsync(instanceId, EventKind.ExecutionTerminated, options?.Recursive == true ? ControlMessages.Recursive : null, _converter.Serialize(options?.Output), null, null, cancellation);
+
+    public override Task SuspendInstanceAsync(string instanceId, string? reason = null, CancellationToken cancellation = default) =>
+        PostAsync(instanceId, EventKind.ExecutionSuspended, null, _converter.Serialize(reason), null, null, cancellation);
+
+    public override Task ResumeInstanceAsync(string instanceId, string? reason = null, CancellationToken cancellation = default) =>
+        PostAsync(instanceId, EventKind.ExecutionResumed, null, _converter.Serialize(reason), null, null, cancellation);
+
+    public override Task<OrchestrationMetadata?> GetInstanceAsync(string instanceId, bool getInputsAndOutputs = false, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        return _queries.GetAsync(instanceId, getInputsAndOutputs, _converter, cancellation);
+    }
+
+    public override AsyncPageable<OrchestrationMetadata> GetAllInstancesAsync(OrchestrationQuery? filter = null)
+    {
+        var query = filter ?? new OrchestrationQuery();
+        ArgumentOutOfRangeException.ThrowIfLessThan(query.PageSize, 1, nameof(filter));
+        return new InstancePages(this, query);
+    }
+
+    public override async Task<PurgeResult> PurgeInstanceAsync(string instanceId, PurgeInstanceOptions? options = null, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        return new(await _queries.PurgeAsync(instanceId, options?.Recursive == true, cancellation));
+    }
+
+    public override async Task<PurgeResult> PurgeAllInstancesAsync(PurgeInstancesFilter filter, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(filter);
+        var started = services.Time.GetTimestamp();
+        for (var total = 0; ;)
+        {
+            var purged = await _queries.PurgeAsync(filter, PurgeBatch, cancellation);
+            total += purged;
+            if (purged == 0) return new(total);
+            if (filter.Timeout is { } limit && services.Time.GetElapsedTime(started) >= limit) return new(total, IsComplete: false);
+        }
+    }
+
+    public override void SignalCommitted() => services.Signal.Raise();
+
+    private async Task<bool> PostAsync(string instanceId, EventKind kind, string? name, string? data, string? messageId, DbTransaction? transaction, CancellationToken cancellation)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        if (transaction is not null)
+        {
+            await using var joined = _store.Join(transaction);
+            var stored = await _queries.PostAsync(joined, instanceId, kind, name, data, messageId, cancellation);
+            services.Signal.RaiseSoon();
+            return stored;
+        }
+
+        var posted = await _store.TransactAsync(session => _queries.PostAsync(session, instanceId, kind, name, data, messageId, cancellation), cancellation);
+        services.Signal.Raise();
+        return posted;
+    }
+
+    private async Task<OrchestrationMetadata> WaitAsync(string instanceId, bool withData, Func<OrchestrationMetadata, bool> isReached, CancellationToken cancellation)
+    {
+        for (var delay = TimeSpan.FromMilliseconds(10); ;)
+        {
+            var change = services.Watch.NextChange(instanceId);
+            var found = await GetInstanceAsync(instanceId, withData, cancellation)
+                ?? throw new ArgumentException($"InstanceNotFound: there is no orchestration instance '{instanceId}'. Check the id; a purged instance is gone.", nameof(instanceId));
+            if (isReached(found)) return found;
+            try
+            {
+                await change.WaitAsync(delay, services.Time, cancellation);
+            }
+            catch (TimeoutException)
+            {
+                delay = TimeSpan.FromMilliseconds(Math.Min(500, delay.TotalMilliseconds * 1.5));
+            }
+        }
+    }
+
+    private StartRow ToRow(OrchestrationStart start)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(start.Name.Name, nameof(start));
+        var options = start.Options;
+        var id = options?.InstanceId ?? Guid.NewGuid().ToString("N");
+        if (id.Length is 0 or > MaxInstanceIdLength || id.Any(char.IsControl)) throw new ArgumentException($"An instance id has 1 to {MaxInstanceIdLength} characters and no control characters.", nameof(start));
+        OrchestrationRuntimeStatus[] dedupe = options?.DedupeStatuses is { } names
+            ? [.. names.Select(Enum.Parse<OrchestrationRuntimeStatus>)]
+            : [OrchestrationRuntimeStatus.Pending, OrchestrationRuntimeStatus.Running, OrchestrationRuntimeStatus.Suspended];
+        return new(id, start.Name, options?.Version ?? "", _converter.Serialize(start.Input), ClientQueries.TagsText(options?.Tags ?? new Dictionary<string, string>(StringComparer.Ordinal)),
+            options?.StartAt?.ToUnixTimeMilliseconds(), dedupe.Aggregate(0L, (mask, status) => mask | (1L << (int)status)));
+    }
+
+    private sealed class InstancePages(StoreDurableTaskClient client, OrchestrationQuery query) : AsyncPageable<OrchestrationMetadata>
+    {
+        public override async IAsyncEnumerable<Page<OrchestrationMetadata>> AsPages(string? continuationToken = null, int? pageSizeHint = null)
+        {
+            await foreach (var page in PagesAsync(continuationToken ?? query.ContinuationToken, Math.Clamp(pageSizeHint ?? query.PageSize, 1, 1000))) yield return page;
+        }
+
+        private async IAsyncEnumerable<Page<OrchestrationMetadata>> PagesAsync(string? token, int size, [EnumeratorCancellation] CancellationToken cancellation = default)
+        {
+            do
+            {
+                var rows = await client._queries.ListAsync(query, size + 1, Parse(token), client._converter, cancellation);
+                var values = rows.Take(size).ToList();
+                token = rows.Count > size ? Token(values[^1]) : null;
+                yield return new(values, token);
+            }
+            while (token is not null);
+        }
+
+        private static string Token(OrchestrationMetadata last) =>
+            Convert.ToBase64String(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{last.CreatedAt.ToUnixTimeMilliseconds()}|{last.InstanceId}")));
+
+        private static (long CreatedAt, string InstanceId)? Parse(string? token)
+        {
+            if (string.IsNullOrEmpty(token)) return null;
+            var bytes = new byte[token.Length];
+            if (Convert.TryFromBase64String(token, bytes, out var length)
+                && Encoding.UTF8.GetString(bytes, 0, length).Split('|', 2) is [var at, var id]
+                && long.TryParse(at, NumberStyles.None, CultureInfo.InvariantCulture, out var createdAt)) return (createdAt, id);
+            throw new FormatException("InvalidContinuationToken: this is not a token given by an earlier page. Start again without one.");
+        }
+    }
+}

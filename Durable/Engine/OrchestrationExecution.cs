@@ -1,0 +1,383 @@
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+
+namespace Librarian.Durable.Engine;
+
+/// <summary>
+/// One execution of an orchestration in memory: history in, decisions out. It does no I/O and is used by one thread at a
+/// time. After an exception it must be thrown away and rebuilt from rows (rule R3).
+/// </summary>
+internal sealed class OrchestrationExecution
+{
+    private readonly OrchestrationPump _pump = new();
+    private readonly OrchestrationContext _context;
+    private readonly ITaskOrchestrator _orchestrator;
+    private readonly DataConverter _converter;
+    private readonly Dictionary<int, OpenTask> _open = [];
+    private readonly Queue<HistoryEvent> _unmatched = new();
+    private readonly List<HistoryEvent> _bufferedEvents = [];
+    private readonly Dictionary<string, List<EventWaiter>> _waiters = new(StringComparer.OrdinalIgnoreCase);
+    private readonly HashSet<string> _messageIds = new(StringComparer.Ordinal);
+    private Task<object?>? _main;
+    private TurnOutcome? _outcome;
+    private int _nextTaskId;
+    private ExecutionEnd? _end;
+    private (string? Input, bool PreserveEvents)? _continueAsNew;
+
+    public OrchestrationExecution(ExecutionIdentity identity, ITaskOrchestrator orchestrator, DataConverter converter, ILoggerFactory loggerFactory, string? customStatus)
+    {
+        Identity = identity;
+        _orchestrator = orchestrator;
+        _converter = converter;
+        CustomStatus = customStatus;
+        _context = new OrchestrationContext(this, converter, loggerFactory);
+    }
+
+    public ExecutionIdentity Identity { get; }
+
+    public OrchestrationPump Pump => _pump;
+
+    public bool IsReplaying { get; private set; } = true;
+
+    public bool IsSuspended { get; private set; }
+
+    /// <summary>Activities or children are out: a reason to stay in memory.</summary>
+    public bool AwaitsWork => _open.Values.Any(task => task.Kind is EventKind.TaskScheduled or EventKind.SubOrchestrationCreated);
+
+    public long Now { get; private set; }
+
+    public string? Input { get; private set; }
+
+    public string? CustomStatus { get; set; }
+
+    /// <summary>Length of the recorded history: the next row's sequence number.</summary>
+    public int HistoryLength { get; private set; }
+
+    /// <summary>Re-executes recorded history. A mismatch is reported by the next turn, which ends the instance.</summary>
+    public NonDeterminismException? Replay(IReadOnlyList<HistoryEvent> history)
+    {
+        IsReplaying = true;
+        HistoryLength = history.Count;
+        try
+        {
+            foreach (var recorded in history) Apply(recorded);
+            ThrowIfUnmatched();
+            return null;
+        }
+        catch (NonDeterminismException mismatch)
+        {
+            return mismatch;
+        }
+    }
+
+    /// <summary>Applies new messages in order and collects what the orchestrator decides.</summary>
+    /// <param name="at">Database time, epoch ms.</param>
+    /// <param name="inputs">Messages and local results of this execution.</param>
+    /// <param name="mismatch">What <see cref="Replay"/> found.</param>
+    public TurnOutcome RunTurn(long at, IEnumerable<HistoryEvent> inputs, NonDeterminismException? mismatch = null)
+    {
+        var events = new List<HistoryEvent>();
+        var outcome = _outcome = new TurnOutcome { Events = events };
+        IsReplaying = false;
+        if (mismatch is not null) _unmatched.Clear();
+        var started = HistoryEvent.TurnStarted(Math.Max(at, Now));
+        events.Add(started);
+        Apply(started);
+        var late = new List<HistoryEvent>();
+        foreach (var input in inputs)
+        {
+            if (input.Kind == EventKind.ExecutionTerminated)
+            {
+                if (_end is null || _end.ContinueAsNew) End(Terminated(input));
+                events.Add(input);
+                continue;
+            }
+
+            if (_end is not null)
+            {
+                if (input.Kind == EventKind.EventRaised) late.Add(input);
+                continue;
+            }
+
+            if (!IsWanted(input)) continue;
+            events.Add(input);
+            if (mismatch is not null) continue;
+            try
+            {
+                Apply(input);
+            }
+            catch (NonDeterminismException found)
+            {
+                mismatch = found;
+            }
+        }
+
+        if (mismatch is null && _end is null && _main is not null) mismatch = FindEscape();
+        if (mismatch is not null && _end?.Status != OrchestrationRuntimeStatus.Terminated)
+        {
+            End(new(OrchestrationRuntimeStatus.Failed, null, mismatch.ToDetails()));
+            outcome.ForgetDecisions();
+            _unmatched.Clear();
+        }
+
+        events.AddRange(_unmatched);
+        _unmatched.Clear();
+        if (_end is { ContinueAsNew: true })
+            _end = _end with { Carried = _continueAsNew!.Value.PreserveEvents ? [.. _bufferedEvents, .. late] : [] };
+        else if (_end is not null)
+            events.Add(new(EventKind.ExecutionCompleted, -1, _end.Status.ToString(), _end.Output, FailureText(_end.Failure), started.At));
+        outcome.End = _end;
+        outcome.CustomStatus = CustomStatus;
+        outcome.Suspended = IsSuspended;
+        outcome.AwaitsWork = AwaitsWork;
+        HistoryLength += events.Count;
+        _outcome = null;
+        return outcome;
+    }
+
+    public static string? FailureText(TaskFailureDetails? failure) =>
+        failure is null ? null : JsonSerializer.Serialize(failure, DurableJson.Default.TaskFailureDetails);
+
+    public static TaskFailureDetails ReadFailure(string? text) =>
+        (text is null ? null : JsonSerializer.Deserialize(text, DurableJson.Default.TaskFailureDetails)) ?? new("Unknown", "no details were recorded", null, null);
+
+    public int NextTaskId() => _nextTaskId++;
+
+    public Task<string?> ScheduleTask(string name, string? input, string queue)
+    {
+        var id = NextTaskId();
+        Decide(new(EventKind.TaskScheduled, id, name, input, null, Now), outcome => outcome.Tasks.Add(new(id, name, input, queue)));
+        return AddOpen(id, EventKind.TaskScheduled, name).Task;
+    }
+
+    public Task<string?> ScheduleChild(string name, string instanceId, string? input, string version)
+    {
+        var id = NextTaskId();
+        Decide(new(EventKind.SubOrchestrationCreated, id, name, instanceId, null, Now), outcome => outcome.Children.Add(new(id, name, instanceId, input, version)));
+        return AddOpen(id, EventKind.SubOrchestrationCreated, name).Task;
+    }
+
+    public Task CreateTimer(long fireAt, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested) return Task.FromCanceled(cancellationToken);
+        var id = NextTaskId();
+        Decide(new(EventKind.TimerCreated, id, null, fireAt.ToString(System.Globalization.CultureInfo.InvariantCulture), null, Now), outcome => outcome.Timers.Add(new(id, fireAt)));
+        var open = AddOpen(id, EventKind.TimerCreated, "timer");
+        if (cancellationToken.CanBeCanceled)
+        {
+            open.Cancellation = cancellationToken.UnsafeRegister(_ =>
+            {
+                _pump.Guard();
+                if (!_open.Remove(id)) return;
+                // Created and cancelled in the same turn: it never becomes a row.
+                if (_outcome is not null && _outcome.Timers.RemoveAll(timer => timer.TaskId == id) == 0) _outcome.CancelledTimers.Add(id);
+                open.TrySetCanceled(cancellationToken);
+            }, null);
+        }
+
+        return open.Task;
+    }
+
+    public void SendEvent(string instanceId, string name, string? data)
+    {
+        var id = NextTaskId();
+        Decide(new(EventKind.EventSent, id, name, data, null, Now), outcome => outcome.SentEvents.Add(new(id, instanceId, name, data)));
+    }
+
+    public Task<string?> WaitForEvent(string name, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested) return Task.FromCanceled<string?>(cancellationToken);
+        var buffered = _bufferedEvents.FindIndex(candidate => string.Equals(candidate.Name, name, StringComparison.OrdinalIgnoreCase));
+        if (buffered >= 0)
+        {
+            var data = _bufferedEvents[buffered].Data;
+            _bufferedEvents.RemoveAt(buffered);
+            return Task.FromResult(data);
+        }
+
+        if (!_waiters.TryGetValue(name, out var waiters)) _waiters[name] = waiters = [];
+        var waiter = new EventWaiter();
+        waiters.Add(waiter);
+        if (cancellationToken.CanBeCanceled)
+        {
+            waiter.Cancellation = cancellationToken.UnsafeRegister(_ =>
+            {
+                _pump.Guard();
+                if (waiters.Remove(waiter)) waiter.TrySetCanceled(cancellationToken);
+            }, null);
+        }
+
+        return waiter.Task;
+    }
+
+    public void ContinueAsNew(string? input, bool preserveEvents) => _continueAsNew = (input, preserveEvents);
+
+    private static ExecutionEnd Terminated(HistoryEvent input) =>
+        new(OrchestrationRuntimeStatus.Terminated, input.Data, null) { TerminateChildren = input.Name == ControlMessages.Recursive };
+
+    private OpenTask AddOpen(int id, EventKind kind, string name)
+    {
+        var open = new OpenTask(kind, name);
+        _open.Add(id, open);
+        return open;
+    }
+
+    private void Decide(HistoryEvent decision, Action<TurnOutcome> record)
+    {
+        _unmatched.Enqueue(decision);
+        if (!IsReplaying && _outcome is not null) record(_outcome);
+    }
+
+    /// <summary>Rule R8: results for closed tasks and messages already applied are dropped unrecorded.</summary>
+    private bool IsWanted(HistoryEvent input) => input.Kind switch
+    {
+        EventKind.TaskCompleted or EventKind.TaskFailed => IsOpen(input.TaskId, EventKind.TaskScheduled),
+        EventKind.TimerFired => IsOpen(input.TaskId, EventKind.TimerCreated),
+        EventKind.SubOrchestrationCompleted or EventKind.SubOrchestrationFailed => IsOpen(input.TaskId, EventKind.SubOrchestrationCreated),
+        EventKind.EventRaised => input.MessageId is null || !_messageIds.Contains(input.MessageId),
+        EventKind.ExecutionStarted => _main is null,
+        EventKind.ExecutionSuspended => !IsSuspended,
+        EventKind.ExecutionResumed => IsSuspended,
+        _ => false,
+    };
+
+    private bool IsOpen(int taskId, EventKind kind) => _open.TryGetValue(taskId, out var open) && open.Kind == kind;
+
+    private void Apply(HistoryEvent entry)
+    {
+        switch (entry.Kind)
+        {
+            case EventKind.OrchestratorStarted:
+                ThrowIfUnmatched();
+                Now = entry.At;
+                _context.StartTurn(Now);
+                break;
+            case EventKind.ExecutionStarted:
+                Input = entry.Data;
+                _pump.Run(() => _main = RunOrchestratorAsync());
+                break;
+            case EventKind.TaskScheduled or EventKind.TimerCreated or EventKind.SubOrchestrationCreated or EventKind.EventSent:
+                Match(entry);
+                break;
+            case EventKind.TaskCompleted or EventKind.TimerFired or EventKind.SubOrchestrationCompleted:
+                Close(entry, open => open.TrySetResult(entry.Data));
+                break;
+            case EventKind.TaskFailed or EventKind.SubOrchestrationFailed:
+                Close(entry, open => open.TrySetException(new TaskFailedException(open.Name, entry.TaskId, ReadFailure(entry.Failure))));
+                break;
+            case EventKind.EventRaised:
+                Raise(entry);
+                break;
+            case EventKind.ExecutionSuspended:
+                IsSuspended = true;
+                break;
+            case EventKind.ExecutionResumed:
+                IsSuspended = false;
+                break;
+            default:
+                break;
+        }
+    }
+
+    private async Task<object?> RunOrchestratorAsync()
+    {
+        object? output = null;
+        try
+        {
+            output = await _orchestrator.RunAsync(_context, _converter.Deserialize(Input, _orchestrator.InputType));
+            if (_continueAsNew is { } next) End(new(OrchestrationRuntimeStatus.Running, next.Input, null) { ContinueAsNew = true });
+            else End(new(OrchestrationRuntimeStatus.Completed, _context.Serialize(output), null));
+        }
+        catch (Exception failure) when (failure is not NonDeterminismException)
+        {
+            End(new(OrchestrationRuntimeStatus.Failed, null, TaskFailureDetails.FromException(failure)));
+        }
+
+        return output;
+    }
+
+    private void End(ExecutionEnd end) => _end = end;
+
+    private void Match(HistoryEvent recorded)
+    {
+        if (!_unmatched.TryDequeue(out var decided))
+            throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did nothing there");
+        if (decided.Kind != recorded.Kind || decided.TaskId != recorded.TaskId || !string.Equals(decided.Name, recorded.Name, StringComparison.Ordinal))
+            throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did {Describe(decided)}");
+    }
+
+    private void ThrowIfUnmatched()
+    {
+        if (_unmatched.TryPeek(out var extra))
+            throw Mismatch(extra.TaskId, $"history has nothing there, the code did {Describe(extra)}");
+    }
+
+    private NonDeterminismException Mismatch(int position, string what) => new(
+        $"NonDeterministicOrchestration: replay of orchestrator '{Identity.Name}' differs from its history at position {position}: {what}. The history is intact. Run the code this instance was started with, or start a new instance.");
+
+    private static string Describe(HistoryEvent entry) => entry.Kind switch
+    {
+        EventKind.TaskScheduled => $"a call of activity '{entry.Name}'",
+        EventKind.SubOrchestrationCreated => $"a call of sub-orchestrator '{entry.Name}'",
+        EventKind.TimerCreated => "a timer",
+        EventKind.EventSent => $"a sent event '{entry.Name}'",
+        _ => entry.Kind.ToString(),
+    };
+
+    private void Close(HistoryEvent entry, Action<OpenTask> complete)
+    {
+        if (!_open.Remove(entry.TaskId, out var open)) return;
+        open.Cancellation.Dispose();
+        _pump.Run(() => complete(open));
+    }
+
+    private void Raise(HistoryEvent entry)
+    {
+        if (entry.MessageId is not null) _messageIds.Add(entry.MessageId);
+        if (_waiters.TryGetValue(entry.Name ?? "", out var waiters) && waiters.Count > 0)
+        {
+            // Newest waiter first, as in the SDK: after a time-out the older waiter is usually the abandoned one.
+            var waiter = waiters[^1];
+            waiters.RemoveAt(waiters.Count - 1);
+            waiter.Cancellation.Dispose();
+            _pump.Run(() => waiter.TrySetResult(entry.Data));
+        }
+        else
+        {
+            _bufferedEvents.Add(entry);
+        }
+    }
+
+    private NonDeterminismException? FindEscape()
+    {
+        if (_pump.Escaped)
+            return new($"NonDeterministicOrchestration: orchestrator '{Identity.Name}' left its flow of control: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run. Move that work to an activity.");
+        if (!IsSuspended && _open.Count == 0 && _waiters.Values.All(waiters => waiters.Count == 0))
+            return new($"NonDeterministicOrchestration: orchestrator '{Identity.Name}' waits for a task that the context did not make (nothing durable is outstanding), so it could never go on. Move that work to an activity.");
+        return null;
+    }
+
+    // Continuations run inline on the pump (no RunContinuationsAsynchronously): Task.WhenAll would otherwise finish on the thread pool.
+#pragma warning disable MA0173
+    private sealed class OpenTask(EventKind kind, string name) : TaskCompletionSource<string?>
+    {
+        public EventKind Kind { get; } = kind;
+
+        public string Name { get; } = name;
+
+        public CancellationTokenRegistration Cancellation { get; set; }
+    }
+
+    private sealed class EventWaiter : TaskCompletionSource<string?>
+    {
+        public CancellationTokenRegistration Cancellation { get; set; }
+    }
+#pragma warning restore MA0173
+}
+
+/// <summary>Names used inside control messages.</summary>
+internal static class ControlMessages
+{
+    /// <summary>Name of a terminate message that also goes to the children.</summary>
+    public const string Recursive = "recursive";
+}

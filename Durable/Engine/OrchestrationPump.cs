@@ -1,0 +1,84 @@
+namespace Librarian.Durable.Engine;
+
+/// <summary>
+/// Runs an orchestrator's continuations one after the other on the calling thread. It is both the synchronization context
+/// (await) and the task scheduler (ContinueWith, StartNew) of orchestrator code. Continuations that come back from another
+/// thread prove that a non-durable task was awaited; they are not run, and <see cref="Escaped"/> remembers it.
+/// </summary>
+internal sealed class OrchestrationPump : TaskScheduler
+{
+    private readonly Queue<(SendOrPostCallback Callback, object? State)> _queue = new();
+    private readonly PumpContext _context;
+    private int _thread;
+    private volatile bool _escaped;
+
+    public OrchestrationPump() => _context = new PumpContext(this);
+
+    /// <summary>True once code of this orchestrator was seen outside the pump.</summary>
+    public bool Escaped => _escaped;
+
+    public override int MaximumConcurrencyLevel => 1;
+
+    private bool IsHere => Volatile.Read(ref _thread) == Environment.CurrentManagedThreadId;
+
+    /// <summary>Called by every member of the context.</summary>
+    public void Guard()
+    {
+        if (IsHere) return;
+        _escaped = true;
+        throw new InvalidOperationException(
+            "NonDeterministicOrchestration: the orchestration context was used outside the orchestrator's own flow of control (Task.Run, ConfigureAwait(false), or after awaiting a task that the context did not make).");
+    }
+
+    /// <summary>Runs the action and then every continuation it causes, until none is left.</summary>
+    public void Run(Action action)
+    {
+        var outer = SynchronizationContext.Current;
+        SynchronizationContext.SetSynchronizationContext(_context);
+        Volatile.Write(ref _thread, Environment.CurrentManagedThreadId);
+        try
+        {
+            // A task on this scheduler, so that TaskScheduler.Current is right inside orchestrator code.
+            var step = new Task(() =>
+            {
+                action();
+                while (_queue.TryDequeue(out var item)) item.Callback(item.State);
+            });
+            step.RunSynchronously(this);
+            step.GetAwaiter().GetResult();
+        }
+        finally
+        {
+            Volatile.Write(ref _thread, 0);
+            SynchronizationContext.SetSynchronizationContext(outer);
+        }
+    }
+
+    protected override void QueueTask(Task task)
+    {
+        if (IsHere) _queue.Enqueue((state => TryExecuteTask((Task)state!), task));
+        else _escaped = true;
+    }
+
+    protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) =>
+        IsHere && !taskWasPreviouslyQueued && TryExecuteTask(task);
+
+    protected override IEnumerable<Task> GetScheduledTasks() => [];
+
+    private sealed class PumpContext(OrchestrationPump pump) : SynchronizationContext
+    {
+        public override void Post(SendOrPostCallback d, object? state)
+        {
+            if (pump.IsHere) pump._queue.Enqueue((d, state));
+            else pump._escaped = true;
+        }
+
+        public override void Send(SendOrPostCallback d, object? state)
+        {
+            pump.Guard();
+            d(state);
+        }
+
+        public override SynchronizationContext CreateCopy() => this;
+    }
+}

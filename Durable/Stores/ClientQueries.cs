@@ -1,0 +1,169 @@
+using System.Data.Common;
+using System.Text.Json;
+using Librarian.Durable.Engine;
+
+namespace Librarian.Durable.Stores;
+
+/// <summary>A start as rows need it. Bit n of <paramref name="DedupeMask"/>: an existing instance in status n refuses it.</summary>
+internal sealed record StartRow(string InstanceId, string Name, string Version, string? Input, string? Tags, long? StartAt, long DedupeMask);
+
+/// <summary>Starts, messages, queries and purges: what clients read and write.</summary>
+internal sealed class ClientQueries(DurableStore store)
+{
+    private const string Columns =
+        "name, instance_id, status, created_at, updated_at, tags, version, parent_id, failure, input, output, custom_status";
+
+    private readonly string _startRows = store.Rows("@rows", "instance_id text", "name text", "version text", "input text", "tags text", "start_at bigint", "dedupe bigint");
+
+    private readonly string _post = $"""
+        insert into dt_inbox(instance_id, visible_at, kind, name, data, message_id)
+        select i.instance_id, {store.Now}, @kind, @name, @data, @message from dt_instance i
+        where i.instance_id = @i and i.status in {DurableStore.Active}
+        on conflict (instance_id, message_id) do nothing
+        """;
+
+    /// <summary>
+    /// Starts instances: removes predecessors whose status does not refuse, inserts where nothing is left in the way, and gives the
+    /// inserted ones their first message. Returns the ids started. Runs in the session's transaction.
+    /// </summary>
+    public async Task<HashSet<string>> StartAsync(StoreSession session, IReadOnlyCollection<StartRow> starts, CancellationToken cancellationToken)
+    {
+        SqlStatement OnRows(string text, IEnumerable<StartRow> rows) => new SqlStatement(text).WithRows("rows", rows.OrderBy(row => row.InstanceId, StringComparer.Ordinal), (json, row) =>
+        {
+            json.WriteString("instance_id", row.InstanceId);
+            json.WriteString("name", row.Name);
+            json.WriteString("version", row.Version);
+            json.WriteString("input", row.Input);
+            json.WriteString("tags", row.Tags);
+            if (row.StartAt is { } at) json.WriteNumber("start_at", at);
+            else json.WriteNull("start_at");
+            json.WriteNumber("dedupe", row.DedupeMask);
+        });
+
+        var replaced = $"(select x.instance_id from dt_instance x join {_startRows} on r.instance_id = x.instance_id where (r.dedupe & (1 << cast(x.status as {(store.IsShared ? "int" : "integer")}))) = 0)";
+        // The instance row goes last: until then it tells which rows to remove.
+        var removals = ((string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
+            .Select(table => OnRows($"delete from {table} where instance_id in {replaced}", starts)).ToList();
+        await session.ExecuteAsync(removals, cancellationToken);
+        var started = (await session.QueryAsync(OnRows($"""
+            insert into dt_instance(instance_id, execution_id, name, version, status, input, tags, created_at, updated_at, claim)
+            select r.instance_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, {store.AsTags("r.tags")}, {store.Now}, {store.Now}, {store.Now}
+            from {_startRows} where true order by r.instance_id on conflict (instance_id) do nothing returning instance_id
+            """, starts), reader => reader.GetString(0), cancellationToken)).ToHashSet(StringComparer.Ordinal);
+        if (started.Count > 0)
+        {
+            await session.ExecuteAsync(OnRows($"""
+                insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
+                select i.instance_id, i.execution_id, coalesce(r.start_at, {store.Now}), {(int)EventKind.ExecutionStarted}, r.name, r.input
+                from {_startRows} join dt_instance i on i.instance_id = r.instance_id
+                """, starts.Where(row => started.Contains(row.InstanceId))), cancellationToken);
+        }
+
+        return started;
+    }
+
+    /// <summary>Puts a message into an active instance's inbox; false when nothing was stored.</summary>
+    public async Task<bool> PostAsync(StoreSession session, string instanceId, EventKind kind, string? name, string? data, string? messageId, CancellationToken cancellationToken) =>
+        await session.ExecuteAsync(new SqlStatement(_post).With("i", instanceId).With("kind", (long)kind).With("name", name).With("data", data).With("message", messageId), cancellationToken) > 0;
+
+    public async Task<OrchestrationMetadata?> GetAsync(string instanceId, bool withData, DataConverter converter, CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        var rows = await session.QueryAsync(new SqlStatement($"select {SelectList(withData)} from dt_instance where instance_id = @i").With("i", instanceId),
+            reader => Read(reader, withData, converter), cancellationToken);
+        return rows.Count == 0 ? null : rows[0];
+    }
+
+    /// <summary>Rows after a (creation time, id) position: a page stays the same whatever changes elsewhere.</summary>
+    public async Task<List<OrchestrationMetadata>> ListAsync(OrchestrationQuery query, int limit, (long CreatedAt, string InstanceId)? after, DataConverter converter, CancellationToken cancellationToken)
+    {
+        var conditions = new List<string> { "true" };
+        var values = new List<Action<SqlStatement>>();
+        void Where(string condition, Action<SqlStatement> value)
+        {
+            conditions.Add(condition);
+            values.Add(value);
+        }
+
+        if (query.CreatedFrom is { } from) Where("created_at >= @from", s => s.With("from", from.ToUnixTimeMilliseconds()));
+        if (query.CreatedTo is { } to) Where("created_at <= @to", s => s.With("to", to.ToUnixTimeMilliseconds()));
+        if (query.Statuses is { Count: > 0 } statuses) Where(store.In("status", "@statuses"), s => s.With("statuses", [.. statuses.Select(status => (long)status)]));
+        if (query.Names is { Count: > 0 } names) Where(store.In("name", "@names"), s => s.With("names", [.. names]));
+        // Not LIKE: ids may contain its wildcards.
+        if (!string.IsNullOrEmpty(query.InstanceIdPrefix)) Where("substr(instance_id, 1, length(@prefix)) = @prefix", s => s.With("prefix", query.InstanceIdPrefix));
+        if (query.Tags is { Count: > 0 } tags) Where(store.HasTags("@tags"), s => s.WithJson("tags", TagsText(tags)));
+        if (query.ParentsOnly) conditions.Add("parent_id is null");
+        if (after is { } position) Where("(created_at, instance_id) > (@at, @id)", s => s.With("at", position.CreatedAt).With("id", position.InstanceId));
+        var statement = new SqlStatement($"select {SelectList(query.FetchInputsAndOutputs)} from dt_instance where {string.Join(" and ", conditions)} order by created_at, instance_id limit @limit")
+            .With("limit", limit);
+        foreach (var value in values) value(statement);
+        await using var session = await store.OpenAsync(cancellationToken);
+        return await session.QueryAsync(statement, reader => Read(reader, query.FetchInputsAndOutputs, converter), cancellationToken);
+    }
+
+    /// <summary>
+    /// Removes a finished instance, and with <paramref name="recursive"/> its finished descendants as far as the chain of finished ones
+    /// reaches. One transaction.
+    /// </summary>
+    public Task<int> PurgeAsync(string instanceId, bool recursive, CancellationToken cancellationToken) => store.TransactAsync(
+        async session =>
+        {
+            var text = recursive
+                ? $"""
+                  with recursive tree(id) as (
+                    select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}
+                    union select c.instance_id from dt_instance c join tree t on c.parent_id = t.id where c.status in {DurableStore.Final})
+                  select id from tree
+                  """
+                : $"select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}";
+            var ids = await session.QueryAsync(new SqlStatement(text).With("i", instanceId), reader => reader.GetString(0), cancellationToken);
+            return await DeleteAsync(session, ids, cancellationToken);
+        }, cancellationToken);
+
+    /// <summary>Removes up to <paramref name="limit"/> finished instances that fit the filter. One transaction.</summary>
+    public Task<int> PurgeAsync(PurgeInstancesFilter filter, int limit, CancellationToken cancellationToken) => store.TransactAsync(
+        async session =>
+        {
+            var statuses = filter.Statuses is { Count: > 0 } wanted ? [.. wanted.Select(status => (long)status)] : (long[])[1, 3, 5];
+            var ids = await session.QueryAsync(new SqlStatement($"""
+                select instance_id from dt_instance where status in {DurableStore.Final} and {store.In("status", "@statuses")}
+                  and created_at >= @from and created_at <= @to order by created_at, instance_id limit @limit
+                """).With("statuses", statuses).With("from", filter.CreatedFrom?.ToUnixTimeMilliseconds() ?? 0)
+                .With("to", filter.CreatedTo?.ToUnixTimeMilliseconds() ?? long.MaxValue).With("limit", limit),
+                reader => reader.GetString(0), cancellationToken);
+            return await DeleteAsync(session, ids, cancellationToken);
+        }, cancellationToken);
+
+    public static string? TagsText(IReadOnlyDictionary<string, string> tags) =>
+        tags.Count == 0 ? null : JsonSerializer.Serialize(new Dictionary<string, string>(tags), DurableJson.Default.DictionaryStringString);
+
+    private async Task<int> DeleteAsync(StoreSession session, List<string> ids, CancellationToken cancellationToken)
+    {
+        if (ids.Count == 0) return 0;
+        // The instance rows first, and only those still finished: a start that replaced one meanwhile keeps its rows.
+        var gone = await session.QueryAsync(new SqlStatement($"delete from dt_instance where {store.In("instance_id", "@ids")} and status in {DurableStore.Final} returning instance_id")
+            .With("ids", ids), reader => reader.GetString(0), cancellationToken);
+        if (gone.Count == 0) return 0;
+        await session.ExecuteAsync(((string[])["dt_inbox", "dt_activity", "dt_history"])
+            .Select(table => new SqlStatement($"delete from {table} where {store.In("instance_id", "@ids")}").With("ids", gone)).ToList(), cancellationToken);
+        return gone.Count;
+    }
+
+    private static string SelectList(bool withData) => withData ? Columns : Columns.Replace("input, output, custom_status", "null, null, null", StringComparison.Ordinal);
+
+    private static OrchestrationMetadata Read(DbDataReader reader, bool withData, DataConverter converter) => new(reader.GetString(0), reader.GetString(1))
+    {
+        RuntimeStatus = (OrchestrationRuntimeStatus)reader.GetInt64(2),
+        CreatedAt = DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(3)),
+        LastUpdatedAt = DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(4)),
+        Tags = reader.Text(5) is { } tags ? JsonSerializer.Deserialize(tags, DurableJson.Default.DictionaryStringString)! : new Dictionary<string, string>(StringComparer.Ordinal),
+        Version = reader.GetString(6),
+        ParentInstanceId = reader.Text(7),
+        FailureDetails = reader.Text(8) is { } failure ? OrchestrationExecution.ReadFailure(failure) : null,
+        SerializedInput = reader.Text(9),
+        SerializedOutput = reader.Text(10),
+        SerializedCustomStatus = reader.Text(11),
+        FetchedInputsAndOutputs = withData,
+        DataConverter = converter,
+    };
+}

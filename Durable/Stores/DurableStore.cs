@@ -1,0 +1,119 @@
+using System.Data.Common;
+
+namespace Librarian.Durable.Stores;
+
+/// <summary>
+/// The database under the engine: connections, transactions, and the few places where the two SQL dialects differ. What is
+/// read and written lives in <see cref="WorkQueries"/>, <see cref="TurnWriter"/>, <see cref="LeaseQueries"/> and <see cref="ClientQueries"/>.
+/// </summary>
+internal abstract class DurableStore : IAsyncDisposable
+{
+    /// <summary>Final statuses, as SQL: Completed, Failed, Terminated.</summary>
+    public const string Final = "(1,3,5)";
+
+    /// <summary>Statuses that still accept messages, as SQL: Running, Pending, Suspended.</summary>
+    public const string Active = "(0,6,7)";
+
+    /// <summary>Whether other processes may run workers on this database: leases, heartbeats and notifications matter.</summary>
+    public abstract bool IsShared { get; }
+
+    /// <summary>Epoch milliseconds of the database clock, as an SQL expression that is constant within a statement.</summary>
+    public abstract string Now { get; }
+
+    /// <summary>Clause that lets concurrent claimers pass each other; empty where writers are serial anyway.</summary>
+    public abstract string SkipLocked { get; }
+
+    /// <summary>SQL test whether a column is in a list parameter.</summary>
+    public abstract string In(string column, string parameter);
+
+    /// <summary>SQL table <c>r</c> made from a JSON rows parameter; columns as <c>name type</c> with types bigint, int, text.</summary>
+    public abstract string Rows(string parameter, params string[] columns);
+
+    /// <summary>SQL test whether the tags column contains all tags of the JSON object parameter.</summary>
+    public abstract string HasTags(string parameter);
+
+    /// <summary>SQL cast of a text expression to the type of the tags column.</summary>
+    public abstract string AsTags(string expression);
+
+    /// <summary>Begins a write transaction.</summary>
+    public abstract Task<StoreSession> BeginAsync(CancellationToken cancellationToken);
+
+    /// <summary>Opens a connection for statements that are transactions of their own.</summary>
+    public abstract Task<StoreSession> OpenAsync(CancellationToken cancellationToken);
+
+    /// <summary>Uses the caller's open transaction; never commits, rolls back or closes it.</summary>
+    public abstract StoreSession Join(DbTransaction transaction);
+
+    /// <summary>True for faults after which the same work may succeed: lost connection, deadlock, serialization, busy.</summary>
+    public abstract bool IsTransient(Exception exception);
+
+    /// <summary>Creates or updates the tables.</summary>
+    public abstract Task EnsureSchemaAsync(CancellationToken cancellationToken);
+
+    /// <summary>Takes this process's claim to run workers; disposing frees it. Throws when the database admits one process only and another has it.</summary>
+    public abstract Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken);
+
+    public abstract ValueTask DisposeAsync();
+
+    /// <summary>
+    /// Runs a transaction, again after deadlocks and serialization faults. Those are certain rollbacks; any other exception leaves
+    /// the outcome unknown to the caller, who must treat memory as stale (rule R3).
+    /// </summary>
+    public async Task<T> TransactAsync<T>(Func<StoreSession, Task<T>> work, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await using var session = await BeginAsync(cancellationToken);
+                var result = await work(session);
+                await session.CommitAsync(cancellationToken);
+                return result;
+            }
+            catch (DbException conflict) when (attempt < 5 && conflict.SqlState is "40001" or "40P01")
+            {
+                // Rolled back by the database for a rival; the rival is through by now.
+            }
+        }
+    }
+}
+
+/// <summary>A connection in use, with or without a transaction.</summary>
+internal abstract class StoreSession : IAsyncDisposable
+{
+    public abstract DbConnection Connection { get; }
+
+    public abstract DbTransaction? Transaction { get; }
+
+    /// <summary>Runs statements in order and checks <see cref="SqlStatement.ExpectedRows"/>; a miss throws <see cref="FenceException"/>.</summary>
+    public abstract Task<int[]> ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken);
+
+    /// <summary>Runs statements in order, handing every result row to <paramref name="read"/> with its statement's index.</summary>
+    public abstract Task QueryAsync(IReadOnlyList<SqlStatement> statements, Action<int, DbDataReader> read, CancellationToken cancellationToken);
+
+    public async Task<int> ExecuteAsync(SqlStatement statement, CancellationToken cancellationToken) =>
+        (await ExecuteAsync([statement], cancellationToken))[0];
+
+    public async Task<List<T>> QueryAsync<T>(SqlStatement statement, Func<DbDataReader, T> read, CancellationToken cancellationToken)
+    {
+        var rows = new List<T>();
+        await QueryAsync([statement], (_, reader) => rows.Add(read(reader)), cancellationToken);
+        return rows;
+    }
+
+    public abstract Task CommitAsync(CancellationToken cancellationToken);
+
+    public abstract ValueTask DisposeAsync();
+
+    protected static void CheckRows(SqlStatement statement, int hit)
+    {
+        if (statement.ExpectedRows is { } expected && expected != hit) throw new FenceException(statement.Text, expected, hit);
+    }
+}
+
+internal static class DbDataReaderExtensions
+{
+    public static string? Text(this DbDataReader reader, int ordinal) => reader.IsDBNull(ordinal) ? null : reader.GetString(ordinal);
+
+    public static long? Integer(this DbDataReader reader, int ordinal) => reader.IsDBNull(ordinal) ? null : reader.GetInt64(ordinal);
+}

@@ -1,0 +1,92 @@
+namespace Librarian.Durable.Stores;
+
+/// <summary>Worker leases and the sweeps that free what dead workers held (rules R5, R6).</summary>
+internal sealed class LeaseQueries(DurableStore store)
+{
+    /// <summary>Puts a lease on record. A store for one process needs none: its lease never ends.</summary>
+    public async Task RegisterAsync(string workerId, string node, TimeSpan lease, CancellationToken cancellationToken) => await store.TransactAsync(
+        async session =>
+        {
+            // One process at a time (file lock held): whoever is on record is dead.
+            if (!store.IsShared) await session.ExecuteAsync(new SqlStatement("delete from dt_worker"), cancellationToken);
+            await session.ExecuteAsync(new SqlStatement(
+                $"insert into dt_worker(id, node, started_at, lease_until) values (@id, @node, {store.Now}, {store.Now} + @lease)")
+                .With("id", workerId).With("node", node).With("lease", store.IsShared ? (long)lease.TotalMilliseconds : long.MaxValue / 4), cancellationToken);
+            if (!store.IsShared) await FreeOrphansAsync(session, cancellationToken);
+            return true;
+        }, cancellationToken);
+
+    /// <summary>SQL of one heartbeat; no row hit means this incarnation was reaped.</summary>
+    public string Beat => $"update dt_worker set lease_until = {store.Now} + @lease where id = @id";
+
+    /// <summary>
+    /// Deletes these workers (or all whose lease has passed) and frees what workers no longer on record held, in one transaction: a crash
+    /// leaves either all of it or nothing, and anybody may run it again. Returns the number of workers deleted.
+    /// </summary>
+    public Task<int> ReapAsync(IReadOnlyCollection<string>? workers, bool expired, CancellationToken cancellationToken) => store.TransactAsync(
+        async session =>
+        {
+            var reaped = 0;
+            if (workers is { Count: > 0 }) reaped += await session.ExecuteAsync(new SqlStatement($"delete from dt_worker where {store.In("id", "@ids")}").With("ids", workers), cancellationToken);
+            if (expired) reaped += await session.ExecuteAsync(new SqlStatement($"delete from dt_worker where lease_until < {store.Now}"), cancellationToken);
+            await FreeOrphansAsync(session, cancellationToken);
+            return reaped;
+        }, cancellationToken);
+
+    public async Task<bool> AnyExpiredAsync(CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        return (await session.QueryAsync(new SqlStatement($"select count(*) from dt_worker where lease_until < {store.Now}"), reader => reader.GetInt64(0), cancellationToken))[0] > 0;
+    }
+
+    /// <summary>Names of tasks that have been due and unclaimed for so long.</summary>
+    public async Task<List<string>> LongWaitingNamesAsync(TimeSpan age, CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        return await session.QueryAsync(new SqlStatement($"""
+            select name from dt_activity where owner is null and created_at < {store.Now} - @age group by name
+            union
+            select i.name from dt_inbox b join dt_instance i on i.instance_id = b.instance_id
+            where b.visible_at < {store.Now} - @age and i.owner is null and i.status in (0,6) group by i.name
+            """).With("age", (long)age.TotalMilliseconds), reader => reader.GetString(0), cancellationToken);
+    }
+
+    /// <summary>Other workers on record under this node name.</summary>
+    public async Task<List<string>> PredecessorsAsync(string node, string self, CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        return await session.QueryAsync(new SqlStatement("select id from dt_worker where node = @node and id <> @self").With("node", node).With("self", self),
+            reader => reader.GetString(0), cancellationToken);
+    }
+
+    /// <summary>Ends of messages to nobody: instances that finished or vanished between a sender's look and its commit.</summary>
+    public async Task DropStrayMessagesAsync(CancellationToken cancellationToken) => await store.TransactAsync(
+        session => session.ExecuteAsync(new SqlStatement(
+            $"delete from dt_inbox where not exists (select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id and i.status in {DurableStore.Active})"), cancellationToken),
+        cancellationToken);
+
+    /// <summary>What the database says this worker owns.</summary>
+    public async Task<(List<(string InstanceId, long Claim)> Instances, List<(string InstanceId, long ExecutionId, int TaskId, long Claim)> Activities)> OwnedAsync(string owner, CancellationToken cancellationToken)
+    {
+        var instances = new List<(string, long)>();
+        var activities = new List<(string, long, int, long)>();
+        await using var session = await store.OpenAsync(cancellationToken);
+        await session.QueryAsync(
+        [
+            new SqlStatement("select instance_id, claim from dt_instance where owner = @me").With("me", owner),
+            new SqlStatement("select instance_id, execution_id, task_id, claim from dt_activity where owner = @me").With("me", owner),
+        ],
+        (index, reader) =>
+        {
+            if (index == 0) instances.Add((reader.GetString(0), reader.GetInt64(1)));
+            else activities.Add((reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2), reader.GetInt64(3)));
+        }, cancellationToken);
+        return (instances, activities);
+    }
+
+    private static async Task FreeOrphansAsync(StoreSession session, CancellationToken cancellationToken) => await session.ExecuteAsync(
+    [
+        new SqlStatement("update dt_instance set owner = null where owner is not null and owner not in (select id from dt_worker)"),
+        new SqlStatement("update dt_activity set owner = null where owner is not null and owner not in (select id from dt_worker)"),
+    ], cancellationToken);
+}

@@ -1,0 +1,168 @@
+using System.Data.Common;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Librarian.Durable.Stores;
+
+/// <summary>PostgreSQL: the shared engine. Statements of one call travel as one batch, one round trip.</summary>
+internal sealed class PostgresStore : DurableStore
+{
+    public const string Channel = "librarian_durable";
+
+    /// <summary>Takes the advisory lock that a living incarnation's lease connection holds.</summary>
+    public const string TryLockWorker = "select pg_try_advisory_lock(hashtextextended('librarian-durable-worker:' || @id, 0))";
+
+    private readonly NpgsqlDataSource _source;
+
+    public PostgresStore(string connectionString)
+    {
+        ConnectionString = connectionString;
+        var settings = new NpgsqlConnectionStringBuilder(connectionString) { ApplicationName = "librarian-durable" };
+        if (settings.MaxAutoPrepare == 0) settings.MaxAutoPrepare = 60;
+        settings.AutoPrepareMinUsages = 2;
+        // A pooled checkout would otherwise send a reset with every use; nothing here changes session state.
+        settings.NoResetOnClose = true;
+        _source = NpgsqlDataSource.Create(settings);
+    }
+
+    public string ConnectionString { get; }
+
+    public override bool IsShared => true;
+
+    // statement_timestamp, not clock_timestamp: constant within the statement, so indexes on times can be used.
+    public override string Now => "(extract(epoch from statement_timestamp())*1000)::bigint";
+
+    public override string SkipLocked => "for update skip locked";
+
+    public override string In(string column, string parameter) => $"{column} = any({parameter})";
+
+    public override string Rows(string parameter, params string[] columns) => $"json_to_recordset({parameter}) as r({string.Join(", ", columns)})";
+
+    public override string HasTags(string parameter) => $"tags @> {parameter}::jsonb";
+
+    public override string AsTags(string expression) => $"({expression})::jsonb";
+
+    public override async Task<StoreSession> BeginAsync(CancellationToken cancellationToken)
+    {
+        var connection = await _source.OpenConnectionAsync(cancellationToken);
+        return new Session(connection, await connection.BeginTransactionAsync(cancellationToken), owns: true);
+    }
+
+    public override async Task<StoreSession> OpenAsync(CancellationToken cancellationToken) =>
+        new Session(await _source.OpenConnectionAsync(cancellationToken), null, owns: true);
+
+    public override StoreSession Join(DbTransaction transaction) =>
+        transaction is NpgsqlTransaction { Connection: { } connection } joined
+            ? new Session(connection, joined, owns: false)
+            : throw new ArgumentException("The durable tables are in PostgreSQL: pass an open NpgsqlTransaction (EF Core: CurrentTransaction.GetDbTransaction()).", nameof(transaction));
+
+    /// <summary>A connection of its own outside the pool: heartbeat and notifications must not wait for one.</summary>
+    public NpgsqlConnection CreateDedicatedConnection() =>
+        new(new NpgsqlConnectionStringBuilder(ConnectionString) { Pooling = false, KeepAlive = 10, CommandTimeout = 5, Timeout = 5, ApplicationName = "librarian-durable-lease" }.ConnectionString);
+
+    /// <summary>Whether no session holds that incarnation's lock: its process is gone (or its lease connection is just being rebuilt).</summary>
+    public async Task<bool> IsUnlockedAsync(string workerId, CancellationToken cancellationToken)
+    {
+        await using var session = await OpenAsync(cancellationToken);
+        var free = (await session.QueryAsync(new SqlStatement(TryLockWorker).With("id", workerId), reader => reader.GetBoolean(0), cancellationToken))[0];
+        if (free) await session.ExecuteAsync(new SqlStatement("select pg_advisory_unlock(hashtextextended('librarian-durable-worker:' || @id, 0))").With("id", workerId), cancellationToken);
+        return free;
+    }
+
+    public override bool IsTransient(Exception exception) => exception switch
+    {
+        // 40: rolled back for a rival; 53, 57P, 58, 08: the server is short of something, restarting or gone.
+        PostgresException { SqlState: { } state } => state.StartsWith("40", StringComparison.Ordinal) || state.StartsWith("53", StringComparison.Ordinal)
+            || state.StartsWith("57P", StringComparison.Ordinal) || state.StartsWith("58", StringComparison.Ordinal) || state.StartsWith("08", StringComparison.Ordinal) || state is "55P03",
+        NpgsqlException => true,
+        TimeoutException or IOException or System.Net.Sockets.SocketException => true,
+        ObjectDisposedException => true,
+        _ => exception.InnerException is { } inner && IsTransient(inner),
+    };
+
+    public override async Task EnsureSchemaAsync(CancellationToken cancellationToken)
+    {
+        await using var session = await BeginAsync(cancellationToken);
+        // "create … if not exists" races with itself between sessions; one at a time.
+        await session.ExecuteAsync(new SqlStatement("select pg_advisory_xact_lock(hashtextextended('librarian-durable-schema', 0))"), cancellationToken);
+        foreach (var statement in Schema.Statements(postgres: true)) await session.ExecuteAsync(new SqlStatement(statement), cancellationToken);
+        foreach (var version in await session.QueryAsync(new SqlStatement("select version from dt_schema"), reader => reader.GetInt64(0), cancellationToken)) Schema.Check(version);
+        await session.CommitAsync(cancellationToken);
+    }
+
+    public override Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken) => Task.FromResult<IAsyncDisposable>(new Entered());
+
+    public override ValueTask DisposeAsync() => _source.DisposeAsync();
+
+    private static NpgsqlParameter ToParameter(SqlValue value) => value.Kind switch
+    {
+        SqlKind.Text => new(value.Name, NpgsqlDbType.Text) { Value = value.Value ?? DBNull.Value },
+        SqlKind.Integer => new(value.Name, NpgsqlDbType.Bigint) { Value = value.Value ?? DBNull.Value },
+        SqlKind.Rows => new(value.Name, NpgsqlDbType.Json) { Value = value.Value ?? DBNull.Value },
+        SqlKind.Json => new(value.Name, NpgsqlDbType.Jsonb) { Value = value.Value ?? DBNull.Value },
+        SqlKind.TextList => new(value.Name, NpgsqlDbType.Array | NpgsqlDbType.Text) { Value = ((IReadOnlyCollection<string>)value.Value!).ToArray() },
+        _ => new(value.Name, NpgsqlDbType.Array | NpgsqlDbType.Bigint) { Value = ((IReadOnlyCollection<long>)value.Value!).ToArray() },
+    };
+
+    private sealed class Entered : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    private sealed class Session(NpgsqlConnection connection, NpgsqlTransaction? transaction, bool owns) : StoreSession
+    {
+        public override DbConnection Connection => connection;
+
+        public override DbTransaction? Transaction => transaction;
+
+        public override async Task<int[]> ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken)
+        {
+            await using var batch = Batch(statements);
+            await batch.ExecuteNonQueryAsync(cancellationToken);
+            var hit = new int[statements.Count];
+            for (var i = 0; i < hit.Length; i++)
+            {
+                hit[i] = batch.BatchCommands[i].RecordsAffected;
+                CheckRows(statements[i], hit[i]);
+            }
+
+            return hit;
+        }
+
+        public override async Task QueryAsync(IReadOnlyList<SqlStatement> statements, Action<int, DbDataReader> read, CancellationToken cancellationToken)
+        {
+            await using var batch = Batch(statements);
+            await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
+            var index = 0;
+            do
+            {
+                while (await reader.ReadAsync(cancellationToken)) read(index, reader);
+                index++;
+            }
+            while (await reader.NextResultAsync(cancellationToken));
+        }
+
+        public override Task CommitAsync(CancellationToken cancellationToken) =>
+            transaction is not null && owns ? transaction.CommitAsync(cancellationToken) : Task.CompletedTask;
+
+        public override async ValueTask DisposeAsync()
+        {
+            if (!owns) return;
+            if (transaction is not null) await transaction.DisposeAsync();
+            await connection.DisposeAsync();
+        }
+
+        private NpgsqlBatch Batch(IReadOnlyList<SqlStatement> statements)
+        {
+            var batch = new NpgsqlBatch(connection, transaction);
+            foreach (var statement in statements)
+            {
+                var command = new NpgsqlBatchCommand(statement.Text);
+                foreach (var value in statement.Values) command.Parameters.Add(ToParameter(value));
+                batch.BatchCommands.Add(command);
+            }
+
+            return batch;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+namespace Librarian.Durable.Stores;
+
+/// <summary>
+/// The dt_ tables (durable.md §8.2). No foreign keys: parents, children and messages are written by different transactions in a
+/// fixed table order, and key locks would add deadlocks for no safety. All times are epoch milliseconds of the database clock.
+/// execution_id starts at the creation time, so that an instance that replaces another of the same id never shares operation ids
+/// with it; claims start there too, so that an old fencing token never fits a new row.
+/// </summary>
+internal static class Schema
+{
+    public const int Version = 1;
+
+    public static IReadOnlyList<string> Statements(bool postgres)
+    {
+        var big = postgres ? "bigint" : "integer";
+        var identity = postgres ? "bigint generated always as identity primary key" : "integer primary key autoincrement";
+        // Queue tables live on updates and deletes: leave room on the page, and vacuum long before a fifth of the table is dead.
+        var churn = postgres ? " with (fillfactor=70, autovacuum_vacuum_scale_factor=0.02)" : "";
+        return
+        [
+            $"""
+            create table if not exists dt_instance(
+              instance_id text primary key, execution_id {big} not null, name text not null, version text not null default '',
+              status {big} not null, input text, output text, custom_status text, failure text, tags {(postgres ? "jsonb" : "text")},
+              parent_id text, parent_name text, parent_execution {big}, parent_task {big},
+              created_at {big} not null, updated_at {big} not null, completed_at {big},
+              owner text, claim {big} not null, attempts {big} not null default 0, not_before {big} not null default 0){churn}
+            """,
+            $"""
+            create table if not exists dt_history(
+              instance_id text not null, execution_id {big} not null, seq {big} not null, kind {big} not null, task_id {big} not null,
+              name text, data text, failure text, at {big} not null, message_id text,
+              primary key(instance_id, execution_id, seq))
+            """,
+            $"""
+            create table if not exists dt_inbox(
+              id {identity}, instance_id text not null, execution_id {big}, visible_at {big} not null, kind {big} not null,
+              task_id {big} not null default -1, name text, data text, failure text, message_id text,
+              unique(instance_id, message_id)){churn}
+            """,
+            $"""
+            create table if not exists dt_activity(
+              instance_id text not null, execution_id {big} not null, task_id {big} not null, name text not null, queue text not null,
+              input text, created_at {big} not null, owner text, claim {big} not null, attempts {big} not null, not_before {big} not null default 0,
+              primary key(instance_id, execution_id, task_id)){churn}
+            """,
+            $"create table if not exists dt_worker(id text primary key, node text not null, started_at {big} not null, lease_until {big} not null)",
+            "create index if not exists dt_inbox_due on dt_inbox(visible_at, instance_id)",
+            "create index if not exists dt_activity_free on dt_activity(queue, created_at) where owner is null",
+            "create index if not exists dt_activity_owner on dt_activity(owner) where owner is not null",
+            "create index if not exists dt_instance_owner on dt_instance(owner) where owner is not null",
+            "create index if not exists dt_instance_delayed on dt_instance(not_before) where not_before > 0",
+            "create index if not exists dt_instance_status on dt_instance(status, created_at, instance_id)",
+            "create index if not exists dt_instance_created on dt_instance(created_at, instance_id)",
+            "create index if not exists dt_instance_name on dt_instance(name, created_at)",
+            "create index if not exists dt_instance_parent on dt_instance(parent_id) where parent_id is not null",
+            $"create table if not exists dt_schema(version {big} not null)",
+            $"insert into dt_schema(version) select {Version} where not exists (select 1 from dt_schema)",
+        ];
+    }
+
+    /// <summary>Refuses tables written by a newer program.</summary>
+    public static void Check(long version)
+    {
+        if (version > Version)
+        {
+            throw new InvalidOperationException(
+                $"DurableSchemaTooNew: the dt_ tables have version {version}, this program knows {Version}. Nothing was changed. Run the newer program, or restore the backup made before the upgrade.");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+using System.Data;
+using System.Data.Common;
+using System.Text.Json;
+using Microsoft.Data.Sqlite;
+
+namespace Librarian.Durable.Stores;
+
+/// <summary>
+/// SQLite: the embedded engine, for one process (rule R11). All engine writes go through one connection, one at a time; reads use
+/// others beside it (WAL). EF Core may write the same file: both sides wait for each other inside SQLite, up to 30 s.
+/// </summary>
+internal sealed class SqliteStore : DurableStore
+{
+    // Set on every open: busy_timeout and synchronous belong to the connection, and a pooled one may be new.
+    private const string Pragmas = "pragma busy_timeout=30000; pragma synchronous=full;";
+    private readonly string _connectionString;
+    private readonly string _path;
+    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly Dictionary<string, SqliteCommand> _prepared = new(StringComparer.Ordinal);
+    private SqliteConnection? _writer;
+
+    public SqliteStore(string connectionString)
+    {
+        var settings = new SqliteConnectionStringBuilder(connectionString);
+        if (settings.DataSource.Length == 0 || settings.DataSource.Contains(":memory:", StringComparison.Ordinal) || settings.Mode == SqliteOpenMode.Memory)
+            throw new ArgumentException("The durable engine needs a SQLite file; an in-memory database would lose its orchestrations.", nameof(connectionString));
+        _path = Path.GetFullPath(settings.DataSource);
+        _connectionString = settings.ConnectionString;
+    }
+
+    public override bool IsShared => false;
+
+    public override string Now => "cast(round(unixepoch('now','subsec')*1000) as integer)";
+
+    public override string SkipLocked => "";
+
+    public override string In(string column, string parameter) => $"{column} in (select value from json_each({parameter}))";
+
+    public override string Rows(string parameter, params string[] columns)
+    {
+        var names = columns.Select(column => column.Split(' ')[0]);
+        return $"(select {string.Join(", ", names.Select(name => $"json_extract(value,'$.{name}') as {name}"))} from json_each({parameter})) as r";
+    }
+
+    public override string HasTags(string parameter) =>
+        $"not exists (select 1 from json_each({parameter}) as wanted where not exists (select 1 from json_each(coalesce(tags,'{{}}')) as has where has.key=wanted.key and has.value=wanted.value))";
+
+    public override string AsTags(string expression) => expression;
+
+    public override async Task<StoreSession> BeginAsync(CancellationToken cancellationToken)
+    {
+        await _gate.WaitAsync(cancellationToken);
+        try
+        {
+            var writer = _writer ??= await OpenConnectionAsync(cancellationToken);
+            return new Session(this, writer, writer.BeginTransaction(IsolationLevel.Serializable, deferred: false), Ownership.Writer);
+        }
+        catch
+        {
+            _gate.Release();
+            throw;
+        }
+    }
+
+    public override async Task<StoreSession> OpenAsync(CancellationToken cancellationToken) =>
+        new Session(this, await OpenConnectionAsync(cancellationToken), null, Ownership.Connection);
+
+    public override StoreSession Join(DbTransaction transaction) =>
+        transaction is SqliteTransaction { Connection: { } connection } joined
+            ? new Session(this, connection, joined, Ownership.None)
+            : throw new ArgumentException("The durable tables are in SQLite: pass an open SqliteTransaction (EF Core: CurrentTransaction.GetDbTransaction()).", nameof(transaction));
+
+    public override bool IsTransient(Exception exception) => exception switch
+    {
+        // 5 busy, 6 locked.
+        SqliteException { SqliteErrorCode: 5 or 6 } => true,
+        _ => exception.InnerException is { } inner && IsTransient(inner),
+    };
+
+    public override async Task EnsureSchemaAsync(CancellationToken cancellationToken)
+    {
+        await using (var connection = await OpenConnectionAsync(cancellationToken))
+        {
+            await using var wal = connection.CreateCommand();
+            wal.CommandText = "pragma journal_mode=wal";
+            await wal.ExecuteScalarAsync(cancellationToken);
+        }
+
+        await using var session = await BeginAsync(cancellationToken);
+        foreach (var statement in Schema.Statements(postgres: false)) await session.ExecuteAsync(new SqlStatement(statement), cancellationToken);
+        foreach (var version in await session.QueryAsync(new SqlStatement("select version from dt_schema"), reader => reader.GetInt64(0), cancellationToken)) Schema.Check(version);
+        await session.CommitAsync(cancellationToken);
+    }
+
+    public override async Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken)
+    {
+        var lockFile = _path + ".durable-lock";
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                // An flock: the kernel frees it however the process ends.
+                return new FileStream(lockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.None);
+            }
+            catch (IOException busy) when (attempt >= 50)
+            {
+                throw new InvalidOperationException(
+                    $"DurableDatabaseInUse: another process runs a worker on '{_path}' (lock file '{lockFile}'). Nothing was changed. Stop it, or use PostgreSQL, on which any number of processes may work.", busy);
+            }
+            catch (IOException)
+            {
+                // The predecessor may still be draining.
+                await Task.Delay(TimeSpan.FromMilliseconds(100), cancellationToken);
+            }
+        }
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await _gate.WaitAsync();
+        foreach (var command in _prepared.Values) await command.DisposeAsync();
+        if (_writer is not null) await _writer.DisposeAsync();
+        _gate.Dispose();
+    }
+
+    private async Task<SqliteConnection> OpenConnectionAsync(CancellationToken cancellationToken)
+    {
+        var connection = new SqliteConnection(_connectionString);
+        await connection.OpenAsync(cancellationToken);
+        await using var pragmas = connection.CreateCommand();
+        pragmas.CommandText = Pragmas;
+        await pragmas.ExecuteNonQueryAsync(cancellationToken);
+        return connection;
+    }
+
+    private static void Bind(SqliteCommand command, SqlStatement statement)
+    {
+        foreach (var value in statement.Values)
+        {
+            object raw = value.Kind switch
+            {
+                SqlKind.TextList => JsonSerializer.Serialize((IReadOnlyCollection<string>)value.Value!, StoreJson.Default.IReadOnlyCollectionString),
+                SqlKind.IntegerList => JsonSerializer.Serialize((IReadOnlyCollection<long>)value.Value!, StoreJson.Default.IReadOnlyCollectionInt64),
+                _ => value.Value ?? DBNull.Value,
+            };
+            var name = "@" + value.Name;
+            if (command.Parameters.Contains(name)) command.Parameters[name].Value = raw;
+            else command.Parameters.AddWithValue(name, raw);
+        }
+    }
+
+    private enum Ownership
+    {
+        None,
+        Connection,
+        Writer,
+    }
+
+    private sealed class Session(SqliteStore store, SqliteConnection connection, SqliteTransaction? transaction, Ownership ownership) : StoreSession
+    {
+        public override DbConnection Connection => connection;
+
+        public override DbTransaction? Transaction => transaction;
+
+        public override async Task<int[]> ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken)
+        {
+            var hit = new int[statements.Count];
+            for (var i = 0; i < hit.Length; i++)
+            {
+                var command = Command(statements[i]);
+                try
+                {
+                    hit[i] = await command.ExecuteNonQueryAsync(cancellationToken);
+                }
+                finally
+                {
+                    await ReturnAsync(command);
+                }
+
+                CheckRows(statements[i], hit[i]);
+            }
+
+            return hit;
+        }
+
+        public override async Task QueryAsync(IReadOnlyList<SqlStatement> statements, Action<int, DbDataReader> read, CancellationToken cancellationToken)
+        {
+            for (var i = 0; i < statements.Count; i++)
+            {
+                var command = Command(statements[i]);
+                try
+                {
+                    await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+                    while (await reader.ReadAsync(cancellationToken)) read(i, reader);
+                }
+                finally
+                {
+                    await ReturnAsync(command);
+                }
+            }
+        }
+
+        public override Task CommitAsync(CancellationToken cancellationToken) =>
+            transaction is not null && ownership == Ownership.Writer ? transaction.CommitAsync(cancellationToken) : Task.CompletedTask;
+
+        public override async ValueTask DisposeAsync()
+        {
+            switch (ownership)
+            {
+                case Ownership.Writer:
+                    try
+                    {
+                        await transaction!.DisposeAsync();
+                    }
+                    finally
+                    {
+                        store._gate.Release();
+                    }
+
+                    break;
+                case Ownership.Connection:
+                    await connection.DisposeAsync();
+                    break;
+                default:
+                    break;
+            }
+        }
+
+        private SqliteCommand Command(SqlStatement statement)
+        {
+            SqliteCommand? command = null;
+            if (ownership == Ownership.Writer && !store._prepared.TryGetValue(statement.Text, out command))
+            {
+                command = connection.CreateCommand();
+                command.CommandText = statement.Text;
+                store._prepared.Add(statement.Text, command);
+            }
+            else if (command is null)
+            {
+                command = connection.CreateCommand();
+                command.CommandText = statement.Text;
+            }
+
+            command.Transaction = transaction;
+            Bind(command, statement);
+            return command;
+        }
+
+        // Commands of the writer stay prepared for the next use.
+        private ValueTask ReturnAsync(SqliteCommand command) =>
+            ownership == Ownership.Writer ? ValueTask.CompletedTask : command.DisposeAsync();
+    }
+}
+
+[System.Text.Json.Serialization.JsonSerializable(typeof(IReadOnlyCollection<string>))]
+[System.Text.Json.Serialization.JsonSerializable(typeof(IReadOnlyCollection<long>))]
+internal sealed partial class StoreJson : System.Text.Json.Serialization.JsonSerializerContext;

@@ -1,0 +1,237 @@
+using Librarian.Durable.Engine;
+
+namespace Librarian.Durable.Stores;
+
+/// <summary>Everything one turn read and decided.</summary>
+internal sealed record Turn(
+    ClaimedInstance Instance, TurnOutcome Outcome, int FirstSequence, long At, IReadOnlyCollection<long> ConsumedMessages,
+    IReadOnlyCollection<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release);
+
+/// <summary>
+/// Writes a turn in one transaction (rule R1): a crash at any point leaves the state before or after the whole turn. Table order is
+/// instance, inbox, activity, history, other instances (sorted by id), everywhere, against deadlocks.
+/// </summary>
+internal sealed class TurnWriter(DurableStore store)
+{
+    private readonly string _updateInstance = $"""
+        update dt_instance set status = @status, custom_status = @custom, output = @output, failure = @failure,
+          execution_id = @next, input = case when @next = execution_id then input else @input end,
+          updated_at = {store.Now}, completed_at = case when @status in {DurableStore.Final} then {store.Now} end,
+          attempts = 0, not_before = 0, owner = @owner
+        where instance_id = @i and owner = @me and claim = @claim
+        """;
+
+    private readonly string _deleteMessages = $"delete from dt_inbox where instance_id = @i and {store.In("id", "@ids")}";
+
+    private readonly string _deleteTimers =
+        $"delete from dt_inbox where instance_id = @i and execution_id = @e and kind = {(int)EventKind.TimerFired} and {store.In("task_id", "@tasks")}";
+
+    private readonly string _deleteResults = $"""
+        delete from dt_activity where instance_id = @i and execution_id = @e and owner = @me
+          and (task_id, claim) in (select r.task_id, r.claim from {store.Rows("@rows", "task_id bigint", "claim bigint")})
+        """;
+
+    private readonly string _insertTimers = $"""
+        insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id)
+        select @i, @e, r.fire_at, {(int)EventKind.TimerFired}, r.task_id from {store.Rows("@rows", "task_id bigint", "fire_at bigint")}
+        """;
+
+    private readonly string _insertActivities = $"""
+        insert into dt_activity(instance_id, execution_id, task_id, name, queue, input, created_at, owner, claim, attempts)
+        select @i, @e, r.task_id, r.name, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end
+        from {store.Rows("@rows", "task_id bigint", "name text", "queue text", "input text", "owner text")}
+        """;
+
+    private readonly string _insertHistory = $"""
+        insert into dt_history(instance_id, execution_id, seq, kind, task_id, name, data, failure, at, message_id)
+        select @i, @e, r.seq, r.kind, r.task_id, r.name, r.data, r.failure, r.at, r.message_id
+        from {store.Rows("@rows", "seq bigint", "kind bigint", "task_id bigint", "name text", "data text", "failure text", "at bigint", "message_id text")}
+        """;
+
+    private readonly string _finishedChildren = $"""
+        (select x.instance_id from dt_instance x where x.status in {DurableStore.Final}
+          and x.instance_id in (select r.child_id from {store.Rows("@rows", "child_id text")}))
+        """;
+
+    private readonly string _childRows = store.Rows("@rows", "task_id bigint", "child_id text", "name text", "version text", "input text");
+
+    private readonly string _notifyParent = $"""
+        insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, data, failure)
+        select i.instance_id, i.execution_id, {store.Now}, @kind, @task, @data, @failure
+        from dt_instance i where i.instance_id = @parent and i.execution_id = @execution and i.status in {DurableStore.Active}
+        """;
+
+    private readonly string _sendEvents = $"""
+        insert into dt_inbox(instance_id, visible_at, kind, name, data)
+        select i.instance_id, {store.Now}, {(int)EventKind.EventRaised}, r.name, r.data
+        from {store.Rows("@rows", "task_id bigint", "target text", "name text", "data text")}
+        join dt_instance i on i.instance_id = r.target where i.status in {DurableStore.Active} order by r.task_id
+        """;
+
+    private readonly string _terminateChildren = $"""
+        insert into dt_inbox(instance_id, visible_at, kind, name, data)
+        select i.instance_id, {store.Now}, {(int)EventKind.ExecutionTerminated}, '{ControlMessages.Recursive}', @output
+        from dt_instance i where i.parent_id = @i and i.parent_execution = @e and i.status in {DurableStore.Active}
+        """;
+
+    /// <summary>Commits the turn. Throws <see cref="FenceException"/> when the instance or one of the consumed rows is no longer this claim's.</summary>
+    public Task<bool> CommitAsync(Turn turn, CancellationToken cancellationToken) => store.TransactAsync(
+        async session =>
+        {
+            await session.ExecuteAsync(Statements(turn), cancellationToken);
+            return true;
+        }, cancellationToken);
+
+    private List<SqlStatement> Statements(Turn turn)
+    {
+        var (instance, outcome) = (turn.Instance, turn.Outcome);
+        var identity = instance.Identity;
+        var end = outcome.End;
+        var continues = end?.ContinueAsNew == true;
+        var final = end is not null && !continues;
+        var next = continues ? identity.ExecutionId + 1 : identity.ExecutionId;
+        var status = end?.Status ?? (outcome.Suspended ? OrchestrationRuntimeStatus.Suspended : OrchestrationRuntimeStatus.Running);
+        var statements = new List<SqlStatement>
+        {
+            new SqlStatement(_updateInstance).With("status", (long)status).With("custom", outcome.CustomStatus)
+                .With("output", final ? end!.Output : null).With("failure", OrchestrationExecution.FailureText(end?.Failure))
+                .With("next", next).With("input", continues ? end!.Output : null).With("owner", turn.Release ? null : instance.Owner)
+                .With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim).Expect(1),
+        };
+        SqlStatement OnExecution(string text) => new SqlStatement(text).With("i", instance.InstanceId).With("e", identity.ExecutionId);
+
+        if (turn.ConsumedMessages.Count > 0)
+            statements.Add(new SqlStatement(_deleteMessages).With("i", instance.InstanceId).With("ids", turn.ConsumedMessages).Expect(turn.ConsumedMessages.Count));
+        if (final)
+        {
+            statements.Add(new SqlStatement("delete from dt_inbox where instance_id = @i").With("i", instance.InstanceId));
+        }
+        else if (continues)
+        {
+            statements.Add(OnExecution("delete from dt_inbox where instance_id = @i and execution_id = @e"));
+            statements.Add(new SqlStatement($"insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data) values (@i, @next, {store.Now}, {(int)EventKind.ExecutionStarted}, @name, @input)")
+                .With("i", instance.InstanceId).With("next", next).With("name", identity.Name).With("input", end!.Output));
+        }
+        else
+        {
+            if (outcome.CancelledTimers.Count > 0)
+                statements.Add(OnExecution(_deleteTimers).With("tasks", [.. outcome.CancelledTimers.Select(id => (long)id)]));
+            if (outcome.Timers.Count > 0)
+            {
+                statements.Add(OnExecution(_insertTimers).WithRows("rows", outcome.Timers, (json, timer) =>
+                {
+                    json.WriteNumber("task_id", timer.TaskId);
+                    json.WriteNumber("fire_at", timer.FireAt);
+                }));
+            }
+        }
+
+        if (turn.ConsumedResults.Count > 0)
+        {
+            statements.Add(OnExecution(_deleteResults).With("me", instance.Owner).WithRows("rows", turn.ConsumedResults, (json, result) =>
+            {
+                json.WriteNumber("task_id", result.Activity.TaskId);
+                json.WriteNumber("claim", result.Activity.Claim);
+            }).Expect(turn.ConsumedResults.Count));
+        }
+
+        if (end?.Status == OrchestrationRuntimeStatus.Terminated)
+        {
+            statements.Add(new SqlStatement("delete from dt_activity where instance_id = @i").With("i", instance.InstanceId));
+        }
+        else if (outcome.Tasks.Count > 0)
+        {
+            statements.Add(OnExecution(_insertActivities).With("at", turn.At).WithRows("rows", outcome.Tasks, (json, task) =>
+            {
+                json.WriteNumber("task_id", task.TaskId);
+                json.WriteString("name", task.Name);
+                json.WriteString("queue", task.Queue);
+                json.WriteString("input", task.Input);
+                json.WriteString("owner", turn.OwnedTasks.Contains(task.TaskId) ? instance.Owner : null);
+            }));
+        }
+
+        if (continues)
+        {
+            statements.Add(OnExecution("delete from dt_history where instance_id = @i and execution_id = @e"));
+            if (end!.Carried.Count > 0) statements.Add(History(instance.InstanceId, next, 0, end.Carried));
+        }
+        else
+        {
+            statements.Add(History(instance.InstanceId, identity.ExecutionId, turn.FirstSequence, outcome.Events));
+        }
+
+        AddChildren(statements, turn, final);
+        if (final && identity.ParentId is { } parent && instance.ParentExecution is { } parentExecution)
+        {
+            var completed = end!.Status == OrchestrationRuntimeStatus.Completed;
+            var failure = end.Failure ?? new TaskFailureDetails("Librarian.Durable.OrchestrationTerminated", $"sub-orchestration '{instance.InstanceId}' was terminated", null, null);
+            statements.Add(new SqlStatement(_notifyParent).With("parent", parent).With("execution", parentExecution).With("task", instance.ParentTask)
+                .With("kind", (long)(completed ? EventKind.SubOrchestrationCompleted : EventKind.SubOrchestrationFailed))
+                .With("data", completed ? end.Output : null).With("failure", completed ? null : OrchestrationExecution.FailureText(failure)));
+        }
+
+        if (outcome.SentEvents.Count > 0)
+        {
+            statements.Add(new SqlStatement(_sendEvents).WithRows("rows", outcome.SentEvents, (json, sent) =>
+            {
+                json.WriteNumber("task_id", sent.TaskId);
+                json.WriteString("target", sent.InstanceId);
+                json.WriteString("name", sent.Name);
+                json.WriteString("data", sent.Data);
+            }));
+        }
+
+        if (end?.TerminateChildren == true) statements.Add(OnExecution(_terminateChildren).With("output", end.Output));
+        return statements;
+    }
+
+    private SqlStatement History(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events) =>
+        new SqlStatement(_insertHistory).With("i", instanceId).With("e", executionId).WithRows("rows", events.Select((entry, index) => (entry, seq: first + index)), (json, row) =>
+        {
+            json.WriteNumber("seq", row.seq);
+            json.WriteNumber("kind", (int)row.entry.Kind);
+            json.WriteNumber("task_id", row.entry.TaskId);
+            json.WriteString("name", row.entry.Name);
+            json.WriteString("data", row.entry.Data);
+            json.WriteString("failure", row.entry.Failure);
+            json.WriteNumber("at", row.entry.At);
+            json.WriteString("message_id", row.entry.MessageId);
+        });
+
+    /// <summary>A finished instance under a child's id is replaced; an active one makes the call fail, and the parent goes on.</summary>
+    private void AddChildren(List<SqlStatement> statements, Turn turn, bool final)
+    {
+        var children = turn.Outcome.Children;
+        if (children.Count == 0) return;
+        var identity = turn.Instance.Identity;
+        SqlStatement OnChildren(string text) => new SqlStatement(text).WithRows("rows", children.OrderBy(child => child.InstanceId, StringComparer.Ordinal), (json, child) =>
+        {
+            json.WriteNumber("task_id", child.TaskId);
+            json.WriteString("child_id", child.InstanceId);
+            json.WriteString("name", child.Name);
+            json.WriteString("version", child.Version);
+            json.WriteString("input", child.Input);
+        });
+        foreach (var table in (string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
+            statements.Add(OnChildren($"delete from {table} where instance_id in {_finishedChildren}"));
+        statements.Add(OnChildren($"""
+            insert into dt_instance(instance_id, execution_id, name, version, status, input, parent_id, parent_name, parent_execution, parent_task, created_at, updated_at, claim)
+            select r.child_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, @i, @name, @e, r.task_id, {store.Now}, {store.Now}, {store.Now}
+            from {_childRows} where true order by r.child_id on conflict (instance_id) do nothing
+            """).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("name", identity.Name));
+        var started = "c.instance_id = r.child_id and c.parent_id = @i and c.parent_execution = @e and c.parent_task = r.task_id";
+        statements.Add(OnChildren($"""
+            insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
+            select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionStarted}, r.name, r.input from {_childRows} join dt_instance c on {started}
+            """).With("i", identity.InstanceId).With("e", identity.ExecutionId));
+        if (final) return;
+        var collision = new TaskFailureDetails(typeof(OrchestrationAlreadyExistsException).FullName!,
+            "OrchestrationAlreadyExists: an active instance has the id given to this sub-orchestration", null, null);
+        statements.Add(OnChildren($"""
+            insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, failure)
+            select @i, @e, {store.Now}, {(int)EventKind.SubOrchestrationFailed}, r.task_id, @failure from {_childRows}
+            where not exists (select 1 from dt_instance c where {started})
+            """).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("failure", OrchestrationExecution.FailureText(collision)));
+    }
+}

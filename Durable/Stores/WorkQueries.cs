@@ -1,0 +1,263 @@
+using System.Data.Common;
+using Librarian.Durable.Engine;
+
+namespace Librarian.Durable.Stores;
+
+/// <summary>An instance owned by this worker. <paramref name="Claim"/> is its fencing token.</summary>
+internal sealed record ClaimedInstance(
+    ExecutionIdentity Identity, OrchestrationRuntimeStatus Status, string? CustomStatus, long? ParentExecution, int ParentTask,
+    string Owner, long Claim, int Attempts)
+{
+    public string InstanceId => Identity.InstanceId;
+}
+
+/// <summary>An activity owned by this worker.</summary>
+internal sealed record ClaimedActivity(string InstanceId, long ExecutionId, int TaskId, string Name, string Queue, string? Input, string Owner, long Claim, int Attempts)
+{
+    public string OperationId => $"{InstanceId}/{ExecutionId}/{TaskId}";
+}
+
+/// <summary>A message in the inbox; <paramref name="ExecutionId"/> null: for whichever execution is current.</summary>
+internal sealed record InboxMessage(long Id, long? ExecutionId, HistoryEvent Event);
+
+/// <summary>The end of an activity, to be recorded if the activity is still this worker's.</summary>
+internal sealed record ActivityResult(ClaimedActivity Activity, string? Output, string? Failure)
+{
+    public EventKind Kind => Failure is null ? EventKind.TaskCompleted : EventKind.TaskFailed;
+
+    public HistoryEvent ToEvent(long at) => new(Kind, Activity.TaskId, Activity.Name, Output, Failure, at);
+}
+
+/// <summary>What a worker can take, and what it found.</summary>
+internal sealed record PollRequest(string Owner, int FreeInstances, TimeSpan FirstBackoff, IReadOnlyCollection<string> Orchestrators, IReadOnlyCollection<string> Activities, IReadOnlyList<(string Queue, int Free)> Queues);
+
+internal sealed class PollResult
+{
+    public List<ClaimedInstance> Instances { get; } = [];
+
+    public List<ClaimedActivity> Activities { get; } = [];
+
+    /// <summary>Instances this worker already owns that have messages.</summary>
+    public List<string> Ready { get; } = [];
+
+    public long Now { get; set; }
+
+    /// <summary>Epoch ms at which something becomes due, if anything waits.</summary>
+    public long? NextDue { get; set; }
+}
+
+/// <summary>Claims, loads and ends of activities: what workers read and write, apart from a turn (see <see cref="TurnWriter"/>).</summary>
+internal sealed class WorkQueries(DurableStore store)
+{
+    private const string InstanceColumns =
+        "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, parent_execution, parent_task, owner, claim, attempts";
+
+    /// <summary>
+    /// Rule R9: what was delivered three times without success waits longer before each further delivery, should this one fail too
+    /// (success clears or deletes it). So a process that is killed often does not fail the innocent work it held as poison.
+    /// </summary>
+    private static string Suspicion(DurableStore store) =>
+        $"case when attempts < 3 then 0 when attempts > 11 then {store.Now} + 300000 else {store.Now} + @backoff * (1 << cast(attempts - 3 as {(store.IsShared ? "int" : "integer")})) end";
+
+    private readonly string _claimInstances = $"""
+        with c as materialized (
+          select i.instance_id as c_id from dt_instance i
+          where i.owner is null and i.not_before <= {store.Now} and i.status in {DurableStore.Active}
+            and i.instance_id in (select b.instance_id from dt_inbox b where b.visible_at <= {store.Now})
+            and ((i.status <> 7 and {store.In("i.name", "@names")})
+              or exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= {store.Now}
+                         and (b.kind = {(int)EventKind.ExecutionTerminated} or (b.kind = {(int)EventKind.ExecutionResumed} and {store.In("i.name", "@names")}))))
+          limit @n {(store.IsShared ? "for update of i skip locked" : "")})
+        update dt_instance set owner = @me, claim = claim + 1, attempts = attempts + 1, not_before = {Suspicion(store)}
+        from c where instance_id = c.c_id returning {InstanceColumns}
+        """;
+
+    private readonly string _claimActivities = $"""
+        with c as materialized (
+          select instance_id as c_i, execution_id as c_e, task_id as c_t from dt_activity
+          where owner is null and queue = @queue and not_before <= {store.Now} and {store.In("name", "@names")}
+          order by created_at limit @n {store.SkipLocked})
+        update dt_activity set owner = @me, claim = claim + 1, attempts = attempts + 1, not_before = {Suspicion(store)}
+        from c where instance_id = c.c_i and execution_id = c.c_e and task_id = c.c_t
+        returning instance_id, execution_id, task_id, name, queue, input, owner, claim, attempts
+        """;
+
+    private readonly string _ready = $"""
+        select distinct b.instance_id from dt_inbox b join dt_instance i on i.instance_id = b.instance_id
+        where b.visible_at <= {store.Now} and i.owner = @me
+        """;
+
+    private readonly string _nextDue = $"""
+        select {store.Now}, (select min(visible_at) from dt_inbox where visible_at > {store.Now}),
+          (select min(not_before) from dt_activity where owner is null and not_before > {store.Now}),
+          (select min(not_before) from dt_instance where not_before > 0 and owner is null and not_before > {store.Now})
+        """;
+
+    private readonly string _history = """
+        select kind, task_id, name, data, failure, at, message_id from dt_history
+        where instance_id = @i and execution_id = @e order by seq
+        """;
+
+    private readonly string _inbox = $"""
+        select id, execution_id, kind, task_id, name, data, failure, message_id from dt_inbox
+        where instance_id = @i and visible_at <= {store.Now} order by visible_at, id limit 1000
+        """;
+
+    private readonly string _deleteActivities = $"""
+        delete from dt_activity where (instance_id, execution_id, task_id, owner, claim) in
+          (select r.instance_id, r.execution_id, r.task_id, r.owner, r.claim
+           from {store.Rows("@rows", "instance_id text", "execution_id bigint", "task_id bigint", "owner text", "claim bigint")})
+        returning instance_id, execution_id, task_id
+        """;
+
+    private readonly string _postResults = $"""
+        insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, name, data, failure)
+        select r.instance_id, r.execution_id, {store.Now}, r.kind, r.task_id, r.name, r.data, r.failure
+        from {store.Rows("@rows", "instance_id text", "execution_id bigint", "task_id bigint", "kind bigint", "name text", "data text", "failure text")}
+        join dt_instance i on i.instance_id = r.instance_id and i.execution_id = r.execution_id
+        where i.status in {DurableStore.Active}
+        """;
+
+    private readonly string _releaseActivity = $"""
+        update dt_activity set owner = null, attempts = attempts - @back, not_before = {store.Now} + @delay
+        where instance_id = @i and execution_id = @e and task_id = @t and owner = @me and claim = @claim
+        """;
+
+    private readonly string _releaseInstance = $"""
+        update dt_instance set owner = null, attempts = attempts - @back, not_before = case when @delay = 0 then 0 else {store.Now} + @delay end
+        where instance_id = @i and owner = @me and claim = @claim
+        """;
+
+    /// <summary>
+    /// Claims due instances and free activities in one transaction. Should the answer be lost after the commit, the rows are mine and
+    /// unknown to me: the reconcile sweep gives them back.
+    /// </summary>
+    public Task<PollResult> PollAsync(PollRequest request, CancellationToken cancellationToken) => store.TransactAsync(
+        async session =>
+        {
+            var result = new PollResult();
+            var backoff = (long)request.FirstBackoff.TotalMilliseconds;
+            var statements = new List<SqlStatement>
+            {
+                new SqlStatement(_nextDue),
+                new SqlStatement(_ready).With("me", request.Owner),
+            };
+            var queuesFrom = statements.Count;
+            if (request.Activities.Count > 0)
+            {
+                foreach (var (queue, free) in request.Queues.Where(queue => queue.Free > 0))
+                {
+                    statements.Add(new SqlStatement(_claimActivities).With("queue", queue).With("names", request.Activities)
+                        .With("n", free).With("me", request.Owner).With("backoff", backoff));
+                }
+            }
+
+            var instancesAt = statements.Count;
+            if (request.FreeInstances > 0)
+                statements.Add(new SqlStatement(_claimInstances).With("names", request.Orchestrators).With("n", request.FreeInstances).With("me", request.Owner).With("backoff", backoff));
+            await session.QueryAsync(statements, (index, reader) =>
+            {
+                if (index == 0)
+                {
+                    result.Now = reader.GetInt64(0);
+                    result.NextDue = new[] { reader.Integer(1), reader.Integer(2), reader.Integer(3) }.Min();
+                }
+                else if (index < queuesFrom)
+                {
+                    result.Ready.Add(reader.GetString(0));
+                }
+                else if (index < instancesAt)
+                {
+                    result.Activities.Add(ReadActivity(reader));
+                }
+                else
+                {
+                    result.Instances.Add(ReadInstance(reader));
+                }
+            }, cancellationToken);
+            return result;
+        }, cancellationToken);
+
+    /// <summary>History of an execution (unless <paramref name="historyOf"/> is null) and the due messages of its instance.</summary>
+    public async Task<(List<HistoryEvent> History, List<InboxMessage> Inbox)> LoadAsync(string instanceId, long? historyOf, CancellationToken cancellationToken)
+    {
+        var history = new List<HistoryEvent>();
+        var inbox = new List<InboxMessage>();
+        await using var session = await store.OpenAsync(cancellationToken);
+        SqlStatement messages = new SqlStatement(_inbox).With("i", instanceId);
+        SqlStatement[] statements = historyOf is { } execution
+            ? [messages, new SqlStatement(_history).With("i", instanceId).With("e", execution)]
+            : [messages];
+        await session.QueryAsync(statements, (index, reader) =>
+        {
+            if (index == 0)
+            {
+                inbox.Add(new(reader.GetInt64(0), reader.Integer(1),
+                    new((EventKind)reader.GetInt64(2), (int)reader.GetInt64(3), reader.Text(4), reader.Text(5), reader.Text(6), 0, reader.Text(7))));
+            }
+            else
+            {
+                history.Add(new((EventKind)reader.GetInt64(0), (int)reader.GetInt64(1), reader.Text(2), reader.Text(3), reader.Text(4), reader.GetInt64(5), reader.Text(6)));
+            }
+        }, cancellationToken);
+        return (history, inbox);
+    }
+
+    /// <summary>
+    /// Records results of activities whose instance is not in this worker's memory. Idempotent: a row that is gone or owned by somebody
+    /// else drops the result (rule R4). Returns the instances that got a message.
+    /// </summary>
+    public Task<List<string>> CompleteAsync(IReadOnlyCollection<ActivityResult> results, CancellationToken cancellationToken) => store.TransactAsync(
+        session => CompleteAsync(session, results, cancellationToken), cancellationToken);
+
+    /// <summary>As above inside an open transaction (of a transactional activity, whose result must not be dropped silently).</summary>
+    public async Task<List<string>> CompleteAsync(StoreSession session, IReadOnlyCollection<ActivityResult> results, CancellationToken cancellationToken)
+    {
+        var mine = (await session.QueryAsync(
+            new SqlStatement(_deleteActivities).WithRows("rows", results.OrderBy(result => result.Activity.OperationId, StringComparer.Ordinal), (json, result) =>
+            {
+                json.WriteString("instance_id", result.Activity.InstanceId);
+                json.WriteNumber("execution_id", result.Activity.ExecutionId);
+                json.WriteNumber("task_id", result.Activity.TaskId);
+                json.WriteString("owner", result.Activity.Owner);
+                json.WriteNumber("claim", result.Activity.Claim);
+            }),
+            reader => (reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2)), cancellationToken)).ToHashSet();
+        var posted = results.Where(result => mine.Contains((result.Activity.InstanceId, result.Activity.ExecutionId, result.Activity.TaskId))).ToList();
+        if (posted.Count == 0) return [];
+        await session.ExecuteAsync(new SqlStatement(_postResults).WithRows("rows", posted, (json, result) =>
+        {
+            json.WriteString("instance_id", result.Activity.InstanceId);
+            json.WriteNumber("execution_id", result.Activity.ExecutionId);
+            json.WriteNumber("task_id", result.Activity.TaskId);
+            json.WriteNumber("kind", (int)result.Kind);
+            json.WriteString("name", result.Activity.Name);
+            json.WriteString("data", result.Output);
+            json.WriteString("failure", result.Failure);
+        }), cancellationToken);
+        return [.. posted.Select(result => result.Activity.InstanceId).Distinct(StringComparer.Ordinal)];
+    }
+
+    /// <summary>Gives an activity back for another delivery; no effect when it is no longer this claim's.</summary>
+    public SqlStatement ReleaseActivity(ClaimedActivity activity, TimeSpan delay, bool countsAsDelivery) => new SqlStatement(_releaseActivity)
+        .With("i", activity.InstanceId).With("e", activity.ExecutionId).With("t", activity.TaskId).With("me", activity.Owner).With("claim", activity.Claim)
+        .With("delay", (long)delay.TotalMilliseconds).With("back", countsAsDelivery ? 0 : 1);
+
+    /// <summary>Gives an instance back; no effect when it is no longer this claim's.</summary>
+    public SqlStatement ReleaseInstance(ClaimedInstance instance, TimeSpan delay, int attemptsBack) => new SqlStatement(_releaseInstance)
+        .With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim)
+        .With("delay", (long)delay.TotalMilliseconds).With("back", attemptsBack);
+
+    /// <summary>Runs releases; each stands alone and may be repeated.</summary>
+    public async Task ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken) => await store.TransactAsync(
+        session => session.ExecuteAsync(statements, cancellationToken), cancellationToken);
+
+    private static ClaimedInstance ReadInstance(DbDataReader reader) => new(
+        new(reader.GetString(0), reader.GetInt64(1), reader.GetString(2), reader.GetString(3), reader.Text(4), reader.Text(5)),
+        (OrchestrationRuntimeStatus)reader.GetInt64(6), reader.Text(7), reader.Integer(8), (int)(reader.Integer(9) ?? -1),
+        reader.GetString(10), reader.GetInt64(11), (int)reader.GetInt64(12));
+
+    private static ClaimedActivity ReadActivity(DbDataReader reader) => new(
+        reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2), reader.GetString(3), reader.GetString(4), reader.Text(5),
+        reader.GetString(6), reader.GetInt64(7), (int)reader.GetInt64(8));
+}

@@ -1,0 +1,234 @@
+using System.Collections.Concurrent;
+using System.Data.Common;
+using Librarian.Durable.Engine;
+using Librarian.Durable.Stores;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Librarian.Durable.Worker;
+
+/// <summary>
+/// Runs the activities of one worker incarnation. An activity stays known here until its row is settled, so that the reconcile sweep can
+/// tell a running one from a lost one.
+/// </summary>
+internal sealed class ActivityRunner(
+    IServiceScopeFactory scopes, TaskRegistry registry, DurableStore store, WorkQueries queries, CompletionQueue completions, DataConverter converter,
+    DurableTaskOptions options, TimeProvider time, ILogger<ActivityRunner> logger)
+{
+    private readonly ConcurrentDictionary<(string, long, int), Running> _known = new();
+    private readonly Dictionary<string, QueueSlots> _slots = options.Queues.Append(new("", options.MaxConcurrentActivities))
+        .ToDictionary(queue => queue.Key, queue => new QueueSlots(queue.Value), StringComparer.Ordinal);
+
+    /// <summary>Takes a result to its instance; false: not in memory, so it goes through the inbox.</summary>
+    public required Func<ActivityResult, bool> Deliver { get; init; }
+
+    /// <summary>Tells that a result was committed to an instance's inbox.</summary>
+    public required Action<string> Posted { get; init; }
+
+    /// <summary>Tells that a place came free in a queue that had more work than places.</summary>
+    public required Action PlaceFree { get; init; }
+
+    public int RunningCount => _known.Values.Count(running => !running.IsDone);
+
+    public IReadOnlyList<(string Queue, int Free)> FreeSlots => [.. _slots.Select(slot => (slot.Key, slot.Value.Free))];
+
+    /// <summary>Reserves a place for an activity this worker could run.</summary>
+    public bool TryReserve(string name, string queue) => registry.Activities.ContainsKey(name) && _slots.TryGetValue(queue, out var slots) && slots.TryTake();
+
+    /// <summary>Remembers which queues gave as much as there was room for.</summary>
+    public void NoteClaims(IReadOnlyList<(string Queue, int Free)> asked, IReadOnlyCollection<ClaimedActivity> got)
+    {
+        foreach (var (queue, free) in asked) _slots[queue].IsHungry = got.Count(activity => activity.Queue == queue) >= free;
+    }
+
+    public void Unreserve(string queue) => _slots[queue].Return();
+
+    public bool Knows(string instanceId, long executionId, int taskId, long claim) =>
+        _known.TryGetValue((instanceId, executionId, taskId), out var running) && running.Activity.Claim == claim;
+
+    /// <summary>Starts a claimed activity. <paramref name="reserved"/>: its place was taken before.</summary>
+    public void Start(ClaimedActivity activity, bool reserved)
+    {
+        if (!reserved) _slots[activity.Queue].Take();
+        var running = new Running(activity, time.GetTimestamp());
+        _known[Key(activity)] = running;
+        running.Task = Task.Run(() => RunAsync(running), CancellationToken.None);
+    }
+
+    /// <summary>Forgets an activity whose row was deleted or given back.</summary>
+    public void Settled(ClaimedActivity activity)
+    {
+        if (_known.TryGetValue(Key(activity), out var running) && running.Activity.Claim == activity.Claim) _known.TryRemove(new(Key(activity), running));
+    }
+
+    /// <summary>Cancels everything that runs.</summary>
+    public void CancelAll()
+    {
+        foreach (var running in _known.Values) running.Cancel();
+    }
+
+    /// <summary>Cancels what runs for an instance that no longer wants it.</summary>
+    public void CancelInstance(string instanceId)
+    {
+        foreach (var running in _known.Values.Where(running => string.Equals(running.Activity.InstanceId, instanceId, StringComparison.Ordinal))) running.Cancel();
+    }
+
+    /// <summary>Cancels what has been running for a while and is, by the database, not this worker's.</summary>
+    public void CancelUnless(IReadOnlySet<(string, long, int, long)> owned, TimeSpan age)
+    {
+        foreach (var running in _known.Values)
+        {
+            var activity = running.Activity;
+            if (time.GetElapsedTime(running.StartedAt) > age && !owned.Contains((activity.InstanceId, activity.ExecutionId, activity.TaskId, activity.Claim))) running.Cancel();
+        }
+    }
+
+    public Task WhenIdleAsync() => Task.WhenAll(_known.Values.Select(running => running.Task));
+
+    private static (string, long, int) Key(ClaimedActivity activity) => (activity.InstanceId, activity.ExecutionId, activity.TaskId);
+
+    private async Task RunAsync(Running running)
+    {
+        var activity = running.Activity;
+        try
+        {
+            using var span = Telemetry.Source.StartActivity("activity " + activity.Name);
+            Telemetry.Activities.Add(1);
+            if (activity.Attempts > options.MaxDeliveries)
+            {
+                logger.ActivityPoisoned(activity.Name, activity.OperationId, activity.Attempts);
+                Finish(Failed(activity, new("Poison", $"Poison: activity '{activity.Name}' was delivered {activity.Attempts - 1} times and never came back (its worker died or gave up each time). It is not tried again.", null, null) { IsNonRetriable = true }));
+                return;
+            }
+
+            var registration = registry.Activities[activity.Name];
+            await using var scope = scopes.CreateAsyncScope();
+            if (registration.IsTransactional) await RunInTransactionAsync(running, registration, scope.ServiceProvider);
+            else Finish(await InvokeAsync(registration, scope.ServiceProvider, new Context(activity, running.Token)));
+        }
+        catch (Exception) when (running.Token.IsCancellationRequested)
+        {
+            // Drained, fenced or terminated: give it back uncounted; where the row is gone this has no effect.
+            completions.Release(activity, TimeSpan.Zero, countsAsDelivery: false);
+        }
+        catch (Exception failure)
+        {
+            logger.ActivityFailed(failure, activity.Name, activity.OperationId);
+            Finish(Failed(activity, TaskFailureDetails.FromException(failure)));
+        }
+        finally
+        {
+            running.IsDone = true;
+            var slots = _slots[activity.Queue];
+            slots.Return();
+            if (slots.IsHungry) PlaceFree();
+        }
+    }
+
+    private async Task<ActivityResult> InvokeAsync(ActivityRegistration registration, IServiceProvider services, TaskActivityContext context)
+    {
+        var running = (IRunningActivity)context;
+        var task = registration.Create(services);
+        var input = converter.Deserialize(running.Activity.Input, task.InputType);
+        var output = await task.RunAsync(context, input);
+        return new(running.Activity, converter.Serialize(output), null);
+    }
+
+    /// <summary>
+    /// Effect and completion in one transaction. When the commit's answer is lost, the release below (or a failure recorded by the
+    /// caller) decides by the row: it is gone if the commit happened, and then nothing more is done.
+    /// </summary>
+    private async Task RunInTransactionAsync(Running running, ActivityRegistration registration, IServiceProvider services)
+    {
+        var activity = running.Activity;
+        try
+        {
+            await using var session = await store.BeginAsync(running.Token);
+            var result = await InvokeAsync(registration, services, new TransactionalContext(activity, session.Connection, session.Transaction!, running.Token));
+            // No token from here: whether the transaction happened must not hang on a late cancellation.
+            var posted = await queries.CompleteAsync(session, [result], CancellationToken.None);
+            if (posted.Count == 0)
+            {
+                Settled(activity);
+                return;
+            }
+
+            await session.CommitAsync(CancellationToken.None);
+            Settled(activity);
+            Posted(activity.InstanceId);
+        }
+        catch (Exception fault) when (!running.Token.IsCancellationRequested && activity.Attempts < options.MaxDeliveries && store.IsTransient(fault))
+        {
+            logger.TransactionRetried(fault, activity.Name, activity.OperationId, activity.Attempts);
+            completions.Release(activity, TimeSpan.FromMilliseconds(Math.Min(30_000, 50 * Math.Pow(2, activity.Attempts))), countsAsDelivery: true);
+        }
+    }
+
+    private void Finish(ActivityResult result)
+    {
+        if (!Deliver(result)) completions.Complete(result);
+    }
+
+    private static ActivityResult Failed(ClaimedActivity activity, TaskFailureDetails failure) => new(activity, null, OrchestrationExecution.FailureText(failure));
+
+    private interface IRunningActivity
+    {
+        ClaimedActivity Activity { get; }
+    }
+
+    // Its token source has no timer and no linked parent: nothing to dispose, and activity code may still hold the token.
+#pragma warning disable CA1001
+    private sealed class Running(ClaimedActivity activity, long startedAt)
+    {
+        private readonly CancellationTokenSource _cancellation = new();
+
+        public ClaimedActivity Activity { get; } = activity;
+
+        public long StartedAt { get; } = startedAt;
+
+        public Task Task { get; set; } = Task.CompletedTask;
+
+        public bool IsDone { get; set; }
+
+        public CancellationToken Token => _cancellation.Token;
+
+        // Callbacks of activity code may throw or block; they run elsewhere and are their author's concern.
+        public void Cancel() => _ = _cancellation.CancelAsync();
+    }
+#pragma warning restore CA1001
+
+    private sealed class Context(ClaimedActivity activity, CancellationToken token) : TaskActivityContext, IRunningActivity
+    {
+        public override TaskName Name => activity.Name;
+
+        public override string InstanceId => activity.InstanceId;
+
+        public override string OperationId => activity.OperationId;
+
+        public override int DeliveryCount => activity.Attempts;
+
+        public override CancellationToken CancellationToken => token;
+
+        public ClaimedActivity Activity => activity;
+    }
+
+    private sealed class TransactionalContext(ClaimedActivity activity, DbConnection connection, DbTransaction transaction, CancellationToken token)
+        : TransactionalActivityContext, IRunningActivity
+    {
+        public override TaskName Name => activity.Name;
+
+        public override string InstanceId => activity.InstanceId;
+
+        public override string OperationId => activity.OperationId;
+
+        public override int DeliveryCount => activity.Attempts;
+
+        public override CancellationToken CancellationToken => token;
+
+        public override DbConnection Connection => connection;
+
+        public override DbTransaction Transaction => transaction;
+
+        public ClaimedActivity Activity => activity;
+    }
+}

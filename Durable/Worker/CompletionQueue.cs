@@ -1,0 +1,108 @@
+using System.Threading.Channels;
+using Librarian.Durable.Engine;
+using Librarian.Durable.Stores;
+using Microsoft.Extensions.Logging;
+
+namespace Librarian.Durable.Worker;
+
+/// <summary>
+/// Results and releases on their way to the database (rule R4). Both are idempotent and fenced by owner and claim, so they are repeated
+/// until the database answers; they outlive the incarnation that made them. A crash loses only what is in memory: the rows are
+/// then still owned, get reaped, and the activity is delivered again.
+/// </summary>
+internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, TimeProvider time, ILogger<CompletionQueue> logger)
+{
+    private const int BatchSize = 128;
+    private readonly Channel<Entry> _channel = Channel.CreateUnbounded<Entry>(new() { SingleReader = true });
+    private int _waiting;
+
+    /// <summary>Called with the instances that got messages.</summary>
+    public Action<IReadOnlyCollection<string>>? Posted { get; set; }
+
+    /// <summary>Called with activities whose rows are settled, whatever the outcome.</summary>
+    public Action<ClaimedActivity>? Settled { get; set; }
+
+    public bool IsEmpty => Volatile.Read(ref _waiting) == 0;
+
+    public void Complete(ActivityResult result) => Add(new(result, null, null));
+
+    public void Release(ClaimedActivity activity, TimeSpan delay, bool countsAsDelivery) =>
+        Add(new(null, queries.ReleaseActivity(activity, delay, countsAsDelivery), activity));
+
+    public void Release(ClaimedInstance instance, TimeSpan delay, int attemptsBack) =>
+        Add(new(null, queries.ReleaseInstance(instance, delay, attemptsBack), null));
+
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        var batch = new List<Entry>(BatchSize);
+        while (await _channel.Reader.WaitToReadAsync(cancellationToken))
+        {
+            batch.Clear();
+            while (batch.Count < BatchSize && _channel.Reader.TryRead(out var entry)) batch.Add(entry);
+            await WriteAsync(batch, cancellationToken);
+            Interlocked.Add(ref _waiting, -batch.Count);
+        }
+    }
+
+    private void Add(Entry entry)
+    {
+        Interlocked.Increment(ref _waiting);
+        _channel.Writer.TryWrite(entry);
+    }
+
+    private async Task WriteAsync(List<Entry> batch, CancellationToken cancellationToken)
+    {
+        for (var delay = TimeSpan.FromMilliseconds(50); ;)
+        {
+            try
+            {
+                await WriteOnceAsync(batch, cancellationToken);
+                return;
+            }
+            catch (Exception refused) when (refused is not OperationCanceledException && !store.IsTransient(refused) && batch.Count == 1)
+            {
+                if (batch[0] is not { Result: { } result }) throw;
+                // The value itself cannot be stored (say, text the database refuses): the step fails, not the worker.
+                logger.ResultRefused(refused, result.Activity.OperationId);
+                batch[0] = new(new(result.Activity, null, OrchestrationExecution.FailureText(TaskFailureDetails.FromException(new InvalidOperationException("The result cannot be stored.")))), null, null);
+            }
+            catch (Exception refused) when (refused is not OperationCanceledException && !store.IsTransient(refused))
+            {
+                foreach (var entry in batch) await WriteAsync([entry], cancellationToken);
+                return;
+            }
+            catch (Exception fault) when (fault is not OperationCanceledException)
+            {
+                logger.CompletionsDelayed(fault, batch.Count);
+            }
+
+            await Task.Delay(delay, time, cancellationToken);
+            if (delay < TimeSpan.FromSeconds(2)) delay *= 2;
+        }
+    }
+
+    private async Task WriteOnceAsync(List<Entry> batch, CancellationToken cancellationToken)
+    {
+        var results = batch.Where(entry => entry.Result is not null).Select(entry => entry.Result!).ToList();
+        if (results.Count > 0)
+        {
+            var posted = await queries.CompleteAsync(results, cancellationToken);
+            foreach (var result in results) Settled?.Invoke(result.Activity);
+            Posted?.Invoke(posted);
+        }
+
+        var releases = batch.Where(entry => entry.Release is not null).ToList();
+        if (releases.Count > 0)
+        {
+            await queries.ExecuteAsync([.. releases.Select(entry => entry.Release!)], cancellationToken);
+            foreach (var entry in releases)
+            {
+                if (entry.Activity is { } activity) Settled?.Invoke(activity);
+            }
+
+            Posted?.Invoke([]);
+        }
+    }
+
+    private sealed record Entry(ActivityResult? Result, SqlStatement? Release, ClaimedActivity? Activity);
+}

@@ -1,0 +1,61 @@
+using Microsoft.Extensions.Logging;
+
+namespace Librarian.Durable.Worker;
+
+/// <summary>Log messages of the engine; event ids 4000-4099 are stable.</summary>
+internal static partial class Logs
+{
+    [LoggerMessage(4000, LogLevel.Information, "Durable worker {WorkerId} started")]
+    public static partial void WorkerStarted(this ILogger logger, string workerId);
+
+    [LoggerMessage(4001, LogLevel.Information, "Durable worker {WorkerId} stopped; {Left} activities were still running and will be delivered again")]
+    public static partial void WorkerStopped(this ILogger logger, string workerId, int left);
+
+    [LoggerMessage(4002, LogLevel.Warning, "Durable worker {WorkerId} gave up its lease ({Reason}). Its activities are cancelled and will be delivered again; a new incarnation starts at once")]
+    public static partial void LeaseLost(this ILogger logger, string workerId, string reason);
+
+    [LoggerMessage(4003, LogLevel.Warning, "Heartbeat of durable worker {WorkerId} failed; it is repeated until the lease must be given up")]
+    public static partial void HeartbeatFailed(this ILogger logger, Exception exception, string workerId);
+
+    [LoggerMessage(4004, LogLevel.Warning, "Durable worker failed to work with its database; nothing recorded is lost, it tries again in {Delay}")]
+    public static partial void WorkerFault(this ILogger logger, Exception exception, TimeSpan delay);
+
+    [LoggerMessage(4005, LogLevel.Information, "Freed the work of {Count} dead durable workers")]
+    public static partial void Reaped(this ILogger logger, int count);
+
+    [LoggerMessage(4006, LogLevel.Information, "A turn of instance {InstanceId} was discarded because the instance is owned by somebody else or was replaced")]
+    public static partial void TurnFenced(this ILogger logger, string instanceId);
+
+    [LoggerMessage(4007, LogLevel.Warning, "A turn of instance {InstanceId} failed (delivery {Attempt}); it is discarded and repeated after {Delay}")]
+    public static partial void TurnFailed(this ILogger logger, Exception exception, string instanceId, int attempt, TimeSpan delay);
+
+    [LoggerMessage(4008, LogLevel.Error, "Instance {InstanceId} failed as poison after {Attempts} deliveries")]
+    public static partial void InstancePoisoned(this ILogger logger, string instanceId, int attempts);
+
+    [LoggerMessage(4009, LogLevel.Error, "Activity {Name} of {OperationId} failed as poison after {Attempts} deliveries")]
+    public static partial void ActivityPoisoned(this ILogger logger, string name, string operationId, int attempts);
+
+    [LoggerMessage(4010, LogLevel.Warning, "Results of {Count} activities could not be recorded yet; they are kept and recorded when the database answers")]
+    public static partial void CompletionsDelayed(this ILogger logger, Exception exception, int count);
+
+    [LoggerMessage(4011, LogLevel.Information, "Activity {Name} of {OperationId} failed")]
+    public static partial void ActivityFailed(this ILogger logger, Exception exception, string name, string operationId);
+
+    [LoggerMessage(4012, LogLevel.Warning, "Transactional activity {Name} of {OperationId} met a transient database fault (delivery {Attempt}); it is delivered again")]
+    public static partial void TransactionRetried(this ILogger logger, Exception exception, string name, string operationId, int attempt);
+
+    [LoggerMessage(4013, LogLevel.Warning, "Gave back {Instances} instances and {Activities} activities that the database says are this worker's and it does not know")]
+    public static partial void Reconciled(this ILogger logger, int instances, int activities);
+
+    [LoggerMessage(4014, LogLevel.Warning, "Notifications are not being received; work is found by polling until they are")]
+    public static partial void ListenerFault(this ILogger logger, Exception exception);
+
+    [LoggerMessage(4015, LogLevel.Warning, "Work has waited more than five minutes for names no worker has taken: {Names}. Start a worker that has them, or terminate the instances")]
+    public static partial void UnknownNames(this ILogger logger, string names);
+
+    [LoggerMessage(4016, LogLevel.Information, "Instance {InstanceId} ({Name}) ended: {Status}")]
+    public static partial void InstanceEnded(this ILogger logger, string instanceId, string name, OrchestrationRuntimeStatus status);
+
+    [LoggerMessage(4017, LogLevel.Error, "A result of activity {OperationId} cannot be stored; its failure is recorded instead")]
+    public static partial void ResultRefused(this ILogger logger, Exception exception, string operationId);
+}

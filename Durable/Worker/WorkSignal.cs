@@ -1,0 +1,129 @@
+using System.Collections.Concurrent;
+using Librarian.Durable.Stores;
+
+namespace Librarian.Durable.Worker;
+
+/// <summary>
+/// "Look now": wakes this process's worker at once and, on a shared database, those of other processes through a notification that is
+/// sent outside every write transaction and at most once per 15 ms (rule R10). Losing one costs only the poll interval.
+/// </summary>
+internal sealed class WorkSignal(DurableStore store, TimeProvider time)
+{
+    /// <summary>Sent as payload, so that a process does not wake itself twice.</summary>
+    public static readonly string ProcessTag = Guid.NewGuid().ToString("N")[..12];
+
+    private static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(15);
+    private readonly AsyncSignal _wake = new(time);
+    private int _notifying;
+    private int _burst;
+
+    /// <summary>Wakes this process.</summary>
+    public void RaiseLocal() => _wake.Set();
+
+    /// <summary>Wakes every process.</summary>
+    public void Raise()
+    {
+        RaiseLocal();
+        if (store.IsShared && Interlocked.Exchange(ref _notifying, 1) == 0) _ = NotifyAsync();
+    }
+
+    /// <summary>Wakes now and a few times within the next second: a caller's transaction is about to commit, at a moment we cannot see.</summary>
+    public void RaiseSoon()
+    {
+        var mine = Interlocked.Increment(ref _burst);
+        _ = BurstAsync(mine);
+    }
+
+    /// <summary>Waits for a signal, at most that long.</summary>
+    public Task WaitAsync(TimeSpan limit, CancellationToken cancellationToken) => _wake.WaitAsync(limit, cancellationToken);
+
+    private async Task BurstAsync(int mine)
+    {
+        for (var delay = 4; delay <= 512 && Volatile.Read(ref _burst) == mine; delay *= 2)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(delay), time);
+            Raise();
+        }
+    }
+
+    private async Task NotifyAsync()
+    {
+        try
+        {
+            await Task.Delay(Coalesce, time);
+            Volatile.Write(ref _notifying, 0);
+            await using var session = await store.OpenAsync(CancellationToken.None);
+            await session.ExecuteAsync(new SqlStatement("select pg_notify(@channel, @tag)").With("channel", PostgresStore.Channel).With("tag", ProcessTag), CancellationToken.None);
+        }
+        catch (Exception)
+        {
+            // Others find the work by polling.
+            Volatile.Write(ref _notifying, 0);
+        }
+    }
+}
+
+/// <summary>Tells waiting clients of this process that an instance changed its status.</summary>
+internal sealed class InstanceWatch
+{
+    private readonly ConcurrentDictionary<string, TaskCompletionSource> _waiters = new(StringComparer.Ordinal);
+
+    /// <summary>A task that ends at the next change. Take it before looking at the row.</summary>
+    public Task NextChange(string instanceId) =>
+        _waiters.GetOrAdd(instanceId, static _ => new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    public void Changed(string instanceId)
+    {
+        if (_waiters.TryRemove(instanceId, out var waiter)) waiter.TrySetResult();
+    }
+}
+
+/// <summary>The database's clock, carried on between its answers by this machine's monotonic one; the machine's wall clock does not matter.</summary>
+internal sealed class DatabaseClock(TimeProvider time)
+{
+    private readonly Lock _gate = new();
+    private long _database;
+    private long _stamp;
+
+    public void Observe(long now)
+    {
+        lock (_gate)
+        {
+            _database = now;
+            _stamp = time.GetTimestamp();
+        }
+    }
+
+    /// <summary>Epoch milliseconds.</summary>
+    public long Now
+    {
+        get
+        {
+            lock (_gate) return _database + (long)time.GetElapsedTime(_stamp).TotalMilliseconds;
+        }
+    }
+}
+
+/// <summary>Free places of one queue.</summary>
+internal sealed class QueueSlots(int capacity)
+{
+    private int _used;
+
+    /// <summary>More work may be waiting than there were places; a returned place is worth another look.</summary>
+    public volatile bool IsHungry;
+
+    public int Free => Math.Max(0, capacity - Volatile.Read(ref _used));
+
+    public bool TryTake()
+    {
+        if (Interlocked.Increment(ref _used) <= capacity) return true;
+        IsHungry = true;
+        Interlocked.Decrement(ref _used);
+        return false;
+    }
+
+    /// <summary>Takes a place for work that the database has already given to this worker.</summary>
+    public void Take() => Interlocked.Increment(ref _used);
+
+    public void Return() => Interlocked.Decrement(ref _used);
+}

@@ -1,0 +1,291 @@
+using System.Collections.Concurrent;
+using Librarian.Durable.Stores;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Librarian.Durable.Worker;
+
+/// <summary>
+/// One life of a worker, from registering its lease to giving everything back. When the lease is lost the incarnation ends and the
+/// worker begins another under a new id (rule R5): nothing of the old one can then pass a fence by mistake.
+/// </summary>
+internal sealed class WorkerIncarnation : IAsyncDisposable
+{
+    private const int ConcurrentTurns = 16;
+
+    // Few more than can run at once: what is claimed and not begun when the process dies counts as a failed delivery.
+    private const int ClaimsPerPoll = 2 * ConcurrentTurns;
+    private readonly WorkerServices _services;
+    private readonly ConcurrentDictionary<string, ResidentInstance> _residents = new(StringComparer.Ordinal);
+    private readonly SemaphoreSlim _turns = new(ConcurrentTurns, ConcurrentTurns);
+    private readonly CancellationTokenSource _stopping;
+    private readonly WorkerLease? _lease;
+    private volatile bool _moreToClaim;
+    private HashSet<(string, long)> _unknownInstances = [];
+    private HashSet<(string, long, int, long)> _unknownActivities = [];
+
+    public WorkerIncarnation(WorkerServices services, string id, CancellationToken hostStopping)
+    {
+        _services = services;
+        Id = id;
+        var completions = services.Completions;
+        Activities = new(services.Provider.GetRequiredService<IServiceScopeFactory>(), services.Registry, services.Store, services.Queries, completions,
+            services.Converter, services.Options, services.Time, services.LoggerFactory.CreateLogger<ActivityRunner>())
+        {
+            Deliver = result => _residents.TryGetValue(result.Activity.InstanceId, out var resident) && resident.TryDeliver(result),
+            Posted = NotifyOrSignal,
+            PlaceFree = services.Signal.RaiseLocal,
+        };
+        completions.Settled = Activities.Settled;
+        completions.Posted = instances =>
+        {
+            foreach (var instance in instances) NotifyOrSignal(instance);
+            services.Signal.Raise();
+        };
+        if (services.Store is PostgresStore postgres) _lease = new(postgres, id, services.Leases.Beat, services.Options, services.Logger);
+        _stopping = CancellationTokenSource.CreateLinkedTokenSource(hostStopping, Lost);
+    }
+
+    public string Id { get; }
+
+    public ActivityRunner Activities { get; }
+
+    /// <summary>Last error per instance that is backing off; told when it is failed as poison.</summary>
+    public ConcurrentDictionary<string, string> LastFaults { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>The lease is lost: nothing may be committed any more.</summary>
+    public CancellationToken Lost => _lease?.Lost ?? CancellationToken.None;
+
+    /// <summary>No new work: the lease is lost or the host stops.</summary>
+    public CancellationToken Stopping => _stopping.Token;
+
+    public bool HasRoom => _residents.Count <= _services.Options.MaxResidentInstances;
+
+    /// <summary>Works until the host stops or the lease is lost, then drains.</summary>
+    public async Task RunAsync()
+    {
+        _services.Logger.WorkerStarted(Id);
+        await TakeOverAsync();
+        var loops = new[] { DispatchAsync(), MaintainAsync() };
+        try
+        {
+            await Task.WhenAny(loops);
+        }
+        finally
+        {
+            await _stopping.CancelAsync();
+            await Task.WhenAll(loops.Select(loop => loop.ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default)));
+            await DrainAsync();
+        }
+
+        // A loop that ended by a fault ends the incarnation with it.
+        foreach (var loop in loops.Where(loop => loop.IsFaulted)) await loop;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _lease?.Dispose();
+        _stopping.Dispose();
+        await Task.CompletedTask;
+    }
+
+    /// <summary>Takes one of the places that bound concurrent database work of turns.</summary>
+    public async Task<IDisposable> EnterTurnAsync()
+    {
+        await _turns.WaitAsync(Lost);
+        return new TurnPlace(this);
+    }
+
+    public void Forget(ResidentInstance resident)
+    {
+        _residents.TryRemove(new(resident.InstanceId, resident));
+        _services.Signal.RaiseLocal();
+    }
+
+    /// <summary>An instance got a message: tell it here, or have it looked for.</summary>
+    public void NotifyOrSignal(string instanceId)
+    {
+        if (!_residents.TryGetValue(instanceId, out var resident) || !resident.TryNotify()) _services.Signal.Raise();
+    }
+
+    private async Task DispatchAsync()
+    {
+        while (!Stopping.IsCancellationRequested)
+        {
+            var wait = _services.Options.PollInterval;
+            try
+            {
+                var room = _turns.CurrentCount == 0 ? 0 : Math.Clamp(_services.Options.MaxResidentInstances - _residents.Count, 0, ClaimsPerPoll);
+                var queues = Activities.FreeSlots;
+                var found = await _services.Queries.PollAsync(
+                    new(Id, room, _services.Options.FirstBackoff, (IReadOnlyCollection<string>)_services.Registry.Orchestrators.Keys, (IReadOnlyCollection<string>)_services.Registry.Activities.Keys, queues), Stopping);
+                _services.Clock.Observe(found.Now);
+                Activities.NoteClaims(queues, found.Activities);
+                foreach (var activity in found.Activities) Activities.Start(activity, reserved: false);
+                foreach (var instance in found.Instances) Begin(instance);
+                var missed = false;
+                foreach (var ready in found.Ready) missed |= !_residents.TryGetValue(ready, out var resident) || !resident.TryNotify();
+                if (found.NextDue is { } due && due - found.Now < wait.TotalMilliseconds) wait = TimeSpan.FromMilliseconds(Math.Max(1, due - found.Now));
+                _moreToClaim = found.Instances.Count >= room;
+                if (room > 0 && found.Instances.Count == room) wait = TimeSpan.Zero;
+                // Owned by me in the database, but just closing here: its release is on the way.
+                else if (missed && wait > TimeSpan.FromMilliseconds(50)) wait = TimeSpan.FromMilliseconds(50);
+            }
+            catch (OperationCanceledException) when (Stopping.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception fault) when (_services.Store.IsTransient(fault))
+            {
+                wait = TimeSpan.FromMilliseconds(250);
+                _services.Logger.WorkerFault(fault, wait);
+            }
+
+            // A little early or late, so that workers do not all poll in the same moment.
+            if (wait == _services.Options.PollInterval) wait *= 0.9 + (0.2 * Random.Shared.NextDouble());
+            if (wait > TimeSpan.Zero)
+            {
+                try
+                {
+                    await _services.Signal.WaitAsync(wait, Stopping);
+                }
+                catch (OperationCanceledException)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    private void Begin(ClaimedInstance claimed)
+    {
+        var resident = new ResidentInstance(claimed, this, _services);
+        // An older object of the same id is closing or fenced: this claim is newer.
+        _residents[claimed.InstanceId] = resident;
+        _ = Task.Run(resident.RunAsync, CancellationToken.None);
+    }
+
+    private async Task MaintainAsync()
+    {
+        var lastSweep = _services.Time.GetTimestamp();
+        var quickTakeOvers = 15;
+        while (!Stopping.IsCancellationRequested)
+        {
+            try
+            {
+                var wait = quickTakeOvers-- > 0 && _lease is not null ? TimeSpan.FromMilliseconds(200) : _services.Options.HeartbeatInterval;
+                await Task.Delay(wait, _services.Time, Stopping);
+                if (_lease is { HasBeatenForOneLease: false }) await TakeOverAsync();
+                else if (_lease is not null) await ReapAsync();
+                if (_services.Time.GetElapsedTime(lastSweep) < _services.Options.SweepInterval) continue;
+                lastSweep = _services.Time.GetTimestamp();
+                await _services.Leases.ReapAsync(null, expired: false, Stopping);
+                await _services.Leases.DropStrayMessagesAsync(Stopping);
+                await ReconcileAsync();
+                await WarnOfUnknownNamesAsync();
+            }
+            catch (OperationCanceledException) when (Stopping.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception fault) when (_services.Store.IsTransient(fault))
+            {
+                _services.Logger.WorkerFault(fault, _services.Options.HeartbeatInterval);
+            }
+        }
+    }
+
+    /// <summary>Own node's predecessor: its process is gone when nobody holds its lock, and its work need not wait for the lease (rule R6).</summary>
+    private async Task TakeOverAsync()
+    {
+        if (_services.Store is not PostgresStore postgres) return;
+        var dead = new List<string>();
+        foreach (var predecessor in await _services.Leases.PredecessorsAsync(_services.Options.NodeName, Id, Stopping))
+        {
+            if (await postgres.IsUnlockedAsync(predecessor, Stopping)) dead.Add(predecessor);
+        }
+
+        if (dead.Count > 0) Reaped(await _services.Leases.ReapAsync(dead, expired: false, Stopping));
+    }
+
+    private async Task ReapAsync()
+    {
+        if (await _services.Leases.AnyExpiredAsync(Stopping)) Reaped(await _services.Leases.ReapAsync(null, expired: true, Stopping));
+    }
+
+    private void Reaped(int count)
+    {
+        if (count > 0) _services.Logger.Reaped(count);
+        _services.Signal.Raise();
+    }
+
+    /// <summary>
+    /// Rows that are mine in the database and unknown here in two sweeps running come from a claim whose answer was lost; they are given
+    /// back. Activities that run here and are not mine in the database are cancelled.
+    /// </summary>
+    private async Task ReconcileAsync()
+    {
+        var owned = await _services.Leases.OwnedAsync(Id, Stopping);
+        var unknownInstances = owned.Instances.Where(row => !_residents.TryGetValue(row.InstanceId, out var resident) || resident.Claim != row.Claim).ToHashSet();
+        var unknownActivities = owned.Activities.Where(row => !Activities.Knows(row.InstanceId, row.ExecutionId, row.TaskId, row.Claim)).ToHashSet();
+        var instances = unknownInstances.Where(_unknownInstances.Contains).ToList();
+        var activities = unknownActivities.Where(_unknownActivities.Contains).ToList();
+        (_unknownInstances, _unknownActivities) = (unknownInstances, unknownActivities);
+        Activities.CancelUnless(owned.Activities.ToHashSet(), _services.Options.SweepInterval);
+        if (instances.Count + activities.Count == 0) return;
+        _services.Logger.Reconciled(instances.Count, activities.Count);
+        foreach (var (id, claim) in instances)
+            _services.Completions.Release(new ClaimedInstance(new(id, 0, "", "", null, null), default, null, null, -1, Id, claim, 0), TimeSpan.Zero, attemptsBack: 0);
+        foreach (var (id, execution, task, claim) in activities)
+            _services.Completions.Release(new ClaimedActivity(id, execution, task, "", "", null, Id, claim, 0), TimeSpan.Zero, countsAsDelivery: false);
+    }
+
+    private async Task WarnOfUnknownNamesAsync()
+    {
+        var names = await _services.Leases.LongWaitingNamesAsync(TimeSpan.FromMinutes(5), Stopping);
+        var unknown = names.Where(name => !_services.Registry.Orchestrators.ContainsKey(name) && !_services.Registry.Activities.ContainsKey(name)).ToList();
+        if (unknown.Count > 0) _services.Logger.UnknownNames(string.Join(", ", unknown));
+    }
+
+    /// <summary>
+    /// Cancels activities, lets turns finish, hands over results and releases, and takes this incarnation off the record. A crash on the
+    /// way leaves owned rows, which are reaped like those of any dead worker.
+    /// </summary>
+    private async Task DrainAsync()
+    {
+        Activities.CancelAll();
+        foreach (var resident in _residents.Values) resident.Wake();
+        var deadline = _services.Time.GetTimestamp();
+        while (_services.Time.GetElapsedTime(deadline) < (Lost.IsCancellationRequested ? TimeSpan.FromSeconds(1) : _services.Options.DrainTimeout))
+        {
+            if (_residents.IsEmpty && Activities.RunningCount == 0 && _services.Completions.IsEmpty) break;
+            await Task.Delay(TimeSpan.FromMilliseconds(10), _services.Time);
+        }
+
+        var left = Activities.RunningCount;
+        if (!Lost.IsCancellationRequested)
+        {
+            try
+            {
+                using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(5), _services.Time);
+                await _services.Leases.ReapAsync([Id], expired: false, limit.Token);
+                _services.Signal.Raise();
+            }
+            catch (Exception fault)
+            {
+                _services.Logger.WorkerFault(fault, _services.Options.LeaseDuration);
+            }
+        }
+
+        _services.Logger.WorkerStopped(Id, left);
+    }
+
+    private sealed class TurnPlace(WorkerIncarnation worker) : IDisposable
+    {
+        public void Dispose()
+        {
+            worker._turns.Release();
+            if (worker._moreToClaim) worker._services.Signal.RaiseLocal();
+        }
+    }
+}

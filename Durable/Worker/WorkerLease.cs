@@ -1,0 +1,124 @@
+using System.Diagnostics;
+using Librarian.Durable.Stores;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace Librarian.Durable.Worker;
+
+/// <summary>
+/// The lease of one worker incarnation on a shared database (rules R5, R5b). It beats from its own thread on its own connection, so
+/// that neither busy activities nor an empty pool delay it; when a beat was not confirmed in time it declares itself lost before
+/// anybody else may take over. The connection holds an advisory lock named after the incarnation: when the process dies, a
+/// successor on the same node sees the lock free and need not wait for the lease.
+/// </summary>
+internal sealed class WorkerLease : IDisposable
+{
+    private readonly PostgresStore _store;
+    private readonly string _beat;
+    private readonly DurableTaskOptions _options;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _lost = new();
+    private readonly ManualResetEventSlim _stop = new();
+    private readonly Thread _thread;
+    private readonly long _started = Stopwatch.GetTimestamp();
+    private long _confirmed;
+
+    public WorkerLease(PostgresStore store, string workerId, string beat, DurableTaskOptions options, ILogger logger)
+    {
+        (_store, WorkerId, _beat, _options, _logger) = (store, workerId, beat, options, logger);
+        _confirmed = _started;
+        _lost.CancelAfter(options.LeaseDuration - options.LeaseMargin);
+        _thread = new Thread(Run) { IsBackground = true, Name = "durable-lease", Priority = ThreadPriority.AboveNormal };
+        _thread.Start();
+    }
+
+    public string WorkerId { get; }
+
+    /// <summary>Cancelled when this incarnation may no longer work.</summary>
+    public CancellationToken Lost => _lost.Token;
+
+    /// <summary>True once it has beaten for one full lease: only then may expired leases of others be believed (rule R5b).</summary>
+    public bool HasBeatenForOneLease => Stopwatch.GetElapsedTime(_started, Volatile.Read(ref _confirmed)) >= _options.LeaseDuration;
+
+    public void Dispose()
+    {
+        _stop.Set();
+        _thread.Join();
+        _stop.Dispose();
+        _lost.Dispose();
+    }
+
+    private void Run()
+    {
+        NpgsqlConnection? connection = null;
+        while (!_stop.IsSet)
+        {
+            var wait = _options.HeartbeatInterval;
+            try
+            {
+                var sent = Stopwatch.GetTimestamp();
+                connection ??= Connect();
+                using var command = new NpgsqlCommand(_beat, connection);
+                command.Parameters.Add(new NpgsqlParameter("id", NpgsqlDbType.Text) { Value = WorkerId });
+                command.Parameters.Add(new NpgsqlParameter("lease", NpgsqlDbType.Bigint) { Value = (long)_options.LeaseDuration.TotalMilliseconds });
+                if (command.ExecuteNonQuery() == 0)
+                {
+                    GiveUp("another worker found the lease expired");
+                    break;
+                }
+
+                // The lease runs from the moment the beat was sent, not from its answer.
+                var left = _options.LeaseDuration - _options.LeaseMargin - Stopwatch.GetElapsedTime(sent);
+                if (_lost.IsCancellationRequested || left <= TimeSpan.Zero)
+                {
+                    GiveUp("the heartbeat was confirmed too late");
+                    break;
+                }
+
+                _lost.CancelAfter(left);
+                Volatile.Write(ref _confirmed, sent);
+            }
+            catch (Exception fault)
+            {
+                _logger.HeartbeatFailed(fault, WorkerId);
+                connection?.Dispose();
+                connection = null;
+                wait = TimeSpan.FromMilliseconds(Math.Min(200, _options.HeartbeatInterval.TotalMilliseconds));
+                if (_lost.IsCancellationRequested)
+                {
+                    GiveUp("the heartbeat was not confirmed in time");
+                    break;
+                }
+            }
+
+            _stop.Wait(wait);
+        }
+
+        connection?.Dispose();
+    }
+
+    private void GiveUp(string reason)
+    {
+        _logger.LeaseLost(WorkerId, reason);
+        _lost.Cancel();
+    }
+
+    private NpgsqlConnection Connect()
+    {
+        var connection = _store.CreateDedicatedConnection();
+        try
+        {
+            connection.Open();
+            using var command = new NpgsqlCommand(PostgresStore.TryLockWorker, connection);
+            command.Parameters.Add(new NpgsqlParameter("id", NpgsqlDbType.Text) { Value = WorkerId });
+            command.ExecuteScalar();
+            return connection;
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+using Librarian.Durable.Stores;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Durable.Worker;
+
+/// <summary>What all parts of a worker use, made once per host.</summary>
+internal sealed class WorkerServices(
+    IServiceProvider provider, DurableStore store, TaskRegistry registry, DataConverter converter, IOptions<DurableTaskOptions> options,
+    WorkSignal signal, InstanceWatch watch, TimeProvider time, ILoggerFactory loggerFactory)
+{
+    public IServiceProvider Provider { get; } = provider;
+
+    public DurableStore Store { get; } = store;
+
+    public TaskRegistry Registry { get; } = registry;
+
+    public DataConverter Converter { get; } = new LimitedDataConverter(converter, options.Value.MaxPayloadBytes);
+
+    public DurableTaskOptions Options { get; } = options.Value;
+
+    public WorkSignal Signal { get; } = signal;
+
+    public InstanceWatch Watch { get; } = watch;
+
+    public TimeProvider Time { get; } = time;
+
+    public ILoggerFactory LoggerFactory { get; } = loggerFactory;
+
+    public ILogger Logger { get; } = loggerFactory.CreateLogger("Librarian.Durable.Worker");
+
+    public WorkQueries Queries { get; } = new(store);
+
+    public TurnWriter Turns { get; } = new(store);
+
+    public LeaseQueries Leases { get; } = new(store);
+
+    public DatabaseClock Clock { get; } = new(time);
+
+    public TurnTriggers Triggers { get; } = new();
+
+    public CompletionQueue Completions { get; } = new(store, new WorkQueries(store), time, loggerFactory.CreateLogger<CompletionQueue>());
+}
+
+/// <summary>Points of a turn at which tests let it fail, hang or die; nothing is attached in production.</summary>
+internal sealed class TurnTriggers
+{
+    public Func<string, string, Task>? Hit { get; set; }
+
+    public Task HitAsync(string point, string instanceId) => Hit?.Invoke(point, instanceId) ?? Task.CompletedTask;
+}
+
+/// <summary>Refuses payloads that would bloat the tables.</summary>
+internal sealed class LimitedDataConverter(DataConverter inner, int limit) : DataConverter
+{
+    public override string? Serialize(object? value)
+    {
+        if (value is null) return null;
+        var text = inner.Serialize(value);
+        var bytes = System.Text.Encoding.UTF8.GetByteCount(text);
+        return bytes <= limit ? text : throw new PayloadTooLargeException(bytes, limit);
+    }
+
+    public override object? Deserialize(string? data, Type targetType) => inner.Deserialize(data, targetType);
+}

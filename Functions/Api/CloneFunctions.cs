@@ -1,0 +1,93 @@
+using Librarian.Client.Wire;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.TransferManagers;
+using Librarian.Domain.Transfers;
+using Librarian.Functions.Security;
+using Librarian.Orchestrations.Clone;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.Extensions.Options;
+using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+
+namespace Librarian.Functions.Api;
+
+/// <summary>Files from and to neighbours (wire.md §6.6).</summary>
+public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks callbacks, LocalTransferManager local, IOptions<SiteOptions> options)
+{
+    /// <summary>A neighbour announces a batch; all or nothing.</summary>
+    [Function("CloneBatchStage"), Requires(AuthLevel.ReadAppend)]
+    public async Task<IResult> BatchStageAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneBatchStage)] HttpRequest request, [FromBody] CloneBatchStageRequest body, CancellationToken cancellationToken)
+    {
+        if (body.Uploads.Any(u => u is null)) return Answers.Fail(request, 422, "The request body is not valid.", "uploads must not contain null.");
+        var result = await incoming.StageBatchAsync(
+            [.. body.Uploads.Select(u => new Arrival(u.UploadSize, u.UploadChecksum, u.UploadName, u.DestinationLocation, u.SourceTransferId))], body.TotalSize, body.Source, request.Caller(), cancellationToken);
+        if (result is StageResult.Refused refused)
+        {
+            var (status, reason) = refused.Why switch
+            {
+                StageRefusal.NegativeSize => (400, Reasons.SizeNegative),
+                StageRefusal.NoStore => (413, Reasons.NoStore),
+                StageRefusal.Ongoing => (425, Reasons.TransferOngoing),
+                StageRefusal.FileExists => (409, Reasons.FileExists),
+                StageRefusal.Duplicate => (406, Reasons.TransferDuplicate),
+                _ => (400, "The batch is not valid."),
+            };
+            if (status is 400 or 413 && refused.Why is StageRefusal.NegativeSize or StageRefusal.NoStore)
+            {
+                var failure = new TransferFailure(reason, refused.Detail, -1, -1);
+                _ = Answers.Fail(request, status, failure);
+                return Answers.Json(WrappedFailure.Of(failure), status);
+            }
+
+            return Answers.Fail(request, status, new BatchFailure(reason, refused.Detail, refused.SourceTransferIds, [.. refused.SourceTransferIds.Select(_ => -1L)]));
+        }
+
+        var accepted = (StageResult.Accepted)result;
+        return Answers.Json(new CloneBatchStageResponse(accepted.FreeBytes, accepted.Store.Store.Options.Name,
+            [.. accepted.Places.Select(p => new CloneBatchPlace(p.StagingName, p.StagingLocation, p.UploadName, p.DestinationLocation, p.SourceTransferId ?? -1, p.TransferId))],
+            new OrderedDictionary<string, AsyncProvider> { ["local"] = new LocalProvider(local.Hostnames) }), StatusCodes.Status201Created);
+    }
+
+    /// <summary>The sender has begun.</summary>
+    [Function("CloneOngoing"), Requires(AuthLevel.ReadAppend)]
+    public async Task<IResult> OngoingAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneOngoing)] HttpRequest request, [FromBody] TransferPair body, CancellationToken cancellationToken) =>
+        await callbacks.AdvanceIncomingAsync(body.DestinationTransferId, Domain.Catalog.TransferStatus.Initiated, Domain.Catalog.TransferStatus.Ongoing, request.Caller(), cancellationToken) switch
+        {
+            AdvanceOutcome.Done => Answers.Json(body),
+            AdvanceOutcome.Unknown => NotFound(request, 404, body),
+            _ => Answers.Fail(request, 406, new TransferFailure(Reasons.NotInitiated, "Ask checkin/status for its state.", body.SourceTransferId, body.DestinationTransferId)),
+        };
+
+    /// <summary>The data are complete in staging.</summary>
+    [Function("CloneStaged"), Requires(AuthLevel.Callback)]
+    public async Task<IResult> StagedAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneStaged)] HttpRequest request, [FromBody] TransferPair body, CancellationToken cancellationToken) =>
+        await callbacks.AdvanceIncomingAsync(body.DestinationTransferId, Domain.Catalog.TransferStatus.Ongoing, Domain.Catalog.TransferStatus.Staged, request.Caller(), cancellationToken) switch
+        {
+            AdvanceOutcome.Done => Answers.Json(new TransferPairResponse(body.SourceTransferId, body.DestinationTransferId, true)),
+            AdvanceOutcome.Unknown => NotFound(request, 404, body),
+            _ => Answers.Fail(request, 406, new TransferFailure(Reasons.NotOngoing, "Ask checkin/status for its state.", body.SourceTransferId, body.DestinationTransferId)),
+        };
+
+    /// <summary>The destination has verified and stored a file of ours.</summary>
+    [Function("CloneComplete"), Requires(AuthLevel.Callback)]
+    public async Task<IResult> CompleteAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneComplete)] HttpRequest request, [FromBody] CloneCompleteRequest body, CancellationToken cancellationToken)
+    {
+        var pair = new TransferPair(body.SourceTransferId, body.DestinationTransferId);
+        return await callbacks.CompleteAsync(body.SourceTransferId, body.StoreId, request.Caller(), options.Value.Name, cancellationToken) switch
+        {
+            AcknowledgeOutcome.Recorded => Answers.Json(pair),
+            AcknowledgeOutcome.UnknownTransfer => NotFound(request, 400, pair),
+            AcknowledgeOutcome.UnknownLibrarian => Answers.Fail(request, 400, new TransferFailure($"Could not find librarian {request.Caller().Username}.", "Register it with add-librarian; the transfer is unchanged.", pair.SourceTransferId, pair.DestinationTransferId)),
+            _ => Answers.Fail(request, 406, new TransferFailure(Reasons.NotOngoingOrStaged, "The transfer has ended otherwise; the source finds your copy when it looks again.", pair.SourceTransferId, pair.DestinationTransferId)),
+        };
+    }
+
+    /// <summary>The sender gives a transfer up; one that is already stored stays stored (wire.md §10 no. 11).</summary>
+    [Function("CloneFail"), Requires(AuthLevel.ReadAppend)]
+    public async Task<IResult> FailAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneFail)] HttpRequest request, [FromBody] CloneFailRequest body, CancellationToken cancellationToken) =>
+        await callbacks.FailIncomingAsync(body.DestinationTransferId, body.Reason, request.Caller(), cancellationToken)
+            ? Answers.Json(new TransferPairResponse(body.SourceTransferId, body.DestinationTransferId, true))
+            : Answers.Fail(request, 404, new TransferFailure($"Could not find transfer with ID {body.DestinationTransferId}.", "It does not exist or is not yours.", body.SourceTransferId, body.DestinationTransferId));
+
+    private static IResult NotFound(HttpRequest request, int status, TransferPair pair) =>
+        Answers.Fail(request, status, new TransferFailure(Reasons.TransferNotFound, "It does not exist or is not yours.", pair.SourceTransferId, pair.DestinationTransferId));
+}

@@ -1,0 +1,54 @@
+using Librarian.Client.Wire;
+using Librarian.Domain.Accounts;
+using Librarian.Functions.Security;
+using Microsoft.AspNetCore.Mvc;
+using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+using WireLevel = Librarian.Client.Wire.AuthLevel;
+
+namespace Librarian.Functions.Api;
+
+/// <summary>Accounts (wire.md §6.2). The 400s carry no <c>reason</c>, which the Python client relies on.</summary>
+public sealed class UserFunctions(AccountDirectory accounts)
+{
+    /// <summary>Makes an account.</summary>
+    [Function("UserCreate"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> CreateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.UsersCreate)] HttpRequest request, [FromBody] UserCreateRequest body, CancellationToken cancellationToken)
+    {
+        var change = await accounts.CreateAsync(body.Username, body.Password, (AuthLevel)body.Permission, cancellationToken);
+        return Change(change, body.Username, StatusCodes.Status201Created);
+    }
+
+    /// <summary>Changes password or level; an unknown user is a 200 with success false, as upstream (wire.md §10 no. 3).</summary>
+    [Function("UserUpdate"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> UpdateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.UsersUpdate)] HttpRequest request, [FromBody] UserUpdateRequest body, CancellationToken cancellationToken)
+    {
+        var change = await accounts.UpdateAsync(body.Username, body.Password, (AuthLevel?)body.Permission, cancellationToken);
+        return change == AccountChange.Unknown ? Answers.Json(new UserChangeResponse(false, body.Username)) : Change(change, body.Username, StatusCodes.Status200OK);
+    }
+
+    /// <summary>Removes an account.</summary>
+    [Function("UserDelete"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> DeleteAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.UsersDelete)] HttpRequest request, [FromBody] UserRequest body, CancellationToken cancellationToken) =>
+        Change(await accounts.DeleteAsync(body.Username, cancellationToken), body.Username, StatusCodes.Status200OK);
+
+    /// <summary>Shows an account's level.</summary>
+    [Function("UserGet"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> GetAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.UsersGet)] HttpRequest request, [FromBody] UserRequest body, CancellationToken cancellationToken) =>
+        await accounts.FindAsync(body.Username, cancellationToken) is { } level
+            ? Answers.Json(new UserResponse(body.Username, (WireLevel)level))
+            : Answers.Json(new UserResponse(body.Username, WireLevel.None), StatusCodes.Status400BadRequest);
+
+    /// <summary>Changes the caller's own password; unlike upstream the old one must be right (W48).</summary>
+    [Function("UserPasswordUpdate"), Requires(AuthLevel.ReadOnly)]
+    public async Task<IResult> UpdatePasswordAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.UsersPasswordUpdate)] HttpRequest request, [FromBody] PasswordUpdateRequest body, CancellationToken cancellationToken)
+    {
+        var caller = request.Caller();
+        if (await accounts.AuthenticateAsync(caller.Username, body.Password, cancellationToken) == AuthLevel.None)
+            return Answers.Json(new UserChangeResponse(false, caller.Username), StatusCodes.Status400BadRequest);
+        return Change(await accounts.UpdateAsync(caller.Username, body.NewPassword, null, cancellationToken), caller.Username, StatusCodes.Status200OK);
+    }
+
+    private static IResult Change(AccountChange change, string username, int success) => change == AccountChange.Done
+        ? Answers.Json(new UserChangeResponse(true, username), success)
+        : Answers.Json(new UserChangeResponse(false, username), StatusCodes.Status400BadRequest);
+}

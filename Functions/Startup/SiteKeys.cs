@@ -1,0 +1,49 @@
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Security;
+
+namespace Librarian.Functions.Startup;
+
+/// <summary>The site's secret keys.</summary>
+public static class SiteKeys
+{
+    /// <summary>
+    /// The cipher for neighbours' credentials: with the configured key, or one that is generated once into
+    /// <c>encryption.key</c> in the data directory (mode 0600, on disk before it is used).
+    /// </summary>
+    public static Fernet OpenFernet(SiteOptions options, TimeProvider time)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var key = options.EncryptionKey;
+        var setting = "Site:EncryptionKey";
+        if (string.IsNullOrEmpty(key))
+        {
+            setting = Path.Combine(options.DataDirectory, "encryption.key");
+            if (!File.Exists(setting)) Create(setting);
+            key = File.ReadAllText(setting).Trim();
+        }
+
+        return Fernet.TryCreate(key, time, out var fernet)
+            ? fernet
+            : throw new InvalidOperationException($"{setting} does not hold a Fernet key (32 bytes in URL-safe base64). Restore it from your backup: without it the credentials of neighbours cannot be read.");
+    }
+
+    /// <summary>True when no key is configured and none has been generated.</summary>
+    public static bool IsMissing(SiteOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return string.IsNullOrEmpty(options.EncryptionKey) && !File.Exists(Path.Combine(options.DataDirectory, "encryption.key"));
+    }
+
+    private static void Create(string path)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        var temporary = path + ".new";
+        using (var file = new FileStream(temporary, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite }))
+        {
+            file.Write(System.Text.Encoding.ASCII.GetBytes(Fernet.GenerateKey()));
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(temporary, path, overwrite: false);
+    }
+}

@@ -1,0 +1,84 @@
+using Librarian.Domain.Accounts;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Security;
+using Librarian.Domain.Stores;
+using Librarian.Orchestrations.Ingest;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Functions.Startup;
+
+/// <summary>
+/// Makes a site ready before its engine and its server start: schema, key, stores, first administrator, and the sweep of what an
+/// earlier crash left. Every step may be repeated; a failure stops the process with a reason and a non-zero exit code.
+/// </summary>
+public sealed class SiteStart(CatalogDatabase database, IServiceProvider services, SiteStores stores, AccountDirectory accounts, Arrivals arrivals, IOptions<SiteOptions> options, ILogger<SiteStart> log) : IHostedService, IDisposable
+{
+    private FileStream? _hold;
+
+    /// <inheritdoc />
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        Directory.CreateDirectory(options.Value.DataDirectory);
+        HoldEmbeddedCatalog();
+        await database.MigrateAsync(cancellationToken);
+        await ClaimCatalogAsync(cancellationToken);
+        await stores.SynchroniseAsync(cancellationToken);
+        if (await accounts.EnsureAdministratorAsync(cancellationToken) is { } generated)
+        {
+            // Printed once to the console and nowhere else: log files are kept and shipped.
+            Console.WriteLine($"First administrator: {options.Value.AdminUser}, password: {generated} (shown only now; change it with users/password_update)");
+        }
+
+        foreach (var store in stores.All.Where(s => s.IsMounted)) await store.Store.RemoveLeftoversAsync(cancellationToken);
+        await arrivals.SweepAsync(cancellationToken);
+        Logs.Ready(log, options.Value.Name, database.Kind.ToString(), stores.All.Count);
+    }
+
+    /// <inheritdoc />
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc />
+    public void Dispose() => _hold?.Dispose();
+
+    /// <summary>Before anything is touched: an embedded catalog serves one process.</summary>
+    private void HoldEmbeddedCatalog()
+    {
+        if (database.Kind != DatabaseKind.Sqlite) return;
+        var path = Path.Combine(options.Value.DataDirectory, "site.lock");
+        try
+        {
+            _hold = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new InvalidOperationException($"Another process holds {path}: a catalog on SQLite serves one process. Nothing was changed. Stop the other one, or set Site:Database to a PostgreSQL server.", e);
+        }
+    }
+
+    /// <summary>Refuses a catalog of another site, and credentials that the key cannot read (a lost key is restored, never replaced).</summary>
+    private async Task ClaimCatalogAsync(CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        var owner = await db.Site.AsNoTracking().Select(s => s.Name).FirstOrDefaultAsync(cancellationToken);
+        if (owner is not null && owner != options.Value.Name)
+            throw new InvalidOperationException($"Setting Site:Name is '{options.Value.Name}', but the catalog belongs to site '{owner}'. Nothing was changed. Correct Site:Name or Site:Database.");
+        var authenticator = await db.Librarians.AsNoTracking().Select(l => l.Authenticator).FirstOrDefaultAsync(cancellationToken);
+        if (authenticator is not null && SiteKeys.IsMissing(options.Value))
+            throw new InvalidOperationException($"encryption.key is missing from '{options.Value.DataDirectory}', but the catalog holds credentials of neighbours that were encrypted with it. Restore it from your backup.");
+        if (authenticator is not null && !services.GetRequiredService<Fernet>().TryDecrypt(authenticator, out _))
+            throw new InvalidOperationException("The credentials of neighbours cannot be decrypted with this key. Restore the encryption.key, or Site:EncryptionKey, that this catalog was used with.");
+        _ = services.GetRequiredService<Fernet>();
+        if (owner is not null) return;
+        db.Site.Add(new SiteRecord { Name = options.Value.Name });
+        await db.SaveChangesAsync(cancellationToken);
+    }
+}
+
+/// <summary>Log lines of starting; event ids 4200 to 4219.</summary>
+internal static partial class Logs
+{
+    [LoggerMessage(4200, LogLevel.Information, "Site {Name} is ready: catalog on {Database}, {Stores} stores")]
+    public static partial void Ready(ILogger logger, string name, string database, int stores);
+}

@@ -1,0 +1,31 @@
+using Microsoft.Extensions.Logging;
+
+namespace Librarian.Orchestrations;
+
+/// <summary>Log lines of workflows; event ids 3000 to 3099.</summary>
+internal static partial class Logs
+{
+    [LoggerMessage(3000, LogLevel.Warning, "Batch {QueueId} waits: {Reason}")]
+    public static partial void BatchWaits(ILogger logger, long queueId, string reason);
+
+    [LoggerMessage(3001, LogLevel.Warning, "Outgoing transfer {TransferId} of {Name} to {Destination} given up, to be offered again later; the local copy is untouched: {Reason}")]
+    public static partial void TransferGivenUp(ILogger logger, long transferId, string name, string destination, string reason);
+
+    [LoggerMessage(3002, LogLevel.Information, "Batch {QueueId}: {Files} files to {Destination}")]
+    public static partial void BatchStarted(ILogger logger, long queueId, int files, string destination);
+
+    [LoggerMessage(3003, LogLevel.Warning, "Callback for incoming transfer {TransferId} to {Source} waits: {Reason}")]
+    public static partial void CallbackWaits(ILogger logger, long transferId, string source, string reason);
+
+    [LoggerMessage(3004, LogLevel.Error, "Callback for incoming transfer {TransferId} refused by {Source}; the file is safe here, its source finds it when it reviews the transfer: {Reason}")]
+    public static partial void CallbackRefused(ILogger logger, long transferId, string source, string reason);
+
+    [LoggerMessage(3005, LogLevel.Information, "Started {Count} ingests of staged files")]
+    public static partial void IngestsStarted(ILogger logger, int count);
+
+    [LoggerMessage(3006, LogLevel.Information, "Removed {Count} staging directories of ended transfers")]
+    public static partial void StagingSwept(ILogger logger, int count);
+
+    [LoggerMessage(3007, LogLevel.Warning, "Ingest of incoming transfer {TransferId} waits: {Reason}")]
+    public static partial void IngestWaits(ILogger logger, long transferId, string reason);
+}

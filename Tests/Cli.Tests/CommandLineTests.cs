@@ -1,0 +1,307 @@
+using System.Net;
+using System.Text.Json;
+using Librarian.Cli;
+using Librarian.Client.Wire;
+using Librarian.Tests.Client;
+using Microsoft.AspNetCore.Http;
+
+namespace Librarian.Tests.Cli;
+
+public sealed class CommandLineTests : IAsyncLifetime
+{
+    private readonly string _home = Directory.CreateTempSubdirectory("librarian-cli-").FullName;
+    private readonly Dictionary<string, string> _environment = new(StringComparer.Ordinal);
+    private FakeSite _site = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _site = await FakeSite.StartAsync();
+        _environment["HOME"] = _home;
+        _environment["LIBRARIAN_CLIENT_CONNECTIONS"] = Connections("lib", _site.Port);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _site.DisposeAsync();
+        Directory.Delete(_home, recursive: true);
+    }
+
+    [Theory]
+    [InlineData]
+    [InlineData("upload", "lib")]
+    [InlineData("upload", "lib", "a", "b", "--deletion", "maybe")]
+    [InlineData("upload", "lib", "a", "b", "--meta", "json-stdin")]
+    [InlineData("search-files", "lib", "--create-time-start", "yesterdayish")]
+    [InlineData("search-files", "lib", "--max-results", "many")]
+    [InlineData("create-user", "lib", "--username", "u", "--password", "p", "--auth-level", "GOD")]
+    [InlineData("add-librarian", "lib", "--name", "n")]
+    [InlineData("demo", "--files", "0")]
+    [InlineData("frobnicate")]
+    public async Task Run_WrongUsage_ExitsTwoAndAsksNothing(params string[] arguments)
+    {
+        var (code, output, error) = await RunAsync(arguments);
+
+        Assert.Equal(ExitCodes.Usage, code);
+        Assert.StartsWith("error: ", error, StringComparison.Ordinal);
+        Assert.Empty(output);
+        Assert.Empty(_site.Calls);
+    }
+
+    [Fact]
+    public async Task Help_EveryCommand_IsListed()
+    {
+        var (code, output, _) = await RunAsync("--help");
+
+        Assert.Equal(ExitCodes.Success, code);
+        foreach (var command in new[] { "upload", "upload-all", "search-files", "ping", "check-connections", "create-user", "delete-user", "add-librarian", "get-librarian-list", "get-store-list", "demo" })
+            Assert.Contains(command, output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task SearchFiles_NothingFound_SaysSoAndSucceeds()
+    {
+        _site.Answer(Routes.SearchFile, 404, """{"reason":"No files found.","suggested_remedy":"r"}""");
+
+        Assert.Equal((0, "No results found." + Environment.NewLine, ""), await RunAsync("search-files", "lib", "-n", "x"));
+    }
+
+    [Fact]
+    public async Task SearchFiles_Found_PrintsPlainLines()
+    {
+        var name = "obs/" + new string('x', 200) + "\u001b[2J";
+        _site.Answer(Routes.SearchFile, 200, JsonSerializer.Serialize([Hit(name)], WireJson.Wire.FileSearchHitList));
+
+        var (code, output, _) = await RunAsync("search-files", "lib", "--create-time-start", "2026-01-01", "-u", "ann", "--max-results", "5");
+
+        Assert.Equal(0, code);
+        Assert.Equal(
+            [
+                $"obs/{new string('x', 200)}\\x1b[2J (1.5 kB) - 2026-11-22T13:06:49.265698 - ann - mountain",
+                "Instances:",
+                "    /s/one.bin - AVAILABLE",
+                "Remote instances:",
+                "    archive",
+            ],
+            output.TrimEnd().Split(Environment.NewLine));
+        Assert.Equal(
+            """{"name":null,"create_time_window":["2026-01-01T00:00:00","9999-12-31T23:59:59.999999"],"uploader":"ann","source":null,"max_results":5}""",
+            _site.Calls.Single().Body);
+    }
+
+    [Fact]
+    public async Task SearchFiles_Json_IsTheWiresOwn()
+    {
+        var json = JsonSerializer.Serialize([Hit("obs/one.bin")], WireJson.Wire.FileSearchHitList);
+        _site.Answer(Routes.SearchFile, 200, json);
+
+        Assert.Equal((0, json + Environment.NewLine, ""), await RunAsync("search-files", "lib", "--json"));
+    }
+
+    [Fact]
+    public async Task SearchFiles_Refused_ExitsOneWithTheReason()
+    {
+        _site.Answer(Routes.SearchFile, 401, """{"detail":"Incorrect username or password"}""");
+
+        var (code, output, error) = await RunAsync("search-files", "lib");
+
+        Assert.Equal((1, ""), (code, output));
+        Assert.StartsWith("error: Incorrect username or password (HTTP 401)", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Upload_File_IsSilentOnSuccess()
+    {
+        var source = Path.Join(_home, "one.bin");
+        await File.WriteAllTextAsync(source, "hello world");
+        var staged = Path.Join(Directory.CreateDirectory(Path.Join(_home, "staging")).FullName, "one.bin");
+        _site.Answer(Routes.UploadStage, async (context, _) =>
+        {
+            context.Response.StatusCode = 201;
+            await context.Response.WriteAsync(JsonSerializer.Serialize(
+                new UploadStageResponse(1, "s", "u", staged, "one.bin", "obs/one.bin", new() { ["local"] = new([Dns.GetHostName()]) }, 1), WireJson.Wire.UploadStageResponse));
+        }).Answer(Routes.UploadCommit, 200, null);
+
+        Assert.Equal((0, "", ""), await RunAsync("upload", "lib", source, "obs/one.bin", "--deletion", "allowed", "--null-obsid"));
+        Assert.Equal("hello world", await File.ReadAllTextAsync(staged));
+        Assert.Contains("\"deletion_policy\":\"ALLOWED\"", _site.Calls.Last().Body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task UploadAll_OneRefused_UploadsTheOthersAndExitsOne()
+    {
+        var folder = Directory.CreateDirectory(Path.Join(_home, "folder")).FullName;
+        foreach (var name in new[] { "a", "b", "c" })
+            await File.WriteAllTextAsync(Path.Join(folder, name), name);
+        var staging = Directory.CreateDirectory(Path.Join(_home, "staging")).FullName;
+        _site.Answer(Routes.UploadStage, async (context, body) =>
+        {
+            var request = JsonSerializer.Deserialize(body, WireJson.Wire.UploadStageRequest)!;
+            context.Response.StatusCode = request.UploadName == "b" ? 413 : 201;
+            await context.Response.WriteAsync(request.UploadName == "b"
+                ? """{"reason":"Upload size is too large.","suggested_remedy":"Split it."}"""
+                : JsonSerializer.Serialize(
+                    new UploadStageResponse(1, "s", "u", Path.Join(staging, request.UploadName), request.UploadName, request.DestinationLocation, new() { ["local"] = new([Dns.GetHostName()]) }, 1),
+                    WireJson.Wire.UploadStageResponse));
+        }).Answer(Routes.UploadCommit, 200, null);
+
+        var (code, output, error) = await RunAsync("upload-all", "lib", folder, "obs/", "--parallel", "1");
+
+        Assert.Equal(1, code);
+        Assert.Equal(["obs/a", "obs/c"], output.TrimEnd().Split(Environment.NewLine).Select(static line => line.Split(' ')[0]));
+        Assert.Contains("Split it.", error, StringComparison.Ordinal);
+        Assert.Contains("1 of 3 uploads failed", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Upload_AbsoluteDestination_ExitsOneWithCodeAndAdvice()
+    {
+        var (code, _, error) = await RunAsync("upload", "lib", "/etc/hostname", "/obs/one.bin");
+
+        Assert.Equal(1, code);
+        Assert.Matches(@"^error: .*not a relative path.*nothing is lost.*\[upload\.destination-invalid\]", error);
+    }
+
+    [Fact]
+    public async Task CheckConnections_OneFails_ReportsBothAndExitsOne()
+    {
+        await using var gone = await FakeSite.StartAsync();
+        var port = gone.Port;
+        await gone.DisposeAsync();
+        _site.Answer(Routes.Ping, 200, """{"name":"n","description":"d"}""");
+        _environment["LIBRARIAN_CLIENT_CONNECTIONS"] = Connections("lib", _site.Port).TrimEnd('}') + "}," + Connections("gone", port)[1..];
+
+        var (code, output, _) = await RunAsync("check-connections");
+
+        Assert.Equal(1, code);
+        Assert.Contains($"Connection to lib (http://127.0.0.1:{_site.Port}/) succeeded.", output, StringComparison.Ordinal);
+        Assert.Contains($"Connection to gone (http://127.0.0.1:{port}/) failed: ", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Ping_WithLogin_AsksTheLoggedEndpoint()
+    {
+        _site.Answer(Routes.PingLogged, 200, """{"name":"Site A","description":"On a mountain."}""");
+
+        Assert.Equal((0, "Site A: On a mountain." + Environment.NewLine, ""), await RunAsync("ping", "lib", "--require-login"));
+    }
+
+    [Fact]
+    public async Task CreateUser_Existing_ExitsOne()
+    {
+        _site.Answer(Routes.UsersCreate, 400, """{"success":false,"username":"u"}""");
+
+        var (code, _, error) = await RunAsync("create-user", "lib", "--username", "u", "--password", "p", "--auth-level", "READAPPEND");
+
+        Assert.Equal(1, code);
+        Assert.Contains("exists already", error, StringComparison.Ordinal);
+        Assert.Equal("""{"username":"u","password":"p","permission":3}""", _site.Calls.Single().Body);
+    }
+
+    [Theory]
+    [InlineData("""{"success":true,"already_exists":false,"ping_success":true}""", 0, "added")]
+    [InlineData("""{"success":false,"already_exists":true,"ping_success":false}""", 1, "known already")]
+    [InlineData("""{"success":false,"already_exists":false,"ping_success":false}""", 1, "not added")]
+    public async Task AddLibrarian_AnyAnswer_IsToldApart(string answer, int expected, string words)
+    {
+        _site.Answer(Routes.AdminLibrariansAdd, 200, answer);
+
+        var (code, output, error) = await RunAsync("add-librarian", "lib", "--name", "n", "--url", "http://h", "--port", "9", "--authenticator", "u:p");
+
+        Assert.Equal(expected, code);
+        Assert.Contains(words, output + error, StringComparison.Ordinal);
+        Assert.Contains("\"check_connection\":true", _site.Calls.Single().Body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task GetStoreList_Stores_AreOneLineEach()
+    {
+        _site.Answer(Routes.AdminStoresList, 200, """[{"name":"s","store_type":"local","free_space":2048,"ingestable":true,"available":true,"enabled":true},{"name":"t","store_type":"local","free_space":-1,"ingestable":false,"available":false,"enabled":false}]""");
+
+        var (_, output, _) = await RunAsync("get-store-list", "lib");
+
+        Assert.Equal(
+            ["s (local) [2.0 kB Free] - Ingestable - Available - Enabled", "t (local) [unknown Free] - Not Ingestable - Not Available - Disabled"],
+            output.TrimEnd().Split(Environment.NewLine));
+    }
+
+    [Fact]
+    public async Task Connections_File_GoesBeforeTheVariableAndWarnsWhenOpen()
+    {
+        var file = Path.Join(_home, ".hl_client.json");
+        await File.WriteAllTextAsync(file, "{\"connections\":" + Connections("filed", _site.Port) + "}");
+        File.SetUnixFileMode(file, UnixFileMode.UserRead);
+        _site.Answer(Routes.Ping, 200, """{"name":"n","description":"d"}""");
+
+        Assert.Equal((0, "n: d" + Environment.NewLine, ""), await RunAsync("ping", "filed"));
+        Assert.Contains("no connection named lib", (await RunAsync("ping", "lib")).Error, StringComparison.Ordinal);
+
+        File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.OtherRead);
+        Assert.StartsWith("warning: ", (await RunAsync("ping", "filed")).Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("not json")]
+    [InlineData("null")]
+    [InlineData("""{"x":{"user":"u","port":1,"host":"http://h"}}""")]
+    [InlineData("""{"x":{"user":"u","port":1,"host":"h","password":"p"}}""")]
+    public async Task Connections_MissingOrBroken_ExitOneWithAdvice(string? inline)
+    {
+        _environment.Remove("LIBRARIAN_CLIENT_CONNECTIONS");
+        if (inline is not null)
+            _environment["LIBRARIAN_CLIENT_CONNECTIONS"] = inline;
+
+        var (code, _, error) = await RunAsync("ping", "x");
+
+        Assert.Equal(1, code);
+        Assert.Matches("^error: .*(onnections|onnection x)", error);
+    }
+
+    [Fact]
+    public async Task Run_Interrupted_ExitsWithItsOwnCode()
+    {
+        using var stop = new CancellationTokenSource();
+        _site.Answer(Routes.Ping, async (context, _) =>
+        {
+            await stop.CancelAsync();
+            await Task.Delay(Timeout.Infinite, context.RequestAborted);
+        });
+
+        Assert.Equal(ExitCodes.Interrupted, (await RunAsync(stop.Token, "ping", "lib")).Code);
+    }
+
+    [Fact]
+    public async Task Demo_DirectoryInUse_TouchesNothing()
+    {
+        await File.WriteAllTextAsync(Path.Join(_home, "mine"), "x");
+
+        var (code, _, error) = await RunAsync("demo", "--directory", _home, "--exit");
+
+        Assert.Equal(1, code);
+        Assert.Contains("not empty", error, StringComparison.Ordinal);
+        Assert.Equal(["mine"], Directory.EnumerateFileSystemEntries(_home).Select(Path.GetFileName));
+    }
+
+    private static FileSearchHit Hit(string name) => new(
+        name,
+        new DateTime(2026, 11, 22, 13, 6, 49, 265, 698, DateTimeKind.Utc),
+        1536,
+        "xxh3:::df8d09e93f874900a99b8775cc15b6c7",
+        "ann",
+        "mountain",
+        [new LocalInstance("/s/one.bin", DeletionPolicy.Disallowed, DateTime.UnixEpoch, Available: true, StoreId: 1)],
+        [new RemoteInstance("archive", DateTime.UnixEpoch)]);
+
+    private static string Connections(string name, int port) =>
+        $$$"""{"{{{name}}}":{"user":"ann","port":{{{port}}},"host":"http://127.0.0.1","password":"pa:ss"}}""";
+
+    private Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments) => RunAsync(CancellationToken.None, arguments);
+
+    private async Task<(int Code, string Output, string Error)> RunAsync(CancellationToken cancellationToken, params string[] arguments)
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        var code = await CommandLine.RunAsync(arguments, Terminal.Piped(output, error, name => _environment.GetValueOrDefault(name)), cancellationToken);
+        return (code, output.ToString(), error.ToString());
+    }
+}

@@ -1,0 +1,116 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Reflection;
+using Librarian.Cli;
+
+namespace Librarian.Tests.Cli;
+
+/// <summary><c>librarian demo</c> as people start it: three real processes, real files, real signals.</summary>
+public sealed class DemoTests : IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(3);
+
+    private readonly string _work = Directory.CreateTempSubdirectory("librarian-demo-test-").FullName;
+    private readonly CancellationTokenSource _limit = new(s_patience);
+
+    public void Dispose()
+    {
+        _limit.Dispose();
+        Directory.Delete(_work, recursive: true);
+    }
+
+    [Fact]
+    public async Task Demo_GeneratedFiles_EveryCopyIsReadAgainAndNothingIsLeft()
+    {
+        using var demo = Start("--exit", "--files", "24");
+        var output = demo.StandardOutput.ReadToEndAsync(_limit.Token);
+        var messages = demo.StandardError.ReadToEndAsync(_limit.Token);
+        await demo.WaitForExitAsync(_limit.Token);
+
+        Assert.True(demo.ExitCode == ExitCodes.Success, await messages);
+        Assert.Equal(24, (await output).Split('\n').Count(static line => line.Contains(" mountain, archive ", StringComparison.Ordinal) && line.TrimEnd().EndsWith(" equal", StringComparison.Ordinal)));
+        Assert.Contains("equals its source byte for byte", await output, StringComparison.Ordinal);
+        Assert.DoesNotContain('\u001b', await output);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(_work));
+    }
+
+    [Fact]
+    public async Task Demo_OwnFolder_SendsItsEntries()
+    {
+        var folder = Directory.CreateDirectory(Path.Join(_work, "mine")).FullName;
+        await File.WriteAllTextAsync(Path.Join(folder, "né.txt"), "one");
+        Directory.CreateDirectory(Path.Join(folder, "book", "empty"));
+        await File.WriteAllTextAsync(Path.Join(folder, "book", ".hidden"), "two");
+
+        using var demo = Start(folder, "--exit", "--directory", Path.Join(_work, "sites"));
+        var output = demo.StandardOutput.ReadToEndAsync(_limit.Token);
+        var messages = demo.StandardError.ReadToEndAsync(_limit.Token);
+        await demo.WaitForExitAsync(_limit.Token);
+
+        Assert.True(demo.ExitCode == ExitCodes.Success, await messages);
+        Assert.Contains("demo/né.txt", await output, StringComparison.Ordinal);
+        Assert.Equal("two", await File.ReadAllTextAsync(Path.Join(_work, "sites", "archive", "store", "demo", "book", ".hidden")));
+    }
+
+    [Theory]
+    [InlineData("TERM", ExitCodes.Interrupted)]
+    [InlineData("INT", ExitCodes.Interrupted)]
+    [InlineData("KILL", 128 + 9)]
+    public async Task Demo_Signalled_NoSiteSurvives(string signal, int exitCode)
+    {
+        using var demo = Start("--exit", "--files", "64");
+        // The first report comes when both sites run.
+        string? line;
+        do
+        {
+            line = await demo.StandardError.ReadLineAsync(_limit.Token);
+        }
+        while (line?.Contains(" uploaded", StringComparison.Ordinal) == false);
+        Assert.NotNull(line);
+        var sites = Children(demo.Id);
+        Assert.Equal(2, sites.Count);
+
+        using (var kill = Process.Start("/bin/sh", ["-c", $"kill -{signal} {demo.Id}"]))
+            await kill.WaitForExitAsync(_limit.Token);
+
+        await demo.WaitForExitAsync(_limit.Token);
+        Assert.Equal(exitCode, demo.ExitCode);
+        foreach (var site in sites)
+            await site.WaitForExitAsync(_limit.Token);
+    }
+
+    // Handles are taken while the processes live, so that a reused id cannot be mistaken for them.
+    private static List<Process> Children(int parent)
+    {
+        List<Process> children = [];
+        foreach (var folder in Directory.EnumerateDirectories("/proc").Where(static path => char.IsAsciiDigit(Path.GetFileName(path)[0])))
+        {
+            try
+            {
+                var status = File.ReadAllText(Path.Join(folder, "stat"));
+                var parentField = status[(status.LastIndexOf(')') + 2)..].Split(' ')[1];
+                if (int.Parse(parentField, CultureInfo.InvariantCulture) == parent)
+                    children.Add(Process.GetProcessById(int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture)));
+            }
+            catch (Exception error) when (error is IOException or ArgumentException)
+            {
+                // That process has ended.
+            }
+        }
+
+        return children;
+    }
+
+    private Process Start(params string[] arguments)
+    {
+        var program = typeof(DemoTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(static data => data.Key == "CliProgram").Value!;
+        var start = new ProcessStartInfo("dotnet", [program, "demo", .. arguments])
+        {
+            UseShellExecute = false,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["TMPDIR"] = _work;
+        return Process.Start(start)!;
+    }
+}

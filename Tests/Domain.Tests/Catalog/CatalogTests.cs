@@ -1,0 +1,119 @@
+using Librarian.Domain.Catalog;
+using Librarian.Tests.TestKit;
+using Microsoft.EntityFrameworkCore;
+
+namespace Librarian.Tests.Domain.Catalog;
+
+public class CatalogTests(PostgresServer server)
+{
+    private static readonly DateTime Now = new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc);
+
+    private static FileRecord NewFile(string name) => new()
+    {
+        Name = name,
+        CreateTime = Now,
+        Size = 1,
+        Checksum = "xxh3:::00",
+        Uploader = "u",
+        Source = "s",
+    };
+
+    [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
+    public async Task Migrate_Twice_IsHarmlessAndMatchesTheModel(DatabaseKind kind)
+    {
+        using var catalog = await Databases.CreateAsync(kind, server);
+        await catalog.Database.MigrateAsync(default);
+        await using var db = catalog.Database.Open();
+        Assert.Empty(await db.Database.GetPendingMigrationsAsync());
+        Assert.False(db.Database.HasPendingModelChanges());
+    }
+
+    [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
+    public async Task Save_InstanceOfUnknownFile_IsRefusedByTheForeignKey(DatabaseKind kind)
+    {
+        using var catalog = await Databases.CreateAsync(kind, server);
+        await using var db = catalog.Database.Open();
+        db.Stores.Add(new StoreRecord { Name = "main", Ingestable = true, Enabled = true });
+        await db.SaveChangesAsync();
+        db.Instances.Add(new Instance { Path = "/x", FileName = "missing", StoreId = 1, DeletionPolicy = DeletionPolicy.Disallowed, CreatedTime = Now, Available = true });
+        await Assert.ThrowsAsync<DbUpdateException>(() => db.SaveChangesAsync());
+    }
+
+    [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
+    public async Task Save_SecondFileOfOneName_IsAUniqueViolation(DatabaseKind kind)
+    {
+        using var catalog = await Databases.CreateAsync(kind, server);
+        await using (var db = catalog.Database.Open())
+        {
+            db.Files.Add(NewFile("a"));
+            await db.SaveChangesAsync();
+        }
+
+        await using var second = catalog.Database.Open();
+        second.Files.Add(NewFile("a"));
+        Assert.True(CatalogDatabase.IsUniqueViolation(await Assert.ThrowsAsync<DbUpdateException>(() => second.SaveChangesAsync())));
+    }
+
+    [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
+    public async Task Save_TwoTransfersPlacingOneName_OnlyOneMay(DatabaseKind kind)
+    {
+        using var catalog = await Databases.CreateAsync(kind, server);
+        await using var db = catalog.Database.Open();
+        db.IncomingTransfers.AddRange(Incoming(placing: true), Incoming(placing: false), Incoming(placing: false));
+        await db.SaveChangesAsync();
+        db.IncomingTransfers.Add(Incoming(placing: true));
+        Assert.True(CatalogDatabase.IsUniqueViolation(await Assert.ThrowsAsync<DbUpdateException>(() => db.SaveChangesAsync())));
+
+        static IncomingTransfer Incoming(bool placing) => new()
+        {
+            Status = TransferStatus.Staged,
+            Uploader = "u",
+            UploadName = "n",
+            Source = "s",
+            TransferSize = 1,
+            TransferChecksum = "c",
+            StartTime = Now,
+            StorePath = "same/name",
+            Placing = placing,
+        };
+    }
+
+    [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
+    public async Task Save_TwoTransfersOfOneFileInFlight_OnlyOneMay(DatabaseKind kind)
+    {
+        using var catalog = await Databases.CreateAsync(kind, server);
+        await using var db = catalog.Database.Open();
+        db.Files.Add(NewFile("a"));
+        db.OutgoingTransfers.AddRange(Outgoing(TransferStatus.Failed), Outgoing(TransferStatus.Ongoing), Outgoing(TransferStatus.Completed));
+        await db.SaveChangesAsync();
+        db.OutgoingTransfers.Add(Outgoing(TransferStatus.Initiated));
+        Assert.True(CatalogDatabase.IsUniqueViolation(await Assert.ThrowsAsync<DbUpdateException>(() => db.SaveChangesAsync())));
+
+        static OutgoingTransfer Outgoing(TransferStatus status) => new()
+        {
+            Status = status,
+            Destination = "archive",
+            TransferSize = 1,
+            TransferChecksum = "c",
+            StartTime = Now,
+            FileName = "a",
+        };
+    }
+
+    [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
+    public async Task Read_Times_AreUtcAndKeepMicroseconds(DatabaseKind kind)
+    {
+        using var catalog = await Databases.CreateAsync(kind, server);
+        var time = Now.AddMicroseconds(123456);
+        await using (var db = catalog.Database.Open())
+        {
+            db.Files.Add(new FileRecord { Name = "a", CreateTime = time, Size = 1, Checksum = "c", Uploader = "u", Source = "s" });
+            await db.SaveChangesAsync();
+        }
+
+        await using var read = catalog.Database.Open();
+        var stored = (await read.Files.SingleAsync()).CreateTime;
+        Assert.Equal(DateTimeKind.Utc, stored.Kind);
+        Assert.Equal(time, stored);
+    }
+}

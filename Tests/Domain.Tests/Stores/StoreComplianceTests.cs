@@ -1,0 +1,425 @@
+using Librarian.Domain.Checksums;
+using Librarian.Domain.Stores;
+
+namespace Librarian.Tests.Domain.Stores;
+
+/// <summary>What every kind of store must do, whatever lies beneath it.</summary>
+public abstract class StoreComplianceTests
+{
+    private static readonly (string, string)[] File = [("", "content of a file")];
+    private static readonly (string, string)[] Book = [("a", "1"), (".hidden", "2"), ("sub/deep/b", "3")];
+
+    public static TheoryData<bool> FileOrBook => [false, true];
+
+    protected abstract StoreFixture Open(IStoreFaults? faults = null);
+
+    protected virtual bool LacksRenameWithoutReplacing => false;
+
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Place_FreeName_MovesTheData(bool book)
+    {
+        using var fixture = Open(Faults());
+        var placement = await fixture.StageAsync("2459861/uvh5/name", book ? Book : File);
+        var result = await fixture.Store.PlaceAsync(placement);
+        Assert.Equal(PlaceStatus.Placed, result.Status);
+        Assert.False(result.Recovered);
+        Assert.True(await fixture.TargetIsAsExpectedAsync(placement));
+        Assert.True(await fixture.Store.ExistsAsync(placement.Destination));
+        Assert.False(Path.Exists(fixture.StagedPath(placement)));
+        Assert.Empty(fixture.InProgress());
+        if (book)
+            Assert.Equal(["2459861/", "2459861/uvh5/", "2459861/uvh5/name/", "2459861/uvh5/name/.hidden", "2459861/uvh5/name/a", "2459861/uvh5/name/sub/", "2459861/uvh5/name/sub/deep/", "2459861/uvh5/name/sub/deep/b"], fixture.Committed());
+    }
+
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Place_TakenName_TouchesNeither(bool book)
+    {
+        using var fixture = Open(Faults());
+        var first = await fixture.StageAsync("name", book ? Book : File);
+        await fixture.Store.PlaceAsync(first);
+        foreach (var content in new (string, string)[][] { [("", "other")], [("x", "other")], Book, File })
+        {
+            var second = await fixture.StageAsync("name", content);
+            Assert.Equal(PlaceStatus.TargetExists, (await fixture.Store.PlaceAsync(second)).Status);
+            Assert.True(await fixture.StagedIsAsExpectedAsync(second));
+            Assert.True(await fixture.TargetIsAsExpectedAsync(first));
+        }
+
+        Assert.Empty(fixture.InProgress());
+    }
+
+    [Fact]
+    public async Task Place_TakenByEmptyDirectory_IsNotReplaced()
+    {
+        using var fixture = Open(Faults());
+        Directory.CreateDirectory(fixture.Store.Locate(StoreFixture.Name("name")));
+        var placement = await fixture.StageAsync("name", Book);
+        Assert.Equal(PlaceStatus.TargetExists, (await fixture.Store.PlaceAsync(placement)).Status);
+        Assert.True(await fixture.StagedIsAsExpectedAsync(placement));
+        Assert.Equal(["name/"], fixture.Committed());
+    }
+
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Place_ManyAtOnceForOneName_ExactlyOneWins(bool book)
+    {
+        using var fixture = Open(Faults());
+        for (var round = 0; round < 5; round++)
+        {
+            var contenders = new List<Placement>();
+            for (var i = 0; i < 6; i++)
+                contenders.Add(await fixture.StageAsync($"deep/round{round}/name", book ? [("a", $"contender {i}"), ("b", "x")] : [("", $"contender {i}")]));
+            var results = await Task.WhenAll(contenders.Select(contender => fixture.Store.PlaceAsync(contender)));
+
+            Assert.All(results, result => Assert.True(result.Status is PlaceStatus.Placed or PlaceStatus.TargetExists, result.Message));
+            var winner = Assert.Single(contenders.Where((_, i) => results[i].Status == PlaceStatus.Placed));
+            Assert.True(await fixture.TargetIsAsExpectedAsync(winner));
+            foreach (var loser in contenders.Where(contender => contender != winner))
+                Assert.True(await fixture.StagedIsAsExpectedAsync(loser));
+        }
+
+        Assert.Empty(fixture.InProgress());
+    }
+
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Place_Again_SaysPlacedAndRecovered(bool book)
+    {
+        using var fixture = Open(Faults());
+        var placement = await fixture.StageAsync("a/name", book ? Book : File);
+        await fixture.Store.PlaceAsync(placement);
+        var again = await fixture.Store.PlaceAsync(placement);
+        Assert.Equal(PlaceStatus.Placed, again.Status);
+        Assert.True(again.Recovered);
+        Assert.True(await fixture.TargetIsAsExpectedAsync(placement));
+    }
+
+    [Fact]
+    public async Task Place_SamePlacementTwiceAtOnce_EndsPlacedOnce()
+    {
+        using var fixture = Open(Faults());
+        for (var round = 0; round < 10; round++)
+        {
+            var placement = await fixture.StageAsync($"name{round}", Book);
+            var results = await Task.WhenAll(fixture.Store.PlaceAsync(placement), fixture.Store.PlaceAsync(placement));
+            Assert.All(results, result => Assert.True(result.Status == PlaceStatus.Placed || result.Status == PlaceStatus.IoError, result.Status + result.Message));
+            Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(placement)).Status);
+            Assert.True(await fixture.TargetIsAsExpectedAsync(placement));
+            Assert.Empty(fixture.InProgress());
+        }
+    }
+
+    [Fact]
+    public async Task Place_NothingStaged_SaysSo()
+    {
+        using var fixture = Open(Faults());
+        var placement = await fixture.StageAsync("name", File);
+        Assert.True((await fixture.Store.RemoveStagingAsync(placement.StagingName)).IsGone);
+        Assert.Equal(PlaceStatus.StagedMissing, (await fixture.Store.PlaceAsync(placement)).Status);
+
+        // Other data under the name are not taken for ours.
+        await fixture.Store.PlaceAsync(await fixture.StageAsync("name", Book));
+        Assert.Equal(PlaceStatus.StagedMissing, (await fixture.Store.PlaceAsync(placement)).Status);
+    }
+
+    /// <summary>For every point: die there, look that nothing is lost, go on, look that nothing is doubled.</summary>
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Place_CrashAtEveryPoint_LosesAndDoublesNothing(bool book)
+    {
+        var points = new List<string>();
+        using (var fixture = Open(Faults(points)))
+            await fixture.Store.PlaceAsync(await fixture.StageAsync("a/b/name", book ? Book : File));
+        Assert.InRange(points.Count, 5, 20);
+
+        foreach (var point in points)
+        {
+            var faults = Faults();
+            using var fixture = Open(faults);
+            var placement = await fixture.StageAsync("a/b/name", book ? Book : File);
+            faults.CrashAt = point;
+            await Assert.ThrowsAsync<SimulatedCrashException>(() => fixture.Store.PlaceAsync(placement));
+            Assert.True(await fixture.StagedIsAsExpectedAsync(placement) || await fixture.TargetIsAsExpectedAsync(placement), point);
+
+            // Somebody else cannot take the data's place or be harmed by the continuation.
+            faults.CrashAt = null;
+            var restarted = new LocalStore(fixture.Options, faults);
+            var result = await restarted.PlaceAsync(placement);
+            Assert.True(result.Status == PlaceStatus.Placed, $"{point}: {result.Message}");
+            Assert.True(await fixture.TargetIsAsExpectedAsync(placement), point);
+            Assert.False(Path.Exists(fixture.StagedPath(placement)), point);
+            Assert.Empty(fixture.InProgress());
+            Assert.Equal(book ? 6 : 1, fixture.Committed().Count(path => path.StartsWith("a/b/name", StringComparison.Ordinal)));
+        }
+    }
+
+    /// <summary>Dying again and again at successive points, which a machine with a failing power supply does.</summary>
+    [Fact]
+    public async Task Place_CrashAtEveryPointInOneRow_EndsPlaced()
+    {
+        var faults = Faults();
+        using var fixture = Open(faults);
+        var placement = await fixture.StageAsync("a/b/name", Book);
+        var died = new HashSet<string>(StringComparer.Ordinal);
+        PlaceResult? result = null;
+        while (result is null)
+        {
+            faults.Reached.Clear();
+            try
+            {
+                result = await new LocalStore(fixture.Options, new CrashAtNewPoint(faults, died)).PlaceAsync(placement);
+            }
+            catch (SimulatedCrashException)
+            {
+                Assert.True(await fixture.StagedIsAsExpectedAsync(placement) || await fixture.TargetIsAsExpectedAsync(placement), faults.Reached[^1]);
+            }
+        }
+
+        Assert.InRange(died.Count, 4, 20);
+        Assert.Equal(PlaceStatus.Placed, result.Status);
+        Assert.True(await fixture.TargetIsAsExpectedAsync(placement));
+        Assert.False(Path.Exists(fixture.StagedPath(placement)));
+    }
+
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Place_RivalTakesTheNameAfterACrash_BothKeepTheirData(bool book)
+    {
+        var points = new List<string>();
+        using (var fixture = Open(Faults(points)))
+            await fixture.Store.PlaceAsync(await fixture.StageAsync("name", book ? Book : File));
+        foreach (var point in points)
+        {
+            var faults = Faults();
+            using var fixture = Open(faults);
+            var placement = await fixture.StageAsync("name", book ? Book : File);
+            faults.CrashAt = point;
+            await Assert.ThrowsAsync<SimulatedCrashException>(() => fixture.Store.PlaceAsync(placement));
+            faults.CrashAt = null;
+
+            var rival = await fixture.StageAsync("name", book ? [("a", "rival")] : [("", "rival")]);
+            var rivalResult = await fixture.Store.PlaceAsync(rival);
+            var result = await fixture.Store.PlaceAsync(placement);
+            Assert.True(
+                (rivalResult.Status, result.Status) is (PlaceStatus.Placed, PlaceStatus.TargetExists) or (PlaceStatus.TargetExists, PlaceStatus.Placed),
+                $"{point}: {rivalResult.Status}, {result.Status}");
+            var (winner, loser) = result.Status == PlaceStatus.Placed ? (placement, rival) : (rival, placement);
+            Assert.True(await fixture.TargetIsAsExpectedAsync(winner), point);
+            Assert.True(await fixture.StagedIsAsExpectedAsync(loser), point);
+            Assert.Empty(fixture.InProgress());
+        }
+    }
+
+    [Fact]
+    public async Task Place_WhileNeighboursAreDeleted_StillSucceeds()
+    {
+        using var fixture = Open(Faults());
+        for (var round = 0; round < 30; round++)
+        {
+            var name = $"a/b/c/{round}";
+            var old = await fixture.StageAsync(name, File);
+            await fixture.Store.PlaceAsync(old);
+            var next = await fixture.StageAsync($"a/b/c/next{round}", File);
+            var delete = fixture.Store.DeleteAsync(old.Destination);
+            var place = await fixture.Store.PlaceAsync(next);
+            Assert.Equal(RemovalStatus.Removed, (await delete).Status);
+            Assert.True(place.Status == PlaceStatus.Placed, place.Message);
+            Assert.True(await fixture.TargetIsAsExpectedAsync(next));
+            await fixture.Store.DeleteAsync(next.Destination);
+        }
+
+        Assert.Empty(fixture.Committed());
+    }
+
+    [Theory]
+    [InlineData("/etc/hostname", TreeFinding.EscapingSymlink)]
+    [InlineData("../../outside", TreeFinding.EscapingSymlink)]
+    [InlineData("root/../../../outside", TreeFinding.EscapingSymlink)]
+    [InlineData("nowhere", TreeFinding.BrokenSymlink)]
+    [InlineData("link", TreeFinding.BrokenSymlink)]
+    [InlineData("a/b", TreeFinding.BrokenSymlink)]
+    public async Task Place_LinkOutOfTheTree_IsRefused(string target, TreeFinding expected)
+    {
+        using var fixture = Open(Faults());
+        var placement = await fixture.StageAsync("name", [("sub/a", "1")]);
+        var book = fixture.StagedPath(placement);
+        await System.IO.File.WriteAllTextAsync(Path.Combine(Path.GetDirectoryName(book)!, "outside"), "secret");
+
+        // "root" leads to the tree's own top, so that its ".." is one level higher than the text suggests.
+        Directory.CreateSymbolicLink(book + "/sub/root", "..");
+        System.IO.File.CreateSymbolicLink(book + "/sub/link", target);
+        var result = await fixture.Store.PlaceAsync(placement);
+        Assert.Equal(PlaceStatus.Refused, result.Status);
+        Assert.Equal(expected, Assert.Single(result.Inspection!.Findings).Finding);
+        Assert.Empty(fixture.Committed());
+        Assert.False((await fixture.Store.InspectStagedAsync(placement.StagingName, placement.UploadName)).IsAcceptable);
+    }
+
+    [Fact]
+    public async Task Place_LinksWithinTheTree_AreKeptAsLinks()
+    {
+        using var fixture = Open(Faults());
+        var placement = await fixture.StageAsync("name", Book);
+        var book = fixture.StagedPath(placement);
+        System.IO.File.CreateSymbolicLink(book + "/link", "sub/../sub/deep/b");
+        Directory.CreateSymbolicLink(book + "/dir", "sub");
+        System.IO.File.CreateSymbolicLink(book + "/through", "dir/deep/../deep/b");
+        var digest = await fixture.Store.DigestStagedAsync(placement.StagingName, placement.UploadName, [ChecksumAlgorithm.Sha256]);
+        placement = placement with { Expected = new ContentDescription(digest.Checksums[ChecksumAlgorithm.Sha256], digest.SizeBytes) };
+
+        Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(placement)).Status);
+        Assert.True(await fixture.TargetIsAsExpectedAsync(placement));
+        Assert.Equal("sub", new DirectoryInfo(fixture.Store.Locate(placement.Destination) + "/dir").LinkTarget);
+    }
+
+    [Fact]
+    public async Task Place_StagedTopIsLink_IsRefused()
+    {
+        using var fixture = Open(Faults());
+        var placement = await fixture.StageAsync("name", File);
+        var staged = fixture.StagedPath(placement);
+        System.IO.File.Move(staged, staged + ".real");
+        System.IO.File.CreateSymbolicLink(staged, staged + ".real");
+        Assert.Equal(PlaceStatus.Refused, (await fixture.Store.PlaceAsync(placement)).Status);
+        Assert.Equal(DigestStatus.SymlinkRefused, (await fixture.Store.DigestStagedAsync(placement.StagingName, placement.UploadName, [ChecksumAlgorithm.Md5])).Status);
+        Assert.True(System.IO.File.Exists(staged + ".real"));
+    }
+
+    [Fact]
+    public async Task Place_LinkInTheStagedPath_IsNotFollowed()
+    {
+        using var fixture = Open(Faults());
+        var victim = await fixture.StageAsync("victim", File);
+        var staging = Guid.NewGuid();
+        await fixture.Store.CreateStagingAsync(staging, StoreFixture.Name("x"));
+        Directory.CreateSymbolicLink(Path.Combine(fixture.StagingPath, staging.ToString(), "door"), Path.GetDirectoryName(fixture.StagedPath(victim))!);
+        var theft = victim with { StagingName = staging, UploadName = StoreFixture.Name("door/book"), Destination = StoreFixture.Name("stolen"), PlacementId = Guid.NewGuid() };
+        var result = await fixture.Store.PlaceAsync(theft);
+        Assert.Equal("store.path_blocked", result.Code);
+        Assert.True(await fixture.StagedIsAsExpectedAsync(victim));
+        Assert.Equal(DigestStatus.SymlinkRefused, (await fixture.Store.DigestStagedAsync(staging, theft.UploadName, [ChecksumAlgorithm.Md5])).Status);
+    }
+
+    [Fact]
+    public async Task Place_LinkOrFileInTheDestination_IsNotFollowed()
+    {
+        using var fixture = Open(Faults());
+        var outside = fixture.StoreFiles.MakeDirectory("outside");
+        Directory.CreateSymbolicLink(Path.Combine(fixture.StorePath, "door"), outside);
+        await System.IO.File.WriteAllTextAsync(Path.Combine(fixture.StorePath, "file"), "x");
+        foreach (var destination in new[] { "door/name", "file/name" })
+        {
+            var placement = await fixture.StageAsync(destination, File);
+            Assert.Equal("store.path_blocked", (await fixture.Store.PlaceAsync(placement)).Code);
+            Assert.True(await fixture.StagedIsAsExpectedAsync(placement));
+        }
+
+        Assert.Empty(Directory.EnumerateFileSystemEntries(outside));
+    }
+
+    [Fact]
+    public async Task Place_StoreUnmounted_LosesNothing()
+    {
+        using var fixture = Open(Faults());
+        var placement = await fixture.StageAsync("name", File);
+        Directory.Move(fixture.StorePath, fixture.StorePath + ".away");
+        Assert.False(fixture.Store.IsAvailable);
+        Assert.Equal(-1, fixture.Store.FreeBytes());
+        Assert.Equal("store.unavailable", (await fixture.Store.PlaceAsync(placement)).Code);
+        Assert.Equal(RemovalStatus.IoError, (await fixture.Store.DeleteAsync(placement.Destination)).Status);
+        Directory.Move(fixture.StorePath + ".away", fixture.StorePath);
+        Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(placement)).Status);
+    }
+
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Delete_Committed_RemovesItAndEmptyParents(bool book)
+    {
+        using var fixture = Open(Faults());
+        var one = await fixture.StageAsync("a/b/one", book ? Book : File);
+        var two = await fixture.StageAsync("a/two", File);
+        await fixture.Store.PlaceAsync(one);
+        await fixture.Store.PlaceAsync(two);
+        Assert.Equal(RemovalStatus.Removed, (await fixture.Store.DeleteAsync(one.Destination)).Status);
+        Assert.Equal(["a/", "a/two"], fixture.Committed());
+        Assert.Equal(RemovalStatus.NothingThere, (await fixture.Store.DeleteAsync(one.Destination)).Status);
+        Assert.Equal(RemovalStatus.Removed, (await fixture.Store.DeleteAsync(two.Destination)).Status);
+        Assert.Empty(fixture.Committed());
+        Assert.Empty(fixture.InProgress());
+    }
+
+    [Fact]
+    public async Task Delete_CrashAtEveryPoint_IsFinishedLater()
+    {
+        foreach (var point in new[] { "delete.before-rename", "delete.after-rename", "delete.before-removal", "delete.after-removal" })
+        {
+            var faults = Faults();
+            using var fixture = Open(faults);
+            var placement = await fixture.StageAsync("a/b/name", Book);
+            await fixture.Store.PlaceAsync(placement);
+            faults.CrashAt = point;
+            await Assert.ThrowsAsync<SimulatedCrashException>(() => fixture.Store.DeleteAsync(placement.Destination));
+
+            // All or nothing under the name.
+            Assert.True(await fixture.TargetIsAsExpectedAsync(placement) || !await fixture.Store.ExistsAsync(placement.Destination), point);
+            faults.CrashAt = null;
+            Assert.True((await fixture.Store.DeleteAsync(placement.Destination)).IsGone);
+            Assert.True((await fixture.Store.RemoveLeftoversAsync()).IsGone);
+            Assert.Empty(fixture.Committed());
+            Assert.Empty(fixture.InProgress());
+        }
+    }
+
+    protected ScriptedFaults Faults(List<string>? points = null) => new(points) { LacksRenameWithoutReplacing = LacksRenameWithoutReplacing };
+
+    private sealed class CrashAtNewPoint(ScriptedFaults inner, HashSet<string> died) : IStoreFaults
+    {
+        public bool LacksRenameWithoutReplacing => inner.LacksRenameWithoutReplacing;
+
+        public void Reach(string point)
+        {
+            inner.Reach(point);
+            if (died.Add(point))
+                throw new SimulatedCrashException(point);
+        }
+    }
+}
+
+public sealed class LocalStoreOnOneFilesystemTests : StoreComplianceTests
+{
+    protected override StoreFixture Open(IStoreFaults? faults = null) => new(faults: faults);
+}
+
+/// <summary>As on filesystems like old NFS.</summary>
+public sealed class LocalStoreWithoutRenameNoReplaceTests : StoreComplianceTests
+{
+    protected override bool LacksRenameWithoutReplacing => true;
+
+    protected override StoreFixture Open(IStoreFaults? faults = null) => new(faults: faults);
+}
+
+public sealed class LocalStoreOwningItsDataTests : StoreComplianceTests
+{
+    protected override StoreFixture Open(IStoreFaults? faults = null) =>
+        new(options => options with { OwnAfterCommit = true, ReadonlyAfterCommit = true }, faults: faults);
+}
+
+public sealed class LocalStoreAcrossFilesystemsTests : StoreComplianceTests
+{
+    protected override StoreFixture Open(IStoreFaults? faults = null)
+    {
+        var fixture = new StoreFixture(stagingRoot: "/dev/shm", faults: faults);
+        fixture.StagingFiles.Shell($"test $(stat -c %d '{fixture.StagingPath}') != $(stat -c %d '{fixture.StorePath}') || {{ echo 'These tests need /dev/shm and /tmp on different filesystems.' >&2; exit 1; }}");
+        return fixture;
+    }
+}
+
+/// <summary>The copying way on a filesystem without a rename that refuses to replace.</summary>
+public sealed class LocalStoreAcrossFilesystemsWithoutRenameNoReplaceTests : StoreComplianceTests
+{
+    protected override bool LacksRenameWithoutReplacing => true;
+
+    protected override StoreFixture Open(IStoreFaults? faults = null) => new(stagingRoot: "/dev/shm", faults: faults);
+}

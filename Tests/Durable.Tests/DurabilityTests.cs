@@ -1,0 +1,317 @@
+using System.Collections.Concurrent;
+using Librarian.Durable;
+using Librarian.Durable.Engine;
+using Librarian.Durable.Stores;
+using Librarian.Tests.TestKit;
+
+namespace Librarian.Tests.Durable;
+
+public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTests(new PostgresDatabase(server))
+{
+    private static void FastLease(DurableTaskBuilder b, string node) => b.Configure(o =>
+    {
+        o.NodeName = node;
+        o.LeaseDuration = TimeSpan.FromMilliseconds(1500);
+        o.HeartbeatInterval = TimeSpan.FromMilliseconds(200);
+        o.LeaseMargin = TimeSpan.FromMilliseconds(500);
+        o.PollInterval = TimeSpan.FromMilliseconds(500);
+    });
+
+    [Fact]
+    public async Task Lease_LongActivityAndSlowTurn_AreNotRedeliveredWhileAlive()
+    {
+        var deliveries = 0;
+        void Configure(DurableTaskBuilder b, string node)
+        {
+            FastLease(b, node);
+            b.AddOrchestratorFunc<int, int>("long", async (c, _) =>
+            {
+                if (!c.IsReplaying) Thread.Sleep(2000);
+                return await c.CallActivityAsync<int>("long");
+            });
+            b.AddActivityFunc<int, int>("long", async (_, _) =>
+            {
+                await Task.Delay(3000);
+                return Interlocked.Increment(ref deliveries);
+            });
+        }
+
+        var one = await StartAsync(b => Configure(b, "one"));
+        await StartAsync(b => Configure(b, "two"));
+        Assert.Equal(1, (await EndOf(one, await one.Client.ScheduleNewOrchestrationInstanceAsync("long", 0))).ReadOutputAs<int>());
+        Assert.Equal(1, await Count("select count(*) from dt_history where kind = 4"));
+    }
+
+    [Fact]
+    public async Task Turn_CommitAfterTheInstanceWasTakenOver_IsFenced()
+    {
+        var stuck = new TaskCompletionSource();
+        var reached = new TaskCompletionSource();
+        var effects = new ConcurrentQueue<string>();
+        void Configure(DurableTaskBuilder b, string node)
+        {
+            FastLease(b, node);
+            b.AddOrchestratorFunc<int, int>("fenced", (c, _) => c.CallActivityAsync<int>("effect"));
+            b.AddActivityFunc<int, int>("effect", (_, _) =>
+            {
+                effects.Enqueue(node);
+                return Task.FromResult(1);
+            });
+        }
+
+        // A zombie: it hangs just before its commit, longer than anybody would wait for it.
+        var zombie = await StartAsync(b => Configure(b, "zombie"), host => host.Worker.Triggers.Hit = async (point, _) =>
+        {
+            if (point != "turn.before-commit" || !reached.TrySetResult()) return;
+            await stuck.Task;
+        });
+        var id = await zombie.Client.ScheduleNewOrchestrationInstanceAsync("fenced", 0);
+        await reached.Task.WaitAsync(Limit);
+        var heir = await StartAsync(b => Configure(b, "heir"));
+        // What a reaper does to a worker whose lease has passed.
+        await Execute("delete from dt_worker where node = 'zombie'; update dt_instance set owner = null");
+        heir.Client.SignalCommitted();
+        Assert.Equal(1, (await EndOf(heir, id)).ReadOutputAs<int>());
+        stuck.SetResult();
+        await Until(async () => await Count("select count(*) from dt_worker where node = 'zombie'") == 1, "the zombie's new incarnation");
+        Assert.Equal(["heir"], effects);
+        Assert.Equal(1, await Count("select count(*) from dt_history where kind = 3"));
+    }
+
+    [Fact]
+    public async Task Worker_LeaseReaped_BeginsNewIncarnationAndActivityIsCancelled()
+    {
+        var tokens = new ConcurrentQueue<CancellationToken>();
+        var host = await StartAsync(b =>
+        {
+            FastLease(b, "only");
+            b.AddOrchestratorFunc<int, int>("hold", (c, _) => c.CallActivityAsync<int>("hold"));
+            b.AddActivityFunc<int, int>("hold", async (c, _) =>
+            {
+                tokens.Enqueue(c.CancellationToken);
+                if (tokens.Count == 1) await Task.Delay(Timeout.Infinite, c.CancellationToken);
+                return c.DeliveryCount;
+            });
+        });
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("hold", 0);
+        await Until(() => Task.FromResult(tokens.Count == 1), "the first delivery");
+        await Execute("delete from dt_worker; update dt_instance set owner = null; update dt_activity set owner = null");
+        Assert.Equal(2, (await EndOf(host, id)).ReadOutputAs<int>());
+        Assert.True(tokens.First().IsCancellationRequested);
+    }
+
+    [Fact]
+    public async Task Database_CrashesUnderLoad_NothingIsLostOrStuck()
+    {
+        await using var own = new PostgresServer();
+        await ((IAsyncLifetime)own).InitializeAsync();
+        await using var crashing = new PostgresDatabase(own);
+        var connection = await crashing.ConnectionStringAsync();
+        void Configure(DurableTaskBuilder b, string node)
+        {
+            FastLease(b, node);
+            b.AddOrchestratorFunc<int, int>("sum", async (c, n) =>
+            {
+                var total = 0;
+                for (var i = 0; i < n; i++) total += (await Task.WhenAll(c.CallActivityAsync<int>("one"), c.CallActivityAsync<int>("one"))).Sum();
+                return total;
+            });
+            b.AddActivityFunc<int, int>("one", async (_, _) =>
+            {
+                await Task.Delay(5);
+                return 1;
+            });
+        }
+
+        await using var one = await EngineHost.StartAsync(crashing, b => Configure(b, "one"));
+        await using var two = await EngineHost.StartAsync(crashing, b => Configure(b, "two"));
+        var started = await one.Client.ScheduleNewOrchestrationInstancesAsync([.. Enumerable.Range(0, 20).Select(_ => new OrchestrationStart("sum", 30))]);
+        await Task.Delay(300);
+        await own.StopAsync("immediate");
+        await Task.Delay(2000);
+        await own.StartAsync();
+        foreach (var start in started)
+        {
+            OrchestrationMetadata? end = null;
+            await Until(async () =>
+            {
+                end = await one.Client.GetInstanceAsync(start.InstanceId, true);
+                return end!.IsCompleted;
+            }, "the end of " + start.InstanceId);
+            Assert.True(end!.RuntimeStatus == OrchestrationRuntimeStatus.Completed, end.FailureDetails?.ToString());
+            Assert.Equal(60, end.ReadOutputAs<int>());
+        }
+
+        await using var check = crashing.Connect(connection);
+        await check.OpenAsync();
+        await Invariants.AssertAsync(check);
+    }
+}
+
+public sealed class DurabilityOnSqlite() : DurabilityTests(new SqliteDatabase())
+{
+    [Fact]
+    public async Task Worker_SecondProcessOnTheFile_IsRefused()
+    {
+        await StartAsync(b => b.AddOrchestratorFunc<int, int>("x", (_, n) => Task.FromResult(n)));
+        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => StartAsync(b => b.AddOrchestratorFunc<int, int>("x", (_, n) => Task.FromResult(n))));
+        Assert.StartsWith("DurableDatabaseInUse", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("PostgreSQL", refused.Message, StringComparison.Ordinal);
+    }
+}
+
+public abstract class DurabilityTests(TestDatabase database) : EngineTests(database)
+{
+    [Theory]
+    [InlineData("turn.before-commit")]
+    [InlineData("turn.after-commit")]
+    public async Task Turn_FaultAroundItsCommit_IsRebuiltFromRowsAndNothingIsDoubled(string faultPoint)
+    {
+        var faults = 0;
+        var host = await StartAsync(
+            b => b
+                .AddOrchestratorFunc<int, int>("steps", async (c, n) =>
+                {
+                    for (var i = 0; i < 8; i++) n = (await Task.WhenAll(c.CallActivityAsync<int>("inc", n), c.CallActivityAsync<int>("inc", n)))[0];
+                    return n;
+                })
+                .AddActivityFunc<int, int>("inc", (_, n) => Task.FromResult(n + 1)),
+            // Every third commit: refused before it happened, or its answer lost after it happened.
+            host => host.Worker.Triggers.Hit = (point, _) => point == faultPoint && Interlocked.Increment(ref faults) % 3 == 0 ? throw new TimeoutException("injected") : Task.CompletedTask);
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("steps", 0);
+        Assert.Equal(8, (await EndOf(host, id)).ReadOutputAs<int>());
+        Assert.True(faults >= 8, "the injection was never reached");
+        await AssertInvariantsAsync(host);
+    }
+
+    [Fact]
+    public async Task TransactionalActivity_CommitsEffectAndCompletionTogether()
+    {
+        var host = await StartAsync(b => b
+            .AddOrchestratorFunc<int, string>("record", async (c, _) =>
+            {
+                await c.CallActivityAsync(nameof(RecordActivity), "kept");
+                try
+                {
+                    await c.CallActivityAsync(nameof(RecordActivity), "fail");
+                    return "no failure";
+                }
+                catch (TaskFailedException failure)
+                {
+                    return failure.FailureDetails.ErrorMessage;
+                }
+            })
+            .AddActivity<RecordActivity>());
+        await Execute("create table effect(operation text primary key, note text)");
+        Assert.Equal("after writing", await RunAsync<string>(host, "record", 0));
+        Assert.Equal(1, await Count("select count(*) from effect"));
+        Assert.Equal(1, await Count("select count(*) from effect where note = 'kept'"));
+        await AssertInvariantsAsync(host);
+    }
+
+    [Fact]
+    public async Task Stop_WithWorkRunning_DrainsAndSuccessorContinuesAtOnce()
+    {
+        var hold = true;
+        var deliveries = new ConcurrentQueue<int>();
+        void Configure(DurableTaskBuilder b) => b
+            .AddOrchestratorFunc<int, int>("work", async (c, _) => await c.CallActivityAsync<int>("before") + await c.CallActivityAsync<int>("long"))
+            .AddActivityFunc<int, int>("before", (_, _) => Task.FromResult(1))
+            .AddActivityFunc<int, int>("long", async (c, _) =>
+            {
+                deliveries.Enqueue(c.DeliveryCount);
+                if (hold) await Task.Delay(Timeout.Infinite, c.CancellationToken);
+                return 10;
+            });
+        var first = await StartAsync(Configure);
+        var id = await first.Client.ScheduleNewOrchestrationInstanceAsync("work", 0);
+        await Until(() => Task.FromResult(deliveries.Count == 1), "the long activity");
+        await first.DisposeAsync();
+        Assert.Equal(0, await Count("select (select count(*) from dt_instance where owner is not null) + (select count(*) from dt_activity where owner is not null) + (select count(*) from dt_worker)"));
+        hold = false;
+        var second = await StartAsync(Configure);
+        Assert.Equal(11, (await EndOf(second, id)).ReadOutputAs<int>());
+        Assert.Equal([1, 1], deliveries);
+        Assert.Equal(1, await Count("select count(*) from dt_history where kind = 4 and name = 'before'"));
+    }
+
+    [Fact]
+    public async Task Writes_WithAStaleClaim_AreFenced()
+    {
+        var host = await StartAsync(b => b.Configure(o => o.RunWorker = false));
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("x", 1);
+        var worker = host.Worker;
+        async Task<ClaimedInstance> ClaimAsync(string owner) =>
+            Assert.Single((await worker.Queries.PollAsync(new(owner, 10, TimeSpan.FromSeconds(1), ["x"], ["a"], [("", 10)]), CancellationToken.None)).Instances);
+        static Turn TurnOf(ClaimedInstance claim, int first, params ScheduledTask[] tasks)
+        {
+            var outcome = new TurnOutcome { Events = [HistoryEvent.TurnStarted(1)] };
+            outcome.Tasks.AddRange(tasks);
+            return new(claim, outcome, first, 1, [], [], new HashSet<int>(), Release: false);
+        }
+
+        var stale = await ClaimAsync("w");
+        await Execute("update dt_instance set owner = null");
+        // Even the same worker: a turn of an earlier claim may still be under way.
+        var current = await ClaimAsync("w");
+        await worker.Turns.CommitAsync(TurnOf(current, 0, new ScheduledTask(0, "a", null, "")), CancellationToken.None);
+        await Assert.ThrowsAsync<FenceException>(() => worker.Turns.CommitAsync(TurnOf(stale, 1), CancellationToken.None));
+        var activity = Assert.Single((await worker.Queries.PollAsync(new("w", 0, TimeSpan.FromSeconds(1), ["x"], ["a"], [("", 10)]), CancellationToken.None)).Activities);
+        Assert.Empty(await worker.Queries.CompleteAsync([new(activity with { Claim = activity.Claim - 1 }, "1", null)], CancellationToken.None));
+        Assert.Empty(await worker.Queries.CompleteAsync([new(activity with { Owner = "z" }, "1", null)], CancellationToken.None));
+        Assert.Equal([id], await worker.Queries.CompleteAsync([new(activity, "1", null)], CancellationToken.None));
+        Assert.Empty(await worker.Queries.CompleteAsync([new(activity, "1", null)], CancellationToken.None));
+        Assert.Equal(1, await Count("select count(*) from dt_inbox where kind = 4"));
+        Assert.Equal(1, await Count("select count(*) from dt_history"));
+    }
+
+    [Fact]
+    public async Task Replay_AfterRestart_DoesNotRepeatFinishedSteps()
+    {
+        var ran = 0;
+        void Configure(DurableTaskBuilder b) => b
+            .AddOrchestratorFunc<int, int>("resume", async (c, _) =>
+            {
+                var a = await c.CallActivityAsync<int>("count");
+                var e = await c.WaitForExternalEvent<int>("go");
+                return a + e;
+            })
+            .AddActivityFunc<int, int>("count", (_, _) => Task.FromResult(++ran));
+        var first = await StartAsync(Configure);
+        var id = await first.Client.ScheduleNewOrchestrationInstanceAsync("resume", 0);
+        await Until(async () => await Count("select count(*) from dt_history where kind = 4") == 1, "the step");
+        await first.DisposeAsync();
+        var second = await StartAsync(Configure);
+        await second.Client.RaiseEventAsync(id, "go", 10);
+        Assert.Equal(11, (await EndOf(second, id)).ReadOutputAs<int>());
+        Assert.Equal(1, ran);
+    }
+
+    protected async Task AssertInvariantsAsync(EngineHost host)
+    {
+        await host.StopAsync();
+        await using var connection = Database.Connect(await Database.ConnectionStringAsync());
+        await connection.OpenAsync();
+        await Invariants.AssertAsync(connection);
+    }
+
+    public sealed class RecordActivity : TransactionalActivity<string, int>
+    {
+        public override async Task<int> RunAsync(TransactionalActivityContext context, string input)
+        {
+            await using var command = context.Connection.CreateCommand();
+            command.Transaction = context.Transaction;
+            command.CommandText = "insert into effect(operation, note) values (@operation, @note)";
+            foreach (var (name, value) in new[] { ("operation", context.OperationId), ("note", input) })
+            {
+                var parameter = command.CreateParameter();
+                parameter.ParameterName = name;
+                parameter.Value = value;
+                command.Parameters.Add(parameter);
+            }
+
+            await command.ExecuteNonQueryAsync();
+            return input == "fail" ? throw new InvalidOperationException("after writing") : 1;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+using Librarian.Client.Uploads;
+using Librarian.Client.Wire;
+using Librarian.Tests.TestKit;
+
+[assembly: AssemblyFixture(typeof(PostgresServer))]
+
+// Sites are processes of their own; one pair at a time is what two cores carry.
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
+
+namespace Librarian.Tests.EndToEnd;
+
+public class CloneTests(PostgresServer server)
+{
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task Upload_FilesAndDirectories_AreVerifiedAtTheArchiveAndAcknowledged(bool postgres)
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var sites = await TwoSites.StartAsync(postgres ? server : null, stop);
+        var sources = new Dictionary<string, string>();
+        using (var client = sites.Client(sites.Mountain, "observer", "watching"))
+        {
+            var upload = new Upload(client, TimeProvider.System);
+            for (var i = 0; i < 40; i++)
+            {
+                var name = $"2026/night{i % 3}/obs{i}";
+                sources[name] = sites.MakeSource(i, 1 + (i * 997));
+                var outcome = await upload.RunAsync(sources[name], name, cancellationToken: stop);
+                Assert.True(outcome.Receipt is not null, outcome.Error?.ToString());
+            }
+        }
+
+        await sites.WaitUntilAcknowledgedAsync(sources.Keys, TimeSpan.FromSeconds(60), stop);
+        await sites.VerifyEverywhereAsync(sources, stop);
+        await sites.WaitUntilStagingIsEmptyAsync(TimeSpan.FromSeconds(30), stop);
+        Assert.Equal(TwoSites.StoredFiles(sites.Mountain), TwoSites.StoredFiles(sites.Archive));
+    }
+
+    [Fact]
+    public async Task Clone_ArchiveDownForAWhile_ArrivesWhenItIsBack()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var sites = await TwoSites.StartAsync(null, stop);
+        await sites.Archive.KillAsync();
+        var source = sites.MakeSource(1, 5000);
+        using (var client = sites.Client(sites.Mountain, "observer", "watching"))
+        {
+            Assert.NotNull((await new Upload(client, TimeProvider.System).RunAsync(source, "late/one", cancellationToken: stop)).Receipt);
+        }
+
+        await WaitForOutputAsync(sites.Mountain, "waits:", stop);
+        await sites.Archive.StartAsync(stop);
+        await sites.WaitUntilAcknowledgedAsync(["late/one"], TimeSpan.FromSeconds(60), stop);
+        await sites.VerifyEverywhereAsync(new Dictionary<string, string> { ["late/one"] = source }, stop);
+    }
+
+    [Fact]
+    public async Task Clone_ArchiveHasAnotherFileOfTheName_KeepsBothAndSendsTheRest()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var sites = await TwoSites.StartAsync(null, stop);
+        var (ours, theirs, other) = (sites.MakeSource(1, 4000), sites.MakeSource(2, 4000), sites.MakeSource(3, 4000));
+        using (var client = sites.Client(sites.Archive))
+        {
+            Assert.NotNull((await new Upload(client, TimeProvider.System).RunAsync(theirs, "same", cancellationToken: stop)).Receipt);
+        }
+
+        using (var client = sites.Client(sites.Mountain))
+        {
+            var upload = new Upload(client, TimeProvider.System);
+            Assert.NotNull((await upload.RunAsync(ours, "same", cancellationToken: stop)).Receipt);
+            Assert.NotNull((await upload.RunAsync(other, "other", cancellationToken: stop)).Receipt);
+        }
+
+        await sites.WaitUntilAcknowledgedAsync(["other"], TimeSpan.FromSeconds(60), stop);
+        Assert.Equal(await ContentDigest.OfAsync(theirs, stop), await ContentDigest.OfAsync(Path.Combine(sites.Archive.StorePath, "same"), stop));
+        Assert.Equal(await ContentDigest.OfAsync(ours, stop), await ContentDigest.OfAsync(Path.Combine(sites.Mountain.StorePath, "same"), stop));
+        using var mountain = sites.Client(sites.Mountain);
+        Assert.Empty((await mountain.SearchFilesAsync(new FileSearchRequest(Name: "same"), stop)).Value![0].RemoteInstances);
+    }
+
+    private static async Task WaitForOutputAsync(SiteProcess site, string text, CancellationToken cancellationToken)
+    {
+        var end = DateTime.UtcNow.AddSeconds(60);
+        while (!site.Output.Contains(text, StringComparison.Ordinal))
+        {
+            if (DateTime.UtcNow > end) throw new TimeoutException($"'{text}' was not printed:\n{site.Output}");
+            await Task.Delay(100, cancellationToken);
+        }
+    }
+}

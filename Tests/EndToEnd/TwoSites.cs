@@ -1,0 +1,157 @@
+using System.Security.Cryptography;
+using Librarian.Client;
+using Librarian.Client.Uploads;
+using Librarian.Client.Wire;
+using Librarian.Tests.TestKit;
+
+namespace Librarian.Tests.EndToEnd;
+
+/// <summary>Two real sites, mountain sending to archive, with accounts for each other (wire.md §2.4).</summary>
+public sealed class TwoSites : IAsyncDisposable
+{
+    private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("librarian-e2e-");
+
+    private TwoSites(string? mountainDatabase, string? archiveDatabase)
+    {
+        Mountain = new SiteProcess("mountain", _directory.FullName, mountainDatabase);
+        Archive = new SiteProcess("archive", _directory.FullName, archiveDatabase);
+        Mountain.Set("Site__Peers__0__Name", "archive");
+        Mountain.Set("Site__Peers__0__Send", "true");
+        Mountain.Set("Site__Peers__0__BatchSize", "16");
+        Mountain.Set("Site__Peers__0__LocalRoots__0", Archive.StagingPath);
+    }
+
+    public SiteProcess Mountain { get; }
+
+    public SiteProcess Archive { get; }
+
+    public static async Task<TwoSites> StartAsync(PostgresServer? server, CancellationToken cancellationToken)
+    {
+        var sites = new TwoSites(server is null ? null : await server.CreateDatabaseAsync(cancellationToken), server is null ? null : await server.CreateDatabaseAsync(cancellationToken));
+        try
+        {
+            sites.Mountain.Start();
+            sites.Archive.Start();
+            await sites.Mountain.WaitUntilReadyAsync(cancellationToken);
+            await sites.Archive.WaitUntilReadyAsync(cancellationToken);
+            await sites.IntroduceAsync(cancellationToken);
+            return sites;
+        }
+        catch
+        {
+            await sites.DisposeAsync();
+            throw;
+        }
+    }
+
+    public LibrarianClient Client(SiteProcess site, string user = SiteProcess.AdminUser, string password = SiteProcess.AdminPassword) =>
+        SiteConnection.TryCreate("http://127.0.0.1", site.Port, user, password, out var connection, out var error)
+            ? new LibrarianClient(connection)
+            : throw new InvalidOperationException(error);
+
+    /// <summary>Makes a file, or every fifth time a directory, below the work folder.</summary>
+    public string MakeSource(int number, int bytes)
+    {
+        var path = Path.Combine(_directory.FullName, "source", $"f{number}");
+        if (number % 5 == 4)
+        {
+            Directory.CreateDirectory(Path.Combine(path, "inner"));
+            File.WriteAllBytes(Path.Combine(path, "one.bin"), RandomNumberGenerator.GetBytes(bytes));
+            File.WriteAllBytes(Path.Combine(path, "inner", "two.bin"), RandomNumberGenerator.GetBytes(bytes / 2));
+        }
+        else
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            File.WriteAllBytes(path, RandomNumberGenerator.GetBytes(bytes));
+        }
+
+        return path;
+    }
+
+    /// <summary>Waits until the mountain knows of the archive's copies of all these files.</summary>
+    public async Task WaitUntilAcknowledgedAsync(IReadOnlyCollection<string> names, TimeSpan limit, CancellationToken cancellationToken)
+    {
+        using var client = Client(Mountain);
+        var left = names.ToHashSet(StringComparer.Ordinal);
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        timeout.CancelAfter(limit);
+        while (left.Count > 0)
+        {
+            foreach (var name in left.ToList())
+            {
+                var found = await client.SearchFilesAsync(new FileSearchRequest(Name: name), cancellationToken);
+                if (found.IsSuccess && found.Value.Count == 1 && found.Value[0].RemoteInstances.Any(r => r.LibrarianName == "archive")) left.Remove(name);
+            }
+
+            if (left.Count == 0) return;
+            if (timeout.IsCancellationRequested)
+                throw new TimeoutException($"{left.Count} of {names.Count} files were not acknowledged, e.g. {left.First()}.\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}");
+            await Task.Delay(200, cancellationToken);
+        }
+    }
+
+    /// <summary>Reads every byte at both sites and compares with the source; checks that there is exactly one copy.</summary>
+    public async Task VerifyEverywhereAsync(IReadOnlyDictionary<string, string> sources, CancellationToken cancellationToken)
+    {
+        using var mountain = Client(Mountain);
+        using var archive = Client(Archive);
+        foreach (var (name, source) in sources)
+        {
+            var expected = await ContentDigest.OfAsync(source, cancellationToken);
+            foreach (var (site, client) in new[] { (Mountain, mountain), (Archive, archive) })
+            {
+                var found = await client.SearchFilesAsync(new FileSearchRequest(Name: name), cancellationToken);
+                Assert.True(found.IsSuccess, $"{name} at {site.Name}: {found.Error}");
+                var hit = Assert.Single(found.Value);
+                var instance = Assert.Single(hit.Instances);
+                Assert.Equal(Path.Combine(site.StorePath, name), instance.Path);
+                Assert.Equal(expected.Checksum, hit.Checksum);
+                Assert.Equal(expected, await ContentDigest.OfAsync(instance.Path, cancellationToken));
+            }
+
+            var known = await mountain.SearchFilesAsync(new FileSearchRequest(Name: name), cancellationToken);
+            Assert.Single(known.Value![0].RemoteInstances);
+        }
+    }
+
+    /// <summary>Waits until neither site has anything left in staging; says what when it does.</summary>
+    public async Task WaitUntilStagingIsEmptyAsync(TimeSpan limit, CancellationToken cancellationToken)
+    {
+        var end = DateTime.UtcNow + limit;
+        while (true)
+        {
+            var left = new[] { Mountain, Archive }.SelectMany(s => Directory.EnumerateFileSystemEntries(s.StagingPath)).ToList();
+            if (left.Count == 0) return;
+            if (DateTime.UtcNow > end) throw new TimeoutException($"Left in staging: {string.Join(", ", left)}\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}");
+            await Task.Delay(200, cancellationToken);
+        }
+    }
+
+    /// <summary>Files in the store of a site, relative; the store's own working directory excepted.</summary>
+    public static IReadOnlyList<string> StoredFiles(SiteProcess site) =>
+        [.. Directory.EnumerateFiles(site.StorePath, "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(site.StorePath, f))
+            .Where(f => !f.StartsWith(".librarian/", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+
+    public async ValueTask DisposeAsync()
+    {
+        await Mountain.DisposeAsync();
+        await Archive.DisposeAsync();
+        _directory.Delete(recursive: true);
+    }
+
+    private async Task IntroduceAsync(CancellationToken cancellationToken)
+    {
+        using var mountain = Client(Mountain);
+        using var archive = Client(Archive);
+        // Passwords with colons must work (wire.md §2.4).
+        Done(await mountain.CreateUserAsync(new UserCreateRequest("archive", "archive:at:mountain", AuthLevel.Callback), cancellationToken));
+        Done(await archive.CreateUserAsync(new UserCreateRequest("mountain", "mountain:at:archive", AuthLevel.ReadAppend), cancellationToken));
+        Done(await mountain.CreateUserAsync(new UserCreateRequest("observer", "watching", AuthLevel.ReadAppend), cancellationToken));
+        Done(await mountain.AddLibrarianAsync(new LibrarianAddRequest("archive", "http://127.0.0.1", Archive.Port, "mountain:mountain:at:archive"), cancellationToken));
+        Done(await archive.AddLibrarianAsync(new LibrarianAddRequest("mountain", "http://127.0.0.1", Mountain.Port, "archive:archive:at:mountain"), cancellationToken));
+
+        static void Done<T>(Reply<T> reply) => Assert.True(reply.IsSuccess, reply.ToString());
+    }
+
+    private static string Tail(SiteProcess site) => site.Output.Length <= 6000 ? site.Output : site.Output[^6000..];
+}

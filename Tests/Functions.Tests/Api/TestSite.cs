@@ -1,0 +1,137 @@
+using System.Net;
+using System.Text;
+using System.Text.Json;
+using Librarian.Domain.Catalog;
+using Librarian.Functions.Api;
+using Librarian.Tests.TestKit;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Mvc.Testing;
+using Microsoft.Data.Sqlite;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Librarian.Tests.Functions.Api;
+
+/// <summary>A whole site in this process, on either database, called over HTTP.</summary>
+public sealed class TestSite : WebApplicationFactory<PingFunctions>
+{
+    private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("librarian-site-");
+    private readonly Dictionary<string, string> _settings;
+    private HttpClient? _client;
+
+    private TestSite(string? database)
+    {
+        _settings = new Dictionary<string, string>
+        {
+            ["Site:Name"] = "testsite",
+            ["Site:DisplayedName"] = "Test Site",
+            ["Site:Description"] = "A site under test",
+            ["Site:PublicBaseUrl"] = "http://127.0.0.1:1",
+            ["Site:DataDirectory"] = Path.Combine(_directory.FullName, "data"),
+            ["Site:AdminPassword"] = "adminpw",
+            ["Site:MaximalUploadSizeBytes"] = "1000000",
+            ["Site:Stores:0:Name"] = "main",
+            ["Site:Stores:0:StagingPath"] = StagingPath,
+            ["Site:Stores:0:StorePath"] = StorePath,
+            ["Site:LocalHostnames:0"] = "here",
+            // Timers stay out of the way of the tests, which call what they do.
+            ["Schedules:FindUnsyncedFiles"] = "0 0 0 1 1 *",
+            ["Schedules:ReceiveStaged"] = "0 0 0 1 1 *",
+            ["Schedules:ReviewStaleTransfers"] = "0 0 0 1 1 *",
+        };
+        if (database is not null) _settings["Site:Database"] = database;
+    }
+
+    public string StagingPath => Path.Combine(_directory.FullName, "staging");
+
+    public string StorePath => Path.Combine(_directory.FullName, "store");
+
+    /// <summary>Counts the catalog's statements (the engine's own do not pass here).</summary>
+    public StatementCounter Statements { get; } = new();
+
+    public CatalogDatabase Catalog => Services.GetRequiredService<CatalogDatabase>();
+
+    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server)
+    {
+        var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null);
+        site._client = site.CreateDefaultClient();
+        await site.UserAsync("reader", 1);
+        await site.UserAsync("callback", 2);
+        await site.UserAsync("uploader", 3);
+        await site.UserAsync("other", 3);
+        return site;
+    }
+
+    /// <summary>Posts JSON text; returns status and body.</summary>
+    public async Task<(HttpStatusCode Status, JsonElement Body)> PostAsync(string path, string? json, string user = "admin", string? password = null)
+    {
+        using var response = await SendAsync(path, json, Basic(user, password ?? Password(user)));
+        var text = await response.Content.ReadAsStringAsync();
+        return (response.StatusCode, text.Length == 0 ? default : JsonDocument.Parse(text).RootElement);
+    }
+
+    /// <summary>Sends anything.</summary>
+    public Task<HttpResponseMessage> SendAsync(string path, string? json, string? authorization, HttpMethod? method = null)
+    {
+        var request = new HttpRequestMessage(method ?? HttpMethod.Post, "/api/v2/" + path);
+        if (json is not null) request.Content = new StringContent(json, Encoding.UTF8, "application/json");
+        if (authorization is not null) request.Headers.TryAddWithoutValidation("Authorization", authorization);
+        return _client!.SendAsync(request);
+    }
+
+    public static string Basic(string user, string password) => "Basic " + Convert.ToBase64String(Encoding.ASCII.GetBytes($"{user}:{password}"));
+
+    public static string Password(string user) => user + "pw";
+
+    /// <summary>Stages an upload and returns its transfer id and location.</summary>
+    public async Task<(long Id, string Location, string StagingName)> StageAsync(string name, string checksum, long size, string user = "uploader")
+    {
+        var (status, body) = await PostAsync("upload/stage",
+            $$"""{"upload_size":{{size}},"upload_checksum":"{{checksum}}","upload_name":"{{name.Split('/')[^1]}}","destination_location":"{{name}}","uploader":"{{user}}"}""", user);
+        Assert.Equal(HttpStatusCode.Created, status);
+        return (body.GetProperty("transfer_id").GetInt64(), body.GetProperty("staging_location").GetString()!, body.GetProperty("staging_name").GetString()!);
+    }
+
+    /// <summary>Commits an upload.</summary>
+    public Task<(HttpStatusCode Status, JsonElement Body)> CommitAsync(long id, string name, string user = "uploader", string store = "main") =>
+        PostAsync("upload/commit",
+            $$"""{"store_name":"{{store}}","staging_name":"x","staging_location":"/x","upload_name":"x","destination_location":"{{name}}","transfer_provider_name":"local","transfer_provider":{"hostnames":["here"]},"meta_mode":"infer","deletion_policy":"1","uploader":"{{user}}","null_obsid":true,"transfer_id":{{id}}}""", user);
+
+    protected override void ConfigureWebHost(IWebHostBuilder builder)
+    {
+        foreach (var (key, value) in _settings) builder.UseSetting(key, value);
+        var connection = _settings.GetValueOrDefault("Site:Database") ?? $"Data Source={Path.Combine(_settings["Site:DataDirectory"], "catalog.db")}";
+        builder.ConfigureServices(services => services.AddSingleton(new CatalogDatabase(connection, Statements)));
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        _client?.Dispose();
+        await base.DisposeAsync();
+        SqliteConnection.ClearAllPools();
+        _directory.Delete(recursive: true);
+    }
+
+    private async Task UserAsync(string name, int level)
+    {
+        var (status, _) = await PostAsync("users/create", $$"""{"username":"{{name}}","password":"{{Password(name)}}","permission":{{level}}}""");
+        Assert.Equal(HttpStatusCode.Created, status);
+    }
+}
+
+/// <summary>Counts what EF Core sends.</summary>
+public sealed class StatementCounter : Microsoft.EntityFrameworkCore.Diagnostics.DbCommandInterceptor
+{
+    private int _count;
+
+    public int Count => Volatile.Read(ref _count);
+
+    public void Reset() => Volatile.Write(ref _count, 0);
+
+    public override ValueTask<Microsoft.EntityFrameworkCore.Diagnostics.InterceptionResult<System.Data.Common.DbDataReader>> ReaderExecutingAsync(
+        System.Data.Common.DbCommand command, Microsoft.EntityFrameworkCore.Diagnostics.CommandEventData eventData,
+        Microsoft.EntityFrameworkCore.Diagnostics.InterceptionResult<System.Data.Common.DbDataReader> result, CancellationToken cancellationToken = default)
+    {
+        Interlocked.Increment(ref _count);
+        return new(result);
+    }
+}

@@ -1,0 +1,28 @@
+using System.Diagnostics;
+
+namespace Librarian.Tests.TestKit;
+
+/// <summary>Runs short programs for fixtures.</summary>
+public static class ProcessRunner
+{
+    /// <summary>Runs a program to its end; throws with its output when it fails.</summary>
+    public static async Task<string> RunAsync(string program, IReadOnlyList<string> arguments, string? workingDirectory = null)
+    {
+        // Output goes to a file: a daemon that the program leaves behind (pg_ctl) inherits it, and a pipe would never close.
+        var output = Path.Combine(Path.GetTempPath(), $"librarian-run-{Guid.NewGuid():N}.log");
+        var start = new ProcessStartInfo("/bin/sh") { UseShellExecute = false, WorkingDirectory = workingDirectory ?? Path.GetTempPath() };
+        start.ArgumentList.Add("-c");
+        start.ArgumentList.Add("out=$1; shift; exec \"$@\" >\"$out\" 2>&1 </dev/null");
+        start.ArgumentList.Add("sh");
+        start.ArgumentList.Add(output);
+        start.ArgumentList.Add(program);
+        foreach (var argument in arguments) start.ArgumentList.Add(argument);
+        using var process = Process.Start(start) ?? throw new InvalidOperationException($"Could not start {program}");
+        await process.WaitForExitAsync();
+        var text = File.Exists(output) ? await File.ReadAllTextAsync(output) : "";
+        File.Delete(output);
+        return process.ExitCode == 0
+            ? text
+            : throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} exited {process.ExitCode}: {text}");
+    }
+}

@@ -1,0 +1,154 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Http.Headers;
+using System.Text;
+
+namespace Librarian.Tests.TestKit;
+
+/// <summary>A real site in a process of its own, which tests may kill and start again.</summary>
+public sealed class SiteProcess : IAsyncDisposable
+{
+    private readonly Dictionary<string, string> _settings = [];
+    private readonly StringBuilder _output = new();
+    private readonly HttpClient _http = new();
+    private Process? _process;
+
+    /// <param name="name">Site name.</param>
+    /// <param name="directory">Its data, staging and store directories go below this.</param>
+    /// <param name="database">PostgreSQL connection string, or null for SQLite.</param>
+    public SiteProcess(string name, string directory, string? database = null)
+    {
+        Name = name;
+        Root = Path.Combine(directory, name);
+        Port = PostgresServer.FreePort();
+        Set("Site__Name", name);
+        Set("Site__PublicBaseUrl", Url);
+        Set("Site__DataDirectory", Path.Combine(Root, "data"));
+        Set("Site__AdminUser", AdminUser);
+        Set("Site__AdminPassword", AdminPassword);
+        Set("Site__Stores__0__Name", "main");
+        Set("Site__Stores__0__StagingPath", StagingPath);
+        Set("Site__Stores__0__StorePath", StorePath);
+        Set("Schedules__FindUnsyncedFiles", "* * * * * *");
+        Set("Schedules__ReceiveStaged", "*/2 * * * * *");
+        Set("Schedules__ReviewStaleTransfers", "*/5 * * * * *");
+        Set("ASPNETCORE_URLS", Url);
+        Set("LIBRARIAN_PARENT_PID", Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
+        if (database is not null) Set("Site__Database", database);
+        Directory.CreateDirectory(Root);
+    }
+
+    /// <summary>Administrator of every test site.</summary>
+    public const string AdminUser = "admin";
+
+    /// <summary>Its password.</summary>
+    public const string AdminPassword = "correct-horse";
+
+    public string Name { get; }
+
+    public string Root { get; }
+
+    public int Port { get; }
+
+    public string Url => $"http://127.0.0.1:{Port}";
+
+    public string StagingPath => Path.Combine(Root, "staging");
+
+    public string StorePath => Path.Combine(Root, "store");
+
+    /// <summary>Everything the process has printed, over all its lives.</summary>
+    public string Output
+    {
+        get
+        {
+            lock (_output) return _output.ToString();
+        }
+    }
+
+    public bool IsRunning => _process is { HasExited: false };
+
+    public void Set(string variable, string value) => _settings[variable] = value;
+
+    /// <summary>Starts the process; does not wait for it to answer.</summary>
+    public void Start()
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false, WorkingDirectory = Root };
+        start.ArgumentList.Add(SiteProgram());
+        foreach (var (key, value) in _settings) start.Environment[key] = value;
+        start.Environment.Remove("FUNCTIONS_CUSTOMHANDLER_PORT");
+        var process = Process.Start(start) ?? throw new InvalidOperationException("dotnet did not start");
+        process.OutputDataReceived += (_, line) => Append(line.Data);
+        process.ErrorDataReceived += (_, line) => Append(line.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        _process = process;
+    }
+
+    /// <summary>Waits until it answers pings.</summary>
+    public async Task WaitUntilReadyAsync(CancellationToken cancellationToken)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(TimeSpan.FromSeconds(90));
+        while (true)
+        {
+            if (_process is not { HasExited: false })
+                throw new InvalidOperationException($"Site {Name} has exited with {_process?.ExitCode}:\n{Output}");
+            try
+            {
+                using var request = new HttpRequestMessage(HttpMethod.Post, Url + "/api/v2/ping/") { Content = new StringContent("{}", Encoding.UTF8, "application/json") };
+                request.Headers.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String("any:thing"u8));
+                using var response = await _http.SendAsync(request, limit.Token);
+                if (response.IsSuccessStatusCode) return;
+            }
+            catch (HttpRequestException)
+            {
+            }
+            catch (OperationCanceledException e) when (!cancellationToken.IsCancellationRequested)
+            {
+                throw new TimeoutException($"Site {Name} did not answer:\n{Output}", e);
+            }
+
+            await Task.Delay(50, cancellationToken);
+        }
+    }
+
+    /// <summary>Starts and waits.</summary>
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        Start();
+        await WaitUntilReadyAsync(cancellationToken);
+    }
+
+    /// <summary>kill -9.</summary>
+    public async Task KillAsync()
+    {
+        if (_process is not { HasExited: false } process) return;
+        process.Kill(entireProcessTree: false);
+        await process.WaitForExitAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await KillAsync();
+        _process?.Dispose();
+        _http.Dispose();
+    }
+
+    /// <summary>The built site beside the tests of the same configuration.</summary>
+    public static string SiteProgram()
+    {
+        var output = new DirectoryInfo(AppContext.BaseDirectory);
+        var configuration = output.Parent!.Name;
+        var root = output;
+        while (root is not null && !File.Exists(Path.Combine(root.FullName, "Librarian.Functions.sln"))) root = root.Parent;
+        var program = Path.Combine(root?.FullName ?? throw new InvalidOperationException("The repository root was not found above the tests."),
+            "Functions", "bin", configuration, "net10.0", "librarian-site.dll");
+        return File.Exists(program) ? program : throw new FileNotFoundException("Build the solution first.", program);
+    }
+
+    private void Append(string? line)
+    {
+        if (line is null) return;
+        lock (_output) _output.AppendLine(line);
+    }
+}

@@ -1,0 +1,69 @@
+// Ingest and clone of real sites in processes of their own, measured against `cp` followed by hashing both sides, in the same
+// run on the same disk. Absolute numbers mean nothing on a shared machine; the ratio does.
+//   dotnet run -c Release --project bench/Sites [-- --postgres] [--files 2000] [--gib 1]
+using System.Diagnostics;
+using System.Security.Cryptography;
+using Librarian.Bench.Sites;
+using Librarian.Client.Uploads;
+using Librarian.Tests.TestKit;
+
+var files = Option("--files", 1000);
+var gibibytes = Option("--gib", 1);
+var postgres = args.Contains("--postgres") ? new PostgresServer { Fsync = true } : null;
+if (postgres is not null) await postgres.InitializeAsync();
+var folder = Directory.CreateTempSubdirectory("librarian-bench-").FullName;
+try
+{
+    await using var sites = await Pair.StartAsync(folder, postgres);
+    Console.WriteLine($"database {(postgres is null ? "SQLite" : "PostgreSQL")}, {Environment.ProcessorCount} cores, {files} files of 4 KiB, one file of {gibibytes} GiB");
+
+    var small = Path.Combine(folder, "small");
+    Directory.CreateDirectory(small);
+    for (var i = 0; i < files; i++) await File.WriteAllBytesAsync(Path.Combine(small, $"f{i}"), RandomNumberGenerator.GetBytes(4096));
+    var smallBaseline = await Baseline.CopyAndVerifyAsync(Directory.GetFiles(small), Path.Combine(folder, "cp-small"));
+    Report("cp + fsync + hash both sides, 4 KiB files", files / smallBaseline.TotalSeconds, "files/s", null);
+
+    using var client = Pair.Client(sites.Mountain);
+    var upload = new Upload(client, TimeProvider.System);
+    var watch = Stopwatch.StartNew();
+    await Parallel.ForEachAsync(Enumerable.Range(0, files), new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (i, stop) =>
+    {
+        var outcome = await upload.RunAsync(Path.Combine(small, $"f{i}"), $"small/{i % 100}/f{i}", cancellationToken: stop);
+        if (outcome.Receipt is null) throw new InvalidOperationException(outcome.Error!.ToString());
+    });
+    Report("ingest, 4 KiB files, 8 clients", files / watch.Elapsed.TotalSeconds, "files/s", smallBaseline / watch.Elapsed);
+
+    watch.Restart();
+    await sites.IntroduceAsync();
+    await sites.WaitUntilClonedAsync(files);
+    Report("clone to the second site until acknowledged, 4 KiB files", files / watch.Elapsed.TotalSeconds, "files/s", smallBaseline / watch.Elapsed);
+
+    var big = Path.Combine(folder, "big");
+    await using (var file = File.Create(big))
+    {
+        var block = RandomNumberGenerator.GetBytes(1 << 20);
+        for (var i = 0; i < gibibytes * 1024; i++) await file.WriteAsync(block);
+    }
+
+    var bigBaseline = await Baseline.CopyAndVerifyAsync([big], Path.Combine(folder, "cp-big"));
+    Report("cp + fsync + hash both sides, big file", gibibytes * 1.073741824 / bigBaseline.TotalSeconds, "GB/s", null);
+    watch.Restart();
+    var done = await upload.RunAsync(big, "big/one");
+    if (done.Receipt is null) throw new InvalidOperationException(done.Error!.ToString());
+    Report("ingest, big file", gibibytes * 1.073741824 / watch.Elapsed.TotalSeconds, "GB/s", bigBaseline / watch.Elapsed);
+    watch.Restart();
+    await sites.WaitUntilClonedAsync(files + 1);
+    Report("clone, big file, until acknowledged", gibibytes * 1.073741824 / watch.Elapsed.TotalSeconds, "GB/s", bigBaseline / watch.Elapsed);
+}
+finally
+{
+    Directory.Delete(folder, recursive: true);
+    if (postgres is not null) await postgres.DisposeAsync();
+}
+
+return 0;
+
+static void Report(string what, double rate, string unit, double? ratio) =>
+    Console.WriteLine($"{what,-62} {rate,10:F2} {unit,-8} {(ratio is { } r ? $"ratio {r:F2}" : "")}");
+
+int Option(string name, int otherwise) => Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? int.Parse(args[at + 1]) : otherwise;
