@@ -2,6 +2,7 @@ using System.Data.Common;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
+using Npgsql;
 
 namespace Librarian.Domain.Catalog;
 
@@ -19,8 +20,9 @@ public enum DatabaseKind
 /// The catalog's database: makes contexts, applies migrations, and tells the durable engine where its tables live
 /// (the same database, so that a catalog change and the start of an orchestration commit together).
 /// </summary>
-public sealed class CatalogDatabase
+public sealed class CatalogDatabase : IDisposable
 {
+    private readonly NpgsqlDataSource? _source;
     private readonly DbContextOptions<SqliteCatalog>? _sqlite;
     private readonly DbContextOptions<PostgresCatalog>? _postgres;
 
@@ -34,7 +36,7 @@ public sealed class CatalogDatabase
         if (Kind == DatabaseKind.PostgreSql)
         {
             ConnectionString = connectionString;
-            _postgres = new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(connectionString).AddInterceptors(interceptors).Options;
+            _postgres = new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(_source = NpgsqlDataSource.Create(connectionString)).AddInterceptors(interceptors).Options;
         }
         else
         {
@@ -100,12 +102,15 @@ public sealed class CatalogDatabase
         await context.Database.MigrateAsync(cancellationToken);
     }
 
+    /// <summary>Closes the pooled connections to a PostgreSQL server.</summary>
+    public void Dispose() => _source?.Dispose();
+
     /// <summary>True when a save failed because a unique index already holds the key.</summary>
     public static bool IsUniqueViolation(Exception exception) => exception switch
     {
         DbUpdateException { InnerException: { } inner } => IsUniqueViolation(inner),
         SqliteException { SqliteErrorCode: 19, SqliteExtendedErrorCode: 2067 or 1555 } => true,
-        Npgsql.PostgresException { SqlState: "23505" } => true,
+        PostgresException { SqlState: "23505" } => true,
         _ => false,
     };
 }

@@ -100,7 +100,7 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     {
         foreach (var (key, value) in _settings) builder.UseSetting(key, value);
         var connection = _settings.GetValueOrDefault("Site:Database") ?? $"Data Source={Path.Combine(_settings["Site:DataDirectory"], "catalog.db")}";
-        builder.ConfigureServices(services => services.AddSingleton(new CatalogDatabase(connection, Statements)));
+        builder.ConfigureServices(services => services.AddSingleton(_ => new CatalogDatabase(connection, Statements)));
     }
 
     public override async ValueTask DisposeAsync()
