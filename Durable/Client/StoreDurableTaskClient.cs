@@ -114,15 +114,16 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
     private async Task<bool> PostAsync(string instanceId, EventKind kind, string? name, string? data, string? messageId, DbTransaction? transaction, CancellationToken cancellation)
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        var message = _queries.Post(instanceId, kind, name, data, messageId);
         if (transaction is not null)
         {
             await using var joined = _store.Join(transaction);
-            var stored = await _queries.PostAsync(joined, instanceId, kind, name, data, messageId, cancellation);
+            var stored = await joined.ExecuteAsync(message, cancellation) > 0;
             services.Signal.RaiseSoon();
             return stored;
         }
 
-        var posted = await _store.TransactAsync(session => _queries.PostAsync(session, instanceId, kind, name, data, messageId, cancellation), cancellation);
+        var posted = (await _store.ExecuteAsync([message], cancellation))[0] > 0;
         services.Signal.Raise();
         return posted;
     }

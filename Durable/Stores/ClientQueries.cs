@@ -62,9 +62,9 @@ internal sealed class ClientQueries(DurableStore store)
         return started;
     }
 
-    /// <summary>Puts a message into an active instance's inbox; false when nothing was stored.</summary>
-    public async Task<bool> PostAsync(StoreSession session, string instanceId, EventKind kind, string? name, string? data, string? messageId, CancellationToken cancellationToken) =>
-        await session.ExecuteAsync(new SqlStatement(_post).With("i", instanceId).With("kind", (long)kind).With("name", name).With("data", data).With("message", messageId), cancellationToken) > 0;
+    /// <summary>Puts a message into an active instance's inbox; it hits one row, or none when nothing was stored.</summary>
+    public SqlStatement Post(string instanceId, EventKind kind, string? name, string? data, string? messageId) =>
+        new SqlStatement(_post).With("i", instanceId).With("kind", (long)kind).With("name", name).With("data", data).With("message", messageId);
 
     public async Task<OrchestrationMetadata?> GetAsync(string instanceId, bool withData, DataConverter converter, CancellationToken cancellationToken)
     {

@@ -74,13 +74,8 @@ internal sealed class TurnWriter(DurableStore store)
         from dt_instance i where i.parent_id = @i and i.parent_execution = @e and i.status in {DurableStore.Active}
         """;
 
-    /// <summary>Commits the turn. Throws <see cref="FenceException"/> when the instance or one of the consumed rows is no longer this claim's.</summary>
-    public Task<bool> CommitAsync(Turn turn, CancellationToken cancellationToken) => store.TransactAsync(
-        async session =>
-        {
-            await session.ExecuteAsync(Statements(turn), cancellationToken);
-            return true;
-        }, cancellationToken);
+    /// <summary>Commits the turn. Throws <see cref="FenceException"/> when the instance or one of the consumed rows is no longer this claim's, or the history has moved on.</summary>
+    public Task CommitAsync(Turn turn, CancellationToken cancellationToken) => store.ExecuteAsync(Statements(turn), cancellationToken);
 
     private List<SqlStatement> Statements(Turn turn)
     {

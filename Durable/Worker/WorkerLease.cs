@@ -62,6 +62,7 @@ internal sealed class WorkerLease : IDisposable
                 using var command = new NpgsqlCommand(_beat, connection);
                 command.Parameters.Add(new NpgsqlParameter("id", NpgsqlDbType.Text) { Value = WorkerId });
                 command.Parameters.Add(new NpgsqlParameter("lease", NpgsqlDbType.Bigint) { Value = (long)_options.LeaseDuration.TotalMilliseconds });
+                _store.Count(1, 1, 1);
                 if (command.ExecuteNonQuery() == 0)
                 {
                     GiveUp("another worker found the lease expired");
@@ -112,6 +113,7 @@ internal sealed class WorkerLease : IDisposable
             connection.Open();
             using var command = new NpgsqlCommand(PostgresStore.TryLockWorker, connection);
             command.Parameters.Add(new NpgsqlParameter("id", NpgsqlDbType.Text) { Value = WorkerId });
+            _store.Count(1, 1, 1);
             command.ExecuteScalar();
             return connection;
         }
