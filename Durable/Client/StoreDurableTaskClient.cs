@@ -37,16 +37,18 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         if (starts.Count == 0) return [];
         var rows = starts.Select(ToRow).ToList();
         if (rows.DistinctBy(row => row.InstanceId, StringComparer.Ordinal).Count() != rows.Count) throw new ArgumentException("Two starts have the same instance id.", nameof(starts));
+        using var span = rows.Count == 1 ? Telemetry.StartClient("create_orchestration", rows[0].Name, rows[0].InstanceId) : Telemetry.StartClient("create_orchestrations", null, null);
+        var trace = Telemetry.ContextOf(span);
         HashSet<string> started;
         if (transaction is null)
         {
-            started = await _store.TransactAsync(session => _queries.StartAsync(session, rows, cancellation), cancellation);
+            started = await _store.TransactAsync(session => _queries.StartAsync(session, rows, trace, cancellation), cancellation);
             services.Signal.Raise();
         }
         else
         {
             await using var session = _store.Join(transaction);
-            started = await _queries.StartAsync(session, rows, cancellation);
+            started = await _queries.StartAsync(session, rows, trace, cancellation);
             services.Signal.RaiseSoon();
         }
 
@@ -111,9 +113,19 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
 
     public override void SignalCommitted() => services.Signal.Raise();
 
+    private static string Operation(EventKind kind) => kind switch
+    {
+        EventKind.EventRaised => "raise_event",
+        EventKind.ExecutionTerminated => "terminate",
+        EventKind.ExecutionSuspended => "suspend",
+        EventKind.ExecutionResumed => "resume",
+        _ => "message",
+    };
+
     private async Task<bool> PostAsync(string instanceId, EventKind kind, string? name, string? data, string? messageId, DbTransaction? transaction, CancellationToken cancellation)
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        using var span = Telemetry.StartClient(Operation(kind), name, instanceId);
         var message = _queries.Post(instanceId, kind, name, data, messageId);
         if (transaction is not null)
         {

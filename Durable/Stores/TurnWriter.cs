@@ -5,7 +5,11 @@ namespace Librarian.Durable.Stores;
 /// <summary>Everything one turn read and decided.</summary>
 internal sealed record Turn(
     ClaimedInstance Instance, TurnOutcome Outcome, int FirstSequence, long At, IReadOnlyCollection<long> ConsumedMessages,
-    IReadOnlyCollection<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release);
+    IReadOnlyCollection<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release)
+{
+    /// <summary>W3C trace context handed to the activities and children of this turn.</summary>
+    public string? TraceParent { get; init; }
+}
 
 /// <summary>
 /// Writes a turn in one transaction (rule R1): a crash at any point leaves the state before or after the whole turn. Table order is
@@ -37,8 +41,8 @@ internal sealed class TurnWriter(DurableStore store)
         """;
 
     private readonly string _insertActivities = $"""
-        insert into dt_activity(instance_id, execution_id, task_id, name, queue, input, created_at, owner, claim, attempts)
-        select @i, @e, r.task_id, r.name, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end
+        insert into dt_activity(instance_id, execution_id, task_id, name, queue, input, created_at, owner, claim, attempts, trace_parent)
+        select @i, @e, r.task_id, r.name, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end, @trace
         from {store.Rows("@rows", "task_id bigint", "name text", "queue text", "input text", "owner text")}
         """;
 
@@ -136,7 +140,7 @@ internal sealed class TurnWriter(DurableStore store)
         }
         else if (outcome.Tasks.Count > 0)
         {
-            statements.Add(OnExecution(_insertActivities).With("at", turn.At).WithRows("rows", outcome.Tasks, (json, task) =>
+            statements.Add(OnExecution(_insertActivities).With("at", turn.At).With("trace", turn.TraceParent).WithRows("rows", outcome.Tasks, (json, task) =>
             {
                 json.WriteNumber("task_id", task.TaskId);
                 json.WriteString("name", task.Name);
@@ -211,10 +215,10 @@ internal sealed class TurnWriter(DurableStore store)
         foreach (var table in (string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
             statements.Add(OnChildren($"delete from {table} where instance_id in {_finishedChildren}"));
         statements.Add(OnChildren($"""
-            insert into dt_instance(instance_id, execution_id, name, version, status, input, parent_id, parent_name, parent_execution, parent_task, created_at, updated_at, claim)
-            select r.child_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, @i, @name, @e, r.task_id, {store.Now}, {store.Now}, {store.Now}
+            insert into dt_instance(instance_id, execution_id, name, version, status, input, parent_id, parent_name, parent_execution, parent_task, created_at, updated_at, claim, trace_parent)
+            select r.child_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, @i, @name, @e, r.task_id, {store.Now}, {store.Now}, {store.Now}, @trace
             from {_childRows} where true order by r.child_id on conflict (instance_id) do nothing
-            """).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("name", identity.Name));
+            """).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("name", identity.Name).With("trace", turn.TraceParent));
         var started = "c.instance_id = r.child_id and c.parent_id = @i and c.parent_execution = @e and c.parent_task = r.task_id";
         statements.Add(OnChildren($"""
             insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)

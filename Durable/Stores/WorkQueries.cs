@@ -9,11 +9,17 @@ internal sealed record ClaimedInstance(
     string Owner, long Claim, int Attempts)
 {
     public string InstanceId => Identity.InstanceId;
+
+    /// <summary>W3C trace context of what started the instance.</summary>
+    public string? TraceParent { get; init; }
 }
 
 /// <summary>An activity owned by this worker.</summary>
 internal sealed record ClaimedActivity(string InstanceId, long ExecutionId, int TaskId, string Name, string Queue, string? Input, string Owner, long Claim, int Attempts)
 {
+    /// <summary>W3C trace context of the turn that scheduled it.</summary>
+    public string? TraceParent { get; init; }
+
     public string OperationId => $"{InstanceId}/{ExecutionId}/{TaskId}";
 }
 
@@ -50,7 +56,7 @@ internal sealed class PollResult
 internal sealed class WorkQueries(DurableStore store)
 {
     private const string InstanceColumns =
-        "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, parent_execution, parent_task, owner, claim, attempts";
+        "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, parent_execution, parent_task, owner, claim, attempts, trace_parent";
 
     /// <summary>
     /// Rule R9: what was delivered three times without success waits longer before each further delivery, should this one fail too
@@ -79,7 +85,7 @@ internal sealed class WorkQueries(DurableStore store)
           order by created_at limit @n {store.SkipLocked})
         update dt_activity set owner = @me, claim = claim + 1, attempts = attempts + 1, not_before = {Suspicion(store)}
         from c where instance_id = c.c_i and execution_id = c.c_e and task_id = c.c_t
-        returning instance_id, execution_id, task_id, name, queue, input, owner, claim, attempts
+        returning instance_id, execution_id, task_id, name, queue, input, owner, claim, attempts, trace_parent
         """;
 
     private readonly string _ready = $"""
@@ -265,9 +271,11 @@ internal sealed class WorkQueries(DurableStore store)
     private static ClaimedInstance ReadInstance(DbDataReader reader) => new(
         new(reader.GetString(0), reader.GetInt64(1), reader.GetString(2), reader.GetString(3), reader.Text(4), reader.Text(5)),
         (OrchestrationRuntimeStatus)reader.GetInt64(6), reader.Text(7), reader.Integer(8), (int)(reader.Integer(9) ?? -1),
-        reader.GetString(10), reader.GetInt64(11), (int)reader.GetInt64(12));
+        reader.GetString(10), reader.GetInt64(11), (int)reader.GetInt64(12))
+    { TraceParent = reader.Text(13) };
 
     private static ClaimedActivity ReadActivity(DbDataReader reader) => new(
         reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2), reader.GetString(3), reader.GetString(4), reader.Text(5),
-        reader.GetString(6), reader.GetInt64(7), (int)reader.GetInt64(8));
+        reader.GetString(6), reader.GetInt64(7), (int)reader.GetInt64(8))
+    { TraceParent = reader.Text(9) };
 }
