@@ -14,7 +14,7 @@ namespace Librarian.Durable.Worker;
 /// </summary>
 internal sealed class ActivityRunner(
     IServiceScopeFactory scopes, TaskRegistry registry, DurableStore store, WorkQueries queries, CompletionQueue completions, DataConverter converter,
-    DurableTaskOptions options, TimeProvider time, Telemetry telemetry, ILogger<ActivityRunner> logger)
+    DurableTaskOptions options, TimeProvider time, TurnTriggers triggers, Telemetry telemetry, ILogger<ActivityRunner> logger)
 {
     private readonly ConcurrentDictionary<(string, long, int), Running> _known = new();
     private readonly Dictionary<string, QueueSlots> _slots = options.Queues.Append(new("", options.MaxConcurrentActivities))
@@ -147,6 +147,7 @@ internal sealed class ActivityRunner(
         var task = registration.Create(services);
         var input = converter.Deserialize(running.Activity.Input, task.InputType);
         var output = await task.RunAsync(context, input);
+        await triggers.HitAsync("activity.after-run", running.Activity.InstanceId);
         return new(running.Activity, converter.Serialize(output), null);
     }
 
@@ -169,7 +170,9 @@ internal sealed class ActivityRunner(
                 return;
             }
 
+            await triggers.HitAsync("effect.before-commit", activity.InstanceId);
             await session.CommitAsync(CancellationToken.None);
+            await triggers.HitAsync("effect.after-commit", activity.InstanceId);
             Settled(activity);
             Posted(activity.InstanceId);
         }

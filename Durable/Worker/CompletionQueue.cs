@@ -10,7 +10,7 @@ namespace Librarian.Durable.Worker;
 /// until the database answers; they outlive the incarnation that made them. A crash loses only what is in memory: the rows are
 /// then still owned, get reaped, and the activity is delivered again.
 /// </summary>
-internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, TimeProvider time, ILogger<CompletionQueue> logger)
+internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, TimeProvider time, TurnTriggers triggers, ILogger<CompletionQueue> logger)
 {
     private const int BatchSize = 128;
     private readonly Channel<Entry> _channel = Channel.CreateUnbounded<Entry>(new() { SingleReader = true });
@@ -86,7 +86,9 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
         var results = batch.Where(entry => entry.Result is not null).Select(entry => entry.Result!).ToList();
         if (results.Count > 0)
         {
+            await triggers.HitAsync("completion.before-commit", results[0].Activity.InstanceId);
             var posted = await queries.CompleteAsync(results, cancellationToken);
+            await triggers.HitAsync("completion.after-commit", results[0].Activity.InstanceId);
             foreach (var result in results) Settled?.Invoke(result.Activity);
             Posted?.Invoke(posted);
         }
@@ -94,7 +96,9 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
         var releases = batch.Where(entry => entry.Release is not null).ToList();
         if (releases.Count > 0)
         {
+            await triggers.HitAsync("release.before-commit", "");
             await queries.ExecuteAsync([.. releases.Select(entry => entry.Release!)], cancellationToken);
+            await triggers.HitAsync("release.after-commit", "");
             foreach (var entry in releases)
             {
                 if (entry.Activity is { } activity) Settled?.Invoke(activity);

@@ -30,7 +30,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         Id = id;
         var completions = services.Completions;
         Activities = new(services.Provider.GetRequiredService<IServiceScopeFactory>(), services.Registry, services.Store, services.Queries, completions,
-            services.Converter, services.Options, services.Time, services.Telemetry, services.LoggerFactory.CreateLogger<ActivityRunner>())
+            services.Converter, services.Options, services.Time, services.Triggers, services.Telemetry, services.LoggerFactory.CreateLogger<ActivityRunner>())
         {
             Deliver = result => _residents.TryGetValue(result.Activity.InstanceId, out var resident) && resident.TryDeliver(result),
             Posted = NotifyOrSignal,
@@ -124,6 +124,8 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 var found = await _services.Queries.PollAsync(
                     new(Id, room, _services.Options.FirstBackoff, _services.Registry.OrchestratorNames, _services.Registry.ActivityNames, queues), Stopping);
                 _services.Clock.Observe(found.Now);
+                if (found.Instances.Count > 0) await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
+                if (found.Activities.Count > 0) await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
                 Activities.NoteClaims(queues, found.Activities);
                 foreach (var activity in found.Activities) Activities.Start(activity, reserved: false);
                 foreach (var instance in found.Instances) Begin(instance);

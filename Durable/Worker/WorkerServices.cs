@@ -7,7 +7,7 @@ namespace Librarian.Durable.Worker;
 /// <summary>What all parts of a worker use, made once per host.</summary>
 internal sealed class WorkerServices(
     IServiceProvider provider, DurableStore store, TaskRegistry registry, DataConverter converter, IOptions<DurableTaskOptions> options,
-    WorkSignal signal, InstanceWatch watch, TimeProvider time, ILoggerFactory loggerFactory, Telemetry telemetry)
+    WorkSignal signal, InstanceWatch watch, TurnTriggers triggers, TimeProvider time, ILoggerFactory loggerFactory, Telemetry telemetry)
 {
     public IServiceProvider Provider { get; } = provider;
 
@@ -39,12 +39,12 @@ internal sealed class WorkerServices(
 
     public Telemetry Telemetry { get; } = telemetry;
 
-    public TurnTriggers Triggers { get; } = new();
+    public TurnTriggers Triggers { get; } = triggers;
 
-    public CompletionQueue Completions { get; } = new(store, new WorkQueries(store), time, loggerFactory.CreateLogger<CompletionQueue>());
+    public CompletionQueue Completions { get; } = new(store, new WorkQueries(store), time, triggers, loggerFactory.CreateLogger<CompletionQueue>());
 }
 
-/// <summary>Points of a turn at which tests let it fail, hang or die; nothing is attached in production.</summary>
+/// <summary>Points between two durable steps at which tests let a worker fail, hang or die; nothing is attached in production.</summary>
 internal sealed class TurnTriggers
 {
     public Func<string, string, Task>? Hit { get; set; }

@@ -1,8 +1,18 @@
+using System.Diagnostics;
+using System.Globalization;
 using Librarian.Durable;
+using Librarian.Durable.Worker;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
-// A worker in a process of its own, for tests that kill it: arguments are the database kind, its connection string and the node name.
+// A worker in a process of its own, for tests that kill it. Arguments: database kind, connection string, node name, then name=value:
+//   lease=MS            lease duration (others follow it)
+//   max-deliveries=N    before something is poison
+//   die-at=POINT        kills itself with SIGKILL at that point (see TurnTriggers)
+//   record=FILE         where the activity "work" notes each run
 var (kind, connectionString, node) = (args[0], args[1], args[2]);
+var more = args.Skip(3).Select(a => a.Split('=', 2)).ToDictionary(a => a[0], a => a[1]);
+Librarian.Tests.Durable.Crash.WorkActivity.Record = more.GetValueOrDefault("record");
 var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
 builder.Services.AddDurableTask(durable =>
 {
@@ -11,25 +21,49 @@ builder.Services.AddDurableTask(durable =>
     durable.Configure(options =>
     {
         options.NodeName = node;
-        if (args.Length > 3)
+        if (more.TryGetValue("lease", out var lease))
         {
-            options.LeaseDuration = TimeSpan.FromMilliseconds(int.Parse(args[3]));
+            options.LeaseDuration = TimeSpan.FromMilliseconds(int.Parse(lease, CultureInfo.InvariantCulture));
             options.LeaseMargin = options.LeaseDuration / 4;
             options.HeartbeatInterval = options.LeaseDuration / 6;
         }
 
+        if (more.TryGetValue("max-deliveries", out var deliveries)) options.MaxDeliveries = int.Parse(deliveries, CultureInfo.InvariantCulture);
         options.FirstBackoff = TimeSpan.FromMilliseconds(200);
+        options.PollInterval = TimeSpan.FromSeconds(1);
     });
     durable.AddTasksFrom(typeof(Program).Assembly);
 });
 using var host = builder.Build();
+if (more.TryGetValue("die-at", out var point))
+{
+    host.Services.GetRequiredService<TurnTriggers>().Hit = (reached, _) =>
+    {
+        if (reached == point) Librarian.Tests.Durable.Crash.Death.Now();
+        return Task.CompletedTask;
+    };
+}
+
 await host.StartAsync();
 Console.WriteLine("ready");
 await host.WaitForShutdownAsync();
 
 namespace Librarian.Tests.Durable.Crash
 {
-    /// <summary>Rounds of fan-out, one exactly-once effect each, now and then a child, a timer and a new generation.</summary>
+    /// <summary>SIGKILL: no handler, no flush, no finally.</summary>
+    public static class Death
+    {
+        public static void Now()
+        {
+            Process.GetCurrentProcess().Kill();
+            Thread.Sleep(Timeout.Infinite);
+        }
+    }
+
+    /// <summary>
+    /// Rounds of fan-out, one exactly-once effect each, an activity that needs retries, an event that was sent twice, now and then a child, a
+    /// timer, a race and a new generation.
+    /// </summary>
     [DurableTask("load")]
     public sealed class LoadOrchestrator : TaskOrchestrator<LoadInput, int>
     {
@@ -44,12 +78,19 @@ namespace Librarian.Tests.Durable.Crash
                 if (round % 4 == 3) await context.CreateTimer(TimeSpan.FromMilliseconds(5), CancellationToken.None);
             }
 
+            // Its task ids go up by two with each retry, so one of three attempts is a multiple of three.
+            sum += await context.CallActivityAsync<int>("flaky", null, TaskOptions.FromRetryPolicy(new RetryPolicy(3, TimeSpan.FromMilliseconds(2))));
+            sum += await context.WaitForExternalEvent<int>("bonus-" + input.Generations);
             if (input.Generations > 1) context.ContinueAsNew(input with { Generations = input.Generations - 1, Sum = sum });
             return sum;
         }
     }
 
-    public sealed record LoadInput(int Rounds, int Generations, int Sum);
+    public sealed record LoadInput(int Rounds, int Generations, int Sum)
+    {
+        /// <summary>What the whole instance returns, computed without the engine.</summary>
+        public static int Expected(int rounds, int generations) => generations * ((rounds * 3) + (rounds / 3 * 10) + 100 + 1000);
+    }
 
     [DurableTask("child")]
     public sealed class ChildOrchestrator : TaskOrchestrator<int, int>
@@ -57,14 +98,42 @@ namespace Librarian.Tests.Durable.Crash
         public override Task<int> RunAsync(TaskOrchestrationContext context, int input) => context.CallActivityAsync<int>("work", 10);
     }
 
+    /// <summary>Waits for ever; the test terminates it.</summary>
+    [DurableTask("endless")]
+    public sealed class EndlessOrchestrator : TaskOrchestrator<int, int>
+    {
+        public override async Task<int> RunAsync(TaskOrchestrationContext context, int input)
+        {
+            while (true)
+            {
+                await context.CreateTimer(TimeSpan.FromMilliseconds(50), CancellationToken.None);
+                await context.CallActivityAsync<int>("work", 1);
+            }
+        }
+    }
+
     [DurableTask("work")]
     public sealed class WorkActivity : TaskActivity<int, int>
     {
+        private static readonly Lock Gate = new();
+
+        /// <summary>Each process has a file of its own: .NET does not open with O_APPEND, so a shared one would lose lines.</summary>
+        public static string? Record { get; set; }
+
         public override async Task<int> RunAsync(TaskActivityContext context, int input)
         {
             await Task.Delay(input);
+            if (Record is null) return input;
+            lock (Gate) File.AppendAllText($"{Record}.{Environment.ProcessId}", context.OperationId + "\n");
             return input;
         }
+    }
+
+    [DurableTask("flaky")]
+    public sealed class FlakyActivity : TaskActivity<int?, int>
+    {
+        public override Task<int> RunAsync(TaskActivityContext context, int? input) =>
+            int.Parse(context.OperationId.Split('/')[^1], CultureInfo.InvariantCulture) % 3 == 0 ? Task.FromResult(100) : throw new IOException("try again");
     }
 
     /// <summary>Waits for a file, so that a test can kill the process while it waits.</summary>
@@ -83,6 +152,44 @@ namespace Librarian.Tests.Durable.Crash
     public sealed class FileOrchestrator : TaskOrchestrator<string, int>
     {
         public override Task<int> RunAsync(TaskOrchestrationContext context, string input) => context.CallActivityAsync<int>("wait-for-file", input);
+    }
+
+    /// <summary>Kills its process whenever it runs.</summary>
+    [DurableTask("suicide")]
+    public sealed class SuicideActivity : TaskActivity<int, int>
+    {
+        public override Task<int> RunAsync(TaskActivityContext context, int input)
+        {
+            Death.Now();
+            return Task.FromResult(input);
+        }
+    }
+
+    [DurableTask("survive")]
+    public sealed class SurviveOrchestrator : TaskOrchestrator<int, string>
+    {
+        public override async Task<string> RunAsync(TaskOrchestrationContext context, int input)
+        {
+            try
+            {
+                return (await context.CallActivityAsync<int>("suicide", input, TaskOptions.FromRetryPolicy(new RetryPolicy(10, TimeSpan.FromMilliseconds(1))))).ToString(CultureInfo.InvariantCulture);
+            }
+            catch (TaskFailedException failure)
+            {
+                return failure.FailureDetails.ErrorType;
+            }
+        }
+    }
+
+    /// <summary>Kills its process in its own code.</summary>
+    [DurableTask("deadly")]
+    public sealed class DeadlyOrchestrator : TaskOrchestrator<int, int>
+    {
+        public override Task<int> RunAsync(TaskOrchestrationContext context, int input)
+        {
+            Death.Now();
+            return Task.FromResult(input);
+        }
     }
 
     [DurableTask("effect")]

@@ -142,9 +142,9 @@ public abstract class EngineTests(TestDatabase database) : IAsyncDisposable
         return end.ReadOutputAs<T>();
     }
 
-    protected static async Task Until(Func<Task<bool>> condition, string what)
+    protected static async Task Until(Func<Task<bool>> condition, string what, TimeSpan? patience = null)
     {
-        using var limit = new CancellationTokenSource(Limit);
+        using var limit = new CancellationTokenSource(patience ?? Limit);
         while (!await condition())
         {
             Assert.False(limit.IsCancellationRequested, "never happened: " + what);
@@ -178,7 +178,7 @@ public abstract class EngineTests(TestDatabase database) : IAsyncDisposable
         await Invariants.AssertAsync(connection);
     }
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         foreach (var host in _hosts) await host.DisposeAsync();
         await Database.DisposeAsync();

@@ -1,0 +1,166 @@
+using System.Diagnostics;
+using Librarian.Durable;
+using Librarian.Tests.Durable.Crash;
+
+namespace Librarian.Tests.Durable;
+
+/// <summary>
+/// Worker processes that are killed, frozen or cut off while they work; the test's own process only starts, signals and queries. The load
+/// and its right answers are computed by a model (<see cref="LoadInput.Expected"/>), effects are recorded outside the engine.
+/// </summary>
+public abstract class CrashRig(TestDatabase database) : EngineTests(database)
+{
+    protected const int Rounds = 4;
+    protected const int Generations = 2;
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("librarian-crash-");
+    private readonly List<(string Id, bool Endless)> _instances = [];
+    private readonly List<Process> _processes = [];
+    private readonly Lock _gate = new();
+
+    protected static bool Long { get; } = Environment.GetEnvironmentVariable("LIBRARIAN_TEST_LONG") == "1";
+
+    /// <summary>Printed with every run; LIBRARIAN_TEST_SEED repeats one.</summary>
+    protected static int Seed { get; } = int.TryParse(Environment.GetEnvironmentVariable("LIBRARIAN_TEST_SEED"), out var seed) ? seed : 20261124;
+
+    protected string Record => Path.Combine(_folder.FullName, "record");
+
+    protected string NewFile(string name) => Path.Combine(_folder.FullName, name);
+
+    protected Task<EngineHost> ClientAsync() => StartAsync(b => b.Configure(o => o.RunWorker = false));
+
+    protected async Task<Process> StartWorkerAsync(string node, params string[] more)
+    {
+        var process = Launch(await Database.ConnectionStringAsync(), node, more);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        Assert.Equal("ready", await process.StandardOutput.ReadLineAsync(limit.Token));
+        return process;
+    }
+
+    /// <summary>Starts a worker without waiting for it.</summary>
+    protected Process Launch(string connectionString, string node, params string[] more)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, UseShellExecute = false };
+        foreach (var argument in new[] { Path.Combine(AppContext.BaseDirectory, "Librarian.Durable.CrashHost.dll"), Database.IsPostgres ? "postgres" : "sqlite", connectionString, node, "record=" + Record }.Concat(more))
+            start.ArgumentList.Add(argument);
+        var process = Process.Start(start)!;
+        lock (_gate) _processes.Add(process);
+        return process;
+    }
+
+    protected static async Task KillAsync(Process process)
+    {
+        if (!process.HasExited) process.Kill();
+        await process.WaitForExitAsync();
+    }
+
+    protected async Task PrepareAsync() => await Execute("create table effect(operation text not null)");
+
+    /// <summary>
+    /// Starts three instances of load and one endless one, and sends every event twice under one message id, as a peer that lost the
+    /// answer would.
+    /// </summary>
+    protected async Task AddLoadAsync(EngineHost client)
+    {
+        var ids = Enumerable.Range(0, 4).Select(_ => Guid.NewGuid().ToString("N")).ToList();
+        // With ids of our own, asking again after a lost answer starts nothing twice.
+        await AgainAsync(() => client.Client.ScheduleNewOrchestrationInstancesAsync(
+            [.. ids.Take(3).Select(id => new OrchestrationStart("load", new LoadInput(Rounds, Generations, 0), new(id))), new OrchestrationStart("endless", 0, new(ids[3]))]));
+        foreach (var id in ids.Take(3))
+        {
+            for (var generation = Generations; generation > 0; generation--)
+            {
+                var (name, message) = ("bonus-" + generation, "message-" + generation);
+                for (var delivery = 0; delivery < 2; delivery++) await AgainAsync(() => client.Client.RaiseEventAsync(id, name, 1000, message));
+            }
+        }
+
+        lock (_gate) _instances.AddRange(ids.Select((id, index) => (id, index == 3)));
+    }
+
+    private static async Task AgainAsync(Func<Task> call)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        while (true)
+        {
+            try
+            {
+                await call();
+                return;
+            }
+            catch (Npgsql.NpgsqlException) when (!limit.IsCancellationRequested)
+            {
+                // The database is just being crashed or restarted.
+                await Task.Delay(50, CancellationToken.None);
+            }
+        }
+    }
+
+    /// <summary>Terminates the endless ones, waits for the rest and checks answers, effects and tables.</summary>
+    protected async Task SettleAsync(EngineHost client, TimeSpan limit)
+    {
+        using var stop = new CancellationTokenSource(limit);
+        foreach (var (id, _) in _instances.Where(instance => instance.Endless)) await client.Client.TerminateInstanceAsync(id, "enough");
+        foreach (var (id, endless) in _instances)
+        {
+            var end = await client.Client.WaitForInstanceCompletionAsync(id, getInputsAndOutputs: true, stop.Token);
+            if (endless)
+            {
+                Assert.Equal(OrchestrationRuntimeStatus.Terminated, end.RuntimeStatus);
+                continue;
+            }
+
+            Assert.True(end.RuntimeStatus == OrchestrationRuntimeStatus.Completed, end.FailureDetails?.ToString());
+            Assert.Equal(LoadInput.Expected(Rounds, Generations), end.ReadOutputAs<int>());
+        }
+
+        var loads = _instances.Count(instance => !instance.Endless);
+        var ids = _instances.Where(instance => !instance.Endless).Select(instance => instance.Id).ToHashSet(StringComparer.Ordinal);
+        Assert.Equal(loads * Rounds * Generations, await Count("select count(*) from effect"));
+        Assert.Equal(loads * Rounds * Generations, await Count("select count(distinct operation) from effect"));
+        // At least once: every call left its mark outside. Children have ids of their own.
+        var runs = Directory.GetFiles(_folder.FullName, "record.*").SelectMany(File.ReadLines).ToList();
+        var recorded = runs.Distinct(StringComparer.Ordinal).GroupBy(line => line.Split('/')[0], StringComparer.Ordinal).ToDictionary(group => group.Key, group => group.Count(), StringComparer.Ordinal);
+        Assert.All(ids, id => Assert.Equal(Rounds * Generations * 3, recorded.GetValueOrDefault(id)));
+        await using var connection = Database.Connect(await Database.ConnectionStringAsync());
+        await connection.OpenAsync(stop.Token);
+        await Until(async () => await Count("select (select count(*) from dt_inbox) + (select count(*) from dt_activity)") == 0, "the removal of the last rows");
+        await Invariants.AssertAsync(connection);
+        TestContext.Current.TestOutputHelper?.WriteLine($"{loads} loads, {loads * Rounds * Generations} exactly-once effects, {runs.Count} runs of recorded activities, seed {Seed}");
+    }
+
+    /// <summary>
+    /// Kills workers (each its own loop: start, live 10 ms to 2 s, die) until <paramref name="kills"/> have died, adding load now and then.
+    /// </summary>
+    protected async Task<int> KillAtRandomAsync(EngineHost client, int workers, int kills, Func<Random, string> node, params string[] more)
+    {
+        var (died, lives) = (0, 0);
+        var loops = Enumerable.Range(0, workers).Select(async slot =>
+        {
+            var random = new Random(Seed + slot + (workers * 100));
+            while (Volatile.Read(ref died) < kills)
+            {
+                if (Interlocked.Increment(ref lives) % (workers * 3) == 1) await AddLoadAsync(client);
+                var process = await StartWorkerAsync($"node-{slot}{node(random)}", more);
+                // Short lives are more frequent than long ones: 10 ms to 2 s, evenly on a logarithmic scale.
+                await Task.Delay(TimeSpan.FromMilliseconds(10 * Math.Pow(200, random.NextDouble())));
+                await KillAsync(process);
+                Interlocked.Increment(ref died);
+            }
+        });
+        await Task.WhenAll(loops);
+        return died;
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        foreach (var process in _processes)
+        {
+            await KillAsync(process);
+            process.Dispose();
+        }
+
+        await base.DisposeAsync();
+        _folder.Delete(recursive: true);
+        GC.SuppressFinalize(this);
+    }
+}
