@@ -213,8 +213,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         new(InstanceId, _instance.Identity.ExecutionId, task.TaskId, task.Name, task.Queue, task.Input, _instance.Owner, at, 1);
 
     /// <summary>
-    /// Which messages this turn takes. Messages of older executions are consumed unapplied (rule R8). While suspended only resume and
-    /// terminate are taken; after a resume the rest waits for the next turn, so that the kept messages come in their order.
+    /// Which messages this turn takes. Messages of older executions are consumed unapplied (rule R8). While suspended only control messages
+    /// are taken; after a resume the rest waits for the next turn, so that the kept messages come in their order.
     /// </summary>
     private (List<HistoryEvent> Inputs, List<long> Consumed, bool LeftForLater) Choose(List<InboxMessage> inbox)
     {
@@ -231,7 +231,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             }
 
             var kind = message.Event.Kind;
-            if (suspended && kind is not (EventKind.ExecutionResumed or EventKind.ExecutionTerminated))
+            // A second suspension is used up with the first: kept, it would suspend the instance again right after its resume.
+            if (suspended && kind is not (EventKind.ExecutionResumed or EventKind.ExecutionTerminated or EventKind.ExecutionSuspended))
             {
                 left = true;
                 continue;

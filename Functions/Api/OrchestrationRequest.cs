@@ -200,14 +200,16 @@ internal sealed class OrchestrationRequest(HttpRequest request)
         Refuse(StatusCodes.Status400BadRequest, $"ParameterInvalid: {key} is '{(value.Length > 100 ? value[..100] + "…" : value)}'. Nothing was changed.", remedy);
 
     /// <summary>
-    /// Text of one path segment. Routing leaves "%2F" as it is, so that it cannot be told from an encoded "%252F"; the raw target tells.
-    /// Behind the host's forwarding mode the raw target is the host's own rebuilding of it (functions-host.md §1.4).
+    /// Text of one path segment. Routing leaves an encoded slash as it is, so that "%2F" cannot be told from "%252F"; the raw target tells,
+    /// where the server gives it. Behind the host's forwarding mode that is the host's own rebuilding of it (functions-host.md §1.4).
     /// </summary>
     private string PathText(string routeValue, int segment)
     {
         if (!routeValue.Contains('%', StringComparison.Ordinal)) return routeValue;
         var target = request.HttpContext.Features.Get<IHttpRequestFeature>()?.RawTarget ?? "";
         var segments = target.Split('?', 2)[0].Split('/');
-        return target.StartsWith('/') && segments.Length > segment ? Uri.UnescapeDataString(segments[segment]) : routeValue;
+        return target.StartsWith('/') && segments.Length > segment
+            ? Uri.UnescapeDataString(segments[segment])
+            : routeValue.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
     }
 }

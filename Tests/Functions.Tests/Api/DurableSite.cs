@@ -81,8 +81,15 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
     public async Task<string> EndedAsync(string id, string name = "echo", string? input = null)
     {
         Assert.Equal(202, (await PostAsync($"orchestrators/{name}/{id}", input)).Code);
-        await Client.WaitForInstanceCompletionAsync(id);
+        await EndAsync(id);
         return id;
+    }
+
+    /// <summary>Waits for the end, not forever.</summary>
+    public async Task<OrchestrationMetadata> EndAsync(string id)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        return await Client.WaitForInstanceCompletionAsync(id, getInputsAndOutputs: true, limit.Token);
     }
 
     /// <summary>Waits for a status that only a worker can bring about.</summary>
