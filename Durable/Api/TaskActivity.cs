@@ -38,6 +38,9 @@ public abstract class TaskActivityContext
     /// <summary>Name it was called by.</summary>
     public abstract TaskName Name { get; }
 
+    /// <summary>Version it was called with: the caller's unless the call named another.</summary>
+    public abstract string Version { get; }
+
     /// <summary>The calling orchestration instance.</summary>
     public abstract string InstanceId { get; }
 

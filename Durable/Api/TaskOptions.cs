@@ -10,6 +10,9 @@ public record TaskOptions(TaskRetryOptions? Retry = null)
     /// </summary>
     public string Queue { get; init; } = "";
 
+    /// <summary>Version of the activity or child; null: the caller's.</summary>
+    public string? Version { get; init; }
+
     /// <summary>Options with a retry policy.</summary>
     public static TaskOptions FromRetryPolicy(RetryPolicy policy) => new(TaskRetryOptions.FromRetryPolicy(policy));
 
@@ -36,9 +39,6 @@ public sealed record SubOrchestrationOptions : TaskOptions
 
     /// <summary>Instance id of the child; null: a deterministic new one.</summary>
     public string? InstanceId { get; init; }
-
-    /// <summary>Version of the child; null: the parent's.</summary>
-    public string? Version { get; init; }
 }
 
 /// <summary>Options of a new orchestration.</summary>
@@ -49,7 +49,7 @@ public record StartOrchestrationOptions(string? InstanceId = null, DateTimeOffse
     /// <summary>Labels, fixed at start.</summary>
     public IReadOnlyDictionary<string, string> Tags { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>Version, fixed at start.</summary>
+    /// <summary>Version, fixed at start; null: the worker options' default version.</summary>
     public string? Version { get; init; }
 
     /// <summary>

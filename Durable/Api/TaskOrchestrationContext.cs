@@ -105,7 +105,17 @@ public abstract class TaskOrchestrationContext
     /// <summary>Ends this execution and starts a new one under the same id with an empty history.</summary>
     /// <param name="newInput">Input of the new execution.</param>
     /// <param name="preserveUnprocessedEvents">Whether kept events move to the new execution, in their order.</param>
-    public abstract void ContinueAsNew(object? newInput = null, bool preserveUnprocessedEvents = true);
+    public void ContinueAsNew(object? newInput = null, bool preserveUnprocessedEvents = true) =>
+        ContinueAsNew(new ContinueAsNewOptions { NewInput = newInput, PreserveUnprocessedEvents = preserveUnprocessedEvents });
+
+    /// <summary>As above; may also move the instance to another version of its orchestrator. Tags and custom status are kept.</summary>
+    public abstract void ContinueAsNew(ContinueAsNewOptions options);
+
+    /// <summary>
+    /// Compares this instance's version with another: negative when older, 0 when equal, positive when newer. Versions that both parse as
+    /// <see cref="System.Version"/> are compared as numbers, others as ordinal text; an empty version is the oldest.
+    /// </summary>
+    public int CompareVersionTo(string version) => TaskVersion.Compare(Version, version);
 
     /// <summary>A UUIDv5 made from instance id, turn time and a counter: the same in every replay.</summary>
     public abstract Guid NewGuid();
@@ -131,4 +141,17 @@ public abstract class TaskOrchestrationContext
             if (!context.IsReplaying) inner.Log(logLevel, eventId, state, exception, formatter);
         }
     }
+}
+
+/// <summary>How an execution is followed by the next under the same id.</summary>
+public sealed record ContinueAsNewOptions
+{
+    /// <summary>Input of the new execution.</summary>
+    public object? NewInput { get; init; }
+
+    /// <summary>Whether kept events move to the new execution, in their order.</summary>
+    public bool PreserveUnprocessedEvents { get; init; } = true;
+
+    /// <summary>Version of the new execution; null keeps the present one.</summary>
+    public string? NewVersion { get; init; }
 }

@@ -83,6 +83,30 @@ public abstract class DurableTaskClient
     public abstract Task<PurgeResult> PurgeAllInstancesAsync(PurgeInstancesFilter filter, CancellationToken cancellation = default);
 
     /// <summary>
+    /// Starts an instance again with the name, input, version and tags it was started with; returns its id. Throws
+    /// <see cref="ArgumentException"/> when it is unknown and <see cref="OrchestrationAlreadyExistsException"/> when it would replace itself while active.
+    /// </summary>
+    public abstract Task<string> RestartAsync(string instanceId, bool restartWithNewInstanceId = false, CancellationToken cancellation = default);
+
+    /// <summary>
+    /// Lets a failed instance go on: the turn that failed it runs again without the failures that led there, so the activities and
+    /// sub-orchestrations behind them run again under the same task ids (failed children are rewound, not started afresh). What succeeded is
+    /// kept; a failure that the orchestrator went on from stays. Throws <see cref="ArgumentException"/> when the instance is unknown and
+    /// <see cref="InvalidOperationException"/> when its status is not Failed.
+    /// </summary>
+    public abstract Task RewindInstanceAsync(string instanceId, string? reason = null, CancellationToken cancellation = default);
+
+    /// <summary>The recorded history of the instance's current execution. Throws <see cref="ArgumentException"/> when it is unknown.</summary>
+    public abstract Task<IReadOnlyList<OrchestrationHistoryEvent>> GetOrchestrationHistoryAsync(string instanceId, CancellationToken cancellation = default);
+
+    /// <summary>Ids of ended instances by time of their end, then id; pass the page's token as <paramref name="lastInstanceKey"/> to go on.</summary>
+    public abstract Task<Page<string>> ListInstanceIdsAsync(IReadOnlyCollection<OrchestrationRuntimeStatus>? runtimeStatus = null, DateTimeOffset? completedTimeFrom = null,
+        DateTimeOffset? completedTimeTo = null, int pageSize = OrchestrationQuery.DefaultPageSize, string? lastInstanceKey = null, CancellationToken cancellation = default);
+
+    /// <summary>Whether a worker of this process has an orchestrator of that name.</summary>
+    public abstract bool KnowsOrchestrator(string name);
+
+    /// <summary>
     /// Wakes the workers of this process (and, on PostgreSQL, of others) to look for work now. Optional after committing a transaction
     /// given to one of the overloads: without it the work is found within a second.
     /// </summary>

@@ -1,7 +1,5 @@
 using System.Data.Common;
-using System.Globalization;
 using System.Runtime.CompilerServices;
-using System.Text;
 using Librarian.Durable.Engine;
 using Librarian.Durable.Stores;
 using Librarian.Durable.Worker;
@@ -12,6 +10,7 @@ namespace Librarian.Durable.Client;
 internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableTaskClient
 {
     private const int PurgeBatch = 500;
+    private static readonly long DefaultDedupe = Mask([OrchestrationRuntimeStatus.Pending, OrchestrationRuntimeStatus.Running, OrchestrationRuntimeStatus.Suspended]);
     private readonly ClientQueries _queries = new(services.Store);
     private readonly DurableStore _store = services.Store;
     private readonly DataConverter _converter = services.Converter;
@@ -109,7 +108,52 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         }
     }
 
+    public override async Task<string> RestartAsync(string instanceId, bool restartWithNewInstanceId = false, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        var row = await _queries.GetAsync(instanceId, withData: true, _converter, cancellation) ?? throw NotFound(instanceId);
+        // A generation's input may differ from the first one's; what ContinueAsNew left is what there is to start from.
+        var start = new StartRow(restartWithNewInstanceId ? Guid.NewGuid().ToString("N") : instanceId, row.Name, row.Version, row.SerializedInput,
+            ClientQueries.TagsText(row.Tags), null, DefaultDedupe);
+        var started = await _store.TransactAsync(session => _queries.StartAsync(session, [start], cancellation), cancellation);
+        if (started.Count == 0) throw new OrchestrationAlreadyExistsException(instanceId);
+        services.Signal.Raise();
+        return start.InstanceId;
+    }
+
+    public override async Task RewindInstanceAsync(string instanceId, string? reason = null, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        if (!await _queries.RewindAsync(instanceId, _converter.Serialize(reason), cancellation))
+        {
+            var found = await GetInstanceAsync(instanceId, cancellation: cancellation) ?? throw NotFound(instanceId);
+            throw new InvalidOperationException($"InstanceNotFailed: '{instanceId}' is {found.RuntimeStatus}; only a Failed instance can be rewound. Nothing was changed.");
+        }
+
+        services.Signal.Raise();
+    }
+
+    public override async Task<IReadOnlyList<OrchestrationHistoryEvent>> GetOrchestrationHistoryAsync(string instanceId, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        var history = await _queries.HistoryAsync(instanceId, cancellation);
+        if (history.Count == 0 && await GetInstanceAsync(instanceId, cancellation: cancellation) is null) throw NotFound(instanceId);
+        return history;
+    }
+
+    public override Task<Page<string>> ListInstanceIdsAsync(IReadOnlyCollection<OrchestrationRuntimeStatus>? runtimeStatus = null, DateTimeOffset? completedTimeFrom = null,
+        DateTimeOffset? completedTimeTo = null, int pageSize = OrchestrationQuery.DefaultPageSize, string? lastInstanceKey = null, CancellationToken cancellation = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(pageSize, 1);
+        return _queries.ListIdsAsync(runtimeStatus, completedTimeFrom, completedTimeTo, Math.Min(pageSize, 1000), PageToken.Parse(lastInstanceKey), cancellation);
+    }
+
+    public override bool KnowsOrchestrator(string name) => services.Registry.OrchestratorNames.Contains(name);
+
     public override void SignalCommitted() => services.Signal.Raise();
+
+    private static ArgumentException NotFound(string instanceId) =>
+        new($"InstanceNotFound: there is no orchestration instance '{instanceId}'. Check the id; a purged instance is gone.", nameof(instanceId));
 
     private async Task<bool> PostAsync(string instanceId, EventKind kind, string? name, string? data, string? messageId, DbTransaction? transaction, CancellationToken cancellation)
     {
@@ -133,7 +177,7 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         {
             var change = services.Watch.NextChange(instanceId);
             var found = await GetInstanceAsync(instanceId, withData, cancellation)
-                ?? throw new ArgumentException($"InstanceNotFound: there is no orchestration instance '{instanceId}'. Check the id; a purged instance is gone.", nameof(instanceId));
+                ?? throw NotFound(instanceId);
             if (isReached(found)) return found;
             try
             {
@@ -146,17 +190,17 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         }
     }
 
+    private static long Mask(IEnumerable<OrchestrationRuntimeStatus> statuses) => statuses.Aggregate(0L, (mask, status) => mask | (1L << (int)status));
+
     private StartRow ToRow(OrchestrationStart start)
     {
         ArgumentException.ThrowIfNullOrEmpty(start.Name.Name, nameof(start));
         var options = start.Options;
         var id = options?.InstanceId ?? Guid.NewGuid().ToString("N");
         if (id.Length is 0 or > MaxInstanceIdLength || id.Any(char.IsControl)) throw new ArgumentException($"An instance id has 1 to {MaxInstanceIdLength} characters and no control characters.", nameof(start));
-        OrchestrationRuntimeStatus[] dedupe = options?.DedupeStatuses is { } names
-            ? [.. names.Select(Enum.Parse<OrchestrationRuntimeStatus>)]
-            : [OrchestrationRuntimeStatus.Pending, OrchestrationRuntimeStatus.Running, OrchestrationRuntimeStatus.Suspended];
-        return new(id, start.Name, options?.Version ?? "", _converter.Serialize(start.Input), ClientQueries.TagsText(options?.Tags ?? new Dictionary<string, string>(StringComparer.Ordinal)),
-            options?.StartAt?.ToUnixTimeMilliseconds(), dedupe.Aggregate(0L, (mask, status) => mask | (1L << (int)status)));
+        var dedupe = options?.DedupeStatuses is { } names ? Mask(names.Select(Enum.Parse<OrchestrationRuntimeStatus>)) : DefaultDedupe;
+        return new(id, start.Name, options?.Version ?? services.Options.Versioning.DefaultVersion, _converter.Serialize(start.Input), ClientQueries.TagsText(options?.Tags ?? new Dictionary<string, string>(StringComparer.Ordinal)),
+            options?.StartAt?.ToUnixTimeMilliseconds(), dedupe);
     }
 
     private sealed class InstancePages(StoreDurableTaskClient client, OrchestrationQuery query) : AsyncPageable<OrchestrationMetadata>
@@ -170,25 +214,12 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         {
             do
             {
-                var rows = await client._queries.ListAsync(query, size + 1, Parse(token), client._converter, cancellation);
+                var rows = await client._queries.ListAsync(query, size + 1, PageToken.Parse(token), client._converter, cancellation);
                 var values = rows.Take(size).ToList();
-                token = rows.Count > size ? Token(values[^1]) : null;
+                token = rows.Count > size ? PageToken.Of(values[^1].CreatedAt, values[^1].InstanceId) : null;
                 yield return new(values, token);
             }
             while (token is not null);
-        }
-
-        private static string Token(OrchestrationMetadata last) =>
-            Convert.ToBase64String(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{last.CreatedAt.ToUnixTimeMilliseconds()}|{last.InstanceId}")));
-
-        private static (long CreatedAt, string InstanceId)? Parse(string? token)
-        {
-            if (string.IsNullOrEmpty(token)) return null;
-            var bytes = new byte[token.Length];
-            if (Convert.TryFromBase64String(token, bytes, out var length)
-                && Encoding.UTF8.GetString(bytes, 0, length).Split('|', 2) is [var at, var id]
-                && long.TryParse(at, NumberStyles.None, CultureInfo.InvariantCulture, out var createdAt)) return (createdAt, id);
-            throw new FormatException("InvalidContinuationToken: this is not a token given by an earlier page. Start again without one.");
         }
     }
 }

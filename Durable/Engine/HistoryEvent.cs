@@ -19,6 +19,7 @@ internal enum EventKind
     ExecutionResumed = 14,
     ExecutionTerminated = 15,
     ExecutionCompleted = 16,
+    ExecutionRewound = 17,
 }
 
 /// <summary>
@@ -33,7 +34,7 @@ internal sealed record HistoryEvent(EventKind Kind, int TaskId, string? Name, st
 /// <summary>Fixed facts of the instance that an execution belongs to.</summary>
 internal sealed record ExecutionIdentity(string InstanceId, long ExecutionId, string Name, string Version, string? ParentId, string? ParentName);
 
-internal sealed record ScheduledTask(int TaskId, string Name, string? Input, string Queue);
+internal sealed record ScheduledTask(int TaskId, string Name, string? Input, string Queue, string Version = "");
 
 internal sealed record CreatedTimer(int TaskId, long FireAt);
 
@@ -48,6 +49,9 @@ internal sealed record ExecutionEnd(OrchestrationRuntimeStatus Status, string? O
 
     /// <summary>Kept events that move to the next execution, in order.</summary>
     public IReadOnlyList<HistoryEvent> Carried { get; init; } = [];
+
+    /// <summary>Version of the next execution; null keeps the present one.</summary>
+    public string? NextVersion { get; init; }
 
     public bool TerminateChildren { get; init; }
 }
@@ -75,6 +79,15 @@ internal sealed class TurnOutcome
 
     /// <summary>Activities and children that are still out: a reason to stay in memory.</summary>
     public bool AwaitsWork { get; set; }
+
+    /// <summary>Of a rewound turn: what is outstanding from earlier turns and needs its rows again.</summary>
+    public List<ScheduledTask> ReopenedTasks { get; } = [];
+
+    /// <summary>Of a rewound turn: children from earlier turns that must run on, run again or report again.</summary>
+    public List<CreatedChild> ReopenedChildren { get; } = [];
+
+    /// <summary>Of a rewound turn: the history that takes the place of the recorded one, before <see cref="Events"/>.</summary>
+    public IReadOnlyList<HistoryEvent>? RewrittenHistory { get; set; }
 
     /// <summary>Code that contradicted its history may not cause anything.</summary>
     public void ForgetDecisions()

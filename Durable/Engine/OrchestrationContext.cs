@@ -39,9 +39,10 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
         execution.Pump.Guard();
         var data = Serialize(input);
         var queue = options?.Queue ?? "";
+        var version = options?.Version ?? Version;
         var result = options?.Retry is { } retry
-            ? await WithRetryAsync(retry, () => execution.ScheduleTask(name, data, queue))
-            : await execution.ScheduleTask(name, data, queue);
+            ? await WithRetryAsync(retry, () => execution.ScheduleTask(name, data, queue, version))
+            : await execution.ScheduleTask(name, data, queue, version);
         return converter.Deserialize<TResult>(result)!;
     }
 
@@ -50,7 +51,7 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
         execution.Pump.Guard();
         var child = options as SubOrchestrationOptions;
         var data = Serialize(input);
-        var version = child?.Version ?? Version;
+        var version = options?.Version ?? Version;
         Task<string?> Attempt() => execution.ScheduleChild(orchestratorName, child?.InstanceId ?? NewGuid().ToString("N"), data, version);
         var result = options?.Retry is { } retry ? await WithRetryAsync(retry, Attempt) : await Attempt();
         return converter.Deserialize<TResult>(result)!;
@@ -85,10 +86,11 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
         execution.CustomStatus = Serialize(customStatus);
     }
 
-    public override void ContinueAsNew(object? newInput = null, bool preserveUnprocessedEvents = true)
+    public override void ContinueAsNew(ContinueAsNewOptions options)
     {
+        ArgumentNullException.ThrowIfNull(options);
         execution.Pump.Guard();
-        execution.ContinueAsNew(Serialize(newInput), preserveUnprocessedEvents);
+        execution.ContinueAsNew(Serialize(options.NewInput), options.PreserveUnprocessedEvents, options.NewVersion);
     }
 
     public override Guid NewGuid()

@@ -22,7 +22,8 @@ internal sealed class OrchestrationExecution
     private TurnOutcome? _outcome;
     private int _nextTaskId;
     private ExecutionEnd? _end;
-    private (string? Input, bool PreserveEvents)? _continueAsNew;
+    private bool _rewinding;
+    private (string? Input, bool PreserveEvents, string? Version)? _continueAsNew;
 
     public OrchestrationExecution(ExecutionIdentity identity, ITaskOrchestrator orchestrator, DataConverter converter, ILoggerFactory loggerFactory, string? customStatus)
     {
@@ -135,6 +136,31 @@ internal sealed class OrchestrationExecution
         return outcome;
     }
 
+    /// <summary>
+    /// Runs the turn that failed the instance again, without the failures that were taken out (see <see cref="RewindPlan"/>). What earlier
+    /// turns left outstanding gets its rows again, because the end of the instance removed them.
+    /// </summary>
+    public TurnOutcome RunRewoundTurn(long at, RewindPlan plan, IEnumerable<HistoryEvent> messages)
+    {
+        _rewinding = true;
+        var outstanding = _open.ToList();
+        var outcome = RunTurn(at, plan.Inputs.Concat(messages), plan.Mismatch);
+        outcome.RewrittenHistory = plan.Kept;
+        if (outcome.End is not null) return outcome;
+        foreach (var (_, open) in outstanding.Where(entry => _open.ContainsKey(entry.Key)))
+        {
+            switch (open.Decision)
+            {
+                case ScheduledTask task: outcome.ReopenedTasks.Add(task); break;
+                case CreatedChild child: outcome.ReopenedChildren.Add(child); break;
+                case CreatedTimer timer: outcome.Timers.Add(timer); break;
+                default: break;
+            }
+        }
+
+        return outcome;
+    }
+
     public static string? FailureText(TaskFailureDetails? failure) =>
         failure is null ? null : JsonSerializer.Serialize(failure, DurableJson.Default.TaskFailureDetails);
 
@@ -143,26 +169,29 @@ internal sealed class OrchestrationExecution
 
     public int NextTaskId() => _nextTaskId++;
 
-    public Task<string?> ScheduleTask(string name, string? input, string queue)
+    public Task<string?> ScheduleTask(string name, string? input, string queue, string version)
     {
         var id = NextTaskId();
-        Decide(new(EventKind.TaskScheduled, id, name, input, null, Now), outcome => outcome.Tasks.Add(new(id, name, input, queue)));
-        return AddOpen(id, EventKind.TaskScheduled, name).Task;
+        var task = new ScheduledTask(id, name, input, queue, version);
+        Decide(new(EventKind.TaskScheduled, id, name, input, null, Now), outcome => outcome.Tasks.Add(task));
+        return AddOpen(id, EventKind.TaskScheduled, name, task).Task;
     }
 
     public Task<string?> ScheduleChild(string name, string instanceId, string? input, string version)
     {
         var id = NextTaskId();
-        Decide(new(EventKind.SubOrchestrationCreated, id, name, instanceId, null, Now), outcome => outcome.Children.Add(new(id, name, instanceId, input, version)));
-        return AddOpen(id, EventKind.SubOrchestrationCreated, name).Task;
+        var child = new CreatedChild(id, name, instanceId, input, version);
+        Decide(new(EventKind.SubOrchestrationCreated, id, name, instanceId, null, Now), outcome => outcome.Children.Add(child));
+        return AddOpen(id, EventKind.SubOrchestrationCreated, name, child).Task;
     }
 
     public Task CreateTimer(long fireAt, CancellationToken cancellationToken)
     {
         if (cancellationToken.IsCancellationRequested) return Task.FromCanceled(cancellationToken);
         var id = NextTaskId();
-        Decide(new(EventKind.TimerCreated, id, null, fireAt.ToString(System.Globalization.CultureInfo.InvariantCulture), null, Now), outcome => outcome.Timers.Add(new(id, fireAt)));
-        var open = AddOpen(id, EventKind.TimerCreated, "timer");
+        var created = new CreatedTimer(id, fireAt);
+        Decide(new(EventKind.TimerCreated, id, null, fireAt.ToString(System.Globalization.CultureInfo.InvariantCulture), null, Now), outcome => outcome.Timers.Add(created));
+        var open = AddOpen(id, EventKind.TimerCreated, "timer", created);
         if (cancellationToken.CanBeCanceled)
         {
             open.Cancellation = cancellationToken.UnsafeRegister(_ =>
@@ -210,14 +239,14 @@ internal sealed class OrchestrationExecution
         return waiter.Task;
     }
 
-    public void ContinueAsNew(string? input, bool preserveEvents) => _continueAsNew = (input, preserveEvents);
+    public void ContinueAsNew(string? input, bool preserveEvents, string? version) => _continueAsNew = (input, preserveEvents, version);
 
     private static ExecutionEnd Terminated(HistoryEvent input) =>
         new(OrchestrationRuntimeStatus.Terminated, input.Data, null) { TerminateChildren = input.Name == ControlMessages.Recursive };
 
-    private OpenTask AddOpen(int id, EventKind kind, string name)
+    private OpenTask AddOpen(int id, EventKind kind, string name, object decision)
     {
-        var open = new OpenTask(kind, name);
+        var open = new OpenTask(kind, name, decision);
         _open.Add(id, open);
         return open;
     }
@@ -238,6 +267,7 @@ internal sealed class OrchestrationExecution
         EventKind.ExecutionStarted => _main is null,
         EventKind.ExecutionSuspended => !IsSuspended,
         EventKind.ExecutionResumed => IsSuspended,
+        EventKind.ExecutionRewound => _rewinding,
         _ => false,
     };
 
@@ -285,7 +315,7 @@ internal sealed class OrchestrationExecution
         try
         {
             output = await _orchestrator.RunAsync(_context, _converter.Deserialize(Input, _orchestrator.InputType));
-            if (_continueAsNew is { } next) End(new(OrchestrationRuntimeStatus.Running, next.Input, null) { ContinueAsNew = true });
+            if (_continueAsNew is { } next) End(new(OrchestrationRuntimeStatus.Running, next.Input, null) { ContinueAsNew = true, NextVersion = next.Version });
             else End(new(OrchestrationRuntimeStatus.Completed, _context.Serialize(output), null));
         }
         catch (Exception failure) when (failure is not NonDeterminismException)
@@ -359,9 +389,12 @@ internal sealed class OrchestrationExecution
 
     // Continuations run inline on the pump (no RunContinuationsAsynchronously): Task.WhenAll would otherwise finish on the thread pool.
 #pragma warning disable MA0173
-    private sealed class OpenTask(EventKind kind, string name) : TaskCompletionSource<string?>
+    private sealed class OpenTask(EventKind kind, string name, object decision) : TaskCompletionSource<string?>
     {
         public EventKind Kind { get; } = kind;
+
+        /// <summary>What was decided: enough to make its rows again.</summary>
+        public object Decision { get; } = decision;
 
         public string Name { get; } = name;
 

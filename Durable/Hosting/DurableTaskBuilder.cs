@@ -44,33 +44,33 @@ public sealed class DurableTaskBuilder
 
     /// <summary>Registers an orchestrator class under its <see cref="DurableTaskAttribute"/> name or class name.</summary>
     public DurableTaskBuilder AddOrchestrator<TOrchestrator>()
-        where TOrchestrator : class, ITaskOrchestrator => AddOrchestrator(typeof(TOrchestrator), null);
+        where TOrchestrator : class, ITaskOrchestrator => AddOrchestrator(typeof(TOrchestrator), null, null);
 
-    /// <summary>Registers an orchestrator class under a name.</summary>
-    public DurableTaskBuilder AddOrchestrator<TOrchestrator>(string name)
-        where TOrchestrator : class, ITaskOrchestrator => AddOrchestrator(typeof(TOrchestrator), name);
+    /// <summary>Registers an orchestrator class under a name, for all versions or (besides others of the name) for one.</summary>
+    public DurableTaskBuilder AddOrchestrator<TOrchestrator>(string name, string? version = null)
+        where TOrchestrator : class, ITaskOrchestrator => AddOrchestrator(typeof(TOrchestrator), name, version);
 
-    /// <summary>Registers an orchestrator function.</summary>
-    public DurableTaskBuilder AddOrchestratorFunc<TInput, TOutput>(string name, Func<TaskOrchestrationContext, TInput, Task<TOutput>> orchestrator)
+    /// <summary>Registers an orchestrator function, for all versions or (besides others of the name) for one.</summary>
+    public DurableTaskBuilder AddOrchestratorFunc<TInput, TOutput>(string name, Func<TaskOrchestrationContext, TInput, Task<TOutput>> orchestrator, string? version = null)
     {
         ArgumentNullException.ThrowIfNull(orchestrator);
-        _registry.AddOrchestrator(name, _ => new OrchestratorFunction<TInput, TOutput>(orchestrator));
+        _registry.AddOrchestrator(name, version, _ => new OrchestratorFunction<TInput, TOutput>(orchestrator));
         return this;
     }
 
     /// <summary>Registers an activity class under its <see cref="DurableTaskAttribute"/> name or class name.</summary>
     public DurableTaskBuilder AddActivity<TActivity>()
-        where TActivity : class, ITaskActivity => AddActivity(typeof(TActivity), null);
+        where TActivity : class, ITaskActivity => AddActivity(typeof(TActivity), null, null);
 
-    /// <summary>Registers an activity class under a name.</summary>
-    public DurableTaskBuilder AddActivity<TActivity>(string name)
-        where TActivity : class, ITaskActivity => AddActivity(typeof(TActivity), name);
+    /// <summary>Registers an activity class under a name, for all versions or (besides others of the name) for one.</summary>
+    public DurableTaskBuilder AddActivity<TActivity>(string name, string? version = null)
+        where TActivity : class, ITaskActivity => AddActivity(typeof(TActivity), name, version);
 
-    /// <summary>Registers an activity function.</summary>
-    public DurableTaskBuilder AddActivityFunc<TInput, TOutput>(string name, Func<TaskActivityContext, TInput, Task<TOutput>> activity)
+    /// <summary>Registers an activity function, for all versions or (besides others of the name) for one.</summary>
+    public DurableTaskBuilder AddActivityFunc<TInput, TOutput>(string name, Func<TaskActivityContext, TInput, Task<TOutput>> activity, string? version = null)
     {
         ArgumentNullException.ThrowIfNull(activity);
-        _registry.AddActivity(name, new(_ => new ActivityFunction<TInput, TOutput>(activity), IsTransactional: false));
+        _registry.AddActivity(name, version, new(_ => new ActivityFunction<TInput, TOutput>(activity), IsTransactional: false));
         return this;
     }
 
@@ -80,8 +80,8 @@ public sealed class DurableTaskBuilder
         ArgumentNullException.ThrowIfNull(assembly);
         foreach (var type in assembly.GetTypes().Where(type => type is { IsClass: true, IsAbstract: false } && type.IsDefined(typeof(DurableTaskAttribute), inherit: false)))
         {
-            if (typeof(ITaskOrchestrator).IsAssignableFrom(type)) AddOrchestrator(type, null);
-            else if (typeof(ITaskActivity).IsAssignableFrom(type)) AddActivity(type, null);
+            if (typeof(ITaskOrchestrator).IsAssignableFrom(type)) AddOrchestrator(type, null, null);
+            else if (typeof(ITaskActivity).IsAssignableFrom(type)) AddActivity(type, null, null);
             else throw new InvalidOperationException($"{type.FullName} carries [DurableTask] but is neither an ITaskOrchestrator nor an ITaskActivity.");
         }
 
@@ -105,17 +105,17 @@ public sealed class DurableTaskBuilder
         return this;
     }
 
-    private DurableTaskBuilder AddOrchestrator(Type type, string? name)
+    private DurableTaskBuilder AddOrchestrator(Type type, string? name, string? version)
     {
         var factory = ActivatorUtilities.CreateFactory(type, Type.EmptyTypes);
-        _registry.AddOrchestrator(name ?? DurableTaskAttribute.NameOf(type), services => (ITaskOrchestrator)factory(services, null));
+        _registry.AddOrchestrator(name ?? DurableTaskAttribute.NameOf(type), version, services => (ITaskOrchestrator)factory(services, null));
         return this;
     }
 
-    private DurableTaskBuilder AddActivity(Type type, string? name)
+    private DurableTaskBuilder AddActivity(Type type, string? name, string? version)
     {
         var factory = ActivatorUtilities.CreateFactory(type, Type.EmptyTypes);
-        _registry.AddActivity(name ?? DurableTaskAttribute.NameOf(type),
+        _registry.AddActivity(name ?? DurableTaskAttribute.NameOf(type), version,
             new(services => (ITaskActivity)factory(services, null), typeof(ITransactionalActivity).IsAssignableFrom(type)));
         return this;
     }
@@ -124,7 +124,7 @@ public sealed class DurableTaskBuilder
     {
         if (_postgres is null == _sqlite is null) throw new InvalidOperationException("AddDurableTask needs exactly one database: call UsePostgreSql or UseSqlite.");
         Services.AddSingleton(_registry);
-        Services.AddSingleton(_ => new RegisteredTasks(_registry.Orchestrators.Keys));
+        Services.AddSingleton(_ => new RegisteredTasks(_registry.OrchestratorNames));
         Services.AddSingleton(_converter);
         Services.TryAddSingleton(TimeProvider.System);
         Services.AddSingleton<DurableStore>(services => _postgres is not null ? new PostgresStore(_postgres(services)) : new SqliteStore(_sqlite!(services)));

@@ -52,6 +52,9 @@ public sealed class DurableTaskOptions
     [Range(1024, 64 * 1024 * 1024)]
     public int MaxPayloadBytes { get; set; } = 256 * 1024;
 
+    /// <summary>Versions this worker takes.</summary>
+    public VersioningOptions Versioning { get; } = new();
+
     /// <summary>False: this process only starts and queries; it runs nothing.</summary>
     public bool RunWorker { get; set; } = true;
 

@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Globalization;
 using System.Text.Json;
 using Librarian.Durable.Engine;
 
@@ -65,6 +66,50 @@ internal sealed class ClientQueries(DurableStore store)
     /// <summary>Puts a message into an active instance's inbox; false when nothing was stored.</summary>
     public async Task<bool> PostAsync(StoreSession session, string instanceId, EventKind kind, string? name, string? data, string? messageId, CancellationToken cancellationToken) =>
         await session.ExecuteAsync(new SqlStatement(_post).With("i", instanceId).With("kind", (long)kind).With("name", name).With("data", data).With("message", messageId), cancellationToken) > 0;
+
+    /// <summary>
+    /// Makes a failed instance active again and tells its next worker to rewind it; false when it is not failed. One transaction: of two
+    /// clients one wins, and a start that replaces the instance comes before or after the whole.
+    /// </summary>
+    public Task<bool> RewindAsync(string instanceId, string? reason, CancellationToken cancellationToken) => store.TransactAsync(
+        async session =>
+        {
+            var execution = await session.QueryAsync(new SqlStatement($"""
+                update dt_instance set status = {(int)OrchestrationRuntimeStatus.Running}, output = null, failure = null, completed_at = null, attempts = 0, not_before = 0, updated_at = {store.Now}
+                where instance_id = @i and status = {(int)OrchestrationRuntimeStatus.Failed} returning execution_id
+                """).With("i", instanceId), reader => reader.GetInt64(0), cancellationToken);
+            if (execution.Count == 0) return false;
+            await session.ExecuteAsync(new SqlStatement($"insert into dt_inbox(instance_id, execution_id, visible_at, kind, data) values (@i, @e, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason)")
+                .With("i", instanceId).With("e", execution[0]).With("reason", reason), cancellationToken);
+            return true;
+        }, cancellationToken);
+
+    /// <summary>The current execution's history, in order.</summary>
+    public async Task<List<OrchestrationHistoryEvent>> HistoryAsync(string instanceId, CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        return await session.QueryAsync(new SqlStatement("""
+            select h.seq, h.kind, h.task_id, h.name, h.data, h.failure, h.at from dt_history h
+            join dt_instance i on i.instance_id = h.instance_id and i.execution_id = h.execution_id
+            where h.instance_id = @i order by h.seq
+            """).With("i", instanceId), ReadHistory, cancellationToken);
+    }
+
+    /// <summary>Ended instances by end, then id.</summary>
+    public async Task<Page<string>> ListIdsAsync(IReadOnlyCollection<OrchestrationRuntimeStatus>? statuses, DateTimeOffset? from, DateTimeOffset? to, int limit,
+        (long At, string InstanceId)? after, CancellationToken cancellationToken)
+    {
+        var wanted = statuses is { Count: > 0 } ? [.. statuses.Select(status => (long)status)] : (long[])[1, 3, 5];
+        await using var session = await store.OpenAsync(cancellationToken);
+        var rows = await session.QueryAsync(new SqlStatement($"""
+            select instance_id, completed_at from dt_instance where {store.In("status", "@statuses")} and completed_at >= @from and completed_at <= @to
+              and (completed_at, instance_id) > (@at, @id) order by completed_at, instance_id limit @limit
+            """).With("statuses", wanted).With("from", from?.ToUnixTimeMilliseconds() ?? 0).With("to", to?.ToUnixTimeMilliseconds() ?? long.MaxValue)
+            .With("at", after?.At ?? -1).With("id", after?.InstanceId ?? "").With("limit", limit + 1),
+            reader => (Id: reader.GetString(0), At: reader.GetInt64(1)), cancellationToken);
+        var values = rows.Take(limit).ToList();
+        return new([.. values.Select(row => row.Id)], rows.Count > limit ? Client.PageToken.Of(DateTimeOffset.FromUnixTimeMilliseconds(values[^1].At), values[^1].Id) : null);
+    }
 
     public async Task<OrchestrationMetadata?> GetAsync(string instanceId, bool withData, DataConverter converter, CancellationToken cancellationToken)
     {
@@ -148,6 +193,27 @@ internal sealed class ClientQueries(DurableStore store)
         await session.ExecuteAsync(((string[])["dt_inbox", "dt_activity", "dt_history"])
             .Select(table => new SqlStatement($"delete from {table} where {store.In("instance_id", "@ids")}").With("ids", gone)).ToList(), cancellationToken);
         return gone.Count;
+    }
+
+    private static OrchestrationHistoryEvent ReadHistory(DbDataReader reader)
+    {
+        var kind = (EventKind)reader.GetInt64(1);
+        var taskId = (int)reader.GetInt64(2);
+        var (name, data, failure) = (reader.Text(3), reader.Text(4), reader.Text(5));
+        var row = new OrchestrationHistoryEvent((int)reader.GetInt64(0), kind.ToString(), DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(6)), taskId < 0 ? null : taskId)
+        {
+            Name = kind == EventKind.ExecutionCompleted ? null : name,
+            FailureDetails = failure is null ? null : OrchestrationExecution.ReadFailure(failure),
+        };
+        return kind switch
+        {
+            EventKind.ExecutionStarted or EventKind.TaskScheduled or EventKind.EventRaised or EventKind.EventSent => row with { Input = data },
+            EventKind.TaskCompleted or EventKind.SubOrchestrationCompleted => row with { Result = data },
+            EventKind.TimerCreated when long.TryParse(data, NumberStyles.None, CultureInfo.InvariantCulture, out var at) => row with { FireAt = DateTimeOffset.FromUnixTimeMilliseconds(at) },
+            EventKind.SubOrchestrationCreated => row with { ChildInstanceId = data },
+            EventKind.ExecutionCompleted => row with { OrchestrationStatus = name, Result = data },
+            _ => row with { Reason = data },
+        };
     }
 
     private static string SelectList(bool withData) => withData ? Columns : Columns.Replace("input, output, custom_status", "null, null, null", StringComparison.Ordinal);

@@ -40,7 +40,7 @@ internal static class Schema
             """,
             $"""
             create table if not exists dt_activity(
-              instance_id text not null, execution_id {big} not null, task_id {big} not null, name text not null, queue text not null,
+              instance_id text not null, execution_id {big} not null, task_id {big} not null, name text not null, version text not null default '', queue text not null,
               input text, created_at {big} not null, owner text, claim {big} not null, attempts {big} not null, not_before {big} not null default 0,
               primary key(instance_id, execution_id, task_id)){churn}
             """,

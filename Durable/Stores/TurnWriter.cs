@@ -13,9 +13,11 @@ internal sealed record Turn(
 /// </summary>
 internal sealed class TurnWriter(DurableStore store)
 {
+    private static readonly string[] ChildColumns = ["task_id bigint", "child_id text", "name text", "version text", "input text"];
+
     private readonly string _updateInstance = $"""
         update dt_instance set status = @status, custom_status = @custom, output = @output, failure = @failure,
-          execution_id = @next, input = case when @next = execution_id then input else @input end,
+          execution_id = @next, version = coalesce(@version, version), input = case when @next = execution_id then input else @input end,
           updated_at = {store.Now}, completed_at = case when @status in {DurableStore.Final} then {store.Now} end,
           attempts = 0, not_before = 0, owner = @owner
         where instance_id = @i and owner = @me and claim = @claim
@@ -37,9 +39,9 @@ internal sealed class TurnWriter(DurableStore store)
         """;
 
     private readonly string _insertActivities = $"""
-        insert into dt_activity(instance_id, execution_id, task_id, name, queue, input, created_at, owner, claim, attempts)
-        select @i, @e, r.task_id, r.name, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end
-        from {store.Rows("@rows", "task_id bigint", "name text", "queue text", "input text", "owner text")}
+        insert into dt_activity(instance_id, execution_id, task_id, name, version, queue, input, created_at, owner, claim, attempts)
+        select @i, @e, r.task_id, r.name, r.version, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end
+        from {store.Rows("@rows", "task_id bigint", "name text", "version text", "queue text", "input text", "owner text")}
         """;
 
     private readonly string _insertHistory = $"""
@@ -48,12 +50,27 @@ internal sealed class TurnWriter(DurableStore store)
         from {store.Rows("@rows", "seq bigint", "kind bigint", "task_id bigint", "name text", "data text", "failure text", "at bigint", "message_id text")}
         """;
 
+    private static readonly TaskFailureDetails Collision = new(typeof(OrchestrationAlreadyExistsException).FullName!,
+        "OrchestrationAlreadyExists: an active instance has the id given to this sub-orchestration", null, null);
+
+    private readonly string _insertChildren = $"""
+        insert into dt_instance(instance_id, execution_id, name, version, status, input, parent_id, parent_name, parent_execution, parent_task, created_at, updated_at, claim)
+        select r.child_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, @i, @name, @e, r.task_id, {store.Now}, {store.Now}, {store.Now}
+        from {store.Rows("@rows", ChildColumns)} where true order by r.child_id on conflict (instance_id) do nothing
+        """;
+
+    private readonly string _collisions = $"""
+        insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, failure)
+        select @i, @e, {store.Now}, {(int)EventKind.SubOrchestrationFailed}, r.task_id, @failure from {store.Rows("@rows", ChildColumns)}
+        where not exists (select 1 from dt_instance c where c.instance_id = r.child_id and c.parent_id = @i and c.parent_execution = @e and c.parent_task = r.task_id)
+        """;
+
     private readonly string _finishedChildren = $"""
         (select x.instance_id from dt_instance x where x.status in {DurableStore.Final}
           and x.instance_id in (select r.child_id from {store.Rows("@rows", "child_id text")}))
         """;
 
-    private readonly string _childRows = store.Rows("@rows", "task_id bigint", "child_id text", "name text", "version text", "input text");
+    private readonly string _childRows = store.Rows("@rows", ChildColumns);
 
     private readonly string _notifyParent = $"""
         insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, data, failure)
@@ -95,7 +112,7 @@ internal sealed class TurnWriter(DurableStore store)
         {
             new SqlStatement(_updateInstance).With("status", (long)status).With("custom", outcome.CustomStatus)
                 .With("output", final ? end!.Output : null).With("failure", OrchestrationExecution.FailureText(end?.Failure))
-                .With("next", next).With("input", continues ? end!.Output : null).With("owner", turn.Release ? null : instance.Owner)
+                .With("version", end?.NextVersion).With("next", next).With("input", continues ? end!.Output : null).With("owner", turn.Release ? null : instance.Owner)
                 .With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim).Expect(1),
         };
         SqlStatement OnExecution(string text) => new SqlStatement(text).With("i", instance.InstanceId).With("e", identity.ExecutionId);
@@ -141,14 +158,17 @@ internal sealed class TurnWriter(DurableStore store)
         }
         else if (outcome.Tasks.Count > 0)
         {
-            statements.Add(OnExecution(_insertActivities).With("at", turn.At).WithRows("rows", outcome.Tasks, (json, task) =>
-            {
-                json.WriteNumber("task_id", task.TaskId);
-                json.WriteString("name", task.Name);
-                json.WriteString("queue", task.Queue);
-                json.WriteString("input", task.Input);
-                json.WriteString("owner", turn.OwnedTasks.Contains(task.TaskId) ? instance.Owner : null);
-            }));
+            statements.Add(Activities(turn, _insertActivities, outcome.Tasks));
+        }
+
+        // Their rows may be there still: an activity that outlived its instance's end goes on and reports as if nothing had happened.
+        if (outcome.ReopenedTasks.Count > 0)
+            statements.Add(Activities(turn, _insertActivities + " where true on conflict (instance_id, execution_id, task_id) do nothing", outcome.ReopenedTasks));
+
+        if (outcome.RewrittenHistory is { } kept && !continues)
+        {
+            statements.Add(OnExecution("delete from dt_history where instance_id = @i and execution_id = @e"));
+            if (kept.Count > 0) statements.Add(History(instance.InstanceId, identity.ExecutionId, 0, kept));
         }
 
         if (continues)
@@ -162,6 +182,7 @@ internal sealed class TurnWriter(DurableStore store)
         }
 
         AddChildren(statements, turn, final);
+        AddReopenedChildren(statements, turn);
         if (final && identity.ParentId is { } parent && instance.ParentExecution is { } parentExecution)
         {
             var completed = end!.Status == OrchestrationRuntimeStatus.Completed;
@@ -186,6 +207,17 @@ internal sealed class TurnWriter(DurableStore store)
         return statements;
     }
 
+    private static SqlStatement Activities(Turn turn, string text, List<ScheduledTask> tasks) => new SqlStatement(text)
+        .With("i", turn.Instance.InstanceId).With("e", turn.Instance.Identity.ExecutionId).With("at", turn.At).WithRows("rows", tasks, (json, task) =>
+        {
+            json.WriteNumber("task_id", task.TaskId);
+            json.WriteString("name", task.Name);
+            json.WriteString("version", task.Version);
+            json.WriteString("queue", task.Queue);
+            json.WriteString("input", task.Input);
+            json.WriteString("owner", turn.OwnedTasks.Contains(task.TaskId) ? turn.Instance.Owner : null);
+        });
+
     private SqlStatement History(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events) =>
         new SqlStatement(_insertHistory).With("i", instanceId).With("e", executionId).WithRows("rows", events.Select((entry, index) => (entry, seq: first + index)), (json, row) =>
         {
@@ -205,7 +237,56 @@ internal sealed class TurnWriter(DurableStore store)
         var children = turn.Outcome.Children;
         if (children.Count == 0) return;
         var identity = turn.Instance.Identity;
-        SqlStatement OnChildren(string text) => new SqlStatement(text).WithRows("rows", children.OrderBy(child => child.InstanceId, StringComparer.Ordinal), (json, child) =>
+        SqlStatement OnChildren(string text) => Children(text, children);
+        foreach (var table in (string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
+            statements.Add(OnChildren($"delete from {table} where instance_id in {_finishedChildren}"));
+        statements.Add(OnChildren(_insertChildren).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("name", identity.Name));
+        var started = "c.instance_id = r.child_id and c.parent_id = @i and c.parent_execution = @e and c.parent_task = r.task_id";
+        statements.Add(OnChildren($"""
+            insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
+            select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionStarted}, r.name, r.input from {_childRows} join dt_instance c on {started}
+            """).With("i", identity.InstanceId).With("e", identity.ExecutionId));
+        if (final) return;
+        statements.Add(OnChildren(_collisions).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("failure", OrchestrationExecution.FailureText(Collision)));
+    }
+
+    /// <summary>
+    /// Children that a rewound parent waits for again. A failed one is rewound itself; one that completed while the parent was failed reports
+    /// again; one that still runs is left alone; one that was terminated or purged starts afresh.
+    /// </summary>
+    private void AddReopenedChildren(List<SqlStatement> statements, Turn turn)
+    {
+        var children = turn.Outcome.ReopenedChildren;
+        if (children.Count == 0) return;
+        var identity = turn.Instance.Identity;
+        SqlStatement OnChildren(string text) => Children(text, children).With("i", identity.InstanceId).With("e", identity.ExecutionId);
+        const string Mine = "c.instance_id = r.child_id and c.parent_id = @i and c.parent_execution = @e and c.parent_task = r.task_id";
+        var reason = turn.Outcome.Events.FirstOrDefault(entry => entry.Kind == EventKind.ExecutionRewound)?.Data;
+        statements.Add(OnChildren($"""
+            insert into dt_inbox(instance_id, execution_id, visible_at, kind, data)
+            select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason from {_childRows} join dt_instance c on {Mine} where c.status = 3
+            """).With("reason", reason));
+        statements.Add(OnChildren($"""
+            update dt_instance set status = 0, output = null, failure = null, completed_at = null, attempts = 0, not_before = 0, updated_at = {store.Now}
+            where status = 3 and instance_id in (select c.instance_id from {_childRows} join dt_instance c on {Mine})
+            """));
+        statements.Add(OnChildren($"""
+            insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, data)
+            select @i, @e, {store.Now}, {(int)EventKind.SubOrchestrationCompleted}, r.task_id, c.output from {_childRows} join dt_instance c on {Mine} where c.status = 1
+            """));
+        var terminated = $"(select c.instance_id from {_childRows} join dt_instance c on {Mine} where c.status = 5)";
+        foreach (var table in (string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
+            statements.Add(OnChildren($"delete from {table} where instance_id in {terminated}"));
+        statements.Add(OnChildren(_insertChildren).With("name", identity.Name));
+        statements.Add(OnChildren($"""
+            insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
+            select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionStarted}, r.name, r.input from {_childRows} join dt_instance c on {Mine} where c.status = 6
+            """));
+        statements.Add(OnChildren(_collisions).With("failure", OrchestrationExecution.FailureText(Collision)));
+    }
+
+    private static SqlStatement Children(string text, List<CreatedChild> children) =>
+        new SqlStatement(text).WithRows("rows", children.OrderBy(child => child.InstanceId, StringComparer.Ordinal), (json, child) =>
         {
             json.WriteNumber("task_id", child.TaskId);
             json.WriteString("child_id", child.InstanceId);
@@ -213,25 +294,4 @@ internal sealed class TurnWriter(DurableStore store)
             json.WriteString("version", child.Version);
             json.WriteString("input", child.Input);
         });
-        foreach (var table in (string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
-            statements.Add(OnChildren($"delete from {table} where instance_id in {_finishedChildren}"));
-        statements.Add(OnChildren($"""
-            insert into dt_instance(instance_id, execution_id, name, version, status, input, parent_id, parent_name, parent_execution, parent_task, created_at, updated_at, claim)
-            select r.child_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, @i, @name, @e, r.task_id, {store.Now}, {store.Now}, {store.Now}
-            from {_childRows} where true order by r.child_id on conflict (instance_id) do nothing
-            """).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("name", identity.Name));
-        var started = "c.instance_id = r.child_id and c.parent_id = @i and c.parent_execution = @e and c.parent_task = r.task_id";
-        statements.Add(OnChildren($"""
-            insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
-            select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionStarted}, r.name, r.input from {_childRows} join dt_instance c on {started}
-            """).With("i", identity.InstanceId).With("e", identity.ExecutionId));
-        if (final) return;
-        var collision = new TaskFailureDetails(typeof(OrchestrationAlreadyExistsException).FullName!,
-            "OrchestrationAlreadyExists: an active instance has the id given to this sub-orchestration", null, null);
-        statements.Add(OnChildren($"""
-            insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, failure)
-            select @i, @e, {store.Now}, {(int)EventKind.SubOrchestrationFailed}, r.task_id, @failure from {_childRows}
-            where not exists (select 1 from dt_instance c where {started})
-            """).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("failure", OrchestrationExecution.FailureText(collision)));
-    }
 }

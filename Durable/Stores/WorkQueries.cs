@@ -12,7 +12,7 @@ internal sealed record ClaimedInstance(
 }
 
 /// <summary>An activity owned by this worker.</summary>
-internal sealed record ClaimedActivity(string InstanceId, long ExecutionId, int TaskId, string Name, string Queue, string? Input, string Owner, long Claim, int Attempts)
+internal sealed record ClaimedActivity(string InstanceId, long ExecutionId, int TaskId, string Name, string Queue, string? Input, string Owner, long Claim, int Attempts, string Version = "")
 {
     public string OperationId => $"{InstanceId}/{ExecutionId}/{TaskId}";
 }
@@ -79,7 +79,7 @@ internal sealed class WorkQueries(DurableStore store)
           order by created_at limit @n {store.SkipLocked})
         update dt_activity set owner = @me, claim = claim + 1, attempts = attempts + 1, not_before = {Suspicion(store)}
         from c where instance_id = c.c_i and execution_id = c.c_e and task_id = c.c_t
-        returning instance_id, execution_id, task_id, name, queue, input, owner, claim, attempts
+        returning instance_id, execution_id, task_id, name, queue, input, owner, claim, attempts, version
         """;
 
     private readonly string _ready = $"""
@@ -259,5 +259,5 @@ internal sealed class WorkQueries(DurableStore store)
 
     private static ClaimedActivity ReadActivity(DbDataReader reader) => new(
         reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2), reader.GetString(3), reader.GetString(4), reader.Text(5),
-        reader.GetString(6), reader.GetInt64(7), (int)reader.GetInt64(8));
+        reader.GetString(6), reader.GetInt64(7), (int)reader.GetInt64(8), reader.GetString(9));
 }

@@ -33,7 +33,7 @@ internal sealed class ActivityRunner(
     public IReadOnlyList<(string Queue, int Free)> FreeSlots => [.. _slots.Select(slot => (slot.Key, slot.Value.Free))];
 
     /// <summary>Reserves a place for an activity this worker could run.</summary>
-    public bool TryReserve(string name, string queue) => registry.Activities.ContainsKey(name) && _slots.TryGetValue(queue, out var slots) && slots.TryTake();
+    public bool TryReserve(ScheduledTask task) => registry.FindActivity(task.Name, task.Version) is not null && _slots.TryGetValue(task.Queue, out var slots) && slots.TryTake();
 
     /// <summary>Remembers which queues gave as much as there was room for.</summary>
     public void NoteClaims(IReadOnlyList<(string Queue, int Free)> asked, IReadOnlyCollection<ClaimedActivity> got)
@@ -101,7 +101,13 @@ internal sealed class ActivityRunner(
                 return;
             }
 
-            var registration = registry.Activities[activity.Name];
+            if (registry.FindActivity(activity.Name, activity.Version) is not { } registration)
+            {
+                // Another version's; that worker finds it when the pause is over.
+                completions.Release(activity, options.PollInterval, countsAsDelivery: false);
+                return;
+            }
+
             await using var scope = scopes.CreateAsyncScope();
             if (registration.IsTransactional) await RunInTransactionAsync(running, registration, scope.ServiceProvider);
             else Finish(await InvokeAsync(registration, scope.ServiceProvider, new Context(activity, running.Token)));
@@ -201,6 +207,8 @@ internal sealed class ActivityRunner(
     {
         public override TaskName Name => activity.Name;
 
+        public override string Version => activity.Version;
+
         public override string InstanceId => activity.InstanceId;
 
         public override string OperationId => activity.OperationId;
@@ -216,6 +224,8 @@ internal sealed class ActivityRunner(
         : TransactionalActivityContext, IRunningActivity
     {
         public override TaskName Name => activity.Name;
+
+        public override string Version => activity.Version;
 
         public override string InstanceId => activity.InstanceId;
 

@@ -15,6 +15,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     private ClaimedInstance _instance = instance;
     private OrchestrationExecution? _execution;
     private NonDeterminismException? _mismatch;
+    private RewindPlan? _rewind;
     private bool _messages = true;
     private bool _closed;
 
@@ -112,8 +113,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             var fresh = _execution is null;
             var loaded = await services.Queries.LoadAsync(InstanceId, fresh ? _instance.Identity.ExecutionId : null, worker.Lost);
             inbox = loaded.Inbox;
-            if (fresh && CannotRun() is { } forced) return await EndWithoutRunningAsync(forced, loaded.History.Count, inbox);
-            if (fresh) Rebuild(loaded.History);
+            if (fresh && CanRun() is { Runs: false } refused) return await EndWithoutRunningAsync(refused.Failure, loaded.History.Count, inbox);
+            if (fresh) Rebuild(loaded.History, inbox);
             // A full page: there may be more.
             if (inbox.Count >= 1000) lock (_gate) _messages = true;
         }
@@ -131,11 +132,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var at = services.Clock.Now;
         inputs.AddRange(results.Select(result => result.ToEvent(at)));
         if (inputs.Count == 0 && consumed.Count == 0) return null;
-        var first = execution.HistoryLength;
+        var first = _rewind?.Kept.Count ?? execution.HistoryLength;
         TurnOutcome outcome;
         try
         {
-            outcome = execution.RunTurn(at, inputs, _mismatch);
+            outcome = _rewind is null ? execution.RunTurn(at, inputs, _mismatch) : execution.RunRewoundTurn(at, _rewind, inputs);
         }
         catch
         {
@@ -146,6 +147,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var resumes = inputs.Any(input => input.Kind == EventKind.ExecutionResumed);
         if (resumes && leftForLater) lock (_gate) _messages = true;
         await CommitAsync(outcome, first, consumed, results);
+        _rewind = null;
         return !_closed;
     }
 
@@ -160,7 +162,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var final = outcome.End is not null && !continues;
         var owned = new List<ScheduledTask>();
         var stay = !final && !worker.Stopping.IsCancellationRequested && (continues || (outcome.AwaitsWork && !outcome.Suspended && worker.HasRoom));
-        if (stay) owned = [.. outcome.Tasks.Where(task => worker.Activities.TryReserve(task.Name, task.Queue))];
+        if (stay) owned = [.. outcome.Tasks.Where(task => worker.Activities.TryReserve(task))];
         bool release;
         lock (_gate) release = final || (!stay && !_messages && _results.Count == 0);
         try
@@ -196,7 +198,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         {
             lock (_gate)
             {
-                _instance = _instance with { Identity = _instance.Identity with { ExecutionId = _instance.Identity.ExecutionId + 1 } };
+                var next = _instance.Identity with { ExecutionId = _instance.Identity.ExecutionId + 1, Version = outcome.End!.NextVersion ?? _instance.Identity.Version };
+                _instance = _instance with { Identity = next, CustomStatus = outcome.CustomStatus };
                 _execution = null;
                 _messages = true;
             }
@@ -204,17 +207,17 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         services.Watch.Changed(InstanceId);
         if (final && _instance.Identity.ParentId is { } parent) worker.NotifyOrSignal(parent);
-        if (outcome.Children.Count > 0) worker.NotifyOrSignal(InstanceId);
-        if (outcome.Tasks.Count > owned.Count || outcome.Children.Count > 0 || outcome.SentEvents.Count > 0 || outcome.End?.TerminateChildren == true) services.Signal.Raise();
+        if (outcome.Children.Count + outcome.ReopenedChildren.Count > 0) worker.NotifyOrSignal(InstanceId);
+        if (outcome.Tasks.Count > owned.Count || outcome.ReopenedTasks.Count > 0 || outcome.ReopenedChildren.Count > 0 || outcome.Children.Count > 0 || outcome.SentEvents.Count > 0 || outcome.End?.TerminateChildren == true) services.Signal.Raise();
         else if (outcome.Timers.Count > 0 || release) services.Signal.RaiseLocal();
     }
 
     private ClaimedActivity Claimed(ScheduledTask task, long at) =>
-        new(InstanceId, _instance.Identity.ExecutionId, task.TaskId, task.Name, task.Queue, task.Input, _instance.Owner, at, 1);
+        new(InstanceId, _instance.Identity.ExecutionId, task.TaskId, task.Name, task.Queue, task.Input, _instance.Owner, at, 1, task.Version);
 
     /// <summary>
-    /// Which messages this turn takes. Messages of older executions are consumed unapplied (rule R8). While suspended only control messages
-    /// are taken; after a resume the rest waits for the next turn, so that the kept messages come in their order.
+    /// Which messages this turn takes. Messages of older executions are consumed unapplied (rule R8). While suspended only suspend (again: no effect), resume and
+    /// terminate are taken; after a resume the rest waits for the next turn, so that the kept messages come in their order.
     /// </summary>
     private (List<HistoryEvent> Inputs, List<long> Consumed, bool LeftForLater) Choose(List<InboxMessage> inbox)
     {
@@ -231,8 +234,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             }
 
             var kind = message.Event.Kind;
-            // A second suspension is used up with the first: kept, it would suspend the instance again right after its resume.
-            if (suspended && kind is not (EventKind.ExecutionResumed or EventKind.ExecutionTerminated or EventKind.ExecutionSuspended))
+            if (suspended && kind is not (EventKind.ExecutionSuspended or EventKind.ExecutionResumed or EventKind.ExecutionTerminated))
             {
                 left = true;
                 continue;
@@ -251,43 +253,67 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         return (inputs, consumed, left);
     }
 
-    private void Rebuild(List<HistoryEvent> history)
+    private void Rebuild(List<HistoryEvent> history, List<InboxMessage> inbox)
     {
-        var orchestrator = services.Registry.Orchestrators[_instance.Identity.Name](services.Provider);
-        var execution = new OrchestrationExecution(_instance.Identity, orchestrator, services.Converter, services.LoggerFactory, _instance.CustomStatus);
+        if (history is [.., { Kind: EventKind.ExecutionCompleted }] && inbox.Exists(message => message.Event.Kind == EventKind.ExecutionRewound))
+        {
+            _rewind = RewindPlan.Make(history, Create);
+            _execution = _rewind.Execution;
+            return;
+        }
+
+        var execution = Create();
         _mismatch = execution.Replay(history);
         _execution = execution;
     }
 
-    private string? CannotRun()
+    private OrchestrationExecution Create()
+    {
+        var orchestrator = services.Registry.FindOrchestrator(_instance.Identity.Name, _instance.Identity.Version)!(services.Provider);
+        return new OrchestrationExecution(_instance.Identity, orchestrator, services.Converter, services.LoggerFactory, _instance.CustomStatus);
+    }
+
+    /// <summary>Why this worker does not run the instance: it must fail, or (no failure given) it is another worker's.</summary>
+    private (bool Runs, TaskFailureDetails? Failure) CanRun()
     {
         if (_instance.Attempts > services.Options.MaxDeliveries)
         {
             services.Logger.InstancePoisoned(InstanceId, _instance.Attempts - 1);
             worker.LastFaults.TryGetValue(InstanceId, out var last);
-            return $"Poison: {_instance.Attempts - 1} turns in a row failed or killed their worker; last error: {last ?? "the worker died"}. The history is intact.";
+            return (false, new("Poison", $"Poison: {_instance.Attempts - 1} turns in a row failed or killed their worker; last error: {last ?? "the worker died"}. The history is intact; once the cause is gone, rewind the instance.",
+                null, null)
+            { IsNonRetriable = true });
         }
 
-        return services.Registry.Orchestrators.ContainsKey(_instance.Identity.Name) ? null : "";
+        var (name, version) = (_instance.Identity.Name, _instance.Identity.Version);
+        var versioning = services.Options.Versioning;
+        if (versioning.Takes(version)) return (services.Registry.FindOrchestrator(name, version) is not null, null);
+        return (false, versioning.FailureStrategy == VersionFailureStrategy.Reject ? null : new("VersionMismatch",
+            $"VersionMismatch: the instance has version '{version}', this worker takes {versioning.MatchStrategy} '{versioning.Version}'. The history is intact; rewind the instance where a worker of its version runs.", null, null)
+        { IsNonRetriable = true });
     }
 
-    /// <summary>Ends a poisoned instance, or terminates one whose orchestrator this worker does not have.</summary>
-    private async Task<bool> EndWithoutRunningAsync(string poison, int historyLength, List<InboxMessage> inbox)
+    /// <summary>Ends an instance that must not run, terminates one that this worker could not run, or leaves it to another.</summary>
+    private async Task<bool> EndWithoutRunningAsync(TaskFailureDetails? failure, int historyLength, List<InboxMessage> inbox)
     {
         var terminate = inbox.Find(message => message.Event.Kind == EventKind.ExecutionTerminated)?.Event;
-        if (terminate is null && poison.Length == 0)
+        if (terminate is null && failure is null)
         {
-            Discard(TimeSpan.Zero, attemptsBack: 1);
+            // Another version's: not at once again, or this worker would claim it in a circle.
+            Discard(services.Options.PollInterval, attemptsBack: 1);
             return false;
         }
 
         var end = terminate is not null
             ? new ExecutionEnd(OrchestrationRuntimeStatus.Terminated, terminate.Data, null) { TerminateChildren = terminate.Name == ControlMessages.Recursive }
-            : new ExecutionEnd(OrchestrationRuntimeStatus.Failed, null, new("Poison", poison, null, null) { IsNonRetriable = true });
+            : new ExecutionEnd(OrchestrationRuntimeStatus.Failed, null, failure);
         var now = services.Clock.Now;
+        // The messages are recorded unapplied: a rewound instance starts from them.
+        var kept = inbox.Where(message => message.ExecutionId is null || message.ExecutionId == _instance.Identity.ExecutionId)
+            .Select(message => message.Event with { At = now, MessageId = null });
         var outcome = new TurnOutcome
         {
-            Events = [HistoryEvent.TurnStarted(now), new(EventKind.ExecutionCompleted, -1, end.Status.ToString(), end.Output, OrchestrationExecution.FailureText(end.Failure), now)],
+            Events = [HistoryEvent.TurnStarted(now), .. kept, new(EventKind.ExecutionCompleted, -1, end.Status.ToString(), end.Output, OrchestrationExecution.FailureText(end.Failure), now)],
             End = end,
             CustomStatus = _instance.CustomStatus,
         };

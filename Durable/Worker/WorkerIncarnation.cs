@@ -118,7 +118,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 var room = _turns.CurrentCount == 0 ? 0 : Math.Clamp(_services.Options.MaxResidentInstances - _residents.Count, 0, ClaimsPerPoll);
                 var queues = Activities.FreeSlots;
                 var found = await _services.Queries.PollAsync(
-                    new(Id, room, _services.Options.FirstBackoff, (IReadOnlyCollection<string>)_services.Registry.Orchestrators.Keys, (IReadOnlyCollection<string>)_services.Registry.Activities.Keys, queues), Stopping);
+                    new(Id, room, _services.Options.FirstBackoff, _services.Registry.OrchestratorNames, _services.Registry.ActivityNames, queues), Stopping);
                 _services.Clock.Observe(found.Now);
                 Activities.NoteClaims(queues, found.Activities);
                 foreach (var activity in found.Activities) Activities.Start(activity, reserved: false);
@@ -243,7 +243,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     private async Task WarnOfUnknownNamesAsync()
     {
         var names = await _services.Leases.LongWaitingNamesAsync(TimeSpan.FromMinutes(5), Stopping);
-        var unknown = names.Where(name => !_services.Registry.Orchestrators.ContainsKey(name) && !_services.Registry.Activities.ContainsKey(name)).ToList();
+        var unknown = names.Where(name => !_services.Registry.OrchestratorNames.Contains(name) && !_services.Registry.ActivityNames.Contains(name)).ToList();
         if (unknown.Count > 0) _services.Logger.UnknownNames(string.Join(", ", unknown));
     }
 

@@ -44,7 +44,7 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
         }
         catch (OrchestrationAlreadyExistsException)
         {
-            return read.Refuse(StatusCodes.Status409Conflict, $"InstanceActive: the instance '{id}' exists and has not ended. It runs on untouched.", "Wait for it, terminate it, or choose another id.");
+            return Active(read, id);
         }
         catch (PayloadTooLargeException e)
         {
@@ -65,8 +65,21 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
             || !read.TrySwitch("showInput", true, out var showInput, out refusal)
             || !read.TrySwitch("returnInternalServerErrorOnFailure", false, out var failureIsError, out refusal)) return refusal;
         if (await client.GetInstanceAsync(id, getInputsAndOutputs: true, cancellationToken) is not { } instance) return read.NotFound(id);
-        var body = OrchestrationAnswers.Of(instance, showInput, null);
-        _ = (showHistory, showOutput);
+        IReadOnlyList<OrchestrationHistoryRow>? history = null;
+        if (showHistory)
+        {
+            try
+            {
+                history = OrchestrationHistory.Fold(await client.GetOrchestrationHistoryAsync(id, cancellationToken), showInput, showOutput);
+            }
+            catch (ArgumentException)
+            {
+                // Purged since the look above.
+                return read.NotFound(id);
+            }
+        }
+
+        var body = OrchestrationAnswers.Of(instance, showInput, history);
         if (!instance.IsCompleted)
         {
             request.HttpContext.Response.Headers.Location = Address(request.Path + request.QueryString.ToUriComponent());
@@ -181,6 +194,57 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Function("DurableResume"), Requires(AuthLevel.Admin)]
     public Task<IResult> ResumeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/resume")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
         ControlAsync(request, instanceId, (id, reason) => client.ResumeInstanceAsync(id, reason, cancellationToken), cancellationToken);
+
+    /// <summary>Repeats what failed in a failed instance; what succeeded is kept.</summary>
+    [Function("DurableRewind"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> RewindAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/rewind")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryText("reason", out var reason, out refusal)) return refusal;
+        try
+        {
+            await client.RewindInstanceAsync(id, reason, cancellationToken);
+            return Results.StatusCode(StatusCodes.Status202Accepted);
+        }
+        catch (ArgumentException)
+        {
+            return read.NotFound(id);
+        }
+        catch (InvalidOperationException e)
+        {
+            if (await client.GetInstanceAsync(id, cancellation: cancellationToken) is not { } instance) return read.NotFound(id);
+            return instance.RuntimeStatus is DurableStatus.Completed or DurableStatus.Terminated
+                ? read.Finished(instance)
+                : read.Refuse(StatusCodes.Status409Conflict, e.Message, "Only failed instances can be rewound. Wait for it, or terminate and restart it.");
+        }
+    }
+
+    /// <summary>Starts an instance again with its old input, under a new id unless <c>restartWithNewInstanceId</c> is false.</summary>
+    [Function("DurableRestart"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> RestartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/restart")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TrySwitch("restartWithNewInstanceId", true, out var withNewId, out refusal) || !read.TryWait(out var wait, out refusal)) return refusal;
+        string started;
+        try
+        {
+            started = await client.RestartAsync(id, withNewId, cancellationToken);
+        }
+        catch (ArgumentException)
+        {
+            // 400 and not 404: so does Durable Functions.
+            return read.NotFound(id, StatusCodes.Status400BadRequest);
+        }
+        catch (OrchestrationAlreadyExistsException)
+        {
+            return Active(read, id);
+        }
+
+        return await StartedAsync(request, read, started, wait, cancellationToken);
+    }
+
+    private static IResult Active(OrchestrationRequest read, string? id) => read.Refuse(StatusCodes.Status409Conflict,
+        $"InstanceActive: the instance '{id}' exists and has not ended. It runs on untouched.", "Wait for it, terminate it, or choose another id.");
 
     private static IResult Json(OrchestrationInstance body, int status) => Results.Json(body, OrchestrationJson.Wire.OrchestrationInstance, statusCode: status);
 

@@ -287,14 +287,6 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(1, ran);
     }
 
-    protected async Task AssertInvariantsAsync(EngineHost host)
-    {
-        await host.StopAsync();
-        await using var connection = Database.Connect(await Database.ConnectionStringAsync());
-        await connection.OpenAsync();
-        await Invariants.AssertAsync(connection);
-    }
-
     public sealed class RecordActivity : TransactionalActivity<string, int>
     {
         public override async Task<int> RunAsync(TransactionalActivityContext context, string input)

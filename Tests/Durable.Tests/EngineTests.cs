@@ -170,6 +170,14 @@ public abstract class EngineTests(TestDatabase database) : IAsyncDisposable
         await command.ExecuteNonQueryAsync();
     }
 
+    protected async Task AssertInvariantsAsync(EngineHost host)
+    {
+        await host.StopAsync();
+        await using var connection = Database.Connect(await Database.ConnectionStringAsync());
+        await connection.OpenAsync();
+        await Invariants.AssertAsync(connection);
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (var host in _hosts) await host.DisposeAsync();

@@ -268,6 +268,95 @@ public abstract class DurableApiTests(DurableSite site)
     }
 
     [Fact]
+    public async Task Rewind_Failed_RunsOnFromWhatSucceeded()
+    {
+        var id = New();
+        site.Broken[id] = true;
+        await site.EndedAsync(id, "mend", "\"a\"");
+        Assert.Equal(OrchestrationRuntimeStatus.Failed, (await site.Client.GetInstanceAsync(id))!.RuntimeStatus);
+        site.Broken.TryRemove(id, out _);
+        var answer = await site.PostAsync($"instances/{id}/rewind?reason=mended");
+        Assert.Equal((202, ""), (answer.Code, answer.Text));
+        var ended = await site.EndAsync(id);
+        Assert.Equal((OrchestrationRuntimeStatus.Completed, "\"a!mended\""), (ended.RuntimeStatus, ended.SerializedOutput));
+        var rewound = Assert.Single((await site.GetAsync($"instances/{id}?showHistory=true")).Json.GetProperty("historyEvents").EnumerateArray(), e => e.GetProperty("EventType").GetString() == "ExecutionRewound");
+        Assert.Equal("mended", rewound.GetProperty("Reason").GetString());
+    }
+
+    [Fact]
+    public async Task Rewind_NotFailed_Is410WhenFinishedAnd409WhenNot()
+    {
+        AssertRefused(await site.PostAsync($"instances/{await site.EndedAsync(New())}/rewind"), 410, "InstanceFinished");
+        var terminated = await site.RunningAsync(New());
+        await site.PostAsync($"instances/{terminated}/terminate");
+        await site.UntilAsync(terminated, OrchestrationRuntimeStatus.Terminated);
+        AssertRefused(await site.PostAsync($"instances/{terminated}/rewind"), 410, "InstanceFinished");
+        var running = await site.RunningAsync(New());
+        AssertRefused(await site.PostAsync($"instances/{running}/rewind"), 409, "InstanceNotFailed");
+        Assert.Equal(OrchestrationRuntimeStatus.Running, (await site.Client.GetInstanceAsync(running))!.RuntimeStatus);
+    }
+
+    [Fact]
+    public async Task Restart_Finished_StartsAgainWithTheOldInput()
+    {
+        var id = await site.EndedAsync(New(), "echo", "[5]");
+        var answer = await site.PostAsync($"instances/{id}/restart");
+        Assert.Equal((202, "10"), (answer.Code, answer.Header("Retry-After")));
+        var another = answer.Json.GetProperty("id").GetString()!;
+        Assert.NotEqual(id, another);
+        Assert.Equal($"{Base}instances/{another}", answer.Header("Location"));
+        Assert.Equal("[5]", (await site.EndAsync(another)).SerializedOutput);
+        var same = await site.PostAsync($"instances/{id}/restart?restartWithNewInstanceId=false&timeout=60&pollingInterval=1");
+        Assert.Equal((200, "[5]"), (same.Code, same.Text));
+    }
+
+    [Fact]
+    public async Task Restart_UnknownOrActive_IsRefused()
+    {
+        AssertRefused(await site.PostAsync($"instances/{New()}/restart"), 400, "InstanceNotFound");
+        var running = await site.RunningAsync(New());
+        AssertRefused(await site.PostAsync($"instances/{running}/restart?restartWithNewInstanceId=false"), 409, "InstanceActive");
+        AssertRefused(await site.PostAsync($"instances/{running}/restart?restartWithNewInstanceId=perhaps"), 400, "ParameterInvalid");
+        Assert.Equal(202, (await site.PostAsync($"instances/{running}/restart")).Code);
+    }
+
+    [Fact]
+    public async Task History_WhenAsked_IsFoldedAndShowsWhatIsOpen()
+    {
+        var id = New();
+        Assert.Equal(202, (await site.PostAsync($"orchestrators/story/{id}", "\"hi\"")).Code);
+        await site.Client.WaitForInstanceStartAsync(id);
+        Assert.Equal(202, (await site.PostAsync($"instances/{id}/raiseEvent/go", "\"now\"")).Code);
+        // The child is started by the turn that took the event.
+        while (await site.Client.GetInstanceAsync(id + "-open") is null) await Task.Delay(20, TestContext.Current.CancellationToken);
+        var answer = await site.GetAsync($"instances/{id}?showHistory=true&showHistoryOutput=true");
+        Assert.Equal("historyEvents", Names(answer.Json).Last());
+        var rows = answer.Json.GetProperty("historyEvents").EnumerateArray().ToArray();
+        Assert.Equal(
+            ["EventRaised", "ExecutionStarted", "SubOrchestrationInstanceCompleted", "SubOrchestrationInstanceCreated", "TaskCompleted", "TaskFailed", "TimerCreated", "TimerFired"],
+            rows.Select(r => r.GetProperty("EventType").GetString()).Order(StringComparer.Ordinal));
+        JsonElement Row(string type) => rows.Single(r => r.GetProperty("EventType").GetString() == type);
+        Assert.Equal(["EventType", "Timestamp", "FunctionName", "Input"], Names(Row("ExecutionStarted")));
+        Assert.Equal("story", Row("ExecutionStarted").GetProperty("FunctionName").GetString());
+        Assert.Equal(["EventType", "Timestamp", "FunctionName", "ScheduledTime", "Result", "Input"], Names(Row("TaskCompleted")));
+        Assert.Equal(("shout", "hi!", "hi"), (Row("TaskCompleted").GetProperty("FunctionName").GetString(), Row("TaskCompleted").GetProperty("Result").GetString(), Row("TaskCompleted").GetProperty("Input").GetString()));
+        Assert.Equal(("fragile", "System.IO.IOException: story is broken"), (Row("TaskFailed").GetProperty("FunctionName").GetString(), Row("TaskFailed").GetProperty("Reason").GetString()));
+        Assert.Contains("Fragile", Row("TaskFailed").GetProperty("Details").GetString(), StringComparison.Ordinal);
+        Assert.Equal(("echo", id + "-child"), (Row("SubOrchestrationInstanceCompleted").GetProperty("FunctionName").GetString(), Row("SubOrchestrationInstanceCompleted").GetProperty("InstanceId").GetString()));
+        Assert.Equal(["EventType", "Timestamp", "ScheduledTime", "FireAt"], Names(Row("TimerFired")));
+        Assert.Equal(("go", "now"), (Row("EventRaised").GetProperty("Name").GetString(), Row("EventRaised").GetProperty("Input").GetString()));
+        Assert.Equal(id + "-open", Row("SubOrchestrationInstanceCreated").GetProperty("InstanceId").GetString());
+        Assert.True(Row("TimerCreated").GetProperty("FireAt").GetDateTimeOffset() > Row("TimerCreated").GetProperty("Timestamp").GetDateTimeOffset().AddMinutes(59));
+
+        Assert.Equal(202, (await site.PostAsync($"instances/{id}/raiseEvent/end", "\"x\"")).Code);
+        await site.EndAsync(id);
+        var bare = (await site.GetAsync($"instances/{id}?showHistory=true&showInput=false")).Json.GetProperty("historyEvents").EnumerateArray().ToArray();
+        Assert.DoesNotContain(bare, r => r.TryGetProperty("Input", out _) || r.TryGetProperty("Result", out _) || r.TryGetProperty("Details", out _));
+        Assert.Equal("Completed", bare[^1].GetProperty("OrchestrationStatus").GetString());
+        Assert.False((await site.GetAsync($"instances/{id}")).Json.TryGetProperty("historyEvents", out _));
+    }
+
+    [Fact]
     public async Task List_Filters_ArePassedOn()
     {
         var prefix = New();

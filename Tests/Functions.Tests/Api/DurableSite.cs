@@ -33,13 +33,13 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
     public async ValueTask InitializeAsync() => Site = await TestSite.CreateAsync(kind, server, services =>
     {
         var registry = (TaskRegistry)services.Single(d => d.ServiceType == typeof(TaskRegistry)).ImplementationInstance!;
-        registry.AddOrchestrator("echo", _ => new Echo());
-        registry.AddOrchestrator("wait", _ => new Wait());
-        registry.AddOrchestrator("fail", _ => new Fail());
-        registry.AddOrchestrator("story", _ => new Story());
-        registry.AddOrchestrator("mend", _ => new Mend());
-        registry.AddActivity("shout", new(_ => new Shout(), IsTransactional: false));
-        registry.AddActivity("fragile", new(_ => new Fragile(Broken), IsTransactional: false));
+        registry.AddOrchestrator("echo", null, _ => new Echo());
+        registry.AddOrchestrator("wait", null, _ => new Wait());
+        registry.AddOrchestrator("fail", null, _ => new Fail());
+        registry.AddOrchestrator("story", null, _ => new Story());
+        registry.AddOrchestrator("mend", null, _ => new Mend());
+        registry.AddActivity("shout", null, new(_ => new Shout(), IsTransactional: false));
+        registry.AddActivity("fragile", null, new(_ => new Fragile(Broken), IsTransactional: false));
     });
 
     public async ValueTask DisposeAsync()
