@@ -32,6 +32,12 @@ internal static class Readable
         _ => string.Create(CultureInfo.InvariantCulture, $"{(int)time.TotalDays} d {time.Hours:00} h"),
     };
 
+    /// <summary>A length of time in whole seconds or longer units, for times that are known to the second.</summary>
+    /// <param name="time">Time; a negative one counts as none.</param>
+    /// <returns>For example <c>8 s</c>, <c>3 min 05 s</c>.</returns>
+    internal static string Age(TimeSpan time) =>
+        time < TimeSpan.FromMinutes(1) ? string.Create(CultureInfo.InvariantCulture, $"{Math.Max(0, (int)time.TotalSeconds)} s") : Duration(time);
+
     /// <summary>
     /// Text from elsewhere made safe for a terminal: control characters, which could move the cursor or fake output, become
     /// <c>\xNN</c>.

@@ -11,6 +11,9 @@ internal static class OrchestrationText
 {
     private static readonly TextJson s_json = new(new JsonSerializerOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
+    /// <summary>Spaces between columns.</summary>
+    internal const int ColumnGap = 2;
+
     internal static Style Style(OrchestrationState state) => new(state switch
     {
         OrchestrationState.Completed => Color.Green,
@@ -37,7 +40,7 @@ internal static class OrchestrationText
         var table = new Table().NoBorder();
         for (var index = 0; index < count; index++)
         {
-            var column = new TableColumn("").Padding(0, 0, index == count - 1 ? 0 : 2, 0);
+            var column = new TableColumn("").Padding(0, 0, index == count - 1 ? 0 : ColumnGap, 0);
             table.AddColumn(index == wrapping ? column : column.NoWrap());
         }
 
@@ -48,6 +51,9 @@ internal static class OrchestrationText
 /// <summary>The list of instances.</summary>
 internal sealed class OrchestrationListView(Terminal terminal, TimeProvider time, bool json)
 {
+    private const int NoteColumn = 5;
+    private const int LeastNote = 16;
+
     private static readonly string[] s_titles = ["STATUS", "ID", "ORCHESTRATOR", "CREATED", "CHANGED", "NOTE"];
 
     private readonly Dictionary<string, OrchestrationInstance> _seen = new(StringComparer.Ordinal);
@@ -91,26 +97,31 @@ internal sealed class OrchestrationListView(Terminal terminal, TimeProvider time
 
     private Table Table(IReadOnlyList<OrchestrationInstance> instances)
     {
-        var table = OrchestrationText.Columns(6, wrapping: -1);
+        var now = time.GetUtcNow();
+        string[][] rows = [.. instances.Select(instance => (string[])
+        [
+            instance.RuntimeStatus.ToString(),
+            Readable.Printable(instance.InstanceId),
+            Readable.Printable(instance.Name),
+            OrchestrationText.Clock(instance.CreatedTime),
+            $"{Readable.Age(now - instance.LastUpdatedTime)} ago",
+            Note(instance),
+        ])];
+        // The note gets what the other columns leave, so that every instance keeps to one line where the terminal allows it.
+        var taken = Enumerable.Range(0, NoteColumn).Sum(column => rows.Append(s_titles).Max(row => row[column].Length) + OrchestrationText.ColumnGap);
+        var room = Math.Max(LeastNote, terminal.Console.Profile.Width - taken);
+        var table = OrchestrationText.Columns(s_titles.Length, wrapping: NoteColumn);
         var bold = new Style(decoration: Decoration.Bold);
         table.AddRow(s_titles.Select(title => new Text(title, bold)));
-        var now = time.GetUtcNow();
-        foreach (var instance in instances)
+        foreach (var (row, instance) in rows.Zip(instances))
         {
-            table.AddRow(
-                OrchestrationText.Cell(instance.RuntimeStatus.ToString(), OrchestrationText.Style(instance.RuntimeStatus)),
-                OrchestrationText.Cell(instance.InstanceId),
-                OrchestrationText.Cell(instance.Name),
-                OrchestrationText.Cell(OrchestrationText.Clock(instance.CreatedTime)),
-                OrchestrationText.Cell($"{Age(now - instance.LastUpdatedTime)} ago"),
-                OrchestrationText.Cell(Note(instance)).Overflow(Overflow.Ellipsis));
+            if (row[NoteColumn].Length > room)
+                row[NoteColumn] = row[NoteColumn][..(char.IsHighSurrogate(row[NoteColumn][room - 2]) ? room - 2 : room - 1)] + "…";
+            table.AddRow(row.Select((text, column) => new Text(text, column == 0 ? OrchestrationText.Style(instance.RuntimeStatus) : Style.Plain)));
         }
 
         return table;
     }
-
-    // The site sends whole seconds, so fractions would be invented.
-    private static string Age(TimeSpan age) => age < TimeSpan.FromMinutes(1) ? $"{Math.Max(0, (int)age.TotalSeconds)} s" : Readable.Duration(age);
 }
 
 /// <summary>One instance with its history as a timeline.</summary>
@@ -205,8 +216,8 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
                 table.AddRow(new Text("  " + name, s_dim), new Text(value));
         }
 
-        Add("created", $"{OrchestrationText.Clock(instance.CreatedTime)}, {Readable.Duration(Whole(now - instance.CreatedTime))} ago");
-        Add("changed", $"{OrchestrationText.Clock(instance.LastUpdatedTime)}, {Readable.Duration(Whole(now - instance.LastUpdatedTime))} ago");
+        Add("created", $"{OrchestrationText.Clock(instance.CreatedTime)}, {Readable.Age(now - instance.CreatedTime)} ago");
+        Add("changed", $"{OrchestrationText.Clock(instance.LastUpdatedTime)}, {Readable.Age(now - instance.LastUpdatedTime)} ago");
         if (Begun(instance) - instance.CreatedTime > TimeSpan.FromSeconds(2))
             Add("generation", $"since {OrchestrationText.Clock(Begun(instance))}");
         Add("input", OrchestrationText.Short(instance.Input));
@@ -214,8 +225,6 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
         Add("output", OrchestrationText.Short(instance.Output));
         return new Rows(title, table);
     }
-
-    private static TimeSpan Whole(TimeSpan time) => TimeSpan.FromSeconds(Math.Max(0, Math.Floor(time.TotalSeconds)));
 
     private static List<Line> Happened(OrchestrationInstance instance)
     {
@@ -238,7 +247,7 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
                 failures.RemoveAll(failure => IsSameWork(failure, row));
             lines.Add(row.EventType switch
             {
-                "ExecutionStarted" => Of("started", s_dim, ""),
+                "ExecutionStarted" => Of("started", s_dim, "") with { Name = "" },
                 "TaskCompleted" => Of("activity", s_good, again),
                 "TaskFailed" => Of("FAILED", s_bad, Join(again, why)),
                 "SubOrchestrationInstanceCompleted" => Of("child", s_good, child),
@@ -286,12 +295,12 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
             if (row.EventType == "TimerCreated" && row.FireAt < now)
                 continue;
             any = true;
-            var since = $"for {Readable.Duration(Whole(now - row.Timestamp))}";
+            var since = $"for {Readable.Age(now - row.Timestamp)}";
             yield return row.EventType switch
             {
                 "TaskScheduled" => Of("for activity ", row.FunctionName ?? "", since),
                 "SubOrchestrationInstanceCreated" => Of("for child ", row.FunctionName ?? "", $"{row.InstanceId}, {since}"),
-                _ => Of("for timer", "", row.FireAt is { } due ? $"due in {Readable.Duration(Whole(due - now))}, at {OrchestrationText.Clock(due)}" : since),
+                _ => Of("for timer", "", row.FireAt is { } due ? $"due in {Readable.Age(due - now)}, at {OrchestrationText.Clock(due)}" : since),
             };
         }
 

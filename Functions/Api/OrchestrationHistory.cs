@@ -15,11 +15,23 @@ internal static class OrchestrationHistory
     {
         var begun = history.Where(IsBeginning).GroupBy(e => e.TaskId).ToDictionary(g => g.Key ?? -1, g => g.Last());
         var ended = history.Where(IsEnd).Select(e => e.TaskId ?? -1).ToHashSet();
-        return
-        [
-            .. history.Where(e => e.EventType != "OrchestratorStarted" && !(IsBeginning(e) && ended.Contains(e.TaskId ?? -1)))
-                .Select(e => Row(e, IsEnd(e) ? begun.GetValueOrDefault(e.TaskId ?? -1) : null, showInput, showOutput)),
-        ];
+        List<OrchestrationHistoryRow> rows = [];
+        var turn = DateTimeOffset.UnixEpoch;
+        foreach (var entry in history)
+        {
+            if (entry.EventType == "OrchestratorStarted")
+            {
+                turn = entry.Timestamp;
+                continue;
+            }
+
+            if (IsBeginning(entry) && ended.Contains(entry.TaskId ?? -1)) continue;
+            // Messages are recorded without a time of their own; they happened, to the instance, in the turn that took them.
+            var timed = entry.Timestamp > DateTimeOffset.UnixEpoch ? entry : entry with { Timestamp = turn };
+            rows.Add(Row(timed, IsEnd(entry) ? begun.GetValueOrDefault(entry.TaskId ?? -1) : null, showInput, showOutput));
+        }
+
+        return rows;
     }
 
     private static bool IsBeginning(OrchestrationHistoryEvent entry) => entry.EventType is "TaskScheduled" or "TimerCreated" or "SubOrchestrationCreated";

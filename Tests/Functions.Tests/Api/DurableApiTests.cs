@@ -335,6 +335,9 @@ public abstract class DurableApiTests(DurableSite site)
         Assert.Equal(
             ["EventRaised", "ExecutionStarted", "SubOrchestrationInstanceCompleted", "SubOrchestrationInstanceCreated", "TaskCompleted", "TaskFailed", "TimerCreated", "TimerFired"],
             rows.Select(r => r.GetProperty("EventType").GetString()).Order(StringComparer.Ordinal));
+        var times = rows.Select(r => r.GetProperty("Timestamp").GetDateTimeOffset()).ToArray();
+        var created = answer.Json.GetProperty("createdTime").GetDateTimeOffset();
+        Assert.All(times, t => Assert.InRange(t, created, created.AddMinutes(5)));
         JsonElement Row(string type) => rows.Single(r => r.GetProperty("EventType").GetString() == type);
         Assert.Equal(["EventType", "Timestamp", "FunctionName", "Input"], Names(Row("ExecutionStarted")));
         Assert.Equal("story", Row("ExecutionStarted").GetProperty("FunctionName").GetString());
