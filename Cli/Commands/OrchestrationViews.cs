@@ -259,6 +259,8 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
                 "ExecutionResumed" => Of("resumed", new Style(Color.Yellow), why),
                 "ExecutionTerminated" => Of("terminated", new Style(Color.Yellow), why),
                 "ExecutionRewound" => Of("rewound", new Style(Color.Yellow), why),
+                // Why it was terminated stands in the line before.
+                "ExecutionCompleted" when row.OrchestrationStatus == nameof(OrchestrationState.Terminated) => Of("ended", s_dim, ""),
                 "ExecutionCompleted" => Of((row.OrchestrationStatus ?? "ended").ToLowerInvariant(), row.OrchestrationStatus == nameof(OrchestrationState.Completed) ? s_good : s_bad, why),
                 _ => Of(row.EventType, s_dim, why),
             });
