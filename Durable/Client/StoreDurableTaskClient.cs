@@ -36,16 +36,18 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         if (starts.Count == 0) return [];
         var rows = starts.Select(ToRow).ToList();
         if (rows.DistinctBy(row => row.InstanceId, StringComparer.Ordinal).Count() != rows.Count) throw new ArgumentException("Two starts have the same instance id.", nameof(starts));
+        using var span = rows.Count == 1 ? Telemetry.StartClient("create_orchestration", rows[0].Name, rows[0].InstanceId) : Telemetry.StartClient("create_orchestrations", null, null);
+        var trace = Telemetry.ContextOf(span);
         HashSet<string> started;
         if (transaction is null)
         {
-            started = await _store.TransactAsync(session => _queries.StartAsync(session, rows, cancellation), cancellation);
+            started = await _store.TransactAsync(session => _queries.StartAsync(session, rows, trace, cancellation), cancellation);
             services.Signal.Raise();
         }
         else
         {
             await using var session = _store.Join(transaction);
-            started = await _queries.StartAsync(session, rows, cancellation);
+            started = await _queries.StartAsync(session, rows, trace, cancellation);
             services.Signal.RaiseSoon();
         }
 
@@ -115,7 +117,7 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         // A generation's input may differ from the first one's; what ContinueAsNew left is what there is to start from.
         var start = new StartRow(restartWithNewInstanceId ? Guid.NewGuid().ToString("N") : instanceId, row.Name, row.Version, row.SerializedInput,
             ClientQueries.TagsText(row.Tags), null, DefaultDedupe);
-        var started = await _store.TransactAsync(session => _queries.StartAsync(session, [start], cancellation), cancellation);
+        var started = await _store.TransactAsync(session => _queries.StartAsync(session, [start], null, cancellation), cancellation);
         if (started.Count == 0) throw new OrchestrationAlreadyExistsException(instanceId);
         services.Signal.Raise();
         return start.InstanceId;
@@ -155,18 +157,29 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
     private static ArgumentException NotFound(string instanceId) =>
         new($"InstanceNotFound: there is no orchestration instance '{instanceId}'. Check the id; a purged instance is gone.", nameof(instanceId));
 
+    private static string Operation(EventKind kind) => kind switch
+    {
+        EventKind.EventRaised => "raise_event",
+        EventKind.ExecutionTerminated => "terminate",
+        EventKind.ExecutionSuspended => "suspend",
+        EventKind.ExecutionResumed => "resume",
+        _ => "message",
+    };
+
     private async Task<bool> PostAsync(string instanceId, EventKind kind, string? name, string? data, string? messageId, DbTransaction? transaction, CancellationToken cancellation)
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        using var span = Telemetry.StartClient(Operation(kind), name, instanceId);
+        var message = _queries.Post(instanceId, kind, name, data, messageId);
         if (transaction is not null)
         {
             await using var joined = _store.Join(transaction);
-            var stored = await _queries.PostAsync(joined, instanceId, kind, name, data, messageId, cancellation);
+            var stored = await joined.ExecuteAsync(message, cancellation) > 0;
             services.Signal.RaiseSoon();
             return stored;
         }
 
-        var posted = await _store.TransactAsync(session => _queries.PostAsync(session, instanceId, kind, name, data, messageId, cancellation), cancellation);
+        var posted = (await _store.ExecuteAsync([message], cancellation))[0] > 0;
         services.Signal.Raise();
         return posted;
     }

@@ -130,6 +130,7 @@ public sealed class DurableTaskBuilder
         Services.AddSingleton<DurableStore>(services => _postgres is not null ? new PostgresStore(_postgres(services)) : new SqliteStore(_sqlite!(services)));
         Services.AddSingleton<WorkSignal>();
         Services.AddSingleton<InstanceWatch>();
+        Services.AddSingleton<Telemetry>();
         Services.AddSingleton<WorkerServices>();
         Services.AddSingleton<DurableTaskClient, StoreDurableTaskClient>();
         Services.AddHostedService<DurableTaskWorker>();

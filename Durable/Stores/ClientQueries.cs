@@ -27,7 +27,7 @@ internal sealed class ClientQueries(DurableStore store)
     /// Starts instances: removes predecessors whose status does not refuse, inserts where nothing is left in the way, and gives the
     /// inserted ones their first message. Returns the ids started. Runs in the session's transaction.
     /// </summary>
-    public async Task<HashSet<string>> StartAsync(StoreSession session, IReadOnlyCollection<StartRow> starts, CancellationToken cancellationToken)
+    public async Task<HashSet<string>> StartAsync(StoreSession session, IReadOnlyCollection<StartRow> starts, string? traceParent, CancellationToken cancellationToken)
     {
         SqlStatement OnRows(string text, IEnumerable<StartRow> rows) => new SqlStatement(text).WithRows("rows", rows.OrderBy(row => row.InstanceId, StringComparer.Ordinal), (json, row) =>
         {
@@ -47,10 +47,10 @@ internal sealed class ClientQueries(DurableStore store)
             .Select(table => OnRows($"delete from {table} where instance_id in {replaced}", starts)).ToList();
         await session.ExecuteAsync(removals, cancellationToken);
         var started = (await session.QueryAsync(OnRows($"""
-            insert into dt_instance(instance_id, execution_id, name, version, status, input, tags, created_at, updated_at, claim)
-            select r.instance_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, {store.AsTags("r.tags")}, {store.Now}, {store.Now}, {store.Now}
+            insert into dt_instance(instance_id, execution_id, name, version, status, input, tags, created_at, updated_at, claim, trace_parent)
+            select r.instance_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, {store.AsTags("r.tags")}, {store.Now}, {store.Now}, {store.Now}, @trace
             from {_startRows} where true order by r.instance_id on conflict (instance_id) do nothing returning instance_id
-            """, starts), reader => reader.GetString(0), cancellationToken)).ToHashSet(StringComparer.Ordinal);
+            """, starts).With("trace", traceParent), reader => reader.GetString(0), cancellationToken)).ToHashSet(StringComparer.Ordinal);
         if (started.Count > 0)
         {
             await session.ExecuteAsync(OnRows($"""
@@ -63,9 +63,9 @@ internal sealed class ClientQueries(DurableStore store)
         return started;
     }
 
-    /// <summary>Puts a message into an active instance's inbox; false when nothing was stored.</summary>
-    public async Task<bool> PostAsync(StoreSession session, string instanceId, EventKind kind, string? name, string? data, string? messageId, CancellationToken cancellationToken) =>
-        await session.ExecuteAsync(new SqlStatement(_post).With("i", instanceId).With("kind", (long)kind).With("name", name).With("data", data).With("message", messageId), cancellationToken) > 0;
+    /// <summary>Puts a message into an active instance's inbox; it hits one row, or none when nothing was stored.</summary>
+    public SqlStatement Post(string instanceId, EventKind kind, string? name, string? data, string? messageId) =>
+        new SqlStatement(_post).With("i", instanceId).With("kind", (long)kind).With("name", name).With("data", data).With("message", messageId);
 
     /// <summary>
     /// Makes a failed instance active again and tells its next worker to rewind it; false when it is not failed. One transaction: of two

@@ -8,11 +8,18 @@ namespace Librarian.Durable.Stores;
 /// </summary>
 internal abstract class DurableStore : IAsyncDisposable
 {
+    private long _statements;
+    private long _commits;
+    private long _roundTrips;
+
     /// <summary>Final statuses, as SQL: Completed, Failed, Terminated.</summary>
     public const string Final = "(1,3,5)";
 
     /// <summary>Statuses that still accept messages, as SQL: Running, Pending, Suspended.</summary>
     public const string Active = "(0,6,7)";
+
+    /// <summary>What was sent to the database so far.</summary>
+    public StoreTraffic Traffic => new(Volatile.Read(ref _statements), Volatile.Read(ref _commits), Volatile.Read(ref _roundTrips));
 
     /// <summary>Whether other processes may run workers on this database: leases, heartbeats and notifications matter.</summary>
     public abstract bool IsShared { get; }
@@ -55,17 +62,44 @@ internal abstract class DurableStore : IAsyncDisposable
 
     public abstract ValueTask DisposeAsync();
 
+    /// <summary>Adds to <see cref="Traffic"/>.</summary>
+    public void Count(int statements, int commits, int roundTrips)
+    {
+        Interlocked.Add(ref _statements, statements);
+        Interlocked.Add(ref _commits, commits);
+        Interlocked.Add(ref _roundTrips, roundTrips);
+    }
+
     /// <summary>
     /// Runs a transaction, again after deadlocks and serialization faults. Those are certain rollbacks; any other exception leaves
     /// the outcome unknown to the caller, who must treat memory as stale (rule R3).
     /// </summary>
-    public async Task<T> TransactAsync<T>(Func<StoreSession, Task<T>> work, CancellationToken cancellationToken)
+    public Task<T> TransactAsync<T>(Func<StoreSession, Task<T>> work, CancellationToken cancellationToken) =>
+        TransactAsync(BeginAsync, work, cancellationToken);
+
+    /// <summary>As above for statements that need no answer of each other: where the database can, they and the commit are one round trip.</summary>
+    public Task<int[]> ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken) =>
+        TransactAsync(BeginBatchAsync, session => session.ExecuteAsync(statements, cancellationToken), cancellationToken);
+
+    /// <summary>As above with result rows. <paramref name="begin"/> makes a new result for every attempt.</summary>
+    public Task<T> QueryAsync<T>(IReadOnlyList<SqlStatement> statements, Func<T> begin, Action<T, int, DbDataReader> read, CancellationToken cancellationToken) =>
+        TransactAsync(BeginBatchAsync, async session =>
+        {
+            var result = begin();
+            await session.QueryAsync(statements, (index, reader) => read(result, index, reader), cancellationToken);
+            return result;
+        }, cancellationToken);
+
+    /// <summary>A session whose first call is the whole transaction; nothing else may be done with it.</summary>
+    protected virtual Task<StoreSession> BeginBatchAsync(CancellationToken cancellationToken) => BeginAsync(cancellationToken);
+
+    private static async Task<T> TransactAsync<T>(Func<CancellationToken, Task<StoreSession>> begin, Func<StoreSession, Task<T>> work, CancellationToken cancellationToken)
     {
         for (var attempt = 1; ; attempt++)
         {
             try
             {
-                await using var session = await BeginAsync(cancellationToken);
+                await using var session = await begin(cancellationToken);
                 var result = await work(session);
                 await session.CommitAsync(cancellationToken);
                 return result;
@@ -77,6 +111,12 @@ internal abstract class DurableStore : IAsyncDisposable
         }
     }
 }
+
+/// <summary>
+/// Statements (explicit begin and commit included), transactions ended by a commit (a statement alone is one; SQLite: those that may write),
+/// and waits for the server's answer (none with SQLite). Rolled-back work counts as sent.
+/// </summary>
+internal readonly record struct StoreTraffic(long Statements, long Commits, long RoundTrips);
 
 /// <summary>A connection in use, with or without a transaction.</summary>
 internal abstract class StoreSession : IAsyncDisposable
@@ -104,11 +144,6 @@ internal abstract class StoreSession : IAsyncDisposable
     public abstract Task CommitAsync(CancellationToken cancellationToken);
 
     public abstract ValueTask DisposeAsync();
-
-    protected static void CheckRows(SqlStatement statement, int hit)
-    {
-        if (statement.ExpectedRows is { } expected && expected != hit) throw new FenceException(statement.Text, expected, hit);
-    }
 }
 
 internal static class DbDataReaderExtensions

@@ -12,7 +12,7 @@ internal sealed class LeaseQueries(DurableStore store)
             await session.ExecuteAsync(new SqlStatement(
                 $"insert into dt_worker(id, node, started_at, lease_until) values (@id, @node, {store.Now}, {store.Now} + @lease)")
                 .With("id", workerId).With("node", node).With("lease", store.IsShared ? (long)lease.TotalMilliseconds : long.MaxValue / 4), cancellationToken);
-            if (!store.IsShared) await FreeOrphansAsync(session, cancellationToken);
+            if (!store.IsShared) await session.ExecuteAsync(FreeOrphans, cancellationToken);
             return true;
         }, cancellationToken);
 
@@ -23,15 +23,15 @@ internal sealed class LeaseQueries(DurableStore store)
     /// Deletes these workers (or all whose lease has passed) and frees what workers no longer on record held, in one transaction: a crash
     /// leaves either all of it or nothing, and anybody may run it again. Returns the number of workers deleted.
     /// </summary>
-    public Task<int> ReapAsync(IReadOnlyCollection<string>? workers, bool expired, CancellationToken cancellationToken) => store.TransactAsync(
-        async session =>
-        {
-            var reaped = 0;
-            if (workers is { Count: > 0 }) reaped += await session.ExecuteAsync(new SqlStatement($"delete from dt_worker where {store.In("id", "@ids")}").With("ids", workers), cancellationToken);
-            if (expired) reaped += await session.ExecuteAsync(new SqlStatement($"delete from dt_worker where lease_until < {store.Now}"), cancellationToken);
-            await FreeOrphansAsync(session, cancellationToken);
-            return reaped;
-        }, cancellationToken);
+    public async Task<int> ReapAsync(IReadOnlyCollection<string>? workers, bool expired, CancellationToken cancellationToken)
+    {
+        var statements = new List<SqlStatement>();
+        if (workers is { Count: > 0 }) statements.Add(new SqlStatement($"delete from dt_worker where {store.In("id", "@ids")}").With("ids", workers));
+        if (expired) statements.Add(new SqlStatement($"delete from dt_worker where lease_until < {store.Now}"));
+        var deletions = statements.Count;
+        statements.AddRange(FreeOrphans);
+        return (await store.ExecuteAsync(statements, cancellationToken)).Take(deletions).Sum();
+    }
 
     public async Task<bool> AnyExpiredAsync(CancellationToken cancellationToken)
     {
@@ -60,10 +60,8 @@ internal sealed class LeaseQueries(DurableStore store)
     }
 
     /// <summary>Ends of messages to nobody: instances that finished or vanished between a sender's look and its commit.</summary>
-    public async Task DropStrayMessagesAsync(CancellationToken cancellationToken) => await store.TransactAsync(
-        session => session.ExecuteAsync(new SqlStatement(
-            $"delete from dt_inbox where not exists (select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id and i.status in {DurableStore.Active})"), cancellationToken),
-        cancellationToken);
+    public Task DropStrayMessagesAsync(CancellationToken cancellationToken) => store.ExecuteAsync([new SqlStatement(
+        $"delete from dt_inbox where not exists (select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id and i.status in {DurableStore.Active})")], cancellationToken);
 
     /// <summary>What the database says this worker owns.</summary>
     public async Task<(List<(string InstanceId, long Claim)> Instances, List<(string InstanceId, long ExecutionId, int TaskId, long Claim)> Activities)> OwnedAsync(string owner, CancellationToken cancellationToken)
@@ -84,9 +82,9 @@ internal sealed class LeaseQueries(DurableStore store)
         return (instances, activities);
     }
 
-    private static async Task FreeOrphansAsync(StoreSession session, CancellationToken cancellationToken) => await session.ExecuteAsync(
+    private static IReadOnlyList<SqlStatement> FreeOrphans =>
     [
         new SqlStatement("update dt_instance set owner = null where owner is not null and owner not in (select id from dt_worker)"),
         new SqlStatement("update dt_activity set owner = null where owner is not null and owner not in (select id from dt_worker)"),
-    ], cancellationToken);
+    ];
 }

@@ -4,7 +4,11 @@ using NpgsqlTypes;
 
 namespace Librarian.Durable.Stores;
 
-/// <summary>PostgreSQL: the shared engine. Statements of one call travel as one batch, one round trip.</summary>
+/// <summary>
+/// PostgreSQL: the shared engine. Statements of one call travel as one batch, one round trip. Without an explicit transaction the server
+/// treats such a batch as one: it commits at the end or, after any error, not at all. Fences are therefore checked inside the
+/// statements, where a miss is an error.
+/// </summary>
 internal sealed class PostgresStore : DurableStore
 {
     public const string Channel = "librarian_durable";
@@ -12,6 +16,7 @@ internal sealed class PostgresStore : DurableStore
     /// <summary>Takes the advisory lock that a living incarnation's lease connection holds.</summary>
     public const string TryLockWorker = "select pg_try_advisory_lock(hashtextextended('librarian-durable-worker:' || @id, 0))";
 
+    private const string FenceMark = "librarian-fence:";
     private readonly NpgsqlDataSource _source;
 
     public PostgresStore(string connectionString)
@@ -45,15 +50,17 @@ internal sealed class PostgresStore : DurableStore
     public override async Task<StoreSession> BeginAsync(CancellationToken cancellationToken)
     {
         var connection = await _source.OpenConnectionAsync(cancellationToken);
-        return new Session(connection, await connection.BeginTransactionAsync(cancellationToken), owns: true);
+        return new Session(this, connection, await connection.BeginTransactionAsync(cancellationToken), owns: true);
     }
 
     public override async Task<StoreSession> OpenAsync(CancellationToken cancellationToken) =>
-        new Session(await _source.OpenConnectionAsync(cancellationToken), null, owns: true);
+        new Session(this, await _source.OpenConnectionAsync(cancellationToken), null, owns: true);
+
+    protected override Task<StoreSession> BeginBatchAsync(CancellationToken cancellationToken) => OpenAsync(cancellationToken);
 
     public override StoreSession Join(DbTransaction transaction) =>
         transaction is NpgsqlTransaction { Connection: { } connection } joined
-            ? new Session(connection, joined, owns: false)
+            ? new Session(this, connection, joined, owns: false)
             : throw new ArgumentException("The durable tables are in PostgreSQL: pass an open NpgsqlTransaction (EF Core: CurrentTransaction.GetDbTransaction()).", nameof(transaction));
 
     /// <summary>A connection of its own outside the pool: heartbeat and notifications must not wait for one.</summary>
@@ -94,6 +101,10 @@ internal sealed class PostgresStore : DurableStore
 
     public override ValueTask DisposeAsync() => _source.DisposeAsync();
 
+    /// <summary>Makes a count of hit rows that is not the expected one an error: the mark and the count are no number.</summary>
+    private static string Fenced(string text) =>
+        $"with hit as ({text} returning 1) select case when count(*) = @expected_rows then 0 else ('{FenceMark}' || count(*))::bigint end from hit";
+
     private static NpgsqlParameter ToParameter(SqlValue value) => value.Kind switch
     {
         SqlKind.Text => new(value.Name, NpgsqlDbType.Text) { Value = value.Value ?? DBNull.Value },
@@ -109,7 +120,7 @@ internal sealed class PostgresStore : DurableStore
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 
-    private sealed class Session(NpgsqlConnection connection, NpgsqlTransaction? transaction, bool owns) : StoreSession
+    private sealed class Session(PostgresStore store, NpgsqlConnection connection, NpgsqlTransaction? transaction, bool owns) : StoreSession
     {
         public override DbConnection Connection => connection;
 
@@ -118,14 +129,22 @@ internal sealed class PostgresStore : DurableStore
         public override async Task<int[]> ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken)
         {
             await using var batch = Batch(statements);
-            await batch.ExecuteNonQueryAsync(cancellationToken);
-            var hit = new int[statements.Count];
-            for (var i = 0; i < hit.Length; i++)
+            try
             {
-                hit[i] = batch.BatchCommands[i].RecordsAffected;
-                CheckRows(statements[i], hit[i]);
+                await batch.ExecuteNonQueryAsync(cancellationToken);
+            }
+            catch (PostgresException missed) when (missed.SqlState == PostgresErrorCodes.InvalidTextRepresentation && missed.MessageText.Contains(FenceMark, StringComparison.Ordinal))
+            {
+                var at = missed.BatchCommand is NpgsqlBatchCommand command ? batch.BatchCommands.IndexOf(command) : 0;
+                throw FenceException.RowsMissed(statements[at], missed.MessageText[(missed.MessageText.IndexOf(FenceMark, StringComparison.Ordinal) + FenceMark.Length)..].Trim('"'), missed);
+            }
+            catch (PostgresException taken) when (taken is { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "dt_history_pkey" })
+            {
+                throw FenceException.HistoryTaken(taken);
             }
 
+            var hit = new int[statements.Count];
+            for (var i = 0; i < hit.Length; i++) hit[i] = statements[i].ExpectedRows ?? batch.BatchCommands[i].RecordsAffected;
             return hit;
         }
 
@@ -142,8 +161,13 @@ internal sealed class PostgresStore : DurableStore
             while (await reader.NextResultAsync(cancellationToken));
         }
 
-        public override Task CommitAsync(CancellationToken cancellationToken) =>
-            transaction is not null && owns ? transaction.CommitAsync(cancellationToken) : Task.CompletedTask;
+        public override Task CommitAsync(CancellationToken cancellationToken)
+        {
+            if (transaction is null || !owns) return Task.CompletedTask;
+            // The begin travelled with the first statement.
+            store.Count(2, 1, 1);
+            return transaction.CommitAsync(cancellationToken);
+        }
 
         public override async ValueTask DisposeAsync()
         {
@@ -154,11 +178,13 @@ internal sealed class PostgresStore : DurableStore
 
         private NpgsqlBatch Batch(IReadOnlyList<SqlStatement> statements)
         {
+            store.Count(statements.Count, transaction is null ? 1 : 0, 1);
             var batch = new NpgsqlBatch(connection, transaction);
             foreach (var statement in statements)
             {
-                var command = new NpgsqlBatchCommand(statement.Text);
+                var command = new NpgsqlBatchCommand(statement.ExpectedRows is null ? statement.Text : Fenced(statement.Text));
                 foreach (var value in statement.Values) command.Parameters.Add(ToParameter(value));
+                if (statement.ExpectedRows is { } expected) command.Parameters.Add(new NpgsqlParameter<long>("expected_rows", expected));
                 batch.BatchCommands.Add(command);
             }
 

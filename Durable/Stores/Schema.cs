@@ -24,7 +24,7 @@ internal static class Schema
               status {big} not null, input text, output text, custom_status text, failure text, tags {(postgres ? "jsonb" : "text")},
               parent_id text, parent_name text, parent_execution {big}, parent_task {big},
               created_at {big} not null, updated_at {big} not null, completed_at {big},
-              owner text, claim {big} not null, attempts {big} not null default 0, not_before {big} not null default 0){churn}
+              owner text, claim {big} not null, attempts {big} not null default 0, not_before {big} not null default 0, trace_parent text){churn}
             """,
             $"""
             create table if not exists dt_history(
@@ -42,6 +42,7 @@ internal static class Schema
             create table if not exists dt_activity(
               instance_id text not null, execution_id {big} not null, task_id {big} not null, name text not null, version text not null default '', queue text not null,
               input text, created_at {big} not null, owner text, claim {big} not null, attempts {big} not null, not_before {big} not null default 0,
+              trace_parent text, progress text,
               primary key(instance_id, execution_id, task_id)){churn}
             """,
             $"create table if not exists dt_worker(id text primary key, node text not null, started_at {big} not null, lease_until {big} not null)",

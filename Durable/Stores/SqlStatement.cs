@@ -72,5 +72,12 @@ internal sealed class SqlStatement(string text)
 }
 
 /// <summary>A write depended on ownership that is gone: somebody else owns the row, or it was replaced. The transaction was rolled back.</summary>
-internal sealed class FenceException(string statement, int expected, int hit)
-    : Exception($"Ownership lost: a statement should have hit {expected} rows and hit {hit}: {statement}");
+internal sealed class FenceException(string message, Exception? cause = null) : Exception("Ownership lost: " + message, cause)
+{
+    /// <summary>A statement hit another number of rows than ownership requires (rule R2).</summary>
+    public static FenceException RowsMissed(SqlStatement statement, string hit, Exception? cause = null) =>
+        new($"a statement should have hit {statement.ExpectedRows} rows and hit {hit}: {statement.Text}", cause);
+
+    /// <summary>The history already has rows at these positions: another turn of the same execution was committed.</summary>
+    public static FenceException HistoryTaken(Exception cause) => new("the history has moved on", cause);
+}

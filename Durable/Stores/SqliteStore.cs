@@ -1,5 +1,6 @@
 using System.Data;
 using System.Data.Common;
+using System.Globalization;
 using System.Text.Json;
 using Microsoft.Data.Sqlite;
 
@@ -13,6 +14,7 @@ internal sealed class SqliteStore : DurableStore
 {
     // Set on every open: busy_timeout and synchronous belong to the connection, and a pooled one may be new.
     private const string Pragmas = "pragma busy_timeout=30000; pragma synchronous=full;";
+    private const int PrimaryKeyViolation = 1555;
     private readonly string _connectionString;
     private readonly string _path;
     private readonly SemaphoreSlim _gate = new(1, 1);
@@ -172,12 +174,16 @@ internal sealed class SqliteStore : DurableStore
                 {
                     hit[i] = await command.ExecuteNonQueryAsync(cancellationToken);
                 }
+                catch (SqliteException taken) when (taken.SqliteExtendedErrorCode == PrimaryKeyViolation && taken.Message.Contains("dt_history.", StringComparison.Ordinal))
+                {
+                    throw FenceException.HistoryTaken(taken);
+                }
                 finally
                 {
                     await ReturnAsync(command);
                 }
 
-                CheckRows(statements[i], hit[i]);
+                if (statements[i].ExpectedRows is { } expected && expected != hit[i]) throw FenceException.RowsMissed(statements[i], hit[i].ToString(CultureInfo.InvariantCulture));
             }
 
             return hit;
@@ -200,8 +206,12 @@ internal sealed class SqliteStore : DurableStore
             }
         }
 
-        public override Task CommitAsync(CancellationToken cancellationToken) =>
-            transaction is not null && ownership == Ownership.Writer ? transaction.CommitAsync(cancellationToken) : Task.CompletedTask;
+        public override Task CommitAsync(CancellationToken cancellationToken)
+        {
+            if (transaction is null || ownership != Ownership.Writer) return Task.CompletedTask;
+            store.Count(2, 1, 0);
+            return transaction.CommitAsync(cancellationToken);
+        }
 
         public override async ValueTask DisposeAsync()
         {
@@ -241,6 +251,7 @@ internal sealed class SqliteStore : DurableStore
                 command.CommandText = statement.Text;
             }
 
+            store.Count(1, 0, 0);
             command.Transaction = transaction;
             Bind(command, statement);
             return command;

@@ -5,7 +5,11 @@ namespace Librarian.Durable.Stores;
 /// <summary>Everything one turn read and decided.</summary>
 internal sealed record Turn(
     ClaimedInstance Instance, TurnOutcome Outcome, int FirstSequence, long At, IReadOnlyCollection<long> ConsumedMessages,
-    IReadOnlyCollection<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release);
+    IReadOnlyCollection<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release)
+{
+    /// <summary>W3C trace context handed to the activities and children of this turn.</summary>
+    public string? TraceParent { get; init; }
+}
 
 /// <summary>
 /// Writes a turn in one transaction (rule R1): a crash at any point leaves the state before or after the whole turn. Table order is
@@ -39,8 +43,8 @@ internal sealed class TurnWriter(DurableStore store)
         """;
 
     private readonly string _insertActivities = $"""
-        insert into dt_activity(instance_id, execution_id, task_id, name, version, queue, input, created_at, owner, claim, attempts)
-        select @i, @e, r.task_id, r.name, r.version, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end
+        insert into dt_activity(instance_id, execution_id, task_id, name, version, queue, input, created_at, owner, claim, attempts, trace_parent)
+        select @i, @e, r.task_id, r.name, r.version, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end, @trace
         from {store.Rows("@rows", "task_id bigint", "name text", "version text", "queue text", "input text", "owner text")}
         """;
 
@@ -54,8 +58,8 @@ internal sealed class TurnWriter(DurableStore store)
         "OrchestrationAlreadyExists: an active instance has the id given to this sub-orchestration", null, null);
 
     private readonly string _insertChildren = $"""
-        insert into dt_instance(instance_id, execution_id, name, version, status, input, parent_id, parent_name, parent_execution, parent_task, created_at, updated_at, claim)
-        select r.child_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, @i, @name, @e, r.task_id, {store.Now}, {store.Now}, {store.Now}
+        insert into dt_instance(instance_id, execution_id, name, version, status, input, parent_id, parent_name, parent_execution, parent_task, created_at, updated_at, claim, trace_parent)
+        select r.child_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, @i, @name, @e, r.task_id, {store.Now}, {store.Now}, {store.Now}, @trace
         from {store.Rows("@rows", ChildColumns)} where true order by r.child_id on conflict (instance_id) do nothing
         """;
 
@@ -91,13 +95,8 @@ internal sealed class TurnWriter(DurableStore store)
         from dt_instance i where i.parent_id = @i and i.parent_execution = @e and i.status in {DurableStore.Active}
         """;
 
-    /// <summary>Commits the turn. Throws <see cref="FenceException"/> when the instance or one of the consumed rows is no longer this claim's.</summary>
-    public Task<bool> CommitAsync(Turn turn, CancellationToken cancellationToken) => store.TransactAsync(
-        async session =>
-        {
-            await session.ExecuteAsync(Statements(turn), cancellationToken);
-            return true;
-        }, cancellationToken);
+    /// <summary>Commits the turn. Throws <see cref="FenceException"/> when the instance or one of the consumed rows is no longer this claim's, or the history has moved on.</summary>
+    public Task CommitAsync(Turn turn, CancellationToken cancellationToken) => store.ExecuteAsync(Statements(turn), cancellationToken);
 
     private List<SqlStatement> Statements(Turn turn)
     {
@@ -208,7 +207,7 @@ internal sealed class TurnWriter(DurableStore store)
     }
 
     private static SqlStatement Activities(Turn turn, string text, List<ScheduledTask> tasks) => new SqlStatement(text)
-        .With("i", turn.Instance.InstanceId).With("e", turn.Instance.Identity.ExecutionId).With("at", turn.At).WithRows("rows", tasks, (json, task) =>
+        .With("i", turn.Instance.InstanceId).With("e", turn.Instance.Identity.ExecutionId).With("at", turn.At).With("trace", turn.TraceParent).WithRows("rows", tasks, (json, task) =>
         {
             json.WriteNumber("task_id", task.TaskId);
             json.WriteString("name", task.Name);
@@ -240,7 +239,7 @@ internal sealed class TurnWriter(DurableStore store)
         SqlStatement OnChildren(string text) => Children(text, children);
         foreach (var table in (string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
             statements.Add(OnChildren($"delete from {table} where instance_id in {_finishedChildren}"));
-        statements.Add(OnChildren(_insertChildren).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("name", identity.Name));
+        statements.Add(OnChildren(_insertChildren).With("i", identity.InstanceId).With("e", identity.ExecutionId).With("name", identity.Name).With("trace", turn.TraceParent));
         var started = "c.instance_id = r.child_id and c.parent_id = @i and c.parent_execution = @e and c.parent_task = r.task_id";
         statements.Add(OnChildren($"""
             insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
@@ -277,7 +276,7 @@ internal sealed class TurnWriter(DurableStore store)
         var terminated = $"(select c.instance_id from {_childRows} join dt_instance c on {Mine} where c.status = 5)";
         foreach (var table in (string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
             statements.Add(OnChildren($"delete from {table} where instance_id in {terminated}"));
-        statements.Add(OnChildren(_insertChildren).With("name", identity.Name));
+        statements.Add(OnChildren(_insertChildren).With("name", identity.Name).With("trace", turn.TraceParent));
         statements.Add(OnChildren($"""
             insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
             select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionStarted}, r.name, r.input from {_childRows} join dt_instance c on {Mine} where c.status = 6

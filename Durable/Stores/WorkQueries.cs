@@ -9,11 +9,17 @@ internal sealed record ClaimedInstance(
     string Owner, long Claim, int Attempts)
 {
     public string InstanceId => Identity.InstanceId;
+
+    /// <summary>W3C trace context of what started the instance.</summary>
+    public string? TraceParent { get; init; }
 }
 
 /// <summary>An activity owned by this worker.</summary>
 internal sealed record ClaimedActivity(string InstanceId, long ExecutionId, int TaskId, string Name, string Queue, string? Input, string Owner, long Claim, int Attempts, string Version = "")
 {
+    /// <summary>W3C trace context of the turn that scheduled it.</summary>
+    public string? TraceParent { get; init; }
+
     public string OperationId => $"{InstanceId}/{ExecutionId}/{TaskId}";
 }
 
@@ -50,7 +56,7 @@ internal sealed class PollResult
 internal sealed class WorkQueries(DurableStore store)
 {
     private const string InstanceColumns =
-        "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, parent_execution, parent_task, owner, claim, attempts";
+        "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, parent_execution, parent_task, owner, claim, attempts, trace_parent";
 
     /// <summary>
     /// Rule R9: what was delivered three times without success waits longer before each further delivery, should this one fail too
@@ -79,7 +85,7 @@ internal sealed class WorkQueries(DurableStore store)
           order by created_at limit @n {store.SkipLocked})
         update dt_activity set owner = @me, claim = claim + 1, attempts = attempts + 1, not_before = {Suspicion(store)}
         from c where instance_id = c.c_i and execution_id = c.c_e and task_id = c.c_t
-        returning instance_id, execution_id, task_id, name, queue, input, owner, claim, attempts, version
+        returning instance_id, execution_id, task_id, name, queue, input, owner, claim, attempts, version, trace_parent
         """;
 
     private readonly string _ready = $"""
@@ -118,6 +124,21 @@ internal sealed class WorkQueries(DurableStore store)
         where i.status in {DurableStore.Active}
         """;
 
+    /// <summary>Both of the above at once; SQLite has no writes inside a common table expression, and round trips cost it nothing.</summary>
+    private readonly string _completeActivities = $"""
+        with r as materialized (select * from {store.Rows("@rows", "instance_id text", "execution_id bigint", "task_id bigint", "owner text", "claim bigint", "kind bigint", "name text", "data text", "failure text")}),
+        gone as (
+          delete from dt_activity a using r where a.instance_id = r.instance_id and a.execution_id = r.execution_id and a.task_id = r.task_id
+            and a.owner = r.owner and a.claim = r.claim
+          returning r.instance_id, r.execution_id, r.task_id, r.kind, r.name, r.data, r.failure),
+        posted as (
+          insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, name, data, failure)
+          select g.instance_id, g.execution_id, {store.Now}, g.kind, g.task_id, g.name, g.data, g.failure
+          from gone g join dt_instance i on i.instance_id = g.instance_id and i.execution_id = g.execution_id
+          where i.status in {DurableStore.Active})
+        select distinct instance_id from gone
+        """;
+
     private readonly string _releaseActivity = $"""
         update dt_activity set owner = null, attempts = attempts - @back, not_before = {store.Now} + @delay
         where instance_id = @i and execution_id = @e and task_id = @t and owner = @me and claim = @claim
@@ -132,51 +153,48 @@ internal sealed class WorkQueries(DurableStore store)
     /// Claims due instances and free activities in one transaction. Should the answer be lost after the commit, the rows are mine and
     /// unknown to me: the reconcile sweep gives them back.
     /// </summary>
-    public Task<PollResult> PollAsync(PollRequest request, CancellationToken cancellationToken) => store.TransactAsync(
-        async session =>
+    public Task<PollResult> PollAsync(PollRequest request, CancellationToken cancellationToken)
+    {
+        var backoff = (long)request.FirstBackoff.TotalMilliseconds;
+        var statements = new List<SqlStatement>
         {
-            var result = new PollResult();
-            var backoff = (long)request.FirstBackoff.TotalMilliseconds;
-            var statements = new List<SqlStatement>
+            new SqlStatement(_nextDue),
+            new SqlStatement(_ready).With("me", request.Owner),
+        };
+        var queuesFrom = statements.Count;
+        if (request.Activities.Count > 0)
+        {
+            foreach (var (queue, free) in request.Queues.Where(queue => queue.Free > 0))
             {
-                new SqlStatement(_nextDue),
-                new SqlStatement(_ready).With("me", request.Owner),
-            };
-            var queuesFrom = statements.Count;
-            if (request.Activities.Count > 0)
-            {
-                foreach (var (queue, free) in request.Queues.Where(queue => queue.Free > 0))
-                {
-                    statements.Add(new SqlStatement(_claimActivities).With("queue", queue).With("names", request.Activities)
-                        .With("n", free).With("me", request.Owner).With("backoff", backoff));
-                }
+                statements.Add(new SqlStatement(_claimActivities).With("queue", queue).With("names", request.Activities)
+                    .With("n", free).With("me", request.Owner).With("backoff", backoff));
             }
+        }
 
-            var instancesAt = statements.Count;
-            if (request.FreeInstances > 0)
-                statements.Add(new SqlStatement(_claimInstances).With("names", request.Orchestrators).With("n", request.FreeInstances).With("me", request.Owner).With("backoff", backoff));
-            await session.QueryAsync(statements, (index, reader) =>
+        var instancesAt = statements.Count;
+        if (request.FreeInstances > 0)
+            statements.Add(new SqlStatement(_claimInstances).With("names", request.Orchestrators).With("n", request.FreeInstances).With("me", request.Owner).With("backoff", backoff));
+        return store.QueryAsync(statements, static () => new PollResult(), (result, index, reader) =>
+        {
+            if (index == 0)
             {
-                if (index == 0)
-                {
-                    result.Now = reader.GetInt64(0);
-                    result.NextDue = new[] { reader.Integer(1), reader.Integer(2), reader.Integer(3) }.Min();
-                }
-                else if (index < queuesFrom)
-                {
-                    result.Ready.Add(reader.GetString(0));
-                }
-                else if (index < instancesAt)
-                {
-                    result.Activities.Add(ReadActivity(reader));
-                }
-                else
-                {
-                    result.Instances.Add(ReadInstance(reader));
-                }
-            }, cancellationToken);
-            return result;
+                result.Now = reader.GetInt64(0);
+                result.NextDue = new[] { reader.Integer(1), reader.Integer(2), reader.Integer(3) }.Min();
+            }
+            else if (index < queuesFrom)
+            {
+                result.Ready.Add(reader.GetString(0));
+            }
+            else if (index < instancesAt)
+            {
+                result.Activities.Add(ReadActivity(reader));
+            }
+            else
+            {
+                result.Instances.Add(ReadInstance(reader));
+            }
         }, cancellationToken);
+    }
 
     /// <summary>History of an execution (unless <paramref name="historyOf"/> is null) and the due messages of its instance.</summary>
     public async Task<(List<HistoryEvent> History, List<InboxMessage> Inbox)> LoadAsync(string instanceId, long? historyOf, CancellationToken cancellationToken)
@@ -207,34 +225,19 @@ internal sealed class WorkQueries(DurableStore store)
     /// Records results of activities whose instance is not in this worker's memory. Idempotent: a row that is gone or owned by somebody
     /// else drops the result (rule R4). Returns the instances that got a message.
     /// </summary>
-    public Task<List<string>> CompleteAsync(IReadOnlyCollection<ActivityResult> results, CancellationToken cancellationToken) => store.TransactAsync(
-        session => CompleteAsync(session, results, cancellationToken), cancellationToken);
+    public Task<List<string>> CompleteAsync(IReadOnlyCollection<ActivityResult> results, CancellationToken cancellationToken) => store.IsShared
+        ? store.QueryAsync([OnResults(_completeActivities, results)], static () => new List<string>(), static (posted, _, reader) => posted.Add(reader.GetString(0)), cancellationToken)
+        : store.TransactAsync(session => CompleteAsync(session, results, cancellationToken), cancellationToken);
 
     /// <summary>As above inside an open transaction (of a transactional activity, whose result must not be dropped silently).</summary>
     public async Task<List<string>> CompleteAsync(StoreSession session, IReadOnlyCollection<ActivityResult> results, CancellationToken cancellationToken)
     {
-        var mine = (await session.QueryAsync(
-            new SqlStatement(_deleteActivities).WithRows("rows", results.OrderBy(result => result.Activity.OperationId, StringComparer.Ordinal), (json, result) =>
-            {
-                json.WriteString("instance_id", result.Activity.InstanceId);
-                json.WriteNumber("execution_id", result.Activity.ExecutionId);
-                json.WriteNumber("task_id", result.Activity.TaskId);
-                json.WriteString("owner", result.Activity.Owner);
-                json.WriteNumber("claim", result.Activity.Claim);
-            }),
+        if (store.IsShared) return await session.QueryAsync(OnResults(_completeActivities, results), reader => reader.GetString(0), cancellationToken);
+        var mine = (await session.QueryAsync(OnResults(_deleteActivities, results),
             reader => (reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2)), cancellationToken)).ToHashSet();
         var posted = results.Where(result => mine.Contains((result.Activity.InstanceId, result.Activity.ExecutionId, result.Activity.TaskId))).ToList();
         if (posted.Count == 0) return [];
-        await session.ExecuteAsync(new SqlStatement(_postResults).WithRows("rows", posted, (json, result) =>
-        {
-            json.WriteString("instance_id", result.Activity.InstanceId);
-            json.WriteNumber("execution_id", result.Activity.ExecutionId);
-            json.WriteNumber("task_id", result.Activity.TaskId);
-            json.WriteNumber("kind", (int)result.Kind);
-            json.WriteString("name", result.Activity.Name);
-            json.WriteString("data", result.Output);
-            json.WriteString("failure", result.Failure);
-        }), cancellationToken);
+        await session.ExecuteAsync(OnResults(_postResults, posted), cancellationToken);
         return [.. posted.Select(result => result.Activity.InstanceId).Distinct(StringComparer.Ordinal)];
     }
 
@@ -249,15 +252,30 @@ internal sealed class WorkQueries(DurableStore store)
         .With("delay", (long)delay.TotalMilliseconds).With("back", attemptsBack);
 
     /// <summary>Runs releases; each stands alone and may be repeated.</summary>
-    public async Task ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken) => await store.TransactAsync(
-        session => session.ExecuteAsync(statements, cancellationToken), cancellationToken);
+    public Task ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken) => store.ExecuteAsync(statements, cancellationToken);
+
+    private static SqlStatement OnResults(string text, IEnumerable<ActivityResult> results) => new SqlStatement(text)
+        .WithRows("rows", results.OrderBy(result => result.Activity.OperationId, StringComparer.Ordinal), (json, result) =>
+        {
+            json.WriteString("instance_id", result.Activity.InstanceId);
+            json.WriteNumber("execution_id", result.Activity.ExecutionId);
+            json.WriteNumber("task_id", result.Activity.TaskId);
+            json.WriteString("owner", result.Activity.Owner);
+            json.WriteNumber("claim", result.Activity.Claim);
+            json.WriteNumber("kind", (int)result.Kind);
+            json.WriteString("name", result.Activity.Name);
+            json.WriteString("data", result.Output);
+            json.WriteString("failure", result.Failure);
+        });
 
     private static ClaimedInstance ReadInstance(DbDataReader reader) => new(
         new(reader.GetString(0), reader.GetInt64(1), reader.GetString(2), reader.GetString(3), reader.Text(4), reader.Text(5)),
         (OrchestrationRuntimeStatus)reader.GetInt64(6), reader.Text(7), reader.Integer(8), (int)(reader.Integer(9) ?? -1),
-        reader.GetString(10), reader.GetInt64(11), (int)reader.GetInt64(12));
+        reader.GetString(10), reader.GetInt64(11), (int)reader.GetInt64(12))
+    { TraceParent = reader.Text(13) };
 
     private static ClaimedActivity ReadActivity(DbDataReader reader) => new(
         reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2), reader.GetString(3), reader.GetString(4), reader.Text(5),
-        reader.GetString(6), reader.GetInt64(7), (int)reader.GetInt64(8), reader.GetString(9));
+        reader.GetString(6), reader.GetInt64(7), (int)reader.GetInt64(8), reader.GetString(9))
+    { TraceParent = reader.Text(10) };
 }

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
+using System.Diagnostics;
 using Librarian.Durable.Engine;
 using Librarian.Durable.Stores;
 using Microsoft.Extensions.DependencyInjection;
@@ -13,7 +14,7 @@ namespace Librarian.Durable.Worker;
 /// </summary>
 internal sealed class ActivityRunner(
     IServiceScopeFactory scopes, TaskRegistry registry, DurableStore store, WorkQueries queries, CompletionQueue completions, DataConverter converter,
-    DurableTaskOptions options, TimeProvider time, ILogger<ActivityRunner> logger)
+    DurableTaskOptions options, TimeProvider time, Telemetry telemetry, ILogger<ActivityRunner> logger)
 {
     private readonly ConcurrentDictionary<(string, long, int), Running> _known = new();
     private readonly Dictionary<string, QueueSlots> _slots = options.Queues.Append(new("", options.MaxConcurrentActivities))
@@ -27,6 +28,8 @@ internal sealed class ActivityRunner(
 
     /// <summary>Tells that a place came free in a queue that had more work than places.</summary>
     public required Action PlaceFree { get; init; }
+
+    public IReadOnlyDictionary<string, QueueSlots> Slots => _slots;
 
     public int RunningCount => _known.Values.Count(running => !running.IsDone);
 
@@ -90,12 +93,14 @@ internal sealed class ActivityRunner(
     private async Task RunAsync(Running running)
     {
         var activity = running.Activity;
+        var outcome = "completed";
+        using var span = Telemetry.StartActivity(activity);
+        using var scope = logger.ActivityScope(activity.InstanceId, activity.Name, activity.TaskId);
         try
         {
-            using var span = Telemetry.Source.StartActivity("activity " + activity.Name);
-            Telemetry.Activities.Add(1);
             if (activity.Attempts > options.MaxDeliveries)
             {
+                outcome = "poisoned";
                 logger.ActivityPoisoned(activity.Name, activity.OperationId, activity.Attempts);
                 Finish(Failed(activity, new("Poison", $"Poison: activity '{activity.Name}' was delivered {activity.Attempts - 1} times and never came back (its worker died or gave up each time). It is not tried again.", null, null) { IsNonRetriable = true }));
                 return;
@@ -108,22 +113,27 @@ internal sealed class ActivityRunner(
                 return;
             }
 
-            await using var scope = scopes.CreateAsyncScope();
-            if (registration.IsTransactional) await RunInTransactionAsync(running, registration, scope.ServiceProvider);
-            else Finish(await InvokeAsync(registration, scope.ServiceProvider, new Context(activity, running.Token)));
+            await using var services = scopes.CreateAsyncScope();
+            if (registration.IsTransactional) await RunInTransactionAsync(running, registration, services.ServiceProvider);
+            else Finish(await InvokeAsync(registration, services.ServiceProvider, new Context(activity, running.Token)));
         }
         catch (Exception) when (running.Token.IsCancellationRequested)
         {
+            outcome = "released";
             // Drained, fenced or terminated: give it back uncounted; where the row is gone this has no effect.
             completions.Release(activity, TimeSpan.Zero, countsAsDelivery: false);
         }
         catch (Exception failure)
         {
+            outcome = "failed";
+            span?.SetStatus(ActivityStatusCode.Error, failure.Message);
             logger.ActivityFailed(failure, activity.Name, activity.OperationId);
             Finish(Failed(activity, TaskFailureDetails.FromException(failure)));
         }
         finally
         {
+            telemetry.ActivityEnded(activity, outcome, running.StartedAt);
+            span?.SetTag("durabletask.task.status", outcome);
             running.IsDone = true;
             var slots = _slots[activity.Queue];
             slots.Return();

@@ -5,6 +5,18 @@ namespace Librarian.Durable.Worker;
 /// <summary>Log messages of the engine; event ids 4000-4099 are stable.</summary>
 internal static partial class Logs
 {
+    private static readonly Func<ILogger, string, string, int, IDisposable?> InActivity =
+        LoggerMessage.DefineScope<string, string, int>("Instance {InstanceId}, activity {ActivityName}, task {TaskId}");
+
+    private static readonly Func<ILogger, string, string, IDisposable?> InTurn =
+        LoggerMessage.DefineScope<string, string>("Instance {InstanceId}, orchestrator {OrchestratorName}");
+
+    /// <summary>What activity code logs carries its instance.</summary>
+    public static IDisposable? ActivityScope(this ILogger logger, string instanceId, string name, int taskId) => InActivity(logger, instanceId, name, taskId);
+
+    /// <summary>What orchestrator code logs carries its instance.</summary>
+    public static IDisposable? TurnScope(this ILogger logger, string instanceId, string name) => InTurn(logger, instanceId, name);
+
     [LoggerMessage(4000, LogLevel.Information, "Durable worker {WorkerId} started")]
     public static partial void WorkerStarted(this ILogger logger, string workerId);
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Librarian.Durable.Engine;
 using Librarian.Durable.Stores;
 
@@ -18,6 +19,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     private RewindPlan? _rewind;
     private bool _messages = true;
     private bool _closed;
+    private string? _trace;
 
     public string InstanceId => _instance.InstanceId;
 
@@ -63,7 +65,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         }
         catch (FenceException)
         {
-            Telemetry.Fenced.Add(1);
+            services.Telemetry.Fenced(_instance.Identity.Name);
             services.Logger.TurnFenced(InstanceId);
             Discard(Backoff(), attemptsBack: 0);
         }
@@ -107,6 +109,29 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     /// <summary>One turn. Null: there was nothing to do. False: the instance was released or ended.</summary>
     private async Task<bool?> TurnAsync(List<ActivityResult> results, bool look)
     {
+        var started = services.Time.GetTimestamp();
+        var name = _instance.Identity.Name;
+        using var scope = services.Logger.TurnScope(InstanceId, name);
+        using var span = Telemetry.StartTurn(_instance);
+        _trace = span?.Id ?? _instance.TraceParent;
+        try
+        {
+            var goOn = await TurnAsync(results, look, span);
+            if (goOn is not null) services.Telemetry.TurnEnded(name, "committed", started);
+            // A look that found nothing is no turn: it is neither counted nor exported.
+            else if (span is not null) span.ActivityTraceFlags &= ~ActivityTraceFlags.Recorded;
+            return goOn;
+        }
+        catch (Exception fault)
+        {
+            services.Telemetry.TurnEnded(name, fault is FenceException ? "fenced" : "failed", started);
+            span?.SetStatus(ActivityStatusCode.Error, fault.Message);
+            throw;
+        }
+    }
+
+    private async Task<bool?> TurnAsync(List<ActivityResult> results, bool look, Activity? span)
+    {
         var inbox = new List<InboxMessage>();
         if (_execution is null || look)
         {
@@ -131,6 +156,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         var at = services.Clock.Now;
         inputs.AddRange(results.Select(result => result.ToEvent(at)));
+        span?.SetTag("durabletask.turn.inputs", inputs.Count);
         if (inputs.Count == 0 && consumed.Count == 0) return null;
         var first = _rewind?.Kept.Count ?? execution.HistoryLength;
         TurnOutcome outcome;
@@ -169,7 +195,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         {
             await services.Triggers.HitAsync("turn.before-commit", InstanceId);
             await services.Turns.CommitAsync(
-                new(_instance, outcome, first, at, consumed, results, owned.Select(task => task.TaskId).ToHashSet(), release), worker.Lost);
+                new(_instance, outcome, first, at, consumed, results, owned.Select(task => task.TaskId).ToHashSet(), release) { TraceParent = _trace }, worker.Lost);
             await services.Triggers.HitAsync("turn.after-commit", InstanceId);
         }
         catch
@@ -181,14 +207,13 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             throw;
         }
 
-        Telemetry.Turns.Add(1);
         worker.LastFaults.TryRemove(InstanceId, out _);
         _instance = _instance with { Attempts = 0 };
         foreach (var result in results) worker.Activities.Settled(result.Activity);
         if (release) Close();
         if (final)
         {
-            Telemetry.Ended.Add(1, new KeyValuePair<string, object?>("status", outcome.End!.Status.ToString()));
+            services.Telemetry.Ended(_instance.Identity.Name, outcome.End!.Status);
             services.Logger.InstanceEnded(InstanceId, _instance.Identity.Name, outcome.End.Status);
             if (outcome.End.Status == OrchestrationRuntimeStatus.Terminated) worker.Activities.CancelInstance(InstanceId);
         }
@@ -205,7 +230,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             }
         }
 
-        services.Watch.Changed(InstanceId);
+        // Waiters ask the database at every change; the turns between start and end are none to them.
+        if (final || first == 0) services.Watch.Changed(InstanceId);
         if (final && _instance.Identity.ParentId is { } parent) worker.NotifyOrSignal(parent);
         if (outcome.Children.Count + outcome.ReopenedChildren.Count > 0) worker.NotifyOrSignal(InstanceId);
         if (outcome.Tasks.Count > owned.Count || outcome.ReopenedTasks.Count > 0 || outcome.ReopenedChildren.Count > 0 || outcome.Children.Count > 0 || outcome.SentEvents.Count > 0 || outcome.End?.TerminateChildren == true) services.Signal.Raise();
@@ -213,7 +239,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     }
 
     private ClaimedActivity Claimed(ScheduledTask task, long at) =>
-        new(InstanceId, _instance.Identity.ExecutionId, task.TaskId, task.Name, task.Queue, task.Input, _instance.Owner, at, 1, task.Version);
+        new(InstanceId, _instance.Identity.ExecutionId, task.TaskId, task.Name, task.Queue, task.Input, _instance.Owner, at, 1, task.Version) { TraceParent = _trace };
 
     /// <summary>
     /// Which messages this turn takes. Messages of older executions are consumed unapplied (rule R8). While suspended only suspend (again: no effect), resume and
@@ -264,6 +290,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         var execution = Create();
         _mismatch = execution.Replay(history);
+        if (history.Count > 0) services.Telemetry.Replayed(_instance.Identity.Name, history.Count);
         _execution = execution;
     }
 

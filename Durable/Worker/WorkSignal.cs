@@ -112,7 +112,11 @@ internal sealed class QueueSlots(int capacity)
     /// <summary>More work may be waiting than there were places; a returned place is worth another look.</summary>
     public volatile bool IsHungry;
 
-    public int Free => Math.Max(0, capacity - Volatile.Read(ref _used));
+    public int Capacity => capacity;
+
+    public int Used => Volatile.Read(ref _used);
+
+    public int Free => Math.Max(0, capacity - Used);
 
     public bool TryTake()
     {

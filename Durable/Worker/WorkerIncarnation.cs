@@ -30,7 +30,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         Id = id;
         var completions = services.Completions;
         Activities = new(services.Provider.GetRequiredService<IServiceScopeFactory>(), services.Registry, services.Store, services.Queries, completions,
-            services.Converter, services.Options, services.Time, services.LoggerFactory.CreateLogger<ActivityRunner>())
+            services.Converter, services.Options, services.Time, services.Telemetry, services.LoggerFactory.CreateLogger<ActivityRunner>())
         {
             Deliver = result => _residents.TryGetValue(result.Activity.InstanceId, out var resident) && resident.TryDeliver(result),
             Posted = NotifyOrSignal,
@@ -42,7 +42,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             foreach (var instance in instances) NotifyOrSignal(instance);
             services.Signal.Raise();
         };
-        if (services.Store is PostgresStore postgres) _lease = new(postgres, id, services.Leases.Beat, services.Options, services.Logger);
+        if (services.Store is PostgresStore postgres) _lease = new(postgres, id, services.Leases.Beat, services.Options, services.Telemetry, services.Logger);
         _stopping = CancellationTokenSource.CreateLinkedTokenSource(hostStopping, Lost);
     }
 
@@ -59,11 +59,14 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     /// <summary>No new work: the lease is lost or the host stops.</summary>
     public CancellationToken Stopping => _stopping.Token;
 
+    public int ResidentCount => _residents.Count;
+
     public bool HasRoom => _residents.Count <= _services.Options.MaxResidentInstances;
 
     /// <summary>Works until the host stops or the lease is lost, then drains.</summary>
     public async Task RunAsync()
     {
+        _services.Telemetry.Worker = this;
         _services.Logger.WorkerStarted(Id);
         await TakeOverAsync();
         var loops = new[] { DispatchAsync(), MaintainAsync() };
@@ -84,6 +87,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        _services.Telemetry.Worker = null;
         _lease?.Dispose();
         _stopping.Dispose();
         await Task.CompletedTask;

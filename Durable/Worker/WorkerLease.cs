@@ -17,6 +17,7 @@ internal sealed class WorkerLease : IDisposable
     private readonly PostgresStore _store;
     private readonly string _beat;
     private readonly DurableTaskOptions _options;
+    private readonly Telemetry _telemetry;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _lost = new();
     private readonly ManualResetEventSlim _stop = new();
@@ -24,9 +25,9 @@ internal sealed class WorkerLease : IDisposable
     private readonly long _started = Stopwatch.GetTimestamp();
     private long _confirmed;
 
-    public WorkerLease(PostgresStore store, string workerId, string beat, DurableTaskOptions options, ILogger logger)
+    public WorkerLease(PostgresStore store, string workerId, string beat, DurableTaskOptions options, Telemetry telemetry, ILogger logger)
     {
-        (_store, WorkerId, _beat, _options, _logger) = (store, workerId, beat, options, logger);
+        (_store, WorkerId, _beat, _options, _telemetry, _logger) = (store, workerId, beat, options, telemetry, logger);
         _confirmed = _started;
         _lost.CancelAfter(options.LeaseDuration - options.LeaseMargin);
         _thread = new Thread(Run) { IsBackground = true, Name = "durable-lease", Priority = ThreadPriority.AboveNormal };
@@ -62,6 +63,7 @@ internal sealed class WorkerLease : IDisposable
                 using var command = new NpgsqlCommand(_beat, connection);
                 command.Parameters.Add(new NpgsqlParameter("id", NpgsqlDbType.Text) { Value = WorkerId });
                 command.Parameters.Add(new NpgsqlParameter("lease", NpgsqlDbType.Bigint) { Value = (long)_options.LeaseDuration.TotalMilliseconds });
+                _store.Count(1, 1, 1);
                 if (command.ExecuteNonQuery() == 0)
                 {
                     GiveUp("another worker found the lease expired");
@@ -100,6 +102,7 @@ internal sealed class WorkerLease : IDisposable
 
     private void GiveUp(string reason)
     {
+        _telemetry.LeaseLost();
         _logger.LeaseLost(WorkerId, reason);
         _lost.Cancel();
     }
@@ -112,6 +115,7 @@ internal sealed class WorkerLease : IDisposable
             connection.Open();
             using var command = new NpgsqlCommand(PostgresStore.TryLockWorker, connection);
             command.Parameters.Add(new NpgsqlParameter("id", NpgsqlDbType.Text) { Value = WorkerId });
+            _store.Count(1, 1, 1);
             command.ExecuteScalar();
             return connection;
         }

@@ -7,7 +7,7 @@ namespace Librarian.Durable.Worker;
 /// <summary>What all parts of a worker use, made once per host.</summary>
 internal sealed class WorkerServices(
     IServiceProvider provider, DurableStore store, TaskRegistry registry, DataConverter converter, IOptions<DurableTaskOptions> options,
-    WorkSignal signal, InstanceWatch watch, TimeProvider time, ILoggerFactory loggerFactory)
+    WorkSignal signal, InstanceWatch watch, TimeProvider time, ILoggerFactory loggerFactory, Telemetry telemetry)
 {
     public IServiceProvider Provider { get; } = provider;
 
@@ -36,6 +36,8 @@ internal sealed class WorkerServices(
     public LeaseQueries Leases { get; } = new(store);
 
     public DatabaseClock Clock { get; } = new(time);
+
+    public Telemetry Telemetry { get; } = telemetry;
 
     public TurnTriggers Triggers { get; } = new();
 

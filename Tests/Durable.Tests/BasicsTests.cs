@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Librarian.Durable;
+using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -41,6 +42,7 @@ public sealed class ScopeProbe(ConcurrentBag<ScopeProbe> seen)
 
 public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
 {
+    [Scenario(1, "EmptyOrchestration"), Scenario(12, "GetInput")]
     [Fact]
     public async Task Orchestrator_WithoutAwaits_Completes()
     {
@@ -49,6 +51,7 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
         Assert.Equal("echo/32/hi/hi", await RunAsync<string>(host, "echo", "hi"));
     }
 
+    [Scenario(2, "SingleActivity"), Scenario(3, "ActivityChain"), Scenario(14, "MethodAndClassSyntax")]
     [Fact]
     public async Task ActivityChain_TenClasses_FeedsResultsInAScopeEach()
     {
@@ -64,9 +67,11 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
         Assert.Equal(0, await Count("select count(*) from dt_inbox"));
     }
 
+    [Scenario(4, "ActivityFanOut"), Scenario(5, "LargeFanOut"), Scenario(6, "DoubleFanOut")]
     [Theory]
     [InlineData(20)]
     [InlineData(1024)]
+    [InlineData(4096)]
     public async Task FanOut_ManyActivities_ResultsInCallOrder(int width)
     {
         var host = await StartAsync(b => b
@@ -82,6 +87,7 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
         Assert.Equal(expected, await RunAsync<long[]>(host, "fan", width));
     }
 
+    [Scenario(7, "ActivityArgumentTypes")]
     [Fact]
     public async Task Activity_ArgumentTypes_RoundTrip()
     {
@@ -99,6 +105,7 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
         Assert.True(await RunAsync<bool>(host, "types", big));
     }
 
+    [Scenario(8, "IsReplaying"), Scenario(9, "CurrentUtcDateTime"), Scenario(10, "NewGuid"), Scenario(11, "CreateReplaySafeLogger")]
     [Fact]
     public async Task Replay_AfterEveryWait_RepeatsTimeAndGuidsAndLogsOnce()
     {
@@ -133,6 +140,7 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
         Assert.Equal(["step 0", "step 1", "step 2", "step 3"], log.Lines.Where(line => line.StartsWith("step", StringComparison.Ordinal)));
     }
 
+    [Scenario(13, "MultipleOrchestrators")]
     [Fact]
     public async Task ManyInstances_AtOnce_AllComplete()
     {

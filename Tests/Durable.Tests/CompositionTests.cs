@@ -1,4 +1,5 @@
 using Librarian.Durable;
+using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable;
@@ -10,6 +11,7 @@ public sealed class CompositionOnSqlite() : CompositionTests(new SqliteDatabase(
 /// <summary>Sub-orchestrations, failures, retries and ContinueAsNew.</summary>
 public abstract class CompositionTests(TestDatabase database) : EngineTests(database)
 {
+    [Scenario(41, "SubOrchestration"), Scenario(44, "NestedThreeLevels"), Scenario(51, "ParentIsVisible")]
     [Fact]
     public async Task SubOrchestration_ThreeLevels_ResultAndParentAreKnown()
     {
@@ -21,6 +23,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal(1, await Count("select count(*) from dt_instance where parent_id is null"));
     }
 
+    [Scenario(42, "SubOrchestrationFailure")]
     [Fact]
     public async Task SubOrchestration_Fails_ThrowsInParent()
     {
@@ -41,6 +44,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal("child: broken child", await RunAsync<string>(host, "parent", 0));
     }
 
+    [Scenario(43, "ParallelSubOrchestrations")]
     [Fact]
     public async Task SubOrchestrations_HundredParallelWithBigPayloads_AllReturn()
     {
@@ -50,6 +54,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal((100 * 20_000) + 4_950, await RunAsync<int>(host, "parent", 100));
     }
 
+    [Scenario(46, "ChildIdCollisionActive")]
     [Fact]
     public async Task SubOrchestration_IdInUse_FailsTheCallAndNotTheParent()
     {
@@ -74,6 +79,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal("child said 5", await RunAsync<string>(host, "parent", child));
     }
 
+    [Scenario(49, "ChildFinishesAfterParent")]
     [Fact]
     public async Task SubOrchestration_OutlivesItsParent_ItsMessageIsDropped()
     {
@@ -92,6 +98,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal(0, await Count("select count(*) from dt_inbox"));
     }
 
+    [Scenario(53, "UnhandledActivityException"), Scenario(54, "CatchActivityException"), Scenario(56, "InnerExceptionDetailsPreserved")]
     [Fact]
     public async Task Activity_Throws_DetailsReachTheOrchestratorAndTheStatus()
     {
@@ -123,6 +130,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Contains("at ", end.FailureDetails.InnerFailure!.StackTrace, StringComparison.Ordinal);
     }
 
+    [Scenario(55, "UnhandledOrchestratorException")]
     [Fact]
     public async Task Orchestrator_Throws_InstanceFailsWithDetails()
     {
@@ -132,6 +140,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal(("System.IO.InvalidDataException", "no good", "deep"), (end.FailureDetails!.ErrorType, end.FailureDetails.ErrorMessage, end.FailureDetails.InnerFailure!.ErrorMessage));
     }
 
+    [Scenario(57, "RetryPolicy")]
     [Fact]
     public async Task RetryPolicy_FailsTwice_BacksOffAndSucceeds()
     {
@@ -148,6 +157,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal("3 after True", await RunAsync<string>(host, "retry", 0));
     }
 
+    [Scenario(57, "RetryPolicy")]
     [Fact]
     public async Task RetryPolicy_AttemptsTimeoutOrPredicate_EndIt()
     {
@@ -185,6 +195,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal(1, calls);
     }
 
+    [Scenario(58, "RetryHandler")]
     [Fact]
     public async Task RetryHandler_Decides_AfterEachFailure()
     {
@@ -202,6 +213,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal([1, 2, 3], seen);
     }
 
+    [Scenario(59, "UnregisteredTask")]
     [Fact]
     public async Task Activity_NameUnknownHere_WaitsForAWorkerThatHasIt()
     {
@@ -215,6 +227,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal(8, (await EndOf(other, id)).ReadOutputAs<int>());
     }
 
+    [Scenario(61, "NonSerializableResult")]
     [Fact]
     public async Task Activity_ResultCannotBeSerializedOrIsTooBig_FailsTheStepOnly()
     {
@@ -244,6 +257,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         public Cycle Self => this;
     }
 
+    [Scenario(62, "PoisonTurn")]
     [Fact]
     public async Task Turn_ThatAlwaysFails_BacksOffAndFailsAsPoison()
     {
@@ -258,6 +272,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal(4, tries);
     }
 
+    [Scenario(59, "UnregisteredTask"), Scenario(63, "PoisonActivity")]
     [Fact]
     public async Task Activity_NeverComesBack_FailsAsPoisonWithoutRetry()
     {
@@ -292,6 +307,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal(1, ran);
     }
 
+    [Scenario(64, "ContinueAsNew")]
     [Fact]
     public async Task ContinueAsNew_ManyGenerations_HistoryDoesNotGrow()
     {
@@ -309,6 +325,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         Assert.Equal(0, await Count("select count(*) from dt_activity"));
     }
 
+    [Scenario(68, "ResultOfOldExecutionDropped")]
     [Fact]
     public async Task ContinueAsNew_WithWorkOutstanding_OldResultIsDropped()
     {
@@ -376,6 +393,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         }
     }
 
+    [Scenario(89, "AwaitNonDurableTask")]
     [Theory]
     [InlineData("foreign")]
     [InlineData("configure")]

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Librarian.Durable;
+using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable;
@@ -9,6 +10,7 @@ public sealed class CrashOnPostgres(PostgresServer server) : CrashTests(new Post
     [Fact]
     public async Task TwoWorkers_KilledInTurn_NothingIsLostOrDoubled() => await KillAsync(kills: 10, workers: 2);
 
+    [Scenario(93, "KillDuringActivity")]
     [Fact]
     public async Task Worker_KilledDuringActivity_WorkerOnAnotherNodeTakesOverAfterTheLease()
     {
@@ -42,6 +44,7 @@ public abstract class CrashTests(TestDatabase database) : EngineTests(database)
     [Fact]
     public async Task Worker_KilledTwentyTimes_NothingIsLostOrDoubled() => await KillAsync(kills: 20, workers: 1);
 
+    [Scenario(93, "KillDuringActivity")]
     [Fact]
     public async Task Worker_KilledDuringActivity_SuccessorOnTheNodeResumesLongBeforeTheLeaseEnds()
     {

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Librarian.Durable;
 using Librarian.Durable.Engine;
 using Librarian.Durable.Stores;
+using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable;
@@ -17,6 +18,7 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
         o.PollInterval = TimeSpan.FromMilliseconds(500);
     });
 
+    [Scenario(94, "OrchestrationHang"), Scenario(95, "LongRunningActivity")]
     [Fact]
     public async Task Lease_LongActivityAndSlowTurn_AreNotRedeliveredWhileAlive()
     {
@@ -42,6 +44,7 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
         Assert.Equal(1, await Count("select count(*) from dt_history where kind = 4"));
     }
 
+    [Scenario(96, "ZombieWorker")]
     [Fact]
     public async Task Turn_CommitAfterTheInstanceWasTakenOver_IsFenced()
     {
@@ -100,6 +103,7 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
         Assert.True(tokens.First().IsCancellationRequested);
     }
 
+    [Scenario(98, "DatabaseCrashRestart")]
     [Fact]
     public async Task Database_CrashesUnderLoad_NothingIsLostOrStuck()
     {
@@ -162,6 +166,7 @@ public sealed class DurabilityOnSqlite() : DurabilityTests(new SqliteDatabase())
 
 public abstract class DurabilityTests(TestDatabase database) : EngineTests(database)
 {
+    [Scenario(92, "KillAroundCommit")]
     [Theory]
     [InlineData("turn.before-commit")]
     [InlineData("turn.after-commit")]
@@ -184,6 +189,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         await AssertInvariantsAsync(host);
     }
 
+    [Scenario(101, "TransactionalActivity")]
     [Fact]
     public async Task TransactionalActivity_CommitsEffectAndCompletionTogether()
     {
@@ -209,6 +215,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         await AssertInvariantsAsync(host);
     }
 
+    [Scenario(60, "AbortedWorkIsRedelivered"), Scenario(102, "GracefulShutdown")]
     [Fact]
     public async Task Stop_WithWorkRunning_DrainsAndSuccessorContinuesAtOnce()
     {
@@ -235,6 +242,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(1, await Count("select count(*) from dt_history where kind = 4 and name = 'before'"));
     }
 
+    [Scenario(97, "TwoWorkersOneInstance")]
     [Fact]
     public async Task Writes_WithAStaleClaim_AreFenced()
     {

@@ -1,4 +1,5 @@
 using Librarian.Durable;
+using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Options;
 
@@ -34,6 +35,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         return instance;
     }
 
+    [Scenario(71, "Terminate")]
     [Fact]
     public async Task Terminate_RunningPendingScheduledSuspended_AllEnd()
     {
@@ -78,6 +80,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(0, await Count("select count(*) from dt_activity"));
     }
 
+    [Scenario(48, "ParentTerminated")]
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -92,6 +95,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(recursive ? OrchestrationRuntimeStatus.Terminated : OrchestrationRuntimeStatus.Completed, (await EndOf(host, "the-child")).RuntimeStatus);
     }
 
+    [Scenario(73, "SuspendResume")]
     [Fact]
     public async Task Suspend_ThenEvents_ResumeAppliesThemInOrder()
     {
@@ -137,6 +141,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(5, (await EndOf(host, id)).ReadOutputAs<int>());
     }
 
+    [Scenario(75, "SetCustomStatus")]
     [Fact]
     public async Task CustomStatus_SetAndCleared_IsVisibleMidRun()
     {
@@ -150,6 +155,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         await Until(async () => (await host.Client.GetInstanceAsync(id, true))!.SerializedCustomStatus is null, "the cleared status");
     }
 
+    [Scenario(76, "GetInstance")]
     [Fact]
     public async Task GetInstance_WithoutData_RefusesToRead()
     {
@@ -163,6 +169,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         await Assert.ThrowsAsync<ArgumentException>(() => host.Client.WaitForInstanceCompletionAsync("nobody"));
     }
 
+    [Scenario(78, "Query")]
     [Fact]
     public async Task Query_ByEveryFilter_PagesAreStableWhileRowsChange()
     {
@@ -201,6 +208,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(ids, seen);
     }
 
+    [Scenario(79, "Purge"), Scenario(80, "PurgeIdempotent")]
     [Fact]
     public async Task Purge_SingleFilterAndRecursive_LeaveNoRows()
     {
@@ -223,6 +231,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(0, await Count("select (select count(*) from dt_instance) + (select count(*) from dt_history) + (select count(*) from dt_inbox) + (select count(*) from dt_activity)"));
     }
 
+    [Scenario(81, "RecreateCompleted"), Scenario(82, "RecreateRunning")]
     [Fact]
     public async Task Start_IdExists_FinishedIsReplacedActiveRefuses()
     {
@@ -244,6 +253,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(1, await Count("select count(*) from dt_instance"));
     }
 
+    [Scenario(83, "ConcurrentStartSameId")]
     [Fact]
     public async Task Start_SameIdConcurrently_ExactlyOneWins()
     {
@@ -284,6 +294,7 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(1, await Count("select count(*) from mine"));
     }
 
+    [Scenario(87, "InstanceIdCharacters")]
     [Fact]
     public async Task InstanceIds_OddCharacters_AreJustText()
     {

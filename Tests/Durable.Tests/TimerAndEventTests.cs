@@ -1,4 +1,5 @@
 using Librarian.Durable;
+using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable;
@@ -9,6 +10,7 @@ public sealed class TimersAndEventsOnSqlite() : TimerAndEventTests(new SqliteDat
 
 public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(database)
 {
+    [Scenario(15, "SingleTimer")]
     [Fact]
     public async Task CreateTimer_Single_WaitsAtLeastThatLong()
     {
@@ -21,6 +23,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.InRange(await RunAsync<double>(host, "sleep", 120), 120, 5_000);
     }
 
+    [Scenario(17, "ConcurrentTimers")]
     [Fact]
     public async Task CreateTimer_SameDueTime_AllFire()
     {
@@ -33,6 +36,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal(25, await RunAsync<int>(host, "together", 25));
     }
 
+    [Scenario(16, "LongTimer"), Scenario(21, "CompletionCancelsPendingTimers")]
     [Fact]
     public async Task CreateTimer_YearsAhead_IsOneRowAndGoneWhenTheInstanceEnds()
     {
@@ -48,6 +52,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal(0, await Count("select count(*) from dt_inbox"));
     }
 
+    [Scenario(18, "TimerCancellation")]
     [Fact]
     public async Task CreateTimer_Cancelled_ThrowsAndForgetsTheRow()
     {
@@ -78,6 +83,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal("cancelled", (await EndOf(host, id)).ReadOutputAs<string>());
     }
 
+    [Scenario(19, "TimerExpiration")]
     [Fact]
     public async Task CreateTimer_FiresFirstInWhenAny_LateLoserIsIgnored()
     {
@@ -104,6 +110,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal("timer", (await EndOf(host, id)).ReadOutputAs<string>());
     }
 
+    [Scenario(20, "TimerSurvivesDowntime")]
     [Fact]
     public async Task CreateTimer_DueWhileNoWorkerLives_FiresAtStart()
     {
@@ -121,6 +128,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal(7, (await EndOf(second, id)).ReadOutputAs<int>());
     }
 
+    [Scenario(23, "ScheduledStart")]
     [Fact]
     public async Task Schedule_StartAtInFuture_IsPendingThenRuns()
     {
@@ -140,6 +148,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         return text;
     }
 
+    [Scenario(26, "ExternalEvents"), Scenario(36, "EventNamesCaseInsensitive")]
     [Fact]
     public async Task ExternalEvents_Sequential_ArriveInOrderWhateverTheCase()
     {
@@ -150,6 +159,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal("abcde", (await EndOf(host, id)).ReadOutputAs<string>());
     }
 
+    [Scenario(29, "EventBeforeFirstTurn")]
     [Fact]
     public async Task ExternalEvents_BeforeFirstTurn_AreKept()
     {
@@ -160,6 +170,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal("xy", (await EndOf(host, id)).ReadOutputAs<string>());
     }
 
+    [Scenario(28, "EventBeforeWaiter")]
     [Fact]
     public async Task ExternalEvents_BeforeWaiter_AreBuffered()
     {
@@ -175,6 +186,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal("abc", (await EndOf(host, id)).ReadOutputAs<string>());
     }
 
+    [Scenario(27, "ExternalEventsInParallel"), Scenario(30, "LifoWaiters")]
     [Fact]
     public async Task ExternalEvents_SeveralWaiters_NewestIsServedFirst()
     {
@@ -189,6 +201,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal("cba", (await EndOf(host, id)).ReadOutputAs<string>());
     }
 
+    [Scenario(31, "CancelledWaiterDoesNotConsume")]
     [Fact]
     public async Task ExternalEvents_CancelledWaiter_DoesNotConsume()
     {
@@ -205,6 +218,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal("True1", (await EndOf(host, id)).ReadOutputAs<string>());
     }
 
+    [Scenario(32, "WaitWithTimeout")]
     [Fact]
     public async Task WaitForExternalEvent_WithTimeout_EventTimerOrCancellationWins()
     {
@@ -240,6 +254,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal(0, await Count("select count(*) from dt_inbox"));
     }
 
+    [Scenario(33, "EventToCompletedDiscarded"), Scenario(34, "EventToUnknown")]
     [Fact]
     public async Task RaiseEvent_ToFinishedOrUnknown_IsDroppedAndSaidSo()
     {
@@ -252,6 +267,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal(0, await Count("select count(*) from dt_inbox"));
     }
 
+    [Scenario(39, "DuplicateCallback")]
     [Fact]
     public async Task RaiseEvent_SameMessageIdTwice_IsAppliedOnce()
     {
@@ -267,6 +283,7 @@ public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(da
         Assert.Equal("abc", (await EndOf(host, id)).ReadOutputAs<string>());
     }
 
+    [Scenario(35, "SendEvent")]
     [Fact]
     public async Task SendEvent_BetweenOrchestrations_Arrives()
     {

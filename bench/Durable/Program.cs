@@ -1,0 +1,47 @@
+// Cost of the durable engine per step, beside bare single-row commits on the same database in the same run. Commits, statements and
+// round trips per step travel to other machines; rates do not, their ratio to the bare rate roughly does.
+//   dotnet run -c Release --project bench/Durable -- [--quick] [--postgres | --sqlite] [--only chain,fan,…]
+// Ends with 1 when a target was missed.
+using System.Diagnostics;
+using System.Globalization;
+using Librarian.Bench.Durable;
+using Librarian.Tests.TestKit;
+using Microsoft.Data.Sqlite;
+
+CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+if (args is ["worker", ..]) return await WorkerProcess.MainAsync(args);
+var options = new BenchOptions(args.Contains("--quick"), Array.IndexOf(args, "--only") is >= 0 and var at ? args[at + 1].Split(',') : []);
+var board = new Scoreboard();
+Console.WriteLine($"# Durable engine, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, commit {await CommitAsync()}, {Environment.ProcessorCount} cores, .NET {Environment.Version}{(options.Quick ? ", quick" : "")}");
+var folder = Directory.CreateTempSubdirectory("librarian-bench-").FullName;
+try
+{
+    if (!args.Contains("--sqlite"))
+    {
+        await using var server = new PostgresServer { Fsync = true };
+        await server.InitializeAsync();
+        Scoreboard.Title("PostgreSQL, fsync on");
+        await new Scenarios(async () => new("postgres", await server.CreateDatabaseAsync()), folder, options, board).RunAsync();
+    }
+
+    if (!args.Contains("--postgres"))
+    {
+        Scoreboard.Title("SQLite, WAL, synchronous=full");
+        var files = 0;
+        await new Scenarios(() => Task.FromResult(new BenchDatabase("sqlite", $"Data Source={Path.Combine(folder, $"bench{++files}.db")}")), folder, options, board).RunAsync();
+    }
+}
+finally
+{
+    SqliteConnection.ClearAllPools();
+    Directory.Delete(folder, recursive: true);
+}
+
+Console.WriteLine(board.AllMet ? "\nEvery target met." : "\nA target was MISSED.");
+return board.AllMet ? 0 : 1;
+
+static async Task<string> CommitAsync()
+{
+    using var git = Process.Start(new ProcessStartInfo("git", ["rev-parse", "--short", "HEAD"]) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false });
+    return git is null ? "unknown" : (await git.StandardOutput.ReadToEndAsync()).Trim();
+}
