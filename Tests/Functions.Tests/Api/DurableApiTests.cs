@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
 using Librarian.Durable;
+using Librarian.Functions.Api;
+using Librarian.Functions.Hosting;
 
 namespace Librarian.Tests.Functions.Api;
 
@@ -493,5 +495,30 @@ public abstract class DurableApiTests(DurableSite site)
     {
         var answer = await site.CallAsync(new HttpMethod(method), path);
         Assert.Equal((404, """{"detail":"Not Found"}"""), (answer.Code, answer.Text));
+    }
+
+    [Fact]
+    public async Task FunctionJson_OfTheSite_HasEveryRouteOfTheApi()
+    {
+        var directory = Directory.CreateTempSubdirectory("librarian-functions-").FullName;
+        try
+        {
+            await FunctionJson.WriteAsync(FunctionCatalog.Discover(typeof(PingFunctions).Assembly), directory, cancellationToken: TestContext.Current.CancellationToken);
+            var routes = Directory.GetFiles(directory, "function.json", SearchOption.AllDirectories)
+                .Select(file => JsonDocument.Parse(File.ReadAllText(file)).RootElement.GetProperty("bindings")[0])
+                .Where(binding => binding.TryGetProperty("route", out var route) && route.GetString()!.StartsWith("durable/v1/", StringComparison.Ordinal))
+                .Select(binding => $"{string.Join(',', binding.GetProperty("methods").EnumerateArray())} {binding.GetProperty("route").GetString()!["durable/v1/".Length..]}");
+            Assert.Equal(
+                [
+                    "delete instances", "delete instances/{instanceId}", "get instances", "get instances/{instanceId}", "post instances/{instanceId}/raiseEvent/{eventName}",
+                    "post instances/{instanceId}/restart", "post instances/{instanceId}/resume", "post instances/{instanceId}/rewind", "post instances/{instanceId}/suspend",
+                    "post instances/{instanceId}/terminate", "post orchestrators/{functionName}/{instanceId?}",
+                ],
+                routes.Order(StringComparer.Ordinal));
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
     }
 }
