@@ -19,6 +19,25 @@ internal static class Readable
         return string.Create(CultureInfo.InvariantCulture, $"{bytes:0.0} {s_units[unit]}");
     }
 
+    /// <summary>A length of time in its two largest units.</summary>
+    /// <param name="time">Time; a negative one counts as none.</param>
+    /// <returns>For example <c>240 ms</c>, <c>1.25 s</c>, <c>3 min 05 s</c>, <c>2 d 04 h</c>.</returns>
+    internal static string Duration(TimeSpan time) => time switch
+    {
+        { TotalMilliseconds: < 1 } => "0 ms",
+        { TotalSeconds: < 1 } => string.Create(CultureInfo.InvariantCulture, $"{Math.Round(time.TotalMilliseconds)} ms"),
+        { TotalMinutes: < 1 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.00} s"),
+        { TotalHours: < 1 } => string.Create(CultureInfo.InvariantCulture, $"{time.Minutes} min {time.Seconds:00} s"),
+        { TotalDays: < 1 } => string.Create(CultureInfo.InvariantCulture, $"{time.Hours} h {time.Minutes:00} min"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{(int)time.TotalDays} d {time.Hours:00} h"),
+    };
+
+    /// <summary>A length of time in whole seconds or longer units, for times that are known to the second.</summary>
+    /// <param name="time">Time; a negative one counts as none.</param>
+    /// <returns>For example <c>8 s</c>, <c>3 min 05 s</c>.</returns>
+    internal static string Age(TimeSpan time) =>
+        time < TimeSpan.FromMinutes(1) ? string.Create(CultureInfo.InvariantCulture, $"{Math.Max(0, (int)time.TotalSeconds)} s") : Duration(time);
+
     /// <summary>
     /// Text from elsewhere made safe for a terminal: control characters, which could move the cursor or fake output, become
     /// <c>\xNN</c>.

@@ -10,7 +10,7 @@ namespace Librarian.Client;
 /// Every endpoint of a site as a method (wire.md §6). HTTP refusals, lost connections and unreadable answers are results; the only
 /// exception is the caller's own cancellation. Safe for concurrent use; one instance per site and account.
 /// </summary>
-public sealed class LibrarianClient : IDisposable
+public sealed partial class LibrarianClient : IDisposable
 {
     // Enough for trailing-slash and http-to-https redirects, few enough to end a loop.
     private const int MaxRedirects = 5;
@@ -21,6 +21,7 @@ public sealed class LibrarianClient : IDisposable
     private readonly HttpClient _http;
     private readonly bool _ownsHttp;
     private readonly Uri _root;
+    private readonly Uri _orchestrations;
     private readonly AuthenticationHeaderValue _credentials;
 
     /// <summary>Creates a client with connections of its own.</summary>
@@ -44,6 +45,7 @@ public sealed class LibrarianClient : IDisposable
         AnswerTimeout = answerTimeout ?? Timeout.InfiniteTimeSpan;
         _http = http;
         _root = new Uri(connection.BaseAddress, Routes.Prefix);
+        _orchestrations = new Uri(connection.BaseAddress, OrchestrationRoutes.Prefix);
         _credentials = new AuthenticationHeaderValue("Basic", connection.BasicCredentials);
     }
 
@@ -325,19 +327,22 @@ public sealed class LibrarianClient : IDisposable
     private static Reply<IReadOnlyList<T>> EmptyWhen<T>(string reason, Reply<IReadOnlyList<T>> reply) =>
         reply.Error is Refused { Status: 404 } refused && refused.Reason == reason ? Array.Empty<T>() : reply;
 
-    private async Task<Reply<T>> PostAsync<T>(string route, byte[]? body, JsonTypeInfo<T>? answer, CancellationToken cancellationToken)
+    private Task<Reply<T>> PostAsync<T>(string route, byte[]? body, JsonTypeInfo<T>? answer, CancellationToken cancellationToken) =>
+        ExchangeAsync(HttpMethod.Post, new Uri(_root, route), body, null, (response, token) => ReadAsync(response, answer, token), cancellationToken);
+
+    private async Task<Reply<T>> ExchangeAsync<T>(
+        HttpMethod method, Uri address, byte[]? body, string? continuation, Func<HttpResponseMessage, CancellationToken, Task<Reply<T>>> readAsync, CancellationToken cancellationToken)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         if (AnswerTimeout != Timeout.InfiniteTimeSpan)
             limit.CancelAfter(AnswerTimeout);
         try
         {
-            var address = new Uri(_root, route);
             for (var redirects = 0; ; redirects++)
             {
-                using var response = await SendAsync(address, body, limit.Token);
+                using var response = await SendAsync(method, address, body, continuation, limit.Token);
                 if (response.StatusCode is not (HttpStatusCode.TemporaryRedirect or HttpStatusCode.PermanentRedirect))
-                    return await ReadAsync(response, answer, limit.Token);
+                    return await readAsync(response, limit.Token);
                 if (Follow(address, response.Headers.Location, redirects) is not { } next)
                     return new Refused((int)response.StatusCode, $"The site redirects {address} to \"{response.Headers.Location}\", where the credentials are not sent.", "Configure the address the site really has.", Body: null);
                 address = next;
@@ -359,12 +364,18 @@ public sealed class LibrarianClient : IDisposable
         }
     }
 
-    private async Task<HttpResponseMessage> SendAsync(Uri address, byte[]? body, CancellationToken cancellationToken)
+    private async Task<HttpResponseMessage> SendAsync(HttpMethod method, Uri address, byte[]? body, string? continuation, CancellationToken cancellationToken)
     {
-        // A body-less call still says application/json (wire.md §1.1).
-        using var content = new ByteArrayContent(body ?? []);
-        content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        using var request = new HttpRequestMessage(HttpMethod.Post, address) { Content = content };
+        using var request = new HttpRequestMessage(method, address);
+        if (method == HttpMethod.Post)
+        {
+            // A body-less call still says application/json (wire.md §1.1).
+            request.Content = new ByteArrayContent(body ?? []);
+            request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        }
+
+        if (continuation is not null)
+            request.Headers.TryAddWithoutValidation(OrchestrationRoutes.ContinuationHeader, continuation);
         request.Headers.Authorization = _credentials;
         request.Headers.ExpectContinue = false;
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));

@@ -9,6 +9,7 @@ var builder = FunctionsApplication.CreateBuilder(args);
 builder.AddFunctions(typeof(Program).Assembly);
 builder.Configuration.AddSiteSources(Environment.CurrentDirectory);
 builder.AddSite();
+builder.AddSiteTelemetry();
 var app = builder.Build();
 if (args is ["migrate", ..])
 {

@@ -54,6 +54,12 @@ public sealed class SiteOptions
     /// <summary>An incoming transfer untouched for this long is reviewed with its source (wire.md §9.4); longer than the outgoing age.</summary>
     public TimeSpan IncomingReviewAge { get; set; } = TimeSpan.FromHours(24);
 
+    /// <summary>How long a completed or terminated orchestration is kept after its end, with its history; at least a minute.</summary>
+    public TimeSpan FinishedInstanceRetention { get; set; } = TimeSpan.FromDays(30);
+
+    /// <summary>How long a failed orchestration is kept after its end, so that it can be looked at, rewound or restarted; not shorter than <see cref="FinishedInstanceRetention"/>.</summary>
+    public TimeSpan FailedInstanceRetention { get; set; } = TimeSpan.FromDays(90);
+
     /// <summary>Host names whose file systems are this site's; offered to senders for direct copies. Default: this machine's name.</summary>
     public List<string> LocalHostnames { get; set; } = [];
 

@@ -6,6 +6,8 @@ namespace Librarian.Domain.Configuration;
 /// <summary>Checks the options at start; every message names the setting, its value and the fix.</summary>
 public sealed partial class SiteOptionsValidator : IValidateOptions<SiteOptions>
 {
+    private static readonly TimeSpan LongestRetention = TimeSpan.FromDays(36_500);
+
     /// <inheritdoc />
     public ValidateOptionsResult Validate(string? name, SiteOptions options)
     {
@@ -33,6 +35,11 @@ public sealed partial class SiteOptionsValidator : IValidateOptions<SiteOptions>
         Check(options.CredentialLifetime > TimeSpan.Zero && options.CredentialLifetime <= TimeSpan.FromHours(24), "CredentialLifetime", options.CredentialLifetime, "use up to 24:00:00.");
         Check(options.OutgoingReviewAge > TimeSpan.Zero, "OutgoingReviewAge", options.OutgoingReviewAge, "use a positive duration such as 06:00:00.");
         Check(options.IncomingReviewAge >= options.OutgoingReviewAge, "IncomingReviewAge", options.IncomingReviewAge, "let outgoing transfers be reviewed sooner than incoming ones.");
+
+        Check(options.FinishedInstanceRetention >= TimeSpan.FromMinutes(1) && options.FinishedInstanceRetention <= LongestRetention, "FinishedInstanceRetention", options.FinishedInstanceRetention,
+            "use 00:01:00 to 36500.00:00:00, such as 30.00:00:00 for thirty days.");
+        Check(options.FailedInstanceRetention >= options.FinishedInstanceRetention && options.FailedInstanceRetention <= LongestRetention, "FailedInstanceRetention", options.FailedInstanceRetention,
+            "keep failed orchestrations at least as long as finished ones, at most 36500.00:00:00.");
 
         Check(options.Stores.Count > 0, "Stores", "(none)", "configure at least one store: Site:Stores:0:Name, :StagingPath and :StorePath.");
         for (var i = 0; i < options.Stores.Count; i++)

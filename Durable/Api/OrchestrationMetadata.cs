@@ -160,6 +160,9 @@ public sealed record PurgeInstanceOptions(bool Recursive = false);
 /// <param name="Statuses">Any of these final statuses; others are never purged.</param>
 public sealed record PurgeInstancesFilter(DateTimeOffset? CreatedFrom = null, DateTimeOffset? CreatedTo = null, IReadOnlyCollection<OrchestrationRuntimeStatus>? Statuses = null)
 {
+    /// <summary>Ended at or before (UTC).</summary>
+    public DateTimeOffset? CompletedTo { get; init; }
+
     /// <summary>Longest time to spend; the result says whether all were purged.</summary>
     public TimeSpan? Timeout { get; init; }
 }

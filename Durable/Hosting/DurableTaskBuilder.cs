@@ -124,6 +124,7 @@ public sealed class DurableTaskBuilder
     {
         if (_postgres is null == _sqlite is null) throw new InvalidOperationException("AddDurableTask needs exactly one database: call UsePostgreSql or UseSqlite.");
         Services.AddSingleton(_registry);
+        Services.AddSingleton(_ => new RegisteredTasks(_registry.OrchestratorNames));
         Services.AddSingleton(_converter);
         Services.TryAddSingleton(TimeProvider.System);
         Services.AddSingleton<DurableStore>(services => _postgres is not null ? new PostgresStore(_postgres(services)) : new SqliteStore(_sqlite!(services)));

@@ -172,9 +172,10 @@ internal sealed class ClientQueries(DurableStore store)
             var statuses = filter.Statuses is { Count: > 0 } wanted ? [.. wanted.Select(status => (long)status)] : (long[])[1, 3, 5];
             var ids = await session.QueryAsync(new SqlStatement($"""
                 select instance_id from dt_instance where status in {DurableStore.Final} and {store.In("status", "@statuses")}
-                  and created_at >= @from and created_at <= @to order by created_at, instance_id limit @limit
+                  and created_at >= @from and created_at <= @to and completed_at <= @completed order by created_at, instance_id limit @limit
                 """).With("statuses", statuses).With("from", filter.CreatedFrom?.ToUnixTimeMilliseconds() ?? 0)
-                .With("to", filter.CreatedTo?.ToUnixTimeMilliseconds() ?? long.MaxValue).With("limit", limit),
+                .With("to", (filter.CreatedTo ?? filter.CompletedTo)?.ToUnixTimeMilliseconds() ?? long.MaxValue)
+                .With("completed", filter.CompletedTo?.ToUnixTimeMilliseconds() ?? long.MaxValue).With("limit", limit),
                 reader => reader.GetString(0), cancellationToken);
             return await DeleteAsync(session, ids, cancellationToken);
         }, cancellationToken);

@@ -53,7 +53,7 @@ public sealed class CommandLineTests : IAsyncLifetime
         var (code, output, _) = await RunAsync("--help");
 
         Assert.Equal(ExitCodes.Success, code);
-        foreach (var command in new[] { "upload", "upload-all", "search-files", "ping", "check-connections", "create-user", "delete-user", "add-librarian", "get-librarian-list", "get-store-list", "demo" })
+        foreach (var command in new[] { "upload", "upload-all", "search-files", "ping", "check-connections", "create-user", "delete-user", "add-librarian", "get-librarian-list", "get-store-list", "orchestrations", "demo" })
             Assert.Contains(command, output, StringComparison.Ordinal);
     }
 

@@ -39,6 +39,12 @@ public sealed class FakeSite : IAsyncDisposable
                 return;
             }
 
+            if (Anything is not null)
+            {
+                await context.Response.WriteAsync(Anything);
+                return;
+            }
+
             context.Response.StatusCode = 404;
             await context.Response.WriteAsync("""{"detail":"Not Found"}""");
         });
@@ -48,6 +54,9 @@ public sealed class FakeSite : IAsyncDisposable
     public sealed record Call(string Method, string Path, string Authorization, string? ContentType, long? Length, bool Expects, string Body);
 
     public ConcurrentQueue<Call> Calls { get; } = new();
+
+    /// <summary>Answer to whatever has none of its own; null: 404.</summary>
+    public string? Anything { get; set; }
 
     public string Prefix { get; }
 

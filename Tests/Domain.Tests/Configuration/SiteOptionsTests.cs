@@ -32,6 +32,8 @@ public class SiteOptionsTests
         { "Site:Peers:0:Name", o => o.Peers[0].Name = "mountain", "mountain" },
         { "Site:Peers:0:LocalRoots", o => o.Peers[0].LocalRoots.Add("x"), "x" },
         { "Site:MaxSearchResults", o => o.MaxSearchResults = 0, "0" },
+        { "Site:FinishedInstanceRetention", o => o.FinishedInstanceRetention = TimeSpan.Zero, "00:00:00" },
+        { "Site:FailedInstanceRetention", o => o.FailedInstanceRetention = TimeSpan.FromDays(1), "1.00:00:00" },
         { "Site:IncomingReviewAge", o => o.IncomingReviewAge = TimeSpan.FromMinutes(1), "00:01:00" },
     };
 

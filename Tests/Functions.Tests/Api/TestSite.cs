@@ -16,10 +16,12 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
 {
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("librarian-site-");
     private readonly Dictionary<string, string> _settings;
+    private readonly Action<IServiceCollection>? _services;
     private HttpClient? _client;
 
-    private TestSite(string? database)
+    private TestSite(string? database, Action<IServiceCollection>? services, IReadOnlyDictionary<string, string>? settings)
     {
+        _services = services;
         _settings = new Dictionary<string, string>
         {
             ["Site:Name"] = "testsite",
@@ -37,8 +39,10 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
             ["Schedules:FindUnsyncedFiles"] = "0 0 0 1 1 *",
             ["Schedules:ReceiveStaged"] = "0 0 0 1 1 *",
             ["Schedules:ReviewStaleTransfers"] = "0 0 0 1 1 *",
+            ["Schedules:PurgeFinishedInstances"] = "0 0 0 1 1 *",
         };
         if (database is not null) _settings["Site:Database"] = database;
+        foreach (var (key, value) in settings ?? new Dictionary<string, string>()) _settings[key] = value;
     }
 
     public string StagingPath => Path.Combine(_directory.FullName, "staging");
@@ -50,9 +54,12 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
 
     public CatalogDatabase Catalog => Services.GetRequiredService<CatalogDatabase>();
 
-    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server)
+    /// <summary>Requests with the site's address; the caller authorizes them.</summary>
+    public HttpClient Http => _client!;
+
+    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server, Action<IServiceCollection>? services = null, IReadOnlyDictionary<string, string>? settings = null)
     {
-        var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null);
+        var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null, services, settings);
         site._client = site.CreateDefaultClient();
         await site.UserAsync("reader", 1);
         await site.UserAsync("callback", 2);
@@ -100,7 +107,11 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     {
         foreach (var (key, value) in _settings) builder.UseSetting(key, value);
         var connection = _settings.GetValueOrDefault("Site:Database") ?? $"Data Source={Path.Combine(_settings["Site:DataDirectory"], "catalog.db")}";
-        builder.ConfigureServices(services => services.AddSingleton(_ => new CatalogDatabase(connection, Statements)));
+        builder.ConfigureServices(services =>
+        {
+            services.AddSingleton(_ => new CatalogDatabase(connection, Statements));
+            _services?.Invoke(services);
+        });
     }
 
     public override async ValueTask DisposeAsync()

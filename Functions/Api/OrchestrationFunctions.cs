@@ -1,0 +1,299 @@
+using Librarian.Client.Wire;
+using Librarian.Domain.Configuration;
+using Librarian.Durable;
+using Librarian.Functions.Security;
+using Microsoft.Extensions.Options;
+using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+using DurableQuery = Librarian.Durable.OrchestrationQuery;
+using DurableStatus = Librarian.Durable.OrchestrationRuntimeStatus;
+
+namespace Librarian.Functions.Api;
+
+/// <summary>
+/// The HTTP management API of Durable Functions under an address of its own, because <c>/runtime/webhooks</c> belongs to the Functions
+/// host (functions-host.md §4; docs/orchestrations.md). Entities and <c>makeprimary</c> do not exist here.
+/// </summary>
+public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredTasks tasks, IOptions<DurableTaskOptions> durable, IOptions<SiteOptions> site, TimeProvider time)
+{
+    private const string Prefix = OrchestrationRoutes.Prefix;
+
+    // As Durable Functions answers: seconds a caller should leave between looks.
+    private const string RetryAfterStart = "10";
+    private const string RetryAfterStatus = "5";
+
+    // A purge answers within the Functions host's patience; a caller with more to remove repeats it.
+    private static readonly TimeSpan LongestPurge = TimeSpan.FromSeconds(100);
+
+    /// <summary>Starts an orchestration and, when both <c>timeout</c> and <c>pollingInterval</c> are given, waits for its end.</summary>
+    [Function("DurableStart"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> StartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "orchestrators/{functionName}/{instanceId?}")] HttpRequest request, string functionName, string? instanceId, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryName(functionName, OrchestrationRequest.SubjectSegment, out var name, out var refusal) || !read.TryNewInstanceId(instanceId, out var id, out refusal) || !read.TryWait(out var wait, out refusal)) return refusal;
+        if (!tasks.Orchestrators.Contains(name))
+        {
+            return read.Refuse(StatusCodes.Status400BadRequest, $"OrchestratorUnknown: no orchestrator is named '{name}'. Nothing was started.",
+                $"Names are case-sensitive; known are {string.Join(", ", tasks.Orchestrators.Order(StringComparer.Ordinal))}.");
+        }
+
+        var (body, wrong) = await read.ReadJsonAsync(durable.Value.MaxPayloadBytes, cancellationToken);
+        if (wrong is not null) return wrong;
+        try
+        {
+            id = await client.ScheduleNewOrchestrationInstanceAsync(name, body, new StartOrchestrationOptions(id), cancellationToken);
+        }
+        catch (OrchestrationAlreadyExistsException)
+        {
+            return Active(read, id);
+        }
+        catch (PayloadTooLargeException e)
+        {
+            return read.Refuse(StatusCodes.Status413PayloadTooLarge, e.Message, "Nothing was started. Keep bulk data in the catalog and send its id.");
+        }
+
+        return await StartedAsync(request, read, id, wait, cancellationToken);
+    }
+
+    /// <summary>Shows an instance, with its history when asked.</summary>
+    [Function("DurableInstance"), Requires(AuthLevel.ReadOnly)]
+    public async Task<IResult> GetAsync([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances/{instanceId}")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal)
+            || !read.TrySwitch("showHistory", false, out var showHistory, out refusal)
+            || !read.TrySwitch("showHistoryOutput", false, out var showOutput, out refusal)
+            || !read.TrySwitch("showInput", true, out var showInput, out refusal)
+            || !read.TrySwitch("returnInternalServerErrorOnFailure", false, out var failureIsError, out refusal)) return refusal;
+        if (await client.GetInstanceAsync(id, getInputsAndOutputs: true, cancellationToken) is not { } instance) return read.NotFound(id);
+        IReadOnlyList<OrchestrationHistoryRow>? history = null;
+        if (showHistory)
+        {
+            try
+            {
+                history = OrchestrationHistory.Fold(await client.GetOrchestrationHistoryAsync(id, cancellationToken), showInput, showOutput);
+            }
+            catch (ArgumentException)
+            {
+                // Purged since the look above.
+                return read.NotFound(id);
+            }
+        }
+
+        var body = OrchestrationAnswers.Of(instance, showInput, history);
+        if (!instance.IsCompleted)
+        {
+            request.HttpContext.Response.Headers.Location = Address(request.Path + request.QueryString.ToUriComponent());
+            request.HttpContext.Response.Headers.RetryAfter = RetryAfterStatus;
+            return Json(body, StatusCodes.Status202Accepted);
+        }
+
+        return Json(body, failureIsError && instance.RuntimeStatus == DurableStatus.Failed ? StatusCodes.Status500InternalServerError : StatusCodes.Status200OK);
+    }
+
+    /// <summary>Lists instances, oldest first.</summary>
+    [Function("DurableInstances"), Requires(AuthLevel.ReadOnly)]
+    public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances")] HttpRequest request, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryText("instanceIdPrefix", out var prefix, out var refusal)
+            || !read.TryTime("createdTimeFrom", out var from, out refusal)
+            || !read.TryTime("createdTimeTo", out var to, out refusal)
+            || !read.TryStatuses(out var statuses, out refusal)
+            || !read.TrySwitch("showInput", true, out var showInput, out refusal)
+            || !read.TryTop(out var top, out refusal)) return refusal;
+        var query = new DurableQuery
+        {
+            InstanceIdPrefix = prefix,
+            CreatedFrom = from,
+            CreatedTo = to,
+            Statuses = statuses,
+            PageSize = top,
+            FetchInputsAndOutputs = true,
+            ContinuationToken = request.Headers[OrchestrationRoutes.ContinuationHeader].ToString() is { Length: > 0 } token ? token : null,
+        };
+        try
+        {
+            await foreach (var page in client.GetAllInstancesAsync(query).AsPages().WithCancellation(cancellationToken))
+            {
+                request.HttpContext.Response.Headers[OrchestrationRoutes.ContinuationHeader] = page.ContinuationToken ?? "";
+                IReadOnlyList<OrchestrationInstance> rows = [.. page.Values.Select(instance => OrchestrationAnswers.Of(instance, showInput, null))];
+                return Results.Json(rows, OrchestrationJson.Wire.OrchestrationInstanceList);
+            }
+        }
+        catch (FormatException)
+        {
+            return read.Refuse(StatusCodes.Status400BadRequest, $"ContinuationTokenInvalid: {OrchestrationRoutes.ContinuationHeader} is not from an earlier page of this list.", "Start again without the header.");
+        }
+
+        throw new InvalidOperationException("A query has at least one page.");
+    }
+
+    /// <summary>Removes a finished instance with its history.</summary>
+    [Function("DurablePurge"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> PurgeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances/{instanceId}")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal)) return refusal;
+        var purged = await client.PurgeInstanceAsync(id, cancellation: cancellationToken);
+        if (purged.PurgedInstanceCount > 0) return Results.Json(new OrchestrationsPurged(purged.PurgedInstanceCount), OrchestrationJson.Wire.OrchestrationsPurged);
+        return await client.GetInstanceAsync(id, cancellation: cancellationToken) is { } active
+            ? read.Refuse(StatusCodes.Status404NotFound, $"InstanceNotFinished: the instance '{id}' is {active.RuntimeStatus} and was left alone.", "Only finished instances are purged. Wait for it, or terminate it first.")
+            : read.NotFound(id);
+    }
+
+    /// <summary>Removes finished instances by creation time.</summary>
+    [Function("DurablePurgeMany"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> PurgeManyAsync([HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances")] HttpRequest request, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryTime("createdTimeFrom", out var from, out var refusal) || !read.TryTime("createdTimeTo", out var to, out refusal) || !read.TryStatuses(out var statuses, out refusal)) return refusal;
+        if (from is null)
+            return read.Refuse(StatusCodes.Status400BadRequest, "ParameterMissing: createdTimeFrom is required. Nothing was removed.", "Give the creation time from which to purge, such as 2026-01-01T00:00:00Z.");
+        var result = await client.PurgeAllInstancesAsync(new PurgeInstancesFilter(from, to, statuses) { Timeout = LongestPurge }, cancellationToken);
+        return result.PurgedInstanceCount > 0
+            ? Results.Json(new OrchestrationsPurged(result.PurgedInstanceCount), OrchestrationJson.Wire.OrchestrationsPurged)
+            : read.Refuse(StatusCodes.Status404NotFound, "NothingToPurge: no finished instance fits. Nothing was removed.", "Widen the times or the statuses if there should be one.");
+    }
+
+    /// <summary>Sends an event to an instance; its body is the event's data.</summary>
+    [Function("DurableRaiseEvent"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> RaiseEventAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/raiseEvent/{eventName}")] HttpRequest request, string instanceId, string eventName, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryName(eventName, OrchestrationRequest.SubjectSegment + 2, out var name, out refusal)) return refusal;
+        if (!request.HasJsonContentType())
+            return read.Refuse(StatusCodes.Status400BadRequest, "ContentTypeInvalid: an event's data is JSON. Nothing was sent.", "Set Content-Type: application/json.");
+        var (body, wrong) = await read.ReadJsonAsync(durable.Value.MaxPayloadBytes, cancellationToken);
+        if (wrong is not null) return wrong;
+        var (instance, refused) = await FindActiveAsync(read, id, cancellationToken);
+        if (instance is null) return refused!;
+        try
+        {
+            // False: it ended or was purged between the look and the message.
+            if (await client.RaiseEventAsync(id, name, body, messageId: null, transaction: null, cancellationToken)) return Results.StatusCode(StatusCodes.Status202Accepted);
+        }
+        catch (PayloadTooLargeException e)
+        {
+            return read.Refuse(StatusCodes.Status413PayloadTooLarge, e.Message, "Nothing was sent. Keep bulk data in the catalog and send its id.");
+        }
+
+        return (await FindActiveAsync(read, id, cancellationToken)).Refusal ?? read.NotFound(id);
+    }
+
+    /// <summary>Ends an instance; the reason becomes its output.</summary>
+    [Function("DurableTerminate"), Requires(AuthLevel.Admin)]
+    public Task<IResult> TerminateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/terminate")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
+        ControlAsync(request, instanceId, (id, reason) => client.TerminateInstanceAsync(id, (object?)reason, cancellationToken), cancellationToken);
+
+    /// <summary>Stops an instance until it is resumed.</summary>
+    [Function("DurableSuspend"), Requires(AuthLevel.Admin)]
+    public Task<IResult> SuspendAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/suspend")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
+        ControlAsync(request, instanceId, (id, reason) => client.SuspendInstanceAsync(id, reason, cancellationToken), cancellationToken);
+
+    /// <summary>Lets a suspended instance go on.</summary>
+    [Function("DurableResume"), Requires(AuthLevel.Admin)]
+    public Task<IResult> ResumeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/resume")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
+        ControlAsync(request, instanceId, (id, reason) => client.ResumeInstanceAsync(id, reason, cancellationToken), cancellationToken);
+
+    /// <summary>Repeats what failed in a failed instance; what succeeded is kept.</summary>
+    [Function("DurableRewind"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> RewindAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/rewind")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryText("reason", out var reason, out refusal)) return refusal;
+        try
+        {
+            await client.RewindInstanceAsync(id, reason, cancellationToken);
+            return Results.StatusCode(StatusCodes.Status202Accepted);
+        }
+        catch (ArgumentException)
+        {
+            return read.NotFound(id);
+        }
+        catch (InvalidOperationException e)
+        {
+            if (await client.GetInstanceAsync(id, cancellation: cancellationToken) is not { } instance) return read.NotFound(id);
+            return instance.RuntimeStatus is DurableStatus.Completed or DurableStatus.Terminated
+                ? read.Finished(instance)
+                : read.Refuse(StatusCodes.Status409Conflict, e.Message, "Only failed instances can be rewound. Wait for it, or terminate and restart it.");
+        }
+    }
+
+    /// <summary>Starts an instance again with its old input, under a new id unless <c>restartWithNewInstanceId</c> is false.</summary>
+    [Function("DurableRestart"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> RestartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/restart")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TrySwitch("restartWithNewInstanceId", true, out var withNewId, out refusal) || !read.TryWait(out var wait, out refusal)) return refusal;
+        string started;
+        try
+        {
+            started = await client.RestartAsync(id, withNewId, cancellationToken);
+        }
+        catch (ArgumentException)
+        {
+            // 400 and not 404: so does Durable Functions.
+            return read.NotFound(id, StatusCodes.Status400BadRequest);
+        }
+        catch (OrchestrationAlreadyExistsException)
+        {
+            return Active(read, id);
+        }
+
+        return await StartedAsync(request, read, started, wait, cancellationToken);
+    }
+
+    private static IResult Active(OrchestrationRequest read, string? id) => read.Refuse(StatusCodes.Status409Conflict,
+        $"InstanceActive: the instance '{id}' exists and has not ended. It runs on untouched.", "Wait for it, terminate it, or choose another id.");
+
+    private static IResult Json(OrchestrationInstance body, int status) => Results.Json(body, OrchestrationJson.Wire.OrchestrationInstance, statusCode: status);
+
+    private async Task<IResult> ControlAsync(HttpRequest request, string instanceId, Func<string, string?, Task> act, CancellationToken cancellationToken)
+    {
+        var read = new OrchestrationRequest(request);
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryText("reason", out var reason, out refusal)) return refusal;
+        var (instance, refused) = await FindActiveAsync(read, id, cancellationToken);
+        if (instance is null) return refused!;
+        // An instance that ends between the look and the message stays as it ended; the caller's wish came too late either way.
+        await act(id, reason);
+        return Results.StatusCode(StatusCodes.Status202Accepted);
+    }
+
+    private async Task<(OrchestrationMetadata? Instance, IResult? Refusal)> FindActiveAsync(OrchestrationRequest read, string id, CancellationToken cancellationToken) =>
+        await client.GetInstanceAsync(id, cancellation: cancellationToken) is not { } instance ? (null, read.NotFound(id))
+        : instance.IsCompleted ? (null, read.Finished(instance))
+        : (instance, null);
+
+    /// <summary>The answer to a start: addresses, or after a wait that was long enough what came of it.</summary>
+    private async Task<IResult> StartedAsync(HttpRequest request, OrchestrationRequest read, string id, TimeSpan? wait, CancellationToken cancellationToken)
+    {
+        if (wait is { } patience)
+        {
+            using var limit = new CancellationTokenSource(patience, time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
+            try
+            {
+                var ended = await client.WaitForInstanceCompletionAsync(id, getInputsAndOutputs: true, either.Token);
+                return ended.RuntimeStatus == DurableStatus.Completed
+                    ? Results.Text(ended.SerializedOutput ?? "null", "application/json")
+                    : Json(OrchestrationAnswers.Of(ended, showInput: true, null), StatusCodes.Status200OK);
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                // Not finished in time: the addresses, as without a wait.
+            }
+            catch (ArgumentException)
+            {
+                return read.NotFound(id);
+            }
+        }
+
+        var links = OrchestrationAnswers.Links(Address($"/{Prefix}"), id);
+        request.HttpContext.Response.Headers.Location = links.StatusQueryGetUri;
+        request.HttpContext.Response.Headers.RetryAfter = RetryAfterStart;
+        return Results.Json(links, OrchestrationJson.Wire.OrchestrationLinks, statusCode: StatusCodes.Status202Accepted);
+    }
+
+    // Neither mode carries a trustworthy scheme and host (functions-host.md §0), so addresses are built from the setting.
+    private string Address(string pathAndQuery) => site.Value.PublicBaseUrl.TrimEnd('/') + pathAndQuery;
+}

@@ -1,0 +1,37 @@
+using Librarian.Domain.Configuration;
+using Librarian.Durable;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Functions.Timers;
+
+/// <summary>Keeps the tables of the durable engine from growing forever.</summary>
+public sealed class OrchestrationTimers(DurableTaskClient client, IOptions<SiteOptions> options, TimeProvider time, ILogger<OrchestrationTimers> log)
+{
+    // What is left after this time is removed by the next run, so that one run never holds the timer for long.
+    private static readonly TimeSpan LongestRun = TimeSpan.FromMinutes(5);
+
+    /// <summary>
+    /// Removes instances with their histories some time after their end, failed ones later. The engine removes them in transactions of at
+    /// most 500: a crash leaves whole instances, and the next run goes on.
+    /// </summary>
+    [Function("PurgeFinishedInstances")]
+    public async Task PurgeFinishedInstancesAsync([TimerTrigger("%Schedules:PurgeFinishedInstances%")] TimerInfo timer, CancellationToken cancellationToken)
+    {
+        await PurgeAsync(options.Value.FinishedInstanceRetention, "finished", [OrchestrationRuntimeStatus.Completed, OrchestrationRuntimeStatus.Terminated], cancellationToken);
+        await PurgeAsync(options.Value.FailedInstanceRetention, "failed", [OrchestrationRuntimeStatus.Failed], cancellationToken);
+    }
+
+    private async Task PurgeAsync(TimeSpan retention, string kind, OrchestrationRuntimeStatus[] statuses, CancellationToken cancellationToken)
+    {
+        var limit = time.GetUtcNow() - retention;
+        var result = await client.PurgeAllInstancesAsync(new PurgeInstancesFilter(Statuses: statuses) { CompletedTo = limit, Timeout = LongestRun }, cancellationToken);
+        if (result.PurgedInstanceCount > 0) Logs.InstancesPurged(log, result.PurgedInstanceCount, kind, limit, result.IsComplete ? "none is left" : "more are left for the next run");
+    }
+}
+
+/// <summary>Log lines of the timers; event ids 4300 to 4319.</summary>
+internal static partial class Logs
+{
+    [LoggerMessage(4300, LogLevel.Information, "Purged {Count} {Kind} orchestrations that ended before {Limit:u}; {Rest}")]
+    public static partial void InstancesPurged(ILogger logger, int count, string kind, DateTimeOffset limit, string rest);
+}
