@@ -144,6 +144,11 @@ internal sealed class WorkQueries(DurableStore store)
         where instance_id = @i and execution_id = @e and task_id = @t and owner is not distinct from @me and claim = @claim
         """;
 
+    private const string Progress = """
+        update dt_activity set progress = @progress
+        where instance_id = @i and execution_id = @e and task_id = @t and owner is not distinct from @me and claim = @claim
+        """;
+
     private readonly string _releaseInstance = $"""
         update dt_instance set owner = null, attempts = attempts - @back, not_before = case when @delay = 0 then 0 else {store.Now} + @delay end
         where instance_id = @i and owner is not distinct from @me and claim = @claim
@@ -245,6 +250,10 @@ internal sealed class WorkQueries(DurableStore store)
     public SqlStatement ReleaseActivity(ClaimedActivity activity, TimeSpan delay, bool countsAsDelivery) => new SqlStatement(_releaseActivity)
         .With("i", activity.InstanceId).With("e", activity.ExecutionId).With("t", activity.TaskId).With("me", activity.Owner).With("claim", activity.Claim)
         .With("delay", (long)delay.TotalMilliseconds).With("back", countsAsDelivery ? 0 : 1);
+
+    /// <summary>Writes progress; no effect when the activity is no longer this claim's.</summary>
+    public static SqlStatement ReportProgress(ClaimedActivity activity, string? progress) => new SqlStatement(Progress)
+        .With("i", activity.InstanceId).With("e", activity.ExecutionId).With("t", activity.TaskId).With("me", activity.Owner).With("claim", activity.Claim).With("progress", progress);
 
     /// <summary>Gives an instance back; no effect when it is no longer this claim's.</summary>
     public SqlStatement ReleaseInstance(ClaimedInstance instance, TimeSpan delay, int attemptsBack) => new SqlStatement(_releaseInstance)

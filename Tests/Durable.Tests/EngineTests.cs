@@ -142,9 +142,9 @@ public abstract class EngineTests(TestDatabase database) : IAsyncDisposable
         return end.ReadOutputAs<T>();
     }
 
-    protected static async Task Until(Func<Task<bool>> condition, string what)
+    protected static async Task Until(Func<Task<bool>> condition, string what, TimeSpan? within = null)
     {
-        using var limit = new CancellationTokenSource(Limit);
+        using var limit = new CancellationTokenSource(within ?? Limit);
         while (!await condition())
         {
             Assert.False(limit.IsCancellationRequested, "never happened: " + what);
@@ -170,7 +170,7 @@ public abstract class EngineTests(TestDatabase database) : IAsyncDisposable
         await command.ExecuteNonQueryAsync();
     }
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         foreach (var host in _hosts) await host.DisposeAsync();
         await Database.DisposeAsync();
