@@ -58,6 +58,13 @@ public abstract class TaskActivityContext
     /// or replaced, or the worker is draining. After a drain the call is delivered again elsewhere or later.
     /// </summary>
     public abstract CancellationToken CancellationToken { get; }
+
+    /// <summary>
+    /// Reports how far the call is, for <see cref="DurableTaskClient.GetPendingActivitiesAsync"/>. Returns at once; the newest report is written at most
+    /// once a second, and a report that cannot be written is dropped. Ownership does not depend on it: the worker's lease covers its activities.
+    /// Throws <see cref="PayloadTooLargeException"/>.
+    /// </summary>
+    public abstract void Heartbeat(object? progress);
 }
 
 /// <summary>Context of a <see cref="TransactionalActivity{TInput,TOutput}"/>.</summary>

@@ -76,6 +76,9 @@ public abstract class DurableTaskClient
     /// <summary>Instances by creation time, then id; pages stay stable while rows change.</summary>
     public abstract AsyncPageable<OrchestrationMetadata> GetAllInstancesAsync(OrchestrationQuery? filter = null);
 
+    /// <summary>Activities of an instance that wait or run, in the order they were scheduled; none for an unknown instance.</summary>
+    public abstract Task<IReadOnlyList<PendingActivity>> GetPendingActivitiesAsync(string instanceId, CancellationToken cancellation = default);
+
     /// <summary>Removes a finished instance with all its rows; count 0 when unknown or not finished.</summary>
     public abstract Task<PurgeResult> PurgeInstanceAsync(string instanceId, PurgeInstanceOptions? options = null, CancellationToken cancellation = default);
 

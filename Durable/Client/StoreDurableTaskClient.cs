@@ -91,6 +91,12 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         return new InstancePages(this, query);
     }
 
+    public override async Task<IReadOnlyList<PendingActivity>> GetPendingActivitiesAsync(string instanceId, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(instanceId);
+        return await _queries.PendingAsync(instanceId, _converter, cancellation);
+    }
+
     public override async Task<PurgeResult> PurgeInstanceAsync(string instanceId, PurgeInstanceOptions? options = null, CancellationToken cancellation = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);

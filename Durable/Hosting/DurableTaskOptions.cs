@@ -32,6 +32,12 @@ public sealed class DurableTaskOptions
     /// <summary>A worker stops its work this long before its unconfirmed lease would end.</summary>
     public TimeSpan LeaseMargin { get; set; } = TimeSpan.FromSeconds(3);
 
+    /// <summary>
+    /// PostgreSQL: wake other processes by NOTIFY and be woken by LISTEN. False where a pooler between does not pass them on (PgBouncer in
+    /// transaction mode): work of other processes is then found by polling.
+    /// </summary>
+    public bool UseNotifications { get; set; } = true;
+
     /// <summary>How often the tables are looked at when no signal arrives.</summary>
     public TimeSpan PollInterval { get; set; } = TimeSpan.FromSeconds(5);
 

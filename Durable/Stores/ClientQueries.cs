@@ -119,6 +119,19 @@ internal sealed class ClientQueries(DurableStore store)
         return rows.Count == 0 ? null : rows[0];
     }
 
+    public async Task<List<PendingActivity>> PendingAsync(string instanceId, DataConverter converter, CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        return await session.QueryAsync(
+            new SqlStatement("select execution_id, task_id, name, queue, created_at, attempts, owner, progress from dt_activity where instance_id = @i order by execution_id, task_id").With("i", instanceId),
+            reader => new PendingActivity($"{instanceId}/{reader.GetInt64(0)}/{reader.GetInt64(1)}", reader.GetString(2), reader.GetString(3), DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(4)), (int)reader.GetInt64(5))
+            {
+                Worker = reader.Text(6),
+                SerializedProgress = reader.Text(7),
+                DataConverter = converter,
+            }, cancellationToken);
+    }
+
     /// <summary>Rows after a (creation time, id) position: a page stays the same whatever changes elsewhere.</summary>
     public async Task<List<OrchestrationMetadata>> ListAsync(OrchestrationQuery query, int limit, (long CreatedAt, string InstanceId)? after, DataConverter converter, CancellationToken cancellationToken)
     {

@@ -16,8 +16,8 @@ internal sealed class LeaseQueries(DurableStore store)
             return true;
         }, cancellationToken);
 
-    /// <summary>SQL of one heartbeat; no row hit means this incarnation was reaped.</summary>
-    public string Beat => $"update dt_worker set lease_until = {store.Now} + @lease where id = @id";
+    /// <summary>SQL of one heartbeat; no row means this incarnation was reaped, otherwise the milliseconds until the first lease of the others ends.</summary>
+    public string Beat => $"update dt_worker set lease_until = {store.Now} + @lease where id = @id returning coalesce((select min(w.lease_until) from dt_worker w where w.id <> @id), {store.Now} + @lease) - {store.Now}";
 
     /// <summary>
     /// Deletes these workers (or all whose lease has passed) and frees what workers no longer on record held, in one transaction: a crash
@@ -31,12 +31,6 @@ internal sealed class LeaseQueries(DurableStore store)
         var deletions = statements.Count;
         statements.AddRange(FreeOrphans);
         return (await store.ExecuteAsync(statements, cancellationToken)).Take(deletions).Sum();
-    }
-
-    public async Task<bool> AnyExpiredAsync(CancellationToken cancellationToken)
-    {
-        await using var session = await store.OpenAsync(cancellationToken);
-        return (await session.QueryAsync(new SqlStatement($"select count(*) from dt_worker where lease_until < {store.Now}"), reader => reader.GetInt64(0), cancellationToken))[0] > 0;
     }
 
     /// <summary>Names of tasks that have been due and unclaimed for so long.</summary>

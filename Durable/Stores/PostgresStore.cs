@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Data.Common;
 using Npgsql;
 using NpgsqlTypes;
@@ -18,6 +19,7 @@ internal sealed class PostgresStore : DurableStore
 
     private const string FenceMark = "librarian-fence:";
     private readonly NpgsqlDataSource _source;
+    private readonly ConcurrentDictionary<string, string> _fenced = new(StringComparer.Ordinal);
 
     public PostgresStore(string connectionString)
     {
@@ -102,8 +104,8 @@ internal sealed class PostgresStore : DurableStore
     public override ValueTask DisposeAsync() => _source.DisposeAsync();
 
     /// <summary>Makes a count of hit rows that is not the expected one an error: the mark and the count are no number.</summary>
-    private static string Fenced(string text) =>
-        $"with hit as ({text} returning 1) select case when count(*) = @expected_rows then 0 else ('{FenceMark}' || count(*))::bigint end from hit";
+    private string Fenced(string text) => _fenced.GetOrAdd(text, static text =>
+        $"with hit as ({text} returning 1) select case when count(*) = @expected_rows then 0 else ('{FenceMark}' || count(*))::bigint end from hit");
 
     private static NpgsqlParameter ToParameter(SqlValue value) => value.Kind switch
     {
@@ -182,7 +184,7 @@ internal sealed class PostgresStore : DurableStore
             var batch = new NpgsqlBatch(connection, transaction);
             foreach (var statement in statements)
             {
-                var command = new NpgsqlBatchCommand(statement.ExpectedRows is null ? statement.Text : Fenced(statement.Text));
+                var command = new NpgsqlBatchCommand(statement.ExpectedRows is null ? statement.Text : store.Fenced(statement.Text));
                 foreach (var value in statement.Values) command.Parameters.Add(ToParameter(value));
                 if (statement.ExpectedRows is { } expected) command.Parameters.Add(new NpgsqlParameter<long>("expected_rows", expected));
                 batch.BatchCommands.Add(command);

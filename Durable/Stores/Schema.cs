@@ -48,6 +48,7 @@ internal static class Schema
             $"create table if not exists dt_worker(id text primary key, node text not null, started_at {big} not null, lease_until {big} not null)",
             "create index if not exists dt_inbox_due on dt_inbox(visible_at, instance_id)",
             "create index if not exists dt_activity_free on dt_activity(queue, created_at) where owner is null",
+            "create index if not exists dt_activity_delayed on dt_activity(not_before) where owner is null and not_before > 0",
             "create index if not exists dt_activity_owner on dt_activity(owner) where owner is not null",
             "create index if not exists dt_instance_owner on dt_instance(owner) where owner is not null",
             "create index if not exists dt_instance_delayed on dt_instance(not_before) where not_before > 0",

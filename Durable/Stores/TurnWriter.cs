@@ -19,12 +19,14 @@ internal sealed class TurnWriter(DurableStore store)
 {
     private static readonly string[] ChildColumns = ["task_id bigint", "child_id text", "name text", "version text", "input text"];
 
+    // Ownership is tested with "is not distinct from": PostgreSQL does not use the index over owners for it, but the primary key. The
+    // index holds everything a worker owns, and a turn must not cost more the more its worker has in memory.
     private readonly string _updateInstance = $"""
         update dt_instance set status = @status, custom_status = @custom, output = @output, failure = @failure,
           execution_id = @next, version = coalesce(@version, version), input = case when @next = execution_id then input else @input end,
           updated_at = {store.Now}, completed_at = case when @status in {DurableStore.Final} then {store.Now} end,
           attempts = 0, not_before = 0, owner = @owner
-        where instance_id = @i and owner = @me and claim = @claim
+        where instance_id = @i and owner is not distinct from @me and claim = @claim
         """;
 
     private readonly string _deleteMessages = $"delete from dt_inbox where instance_id = @i and {store.In("id", "@ids")}";
@@ -33,7 +35,7 @@ internal sealed class TurnWriter(DurableStore store)
         $"delete from dt_inbox where instance_id = @i and execution_id = @e and kind = {(int)EventKind.TimerFired} and {store.In("task_id", "@tasks")}";
 
     private readonly string _deleteResults = $"""
-        delete from dt_activity where instance_id = @i and execution_id = @e and owner = @me
+        delete from dt_activity where instance_id = @i and execution_id = @e and owner is not distinct from @me
           and (task_id, claim) in (select r.task_id, r.claim from {store.Rows("@rows", "task_id bigint", "claim bigint")})
         """;
 

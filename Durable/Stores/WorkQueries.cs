@@ -95,7 +95,7 @@ internal sealed class WorkQueries(DurableStore store)
 
     private readonly string _nextDue = $"""
         select {store.Now}, (select min(visible_at) from dt_inbox where visible_at > {store.Now}),
-          (select min(not_before) from dt_activity where owner is null and not_before > {store.Now}),
+          (select min(not_before) from dt_activity where owner is null and not_before > 0 and not_before > {store.Now}),
           (select min(not_before) from dt_instance where not_before > 0 and owner is null and not_before > {store.Now})
         """;
 
@@ -129,7 +129,7 @@ internal sealed class WorkQueries(DurableStore store)
         with r as materialized (select * from {store.Rows("@rows", "instance_id text", "execution_id bigint", "task_id bigint", "owner text", "claim bigint", "kind bigint", "name text", "data text", "failure text")}),
         gone as (
           delete from dt_activity a using r where a.instance_id = r.instance_id and a.execution_id = r.execution_id and a.task_id = r.task_id
-            and a.owner = r.owner and a.claim = r.claim
+            and a.owner is not distinct from r.owner and a.claim = r.claim
           returning r.instance_id, r.execution_id, r.task_id, r.kind, r.name, r.data, r.failure),
         posted as (
           insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, name, data, failure)
@@ -141,12 +141,17 @@ internal sealed class WorkQueries(DurableStore store)
 
     private readonly string _releaseActivity = $"""
         update dt_activity set owner = null, attempts = attempts - @back, not_before = {store.Now} + @delay
-        where instance_id = @i and execution_id = @e and task_id = @t and owner = @me and claim = @claim
+        where instance_id = @i and execution_id = @e and task_id = @t and owner is not distinct from @me and claim = @claim
+        """;
+
+    private const string Progress = """
+        update dt_activity set progress = @progress
+        where instance_id = @i and execution_id = @e and task_id = @t and owner is not distinct from @me and claim = @claim
         """;
 
     private readonly string _releaseInstance = $"""
         update dt_instance set owner = null, attempts = attempts - @back, not_before = case when @delay = 0 then 0 else {store.Now} + @delay end
-        where instance_id = @i and owner = @me and claim = @claim
+        where instance_id = @i and owner is not distinct from @me and claim = @claim
         """;
 
     /// <summary>
@@ -245,6 +250,10 @@ internal sealed class WorkQueries(DurableStore store)
     public SqlStatement ReleaseActivity(ClaimedActivity activity, TimeSpan delay, bool countsAsDelivery) => new SqlStatement(_releaseActivity)
         .With("i", activity.InstanceId).With("e", activity.ExecutionId).With("t", activity.TaskId).With("me", activity.Owner).With("claim", activity.Claim)
         .With("delay", (long)delay.TotalMilliseconds).With("back", countsAsDelivery ? 0 : 1);
+
+    /// <summary>Writes progress; no effect when the activity is no longer this claim's.</summary>
+    public static SqlStatement ReportProgress(ClaimedActivity activity, string? progress) => new SqlStatement(Progress)
+        .With("i", activity.InstanceId).With("e", activity.ExecutionId).With("t", activity.TaskId).With("me", activity.Owner).With("claim", activity.Claim).With("progress", progress);
 
     /// <summary>Gives an instance back; no effect when it is no longer this claim's.</summary>
     public SqlStatement ReleaseInstance(ClaimedInstance instance, TimeSpan delay, int attemptsBack) => new SqlStatement(_releaseInstance)

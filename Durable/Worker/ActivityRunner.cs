@@ -17,6 +17,8 @@ internal sealed class ActivityRunner(
     DurableTaskOptions options, TimeProvider time, TurnTriggers triggers, Telemetry telemetry, ILogger<ActivityRunner> logger)
 {
     private readonly ConcurrentDictionary<(string, long, int), Running> _known = new();
+    private readonly ConcurrentDictionary<Running, bool> _reports = new();
+    private int _reporting;
     private readonly Dictionary<string, QueueSlots> _slots = options.Queues.Append(new("", options.MaxConcurrentActivities))
         .ToDictionary(queue => queue.Key, queue => new QueueSlots(queue.Value), StringComparer.Ordinal);
 
@@ -52,10 +54,11 @@ internal sealed class ActivityRunner(
     /// <summary>Starts a claimed activity. <paramref name="reserved"/>: its place was taken before.</summary>
     public void Start(ClaimedActivity activity, bool reserved)
     {
-        if (!reserved) _slots[activity.Queue].Take();
         var running = new Running(activity, time.GetTimestamp());
         _known[Key(activity)] = running;
-        running.Task = Task.Run(() => RunAsync(running), CancellationToken.None);
+        void Begin() => running.Task = Task.Run(() => RunAsync(running), CancellationToken.None);
+        if (reserved) Begin();
+        else _slots[activity.Queue].WhenFree(Begin);
     }
 
     /// <summary>Forgets an activity whose row was deleted or given back.</summary>
@@ -94,10 +97,12 @@ internal sealed class ActivityRunner(
     {
         var activity = running.Activity;
         var outcome = "completed";
+        var started = time.GetTimestamp();
         using var span = Telemetry.StartActivity(activity);
         using var scope = logger.ActivityScope(activity.InstanceId, activity.Name, activity.TaskId);
         try
         {
+            running.Token.ThrowIfCancellationRequested();
             if (activity.Attempts > options.MaxDeliveries)
             {
                 outcome = "poisoned";
@@ -114,8 +119,8 @@ internal sealed class ActivityRunner(
             }
 
             await using var services = scopes.CreateAsyncScope();
-            if (registration.IsTransactional) await RunInTransactionAsync(running, registration, services.ServiceProvider);
-            else Finish(await InvokeAsync(registration, services.ServiceProvider, new Context(activity, running.Token)));
+            if (registration.IsTransactional) outcome = await RunInTransactionAsync(running, registration, services.ServiceProvider);
+            else Finish(await InvokeAsync(registration, services.ServiceProvider, new Context(running, this)));
         }
         catch (Exception) when (running.Token.IsCancellationRequested)
         {
@@ -132,7 +137,7 @@ internal sealed class ActivityRunner(
         }
         finally
         {
-            telemetry.ActivityEnded(activity, outcome, running.StartedAt);
+            telemetry.ActivityEnded(activity, outcome, started);
             span?.SetTag("durabletask.task.status", outcome);
             running.IsDone = true;
             var slots = _slots[activity.Queue];
@@ -155,19 +160,19 @@ internal sealed class ActivityRunner(
     /// Effect and completion in one transaction. When the commit's answer is lost, the release below (or a failure recorded by the
     /// caller) decides by the row: it is gone if the commit happened, and then nothing more is done.
     /// </summary>
-    private async Task RunInTransactionAsync(Running running, ActivityRegistration registration, IServiceProvider services)
+    private async Task<string> RunInTransactionAsync(Running running, ActivityRegistration registration, IServiceProvider services)
     {
         var activity = running.Activity;
         try
         {
             await using var session = await store.BeginAsync(running.Token);
-            var result = await InvokeAsync(registration, services, new TransactionalContext(activity, session.Connection, session.Transaction!, running.Token));
+            var result = await InvokeAsync(registration, services, new TransactionalContext(running, this, session.Connection, session.Transaction!));
             // No token from here: whether the transaction happened must not hang on a late cancellation.
             var posted = await queries.CompleteAsync(session, [result], CancellationToken.None);
             if (posted.Count == 0)
             {
                 Settled(activity);
-                return;
+                return "dropped";
             }
 
             await triggers.HitAsync("effect.before-commit", activity.InstanceId);
@@ -175,12 +180,47 @@ internal sealed class ActivityRunner(
             await triggers.HitAsync("effect.after-commit", activity.InstanceId);
             Settled(activity);
             Posted(activity.InstanceId);
+            return "completed";
         }
         catch (Exception fault) when (!running.Token.IsCancellationRequested && activity.Attempts < options.MaxDeliveries && store.IsTransient(fault))
         {
             logger.TransactionRetried(fault, activity.Name, activity.OperationId, activity.Attempts);
             completions.Release(activity, TimeSpan.FromMilliseconds(Math.Min(30_000, 50 * Math.Pow(2, activity.Attempts))), countsAsDelivery: true);
+            return "retried";
         }
+    }
+
+    private void Report(Running running, object? progress)
+    {
+        running.Progress = converter.Serialize(progress);
+        _reports[running] = true;
+        if (Interlocked.Exchange(ref _reporting, 1) == 0) _ = WriteReportsAsync();
+    }
+
+    /// <summary>One transaction a second holds the newest report of every activity that made one. Nothing depends on them: a crash loses at most the last.</summary>
+    private async Task WriteReportsAsync()
+    {
+        do
+        {
+            while (!_reports.IsEmpty)
+            {
+                var reporting = _reports.Keys.OrderBy(running => running.Activity.OperationId, StringComparer.Ordinal).ToList();
+                foreach (var running in reporting) _reports.TryRemove(running, out _);
+                try
+                {
+                    await queries.ExecuteAsync([.. reporting.Select(running => WorkQueries.ReportProgress(running.Activity, running.Progress))], CancellationToken.None);
+                }
+                catch (Exception fault)
+                {
+                    logger.ProgressDropped(fault, reporting.Count);
+                }
+
+                await Task.Delay(TimeSpan.FromSeconds(1), time);
+            }
+
+            Volatile.Write(ref _reporting, 0);
+        }
+        while (!_reports.IsEmpty && Interlocked.Exchange(ref _reporting, 1) == 0);
     }
 
     private void Finish(ActivityResult result)
@@ -211,47 +251,54 @@ internal sealed class ActivityRunner(
 
         public CancellationToken Token => _cancellation.Token;
 
+        /// <summary>Last progress reported, serialized.</summary>
+        public string? Progress { get; set; }
+
         // Callbacks of activity code may throw or block; they run elsewhere and are their author's concern.
         public void Cancel() => _ = _cancellation.CancelAsync();
     }
 #pragma warning restore CA1001
 
-    private sealed class Context(ClaimedActivity activity, CancellationToken token) : TaskActivityContext, IRunningActivity
+    private sealed class Context(Running running, ActivityRunner runner) : TaskActivityContext, IRunningActivity
     {
-        public override TaskName Name => activity.Name;
+        public override TaskName Name => Activity.Name;
 
-        public override string Version => activity.Version;
+        public override string Version => Activity.Version;
 
-        public override string InstanceId => activity.InstanceId;
+        public override string InstanceId => Activity.InstanceId;
 
-        public override string OperationId => activity.OperationId;
+        public override string OperationId => Activity.OperationId;
 
-        public override int DeliveryCount => activity.Attempts;
+        public override int DeliveryCount => Activity.Attempts;
 
-        public override CancellationToken CancellationToken => token;
+        public override CancellationToken CancellationToken => running.Token;
 
-        public ClaimedActivity Activity => activity;
+        public ClaimedActivity Activity => running.Activity;
+
+        public override void Heartbeat(object? progress) => runner.Report(running, progress);
     }
 
-    private sealed class TransactionalContext(ClaimedActivity activity, DbConnection connection, DbTransaction transaction, CancellationToken token)
+    private sealed class TransactionalContext(Running running, ActivityRunner runner, DbConnection connection, DbTransaction transaction)
         : TransactionalActivityContext, IRunningActivity
     {
-        public override TaskName Name => activity.Name;
+        public override TaskName Name => Activity.Name;
 
-        public override string Version => activity.Version;
+        public override string Version => Activity.Version;
 
-        public override string InstanceId => activity.InstanceId;
+        public override string InstanceId => Activity.InstanceId;
 
-        public override string OperationId => activity.OperationId;
+        public override string OperationId => Activity.OperationId;
 
-        public override int DeliveryCount => activity.Attempts;
+        public override int DeliveryCount => Activity.Attempts;
 
-        public override CancellationToken CancellationToken => token;
+        public override CancellationToken CancellationToken => running.Token;
 
         public override DbConnection Connection => connection;
 
         public override DbTransaction Transaction => transaction;
 
-        public ClaimedActivity Activity => activity;
+        public ClaimedActivity Activity => running.Activity;
+
+        public override void Heartbeat(object? progress) => runner.Report(running, progress);
     }
 }

@@ -44,7 +44,7 @@ internal sealed class DurableTaskWorker(WorkerServices services) : BackgroundSer
         using var completionsStop = new CancellationTokenSource();
         var completions = Task.Run(() => services.Completions.RunAsync(completionsStop.Token), CancellationToken.None);
         using var listenerStop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
-        var listener = services.Store is PostgresStore postgres ? NotificationListener.RunAsync(postgres, services, listenerStop.Token) : Task.CompletedTask;
+        var listener = services.Store is PostgresStore postgres && services.Options.UseNotifications ? NotificationListener.RunAsync(postgres, services, listenerStop.Token) : Task.CompletedTask;
         var schemaKnown = !services.Options.CreateSchemaAtStart;
         while (!stoppingToken.IsCancellationRequested)
         {

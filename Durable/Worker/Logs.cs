@@ -70,4 +70,7 @@ internal static partial class Logs
 
     [LoggerMessage(4017, LogLevel.Error, "A result of activity {OperationId} cannot be stored; its failure is recorded instead")]
     public static partial void ResultRefused(this ILogger logger, Exception exception, string operationId);
+
+    [LoggerMessage(4030, LogLevel.Information, "Progress of {Count} activities could not be written and is dropped; their work is not affected")]
+    public static partial void ProgressDropped(this ILogger logger, Exception exception, int count);
 }

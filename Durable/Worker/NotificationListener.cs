@@ -15,7 +15,7 @@ internal static class NotificationListener
                 await using var connection = store.CreateDedicatedConnection();
                 connection.Notification += (_, notification) =>
                 {
-                    if (notification.Payload != WorkSignal.ProcessTag) services.Signal.RaiseLocal();
+                    if (notification.Payload != services.Signal.Tag) services.Signal.RaiseLocal();
                 };
                 await connection.OpenAsync(cancellationToken);
                 await using (var listen = new NpgsqlCommand("listen " + PostgresStore.Channel, connection)) await listen.ExecuteNonQueryAsync(cancellationToken);

@@ -49,6 +49,9 @@ internal sealed class Telemetry : IDisposable
         _meter.CreateObservableCounter("durable.db.round_trips", () => _store.Traffic.RoundTrips, "{round_trip}", "Waits for an answer of the database server");
     }
 
+    /// <summary>This host's meter; others in the process have the same name.</summary>
+    public Meter Meter => _meter;
+
     /// <summary>The current incarnation, once there is one.</summary>
     public WorkerIncarnation? Worker { get; set; }
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Librarian.Durable.Stores;
+using Microsoft.Extensions.Options;
 
 namespace Librarian.Durable.Worker;
 
@@ -7,11 +8,12 @@ namespace Librarian.Durable.Worker;
 /// "Look now": wakes this process's worker at once and, on a shared database, those of other processes through a notification that is
 /// sent outside every write transaction and at most once per 15 ms (rule R10). Losing one costs only the poll interval.
 /// </summary>
-internal sealed class WorkSignal(DurableStore store, TimeProvider time)
+internal sealed class WorkSignal(DurableStore store, IOptions<DurableTaskOptions> options, TimeProvider time)
 {
-    /// <summary>Sent as payload, so that a process does not wake itself twice.</summary>
-    public static readonly string ProcessTag = Guid.NewGuid().ToString("N")[..12];
+    /// <summary>Sent as payload, so that a host does not wake itself twice.</summary>
+    public string Tag { get; } = Guid.NewGuid().ToString("N")[..12];
 
+    private readonly bool _notifies = store.IsShared && options.Value.UseNotifications;
     private static readonly TimeSpan Coalesce = TimeSpan.FromMilliseconds(15);
     private readonly AsyncSignal _wake = new(time);
     private int _notifying;
@@ -24,7 +26,7 @@ internal sealed class WorkSignal(DurableStore store, TimeProvider time)
     public void Raise()
     {
         RaiseLocal();
-        if (store.IsShared && Interlocked.Exchange(ref _notifying, 1) == 0) _ = NotifyAsync();
+        if (_notifies && Interlocked.Exchange(ref _notifying, 1) == 0) _ = NotifyAsync();
     }
 
     /// <summary>Wakes now and a few times within the next second: a caller's transaction is about to commit, at a moment we cannot see.</summary>
@@ -53,7 +55,7 @@ internal sealed class WorkSignal(DurableStore store, TimeProvider time)
             await Task.Delay(Coalesce, time);
             Volatile.Write(ref _notifying, 0);
             await using var session = await store.OpenAsync(CancellationToken.None);
-            await session.ExecuteAsync(new SqlStatement("select pg_notify(@channel, @tag)").With("channel", PostgresStore.Channel).With("tag", ProcessTag), CancellationToken.None);
+            await session.ExecuteAsync(new SqlStatement("select pg_notify(@channel, @tag)").With("channel", PostgresStore.Channel).With("tag", Tag), CancellationToken.None);
         }
         catch (Exception)
         {
@@ -104,9 +106,11 @@ internal sealed class DatabaseClock(TimeProvider time)
     }
 }
 
-/// <summary>Free places of one queue.</summary>
+/// <summary>The places of one queue.</summary>
 internal sealed class QueueSlots(int capacity)
 {
+    private readonly Lock _gate = new();
+    private readonly Queue<Action> _waiting = new();
     private int _used;
 
     /// <summary>More work may be waiting than there were places; a returned place is worth another look.</summary>
@@ -116,18 +120,51 @@ internal sealed class QueueSlots(int capacity)
 
     public int Used => Volatile.Read(ref _used);
 
-    public int Free => Math.Max(0, capacity - Used);
+    public int Free => capacity - Used;
 
     public bool TryTake()
     {
-        if (Interlocked.Increment(ref _used) <= capacity) return true;
+        lock (_gate)
+        {
+            if (_used < capacity)
+            {
+                _used++;
+                return true;
+            }
+        }
+
         IsHungry = true;
-        Interlocked.Decrement(ref _used);
         return false;
     }
 
-    /// <summary>Takes a place for work that the database has already given to this worker.</summary>
-    public void Take() => Interlocked.Increment(ref _used);
+    /// <summary>
+    /// Begins work that the database has already given to this worker, as soon as there is a place: between the question for free work and its
+    /// answer, turns may have taken the places that were asked for.
+    /// </summary>
+    public void WhenFree(Action begin)
+    {
+        lock (_gate)
+        {
+            if (_used == capacity)
+            {
+                _waiting.Enqueue(begin);
+                return;
+            }
 
-    public void Return() => Interlocked.Decrement(ref _used);
+            _used++;
+        }
+
+        begin();
+    }
+
+    public void Return()
+    {
+        Action? next;
+        lock (_gate)
+        {
+            if (!_waiting.TryDequeue(out next)) _used--;
+        }
+
+        next?.Invoke();
+    }
 }

@@ -15,12 +15,13 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
 
     // Few more than can run at once: what is claimed and not begun when the process dies counts as a failed delivery.
     private const int ClaimsPerPoll = 2 * ConcurrentTurns;
+    private static readonly TimeSpan AfterExpiry = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan Saturated = TimeSpan.FromMilliseconds(10);
     private readonly WorkerServices _services;
     private readonly ConcurrentDictionary<string, ResidentInstance> _residents = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _turns = new(ConcurrentTurns, ConcurrentTurns);
     private readonly CancellationTokenSource _stopping;
     private readonly WorkerLease? _lease;
-    private volatile bool _moreToClaim;
     private HashSet<(string, long)> _unknownInstances = [];
     private HashSet<(string, long, int, long)> _unknownActivities = [];
 
@@ -119,7 +120,8 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             var wait = _services.Options.PollInterval;
             try
             {
-                var room = _turns.CurrentCount == 0 ? 0 : Math.Clamp(_services.Options.MaxResidentInstances - _residents.Count, 0, ClaimsPerPoll);
+                var saturated = _turns.CurrentCount == 0;
+                var room = saturated ? 0 : Math.Clamp(_services.Options.MaxResidentInstances - _residents.Count, 0, ClaimsPerPoll);
                 var queues = Activities.FreeSlots;
                 var found = await _services.Queries.PollAsync(
                     new(Id, room, _services.Options.FirstBackoff, _services.Registry.OrchestratorNames, _services.Registry.ActivityNames, queues), Stopping);
@@ -132,7 +134,8 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 var missed = false;
                 foreach (var ready in found.Ready) missed |= !_residents.TryGetValue(ready, out var resident) || !resident.TryNotify();
                 if (found.NextDue is { } due && due - found.Now < wait.TotalMilliseconds) wait = TimeSpan.FromMilliseconds(Math.Max(1, due - found.Now));
-                _moreToClaim = found.Instances.Count >= room;
+                // All places for turns are taken: one poll a while serves all that come free meanwhile.
+                if (saturated && wait > Saturated) wait = Saturated;
                 if (room > 0 && found.Instances.Count == room) wait = TimeSpan.Zero;
                 // Owned by me in the database, but just closing here: its release is on the way.
                 else if (missed && wait > TimeSpan.FromMilliseconds(50)) wait = TimeSpan.FromMilliseconds(50);
@@ -180,6 +183,8 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             try
             {
                 var wait = quickTakeOvers-- > 0 && _lease is not null ? TimeSpan.FromMilliseconds(200) : _services.Options.HeartbeatInterval;
+                // A lease that ends before the next look is looked at when it ends: a live worker renews its own long before.
+                if (_lease is { HasBeatenForOneLease: true, UntilExpiry: var expiry } && expiry < wait) wait = expiry > TimeSpan.Zero ? expiry + AfterExpiry : AfterExpiry;
                 await Task.Delay(wait, _services.Time, Stopping);
                 if (_lease is { HasBeatenForOneLease: false }) await TakeOverAsync();
                 else if (_lease is not null) await ReapAsync();
@@ -216,7 +221,9 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
 
     private async Task ReapAsync()
     {
-        if (await _services.Leases.AnyExpiredAsync(Stopping)) Reaped(await _services.Leases.ReapAsync(null, expired: true, Stopping));
+        if (_lease!.UntilExpiry > TimeSpan.Zero) return;
+        Reaped(await _services.Leases.ReapAsync(null, expired: true, Stopping));
+        _lease.ForgetExpiry();
     }
 
     private void Reaped(int count)
@@ -288,10 +295,6 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
 
     private sealed class TurnPlace(WorkerIncarnation worker) : IDisposable
     {
-        public void Dispose()
-        {
-            worker._turns.Release();
-            if (worker._moreToClaim) worker._services.Signal.RaiseLocal();
-        }
+        public void Dispose() => worker._turns.Release();
     }
 }

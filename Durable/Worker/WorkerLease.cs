@@ -24,6 +24,7 @@ internal sealed class WorkerLease : IDisposable
     private readonly Thread _thread;
     private readonly long _started = Stopwatch.GetTimestamp();
     private long _confirmed;
+    private long _expiry = long.MaxValue;
 
     public WorkerLease(PostgresStore store, string workerId, string beat, DurableTaskOptions options, Telemetry telemetry, ILogger logger)
     {
@@ -41,6 +42,12 @@ internal sealed class WorkerLease : IDisposable
 
     /// <summary>True once it has beaten for one full lease: only then may expired leases of others be believed (rule R5b).</summary>
     public bool HasBeatenForOneLease => Stopwatch.GetElapsedTime(_started, Volatile.Read(ref _confirmed)) >= _options.LeaseDuration;
+
+    /// <summary>Time until the first lease of the other workers ends, as the last heartbeat saw it; not positive when one has.</summary>
+    public TimeSpan UntilExpiry => Volatile.Read(ref _expiry) is var at && at == long.MaxValue ? TimeSpan.MaxValue : Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), at);
+
+    /// <summary>That lease was looked at; the next heartbeat tells again.</summary>
+    public void ForgetExpiry() => Volatile.Write(ref _expiry, long.MaxValue);
 
     public void Dispose()
     {
@@ -64,7 +71,7 @@ internal sealed class WorkerLease : IDisposable
                 command.Parameters.Add(new NpgsqlParameter("id", NpgsqlDbType.Text) { Value = WorkerId });
                 command.Parameters.Add(new NpgsqlParameter("lease", NpgsqlDbType.Bigint) { Value = (long)_options.LeaseDuration.TotalMilliseconds });
                 _store.Count(1, 1, 1);
-                if (command.ExecuteNonQuery() == 0)
+                if (command.ExecuteScalar() is not long untilExpiry)
                 {
                     GiveUp("another worker found the lease expired");
                     break;
@@ -79,6 +86,7 @@ internal sealed class WorkerLease : IDisposable
                 }
 
                 _lost.CancelAfter(left);
+                Volatile.Write(ref _expiry, Stopwatch.GetTimestamp() + (untilExpiry * Stopwatch.Frequency / 1000));
                 Volatile.Write(ref _confirmed, sent);
             }
             catch (Exception fault)

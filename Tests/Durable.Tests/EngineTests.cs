@@ -142,9 +142,9 @@ public abstract class EngineTests(TestDatabase database) : IAsyncDisposable
         return end.ReadOutputAs<T>();
     }
 
-    protected static async Task Until(Func<Task<bool>> condition, string what, TimeSpan? patience = null)
+    protected static async Task Until(Func<Task<bool>> condition, string what, TimeSpan? within = null)
     {
-        using var limit = new CancellationTokenSource(patience ?? Limit);
+        using var limit = new CancellationTokenSource(within ?? Limit);
         while (!await condition())
         {
             Assert.False(limit.IsCancellationRequested, "never happened: " + what);

@@ -1,6 +1,7 @@
 // Cost of the durable engine per step, beside bare single-row commits on the same database in the same run. Commits, statements and
 // round trips per step travel to other machines; rates do not, their ratio to the bare rate roughly does.
-//   dotnet run -c Release --project bench/Durable -- [--quick] [--postgres | --sqlite] [--only chain,fan,…]
+//   dotnet run -c Release --project bench/Durable -- [--quick] [--postgres | --sqlite] [--only chain,fan,…] [--on connection string]
+// --on uses an empty database of an existing server, for looking at that server while one scenario runs.
 // Ends with 1 when a target was missed.
 using System.Diagnostics;
 using System.Globalization;
@@ -10,7 +11,7 @@ using Microsoft.Data.Sqlite;
 
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 if (args is ["worker", ..]) return await WorkerProcess.MainAsync(args);
-var options = new BenchOptions(args.Contains("--quick"), Array.IndexOf(args, "--only") is >= 0 and var at ? args[at + 1].Split(',') : []);
+var options = new BenchOptions(args.Contains("--quick"), Option("--only")?.Split(',') ?? []);
 var board = new Scoreboard();
 Console.WriteLine($"# Durable engine, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, commit {await CommitAsync()}, {Environment.ProcessorCount} cores, .NET {Environment.Version}{(options.Quick ? ", quick" : "")}");
 var folder = Directory.CreateTempSubdirectory("librarian-bench-").FullName;
@@ -18,10 +19,17 @@ try
 {
     if (!args.Contains("--sqlite"))
     {
-        await using var server = new PostgresServer { Fsync = true };
-        await server.InitializeAsync();
         Scoreboard.Title("PostgreSQL, fsync on");
-        await new Scenarios(async () => new("postgres", await server.CreateDatabaseAsync()), folder, options, board).RunAsync();
+        if (Option("--on") is { } database)
+        {
+            await new Scenarios(() => Task.FromResult(new BenchDatabase("postgres", database)), folder, options, board).RunAsync();
+        }
+        else
+        {
+            await using var server = new PostgresServer { Fsync = true };
+            await server.InitializeAsync();
+            await new Scenarios(async () => new("postgres", await server.CreateDatabaseAsync()), folder, options, board).RunAsync();
+        }
     }
 
     if (!args.Contains("--postgres"))
@@ -39,6 +47,8 @@ finally
 
 Console.WriteLine(board.AllMet ? "\nEvery target met." : "\nA target was MISSED.");
 return board.AllMet ? 0 : 1;
+
+string? Option(string name) => Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? args[at + 1] : null;
 
 static async Task<string> CommitAsync()
 {

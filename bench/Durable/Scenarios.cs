@@ -52,6 +52,7 @@ internal sealed class Scenarios(Func<Task<BenchDatabase>> create, string folder,
         var commitsPerStep = new List<double>();
         var statementsPerStep = new List<double>();
         var roundTripsPerStep = new List<double>();
+        var turns = new List<double>();
         await using var engine = await Engine.StartAsync(_database);
         // Code compiled, statements prepared, connections open.
         await engine.RunAsync(Starts(4, "chain", 250));
@@ -60,7 +61,9 @@ internal sealed class Scenarios(Func<Task<BenchDatabase>> create, string folder,
         var bare = await BareCommits.RateAsync(_database, bareRows);
         for (var run = 0; run < options.Pick(5, 3); run++)
         {
+            engine.TakeTurns();
             var cost = await engine.RunAsync(starts);
+            turns.Add(Median(engine.TakeTurns()) * 1000);
             var next = await BareCommits.RateAsync(_database, bareRows);
             rates.Add(steps / cost.Time.TotalSeconds);
             ratios.Add(rates[^1] / ((bare + next) / 2));
@@ -75,6 +78,7 @@ internal sealed class Scenarios(Func<Task<BenchDatabase>> create, string folder,
         board.Add($"{what}: ratio to bare commits", Median(ratios), "", atLeast: ratio);
         board.Add($"{what}: commits per step", Median(commitsPerStep), "", atMost: commits);
         board.Add($"{what}: statements per step", Median(statementsPerStep), "", atMost: statements);
+        board.Add($"{what}: median turn", Median(turns), "ms");
         if (_database.IsPostgres) board.Add($"{what}: round trips per step", Median(roundTripsPerStep), "");
     }
 
