@@ -20,6 +20,9 @@ internal enum EventKind
     ExecutionTerminated = 15,
     ExecutionCompleted = 16,
     ExecutionRewound = 17,
+
+    /// <summary>A message only, never history: code of the orchestrator was seen outside its flow of control after its turn.</summary>
+    OrchestratorEscaped = 18,
 }
 
 /// <summary>

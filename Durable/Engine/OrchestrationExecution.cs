@@ -83,7 +83,16 @@ internal sealed class OrchestrationExecution
         if (mismatch is not null) _unmatched.Clear();
         var started = HistoryEvent.TurnStarted(Math.Max(at, Now));
         events.Add(started);
-        Apply(started);
+        try
+        {
+            Apply(started);
+        }
+        catch (NonDeterminismException found)
+        {
+            mismatch ??= found;
+            _end = null;
+        }
+
         var late = new List<HistoryEvent>();
         foreach (var input in inputs)
         {
@@ -97,6 +106,13 @@ internal sealed class OrchestrationExecution
             if (_end is not null)
             {
                 if (input.Kind == EventKind.EventRaised) late.Add(input);
+                continue;
+            }
+
+            if (input.Kind == EventKind.OrchestratorEscaped)
+            {
+                // Not history: it says something about the code that ran, not about the instance. It explains a mismatch, too.
+                if (_main is not null) mismatch = Escape(input.Data ?? "left its flow of control");
                 continue;
             }
 
@@ -196,8 +212,7 @@ internal sealed class OrchestrationExecution
         {
             open.Cancellation = cancellationToken.UnsafeRegister(_ =>
             {
-                _pump.Guard();
-                if (!_open.Remove(id)) return;
+                if (!_pump.IsInside() || !_open.Remove(id)) return;
                 // Created and cancelled in the same turn: it never becomes a row.
                 if (_outcome is not null && _outcome.Timers.RemoveAll(timer => timer.TaskId == id) == 0) _outcome.CancelledTimers.Add(id);
                 open.TrySetCanceled(cancellationToken);
@@ -231,8 +246,7 @@ internal sealed class OrchestrationExecution
         {
             waiter.Cancellation = cancellationToken.UnsafeRegister(_ =>
             {
-                _pump.Guard();
-                if (waiters.Remove(waiter)) waiter.TrySetCanceled(cancellationToken);
+                if (_pump.IsInside() && waiters.Remove(waiter)) waiter.TrySetCanceled(cancellationToken);
             }, null);
         }
 
@@ -279,6 +293,8 @@ internal sealed class OrchestrationExecution
         {
             case EventKind.OrchestratorStarted:
                 ThrowIfUnmatched();
+                // A turn in which the code ends is the last of its execution.
+                if (_end is not null) throw Mismatch(_nextTaskId, $"history has another turn, the code had {(_end.ContinueAsNew ? "continued as new" : "ended as " + _end.Status)}");
                 Now = entry.At;
                 _context.StartTurn(Now);
                 break;
@@ -334,6 +350,9 @@ internal sealed class OrchestrationExecution
             throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did nothing there");
         if (decided.Kind != recorded.Kind || decided.TaskId != recorded.TaskId || !string.Equals(decided.Name, recorded.Name, StringComparison.Ordinal))
             throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did {Describe(decided)}");
+        // Inputs and due times may change with the code: the recorded ones stand. A child under another id would be a child nobody started.
+        if (recorded.Kind == EventKind.SubOrchestrationCreated && !string.Equals(decided.Data, recorded.Data, StringComparison.Ordinal))
+            throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)} as instance '{recorded.Data}', the code did it as instance '{decided.Data}'");
     }
 
     private void ThrowIfUnmatched()
@@ -380,12 +399,15 @@ internal sealed class OrchestrationExecution
 
     private NonDeterminismException? FindEscape()
     {
-        if (_pump.Escaped)
-            return new($"NonDeterministicOrchestration: orchestrator '{Identity.Name}' left its flow of control: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run. Move that work to an activity.");
+        if (AwaitInspection.FindNonDurable(_main!, _pump) is { } wait) return Escape($"waits {wait}, which no recorded message can complete");
+        if (_pump.Escaped) return Escape("left its flow of control: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run");
         if (!IsSuspended && _open.Count == 0 && _waiters.Values.All(waiters => waiters.Count == 0))
-            return new($"NonDeterministicOrchestration: orchestrator '{Identity.Name}' waits for a task that the context did not make (nothing durable is outstanding), so it could never go on. Move that work to an activity.");
+            return Escape("waits for a task that the context did not make (nothing durable is outstanding), so it could never go on");
         return null;
     }
+
+    private NonDeterminismException Escape(string what) => new(
+        $"NonDeterministicOrchestration: orchestrator '{Identity.Name}' {what} (position {_nextTaskId}). The history is intact. Use a timer of the context for delays and an activity for any other work, then rewind the instance.");
 
     // Continuations run inline on the pump (no RunContinuationsAsynchronously): Task.WhenAll would otherwise finish on the thread pool.
 #pragma warning disable MA0173

@@ -10,22 +10,35 @@ internal sealed class OrchestrationPump : TaskScheduler
     private readonly Queue<(SendOrPostCallback Callback, object? State)> _queue = new();
     private readonly PumpContext _context;
     private int _thread;
-    private volatile bool _escaped;
+    private int _escaped;
 
     public OrchestrationPump() => _context = new PumpContext(this);
 
     /// <summary>True once code of this orchestrator was seen outside the pump.</summary>
-    public bool Escaped => _escaped;
+    public bool Escaped => Volatile.Read(ref _escaped) != 0;
+
+    /// <summary>
+    /// Called once, on the thread where the code was first seen, which may be long after the turn: by then the instance waits for something
+    /// durable, or is not in memory any more.
+    /// </summary>
+    public Action? OnEscape { get; set; }
 
     public override int MaximumConcurrencyLevel => 1;
 
     private bool IsHere => Volatile.Read(ref _thread) == Environment.CurrentManagedThreadId;
 
+    /// <summary>Whether the caller is on the orchestrator's flow of control; if not, the escape is remembered. For callbacks, which must not throw: an exception on a timer's thread would end the process.</summary>
+    public bool IsInside()
+    {
+        if (IsHere) return true;
+        if (Interlocked.Exchange(ref _escaped, 1) == 0) OnEscape?.Invoke();
+        return false;
+    }
+
     /// <summary>Called by every member of the context.</summary>
     public void Guard()
     {
-        if (IsHere) return;
-        _escaped = true;
+        if (IsInside()) return;
         throw new InvalidOperationException(
             "NonDeterministicOrchestration: the orchestration context was used outside the orchestrator's own flow of control (Task.Run, ConfigureAwait(false), or after awaiting a task that the context did not make).");
     }
@@ -56,8 +69,7 @@ internal sealed class OrchestrationPump : TaskScheduler
 
     protected override void QueueTask(Task task)
     {
-        if (IsHere) _queue.Enqueue((state => TryExecuteTask((Task)state!), task));
-        else _escaped = true;
+        if (IsInside()) _queue.Enqueue((state => TryExecuteTask((Task)state!), task));
     }
 
     protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) =>
@@ -69,8 +81,7 @@ internal sealed class OrchestrationPump : TaskScheduler
     {
         public override void Post(SendOrPostCallback d, object? state)
         {
-            if (pump.IsHere) pump._queue.Enqueue((d, state));
-            else pump._escaped = true;
+            if (pump.IsInside()) pump._queue.Enqueue((d, state));
         }
 
         public override void Send(SendOrPostCallback d, object? state)

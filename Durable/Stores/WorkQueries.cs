@@ -139,6 +139,13 @@ internal sealed class WorkQueries(DurableStore store)
         select distinct instance_id from gone
         """;
 
+    private readonly string _escape = $"""
+        insert into dt_inbox(instance_id, execution_id, visible_at, kind, data, message_id)
+        select i.instance_id, i.execution_id, {store.Now}, {(int)EventKind.OrchestratorEscaped}, @data, @message from dt_instance i
+        where i.instance_id = @i and i.execution_id = @e and i.status in {DurableStore.Active}
+        on conflict (instance_id, message_id) do nothing
+        """;
+
     private readonly string _releaseActivity = $"""
         update dt_activity set owner = null, attempts = attempts - @back, not_before = {store.Now} + @delay
         where instance_id = @i and execution_id = @e and task_id = @t and owner is not distinct from @me and claim = @claim
@@ -245,6 +252,11 @@ internal sealed class WorkQueries(DurableStore store)
         await session.ExecuteAsync(OnResults(_postResults, posted), cancellationToken);
         return [.. posted.Select(result => result.Activity.InstanceId).Distinct(StringComparer.Ordinal)];
     }
+
+    /// <summary>Tells an execution that its code was seen outside its flow of control; repeated, it is one message.</summary>
+    public SqlStatement Escape(ExecutionIdentity identity, string what) => new SqlStatement(_escape)
+        .With("i", identity.InstanceId).With("e", identity.ExecutionId).With("data", what)
+        .With("message", string.Create(System.Globalization.CultureInfo.InvariantCulture, $"escape:{identity.ExecutionId}"));
 
     /// <summary>Gives an activity back for another delivery; no effect when it is no longer this claim's.</summary>
     public SqlStatement ReleaseActivity(ClaimedActivity activity, TimeSpan delay, bool countsAsDelivery) => new SqlStatement(_releaseActivity)

@@ -32,6 +32,13 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
     public void Release(ClaimedInstance instance, TimeSpan delay, int attemptsBack) =>
         Add(new(null, queries.ReleaseInstance(instance, delay, attemptsBack), null));
 
+    /// <summary>
+    /// Lets an instance whose code escaped after its turn fail, also when it is in nobody's memory. A crash before this is written loses
+    /// it; the code that replays the instance then escapes again.
+    /// </summary>
+    public void Escaped(ExecutionIdentity identity) => Add(new(null, queries.Escape(identity,
+        "left its flow of control after its turn: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run"), null));
+
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         var batch = new List<Entry>(BatchSize);

@@ -297,7 +297,10 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     private OrchestrationExecution Create()
     {
         var orchestrator = services.Registry.FindOrchestrator(_instance.Identity.Name, _instance.Identity.Version)!(services.Provider);
-        return new OrchestrationExecution(_instance.Identity, orchestrator, services.Converter, services.LoggerFactory, _instance.CustomStatus);
+        var identity = _instance.Identity;
+        var execution = new OrchestrationExecution(identity, orchestrator, services.Converter, services.LoggerFactory, _instance.CustomStatus);
+        execution.Pump.OnEscape = () => services.Completions.Escaped(identity);
+        return execution;
     }
 
     /// <summary>Why this worker does not run the instance: it must fail, or (no failure given) it is another worker's.</summary>
@@ -336,7 +339,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             : new ExecutionEnd(OrchestrationRuntimeStatus.Failed, null, failure);
         var now = services.Clock.Now;
         // The messages are recorded unapplied: a rewound instance starts from them.
-        var kept = inbox.Where(message => message.ExecutionId is null || message.ExecutionId == _instance.Identity.ExecutionId)
+        var kept = inbox.Where(message => message.Event.Kind != EventKind.OrchestratorEscaped && (message.ExecutionId is null || message.ExecutionId == _instance.Identity.ExecutionId))
             .Select(message => message.Event with { At = now, MessageId = null });
         var outcome = new TurnOutcome
         {

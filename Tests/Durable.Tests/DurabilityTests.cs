@@ -28,7 +28,9 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
             FastLease(b, node);
             b.AddOrchestratorFunc<int, int>("long", async (c, _) =>
             {
+#pragma warning disable DURABLE0003 // A slow turn is the scenario.
                 if (!c.IsReplaying) Thread.Sleep(2000);
+#pragma warning restore DURABLE0003
                 return await c.CallActivityAsync<int>("long");
             });
             b.AddActivityFunc<int, int>("long", async (_, _) =>
