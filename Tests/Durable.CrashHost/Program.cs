@@ -7,7 +7,7 @@ using Microsoft.Extensions.Hosting;
 
 // A worker in a process of its own, for tests that kill it. Arguments: database kind, connection string, node name, then name=value:
 //   lease=MS            lease duration (others follow it)
-//   max-deliveries=N    before something is poison
+//   backoff=MS          first back-off
 //   die-at=POINT        kills itself with SIGKILL at that point (see TurnTriggers)
 //   record=FILE         where the activity "work" notes each run
 var (kind, connectionString, node) = (args[0], args[1], args[2]);
@@ -28,8 +28,7 @@ builder.Services.AddDurableTask(durable =>
             options.HeartbeatInterval = options.LeaseDuration / 6;
         }
 
-        if (more.TryGetValue("max-deliveries", out var deliveries)) options.MaxDeliveries = int.Parse(deliveries, CultureInfo.InvariantCulture);
-        options.FirstBackoff = TimeSpan.FromMilliseconds(200);
+        options.FirstBackoff = TimeSpan.FromMilliseconds(int.Parse(more.GetValueOrDefault("backoff", "200"), CultureInfo.InvariantCulture));
         options.PollInterval = TimeSpan.FromSeconds(1);
     });
     durable.AddTasksFrom(typeof(Program).Assembly);

@@ -142,7 +142,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
         await Until(async () =>
         {
             Assert.True(++lives < 40, "the poison never stopped");
-            var worker = await StartWorkerAsync("node", "max-deliveries=6", "lease=3000");
+            var worker = await StartWorkerAsync("node", "backoff=20", "lease=3000");
             using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(3));
             await worker.WaitForExitAsync(limit.Token).ContinueWith(static _ => { }, TaskScheduler.Default);
             var alive = !worker.HasExited;

@@ -99,7 +99,7 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
     protected async Task SettleAsync(EngineHost client, TimeSpan limit)
     {
         using var stop = new CancellationTokenSource(limit);
-        foreach (var (id, _) in _instances.Where(instance => instance.Endless)) await client.Client.TerminateInstanceAsync(id, "enough");
+        foreach (var (id, _) in _instances.Where(instance => instance.Endless)) await AgainAsync(() => client.Client.TerminateInstanceAsync(id, "enough"));
         foreach (var (id, endless) in _instances)
         {
             var end = await client.Client.WaitForInstanceCompletionAsync(id, getInputsAndOutputs: true, stop.Token);
