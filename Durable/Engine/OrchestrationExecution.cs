@@ -45,6 +45,9 @@ internal sealed class OrchestrationExecution
     /// <summary>Activities or children are out: a reason to stay in memory.</summary>
     public bool AwaitsWork => _open.Values.Any(task => task.Kind is EventKind.TaskScheduled or EventKind.SubOrchestrationCreated);
 
+    /// <summary>How the code ended, once it has.</summary>
+    public ExecutionEnd? Ended => _end;
+
     public long Now { get; private set; }
 
     public string? Input { get; private set; }
@@ -129,7 +132,7 @@ internal sealed class OrchestrationExecution
             }
         }
 
-        if (mismatch is null && _end is null && _main is not null) mismatch = FindEscape();
+        if (mismatch is null) mismatch = FindEscape();
         if (mismatch is not null && _end?.Status != OrchestrationRuntimeStatus.Terminated)
         {
             End(new(OrchestrationRuntimeStatus.Failed, null, mismatch.ToDetails()));
@@ -397,9 +400,11 @@ internal sealed class OrchestrationExecution
         }
     }
 
-    private NonDeterminismException? FindEscape()
+    /// <summary>Whether the code, while it waits, has left its flow of control or waits for something that is not durable.</summary>
+    public NonDeterminismException? FindEscape()
     {
-        if (AwaitInspection.FindNonDurable(_main!, _pump) is { } wait) return Escape($"waits {wait}, which no recorded message can complete");
+        if (_end is not null || _main is null) return null;
+        if (AwaitInspection.FindNonDurable(_main, _pump) is { } wait) return Escape($"waits {wait}, which no recorded message can complete");
         if (_pump.Escaped) return Escape("left its flow of control: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run");
         if (!IsSuspended && _open.Count == 0 && _waiters.Values.All(waiters => waiters.Count == 0))
             return Escape("waits for a task that the context did not make (nothing durable is outstanding), so it could never go on");
