@@ -27,6 +27,9 @@ internal abstract class DurableStore : IAsyncDisposable
     /// <summary>Epoch milliseconds of the database clock, as an SQL expression that is constant within a statement.</summary>
     public abstract string Now { get; }
 
+    /// <summary>A random factor from 0.5 to 1.5, drawn for each row, as an SQL expression.</summary>
+    public abstract string Jitter { get; }
+
     /// <summary>Clause that lets concurrent claimers pass each other; empty where writers are serial anyway.</summary>
     public abstract string SkipLocked { get; }
 

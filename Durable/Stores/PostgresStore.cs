@@ -39,6 +39,8 @@ internal sealed class PostgresStore : DurableStore
     // statement_timestamp, not clock_timestamp: constant within the statement, so indexes on times can be used.
     public override string Now => "(extract(epoch from statement_timestamp())*1000)::bigint";
 
+    public override string Jitter => "(0.5 + random())";
+
     public override string SkipLocked => "for update skip locked";
 
     public override string In(string column, string parameter) => $"{column} = any({parameter})";

@@ -34,6 +34,8 @@ internal sealed class SqliteStore : DurableStore
 
     public override string Now => "cast(round(unixepoch('now','subsec')*1000) as integer)";
 
+    public override string Jitter => "(0.5 + abs(random() % 1000) / 1000.0)";
+
     public override string SkipLocked => "";
 
     public override string In(string column, string parameter) => $"{column} in (select value from json_each({parameter}))";

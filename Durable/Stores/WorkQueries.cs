@@ -60,10 +60,11 @@ internal sealed class WorkQueries(DurableStore store)
 
     /// <summary>
     /// Rule R9: what was delivered three times without success waits longer before each further delivery, should this one fail too
-    /// (success clears or deletes it). So a process that is killed often does not fail the innocent work it held as poison.
+    /// (success clears or deletes it). So a process that is killed often does not fail the innocent work it held as poison. The wait is uneven, or what
+    /// died together would come back and die together each time.
     /// </summary>
     private static string Suspicion(DurableStore store) =>
-        $"case when attempts < 3 then 0 when attempts > 11 then {store.Now} + 300000 else {store.Now} + @backoff * (1 << cast(attempts - 3 as {(store.IsShared ? "int" : "integer")})) end";
+        $"case when attempts < 3 then 0 when attempts > 11 then {store.Now} + 300000 else {store.Now} + cast(@backoff * (1 << cast(attempts - 3 as {(store.IsShared ? "int" : "integer")})) * {store.Jitter} as bigint) end";
 
     private readonly string _claimInstances = $"""
         with c as materialized (

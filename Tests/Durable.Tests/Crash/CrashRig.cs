@@ -99,6 +99,8 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
     protected async Task SettleAsync(EngineHost client, TimeSpan limit)
     {
         using var stop = new CancellationTokenSource(limit);
+        // Of connections to a server that has crashed meanwhile, none is of use.
+        Npgsql.NpgsqlConnection.ClearAllPools();
         foreach (var (id, _) in _instances.Where(instance => instance.Endless)) await AgainAsync(() => client.Client.TerminateInstanceAsync(id, "enough"));
         foreach (var (id, endless) in _instances)
         {
