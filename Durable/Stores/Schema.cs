@@ -10,6 +10,9 @@ internal static class Schema
 {
     public const int Version = 1;
 
+    /// <summary>Deliveries without success that make an instance or an activity suspect of killing its workers (rule R9).</summary>
+    public const int SuspectAfter = 3;
+
     public static IReadOnlyList<string> Statements(bool postgres)
     {
         var big = postgres ? "bigint" : "integer";
@@ -24,7 +27,8 @@ internal static class Schema
               status {big} not null, input text, output text, custom_status text, failure text, tags {(postgres ? "jsonb" : "text")},
               parent_id text, parent_name text, parent_execution {big}, parent_task {big},
               created_at {big} not null, updated_at {big} not null, completed_at {big},
-              owner text, claim {big} not null, attempts {big} not null default 0, not_before {big} not null default 0, trace_parent text){churn}
+              owner text, claim {big} not null, attempts {big} not null default 0, not_before {big} not null default 0,
+              claimed_at {big} not null default 0, trace_parent text){churn}
             """,
             $"""
             create table if not exists dt_history(
@@ -42,12 +46,14 @@ internal static class Schema
             create table if not exists dt_activity(
               instance_id text not null, execution_id {big} not null, task_id {big} not null, name text not null, version text not null default '', queue text not null,
               input text, created_at {big} not null, owner text, claim {big} not null, attempts {big} not null, not_before {big} not null default 0,
-              trace_parent text, progress text,
+              claimed_at {big} not null default 0, trace_parent text, progress text,
               primary key(instance_id, execution_id, task_id)){churn}
             """,
             $"create table if not exists dt_worker(id text primary key, node text not null, started_at {big} not null, lease_until {big} not null)",
             "create index if not exists dt_inbox_due on dt_inbox(visible_at, instance_id)",
-            "create index if not exists dt_activity_free on dt_activity(queue, created_at) where owner is null",
+            $"create index if not exists dt_activity_free on dt_activity(queue, created_at) where owner is null and attempts < {SuspectAfter}",
+            $"create index if not exists dt_activity_suspect on dt_activity(owner, queue) where attempts >= {SuspectAfter}",
+            $"create index if not exists dt_instance_suspect on dt_instance(owner) where attempts >= {SuspectAfter}",
             "create index if not exists dt_activity_delayed on dt_activity(not_before) where owner is null and not_before > 0",
             "create index if not exists dt_activity_owner on dt_activity(owner) where owner is not null",
             "create index if not exists dt_instance_owner on dt_instance(owner) where owner is not null",

@@ -59,33 +59,40 @@ internal sealed class WorkQueries(DurableStore store)
         "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, parent_execution, parent_task, owner, claim, attempts, trace_parent";
 
     /// <summary>
-    /// Rule R9: what was delivered three times without success waits longer before each further delivery, should this one fail too
-    /// (success clears or deletes it). So a process that is killed often does not fail the innocent work it held as poison. The wait is uneven, or what
-    /// died together would come back and die together each time.
+    /// Rule R9: what was delivered three times without success (<see cref="Schema.SuspectAfter"/>) is suspect. Before each further delivery it waits
+    /// longer, should this one fail too (success clears or deletes it), and a worker is given one suspect at a time, the most suspicious first
+    /// (<see cref="HasNoSuspect"/>). So innocent work that died with poison a few times comes through, or at least not to its end before the poison. The
+    /// wait is uneven, or what died together would come back together each time.
     /// </summary>
     private static string Suspicion(DurableStore store) =>
-        $"case when attempts < 3 then 0 when attempts > 11 then {store.Now} + 300000 else {store.Now} + cast(@backoff * (1 << cast(attempts - 3 as {(store.IsShared ? "int" : "integer")})) * {store.Jitter} as bigint) end";
+        $"case when attempts < {Schema.SuspectAfter} then 0 when attempts > 11 then {store.Now} + 300000 else {store.Now} + cast(@backoff * (1 << cast(attempts - {Schema.SuspectAfter} as {(store.IsShared ? "int" : "integer")})) * {store.Jitter} as bigint) end";
 
     private readonly string _claimInstances = $"""
         with c as materialized (
           select i.instance_id as c_id from dt_instance i
-          where i.owner is null and i.not_before <= {store.Now} and i.status in {DurableStore.Active}
-            and i.instance_id in (select b.instance_id from dt_inbox b where b.visible_at <= {store.Now})
-            and ((i.status <> 7 and {store.In("i.name", "@names")})
-              or exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= {store.Now}
-                         and (b.kind = {(int)EventKind.ExecutionTerminated} or (b.kind = {(int)EventKind.ExecutionResumed} and {store.In("i.name", "@names")}))))
-          limit @n {(store.IsShared ? "for update of i skip locked" : "")})
-        update dt_instance set owner = @me, claim = claim + 1, attempts = attempts + 1, not_before = {Suspicion(store)}
-        from c where instance_id = c.c_id returning {InstanceColumns}
+          where i.owner is null and i.not_before <= {store.Now} and i.attempts < {Schema.SuspectAfter} and {IsReady(store, drivenByInbox: true)}
+          limit @n {ForUpdateOf(store, "i")}),
+        s as materialized (
+          select i.instance_id as c_id from dt_instance i
+          where i.owner is null and i.not_before <= {store.Now} and i.attempts >= {Schema.SuspectAfter} and {IsReady(store, drivenByInbox: false)}
+            and {HasNoSuspect(store)}
+          order by i.attempts desc limit 1 {ForUpdateOf(store, "i")})
+        update dt_instance set owner = @me, claim = claim + 1, attempts = attempts + 1, claimed_at = {store.Now}, not_before = {Suspicion(store)}
+        from (select c_id from c union all select c_id from s) as both_kinds where instance_id = c_id returning {InstanceColumns}
         """;
 
     private readonly string _claimActivities = $"""
         with c as materialized (
           select instance_id as c_i, execution_id as c_e, task_id as c_t from dt_activity
-          where owner is null and queue = @queue and not_before <= {store.Now} and {store.In("name", "@names")}
-          order by created_at limit @n {store.SkipLocked})
-        update dt_activity set owner = @me, claim = claim + 1, attempts = attempts + 1, not_before = {Suspicion(store)}
-        from c where instance_id = c.c_i and execution_id = c.c_e and task_id = c.c_t
+          where owner is null and attempts < {Schema.SuspectAfter} and queue = @queue and not_before <= {store.Now} and {store.In("name", "@names")}
+          order by created_at limit @n {store.SkipLocked}),
+        s as materialized (
+          select instance_id as c_i, execution_id as c_e, task_id as c_t from dt_activity
+          where owner is null and attempts >= {Schema.SuspectAfter} and queue = @queue and not_before <= {store.Now} and {store.In("name", "@names")}
+            and @n > 0 and {HasNoSuspect(store)}
+          order by attempts desc limit 1 {store.SkipLocked})
+        update dt_activity set owner = @me, claim = claim + 1, attempts = attempts + 1, claimed_at = {store.Now}, not_before = {Suspicion(store)}
+        from (select c_i, c_e, c_t from c union all select c_i, c_e, c_t from s) as both_kinds where instance_id = c_i and execution_id = c_e and task_id = c_t
         returning instance_id, execution_id, task_id, name, queue, input, owner, claim, attempts, version, trace_parent
         """;
 
@@ -161,6 +168,24 @@ internal sealed class WorkQueries(DurableStore store)
         update dt_instance set owner = null, attempts = attempts - @back, not_before = case when @delay = 0 then 0 else {store.Now} + @delay end
         where instance_id = @i and owner is not distinct from @me and claim = @claim
         """;
+
+    /// <summary>Whether instance i has something to do for a worker that knows @names.</summary>
+    private static string IsReady(DurableStore store, bool drivenByInbox) => $"""
+        i.status in {DurableStore.Active}
+        {(drivenByInbox ? $"and i.instance_id in (select b.instance_id from dt_inbox b where b.visible_at <= {store.Now})" : $"and exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= {store.Now})")}
+        and ((i.status <> 7 and {store.In("i.name", "@names")})
+          or exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= {store.Now}
+                     and (b.kind = {(int)EventKind.ExecutionTerminated} or (b.kind = {(int)EventKind.ExecutionResumed} and {store.In("i.name", "@names")}))))
+        """;
+
+    /// <summary>
+    /// Whether this worker was given no suspect in the last half minute that it still has. Of those that run longer (a copy of many hours
+    /// that was interrupted by restarts), others may come beside it.
+    /// </summary>
+    private static string HasNoSuspect(DurableStore store) => string.Join(" and ", ((string[])["dt_instance", "dt_activity"]).Select(table =>
+        $"not exists (select 1 from {table} w where w.owner = @me and w.attempts >= {Schema.SuspectAfter} and w.attempts > {Schema.SuspectAfter} and w.claimed_at > {store.Now} - 30000)"));
+
+    private static string ForUpdateOf(DurableStore store, string table) => store.IsShared ? $"for update of {table} skip locked" : "";
 
     /// <summary>
     /// Claims due instances and free activities in one transaction. Should the answer be lost after the commit, the rows are mine and

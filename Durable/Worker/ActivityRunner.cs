@@ -65,6 +65,8 @@ internal sealed class ActivityRunner(
     public void Settled(ClaimedActivity activity)
     {
         if (_known.TryGetValue(Key(activity), out var running) && running.Activity.Claim == activity.Claim) _known.TryRemove(new(Key(activity), running));
+        // The next suspect may come (rule R9).
+        if (activity.Attempts > Schema.SuspectAfter) PlaceFree();
     }
 
     /// <summary>Cancels everything that runs.</summary>

@@ -208,6 +208,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         }
 
         worker.LastFaults.TryRemove(InstanceId, out _);
+        // The next suspect may come (rule R9).
+        if (_instance.Attempts > Schema.SuspectAfter) services.Signal.RaiseLocal();
         _instance = _instance with { Attempts = 0 };
         foreach (var result in results) worker.Activities.Settled(result.Activity);
         if (release) Close();

@@ -131,10 +131,12 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
     }
 
     [Fact, Scenario(62, "PoisonTurn"), Scenario(63, "PoisonActivity")]
-    public async Task Poison_ThatKillsItsProcess_StopsAfterItsDeliveriesAndTheNextWorkRuns()
+    public async Task Poison_ThatKillsItsProcess_StopsAfterItsDeliveriesAndTheWorkBesideItIsDone()
     {
         var client = await ClientAsync();
         await PrepareAsync();
+        // Innocents: they die with the poison again and again, and must not be taken for it.
+        for (var i = 0; i < 3; i++) await AddLoadAsync(client);
         var activity = await client.Client.ScheduleNewOrchestrationInstanceAsync("survive", 1);
         var turn = await client.Client.ScheduleNewOrchestrationInstanceAsync("deadly", 1);
         var lives = 1;
@@ -148,8 +150,8 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
         }, "the end of the poison", TimeSpan.FromMinutes(3));
         Assert.Equal("Poison", (await EndOf(client, activity)).ReadOutputAs<string>());
         Assert.Equal("Poison", (await EndOf(client, turn)).FailureDetails!.ErrorType);
-        // They often die of each other; ten deaths is the least.
-        Assert.True(lives >= 10, $"ten deliveries each were allowed; only {lives} processes died");
+        // Twenty deliveries; two meet in one process only while one of them has had less than three, which is six times at most.
+        Assert.True(lives >= 14, $"ten deliveries each were allowed, at least four of each alone; only {lives} processes died");
         await AddLoadAsync(client);
         await SettleAsync(client, TimeSpan.FromMinutes(1));
     }
