@@ -15,6 +15,7 @@ public sealed class DurableTaskBuilder
     private readonly TaskRegistry _registry = new();
     private Func<IServiceProvider, string>? _postgres;
     private Func<IServiceProvider, string>? _sqlite;
+    private TimeProvider? _clock;
     private DataConverter _converter = new JsonDataConverter();
 
     internal DurableTaskBuilder(IServiceCollection services) => Services = services;
@@ -40,6 +41,14 @@ public sealed class DurableTaskBuilder
     {
         _sqlite = connectionString;
         return this;
+    }
+
+    /// <summary>A SQLite file for a test: all times, those in the tables too, come from its clock.</summary>
+    internal DurableTaskBuilder UseSqlite(string connectionString, TimeProvider clock)
+    {
+        _clock = clock;
+        Services.AddSingleton(clock);
+        return UseSqlite(connectionString);
     }
 
     /// <summary>Registers an orchestrator class under its <see cref="DurableTaskAttribute"/> name or class name.</summary>
@@ -127,7 +136,7 @@ public sealed class DurableTaskBuilder
         Services.AddSingleton(_ => new RegisteredTasks(_registry.OrchestratorNames));
         Services.AddSingleton(_converter);
         Services.TryAddSingleton(TimeProvider.System);
-        Services.AddSingleton<DurableStore>(services => _postgres is not null ? new PostgresStore(_postgres(services)) : new SqliteStore(_sqlite!(services)));
+        Services.AddSingleton<DurableStore>(services => _postgres is not null ? new PostgresStore(_postgres(services)) : new SqliteStore(_sqlite!(services), _clock));
         Services.AddSingleton<WorkSignal>();
         Services.AddSingleton<InstanceWatch>();
         Services.AddSingleton<TurnTriggers>();

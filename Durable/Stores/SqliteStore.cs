@@ -14,15 +14,20 @@ internal sealed class SqliteStore : DurableStore
 {
     // Set on every open: busy_timeout and synchronous belong to the connection, and a pooled one may be new.
     private const string Pragmas = "pragma busy_timeout=30000; pragma synchronous=full;";
+    private const string TestPragmas = "pragma busy_timeout=30000; pragma synchronous=off;";
     private const int PrimaryKeyViolation = 1555;
     private readonly string _connectionString;
     private readonly string _path;
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly Dictionary<string, SqliteCommand> _prepared = new(StringComparer.Ordinal);
+    private readonly TimeProvider? _clock;
     private SqliteConnection? _writer;
 
-    public SqliteStore(string connectionString)
+    /// <param name="connectionString">Names the file.</param>
+    /// <param name="clock">Null: SQLite's own clock. Otherwise the time of tests, and nothing is flushed to the disk.</param>
+    public SqliteStore(string connectionString, TimeProvider? clock = null)
     {
+        _clock = clock;
         var settings = new SqliteConnectionStringBuilder(connectionString);
         if (settings.DataSource.Length == 0 || settings.DataSource.Contains(":memory:", StringComparison.Ordinal) || settings.Mode == SqliteOpenMode.Memory)
             throw new ArgumentException("The durable engine needs a SQLite file; an in-memory database would lose its orchestrations.", nameof(connectionString));
@@ -32,7 +37,7 @@ internal sealed class SqliteStore : DurableStore
 
     public override bool IsShared => false;
 
-    public override string Now => "cast(round(unixepoch('now','subsec')*1000) as integer)";
+    public override string Now => _clock is not null ? "librarian_now()" : "cast(round(unixepoch('now','subsec')*1000) as integer)";
 
     public override string Jitter => "(0.5 + abs(random() % 1000) / 1000.0)";
 
@@ -71,7 +76,7 @@ internal sealed class SqliteStore : DurableStore
 
     public override StoreSession Join(DbTransaction transaction) =>
         transaction is SqliteTransaction { Connection: { } connection } joined
-            ? new Session(this, connection, joined, Ownership.None)
+            ? new Session(this, WithClock(connection), joined, Ownership.None)
             : throw new ArgumentException("The durable tables are in SQLite: pass an open SqliteTransaction (EF Core: CurrentTransaction.GetDbTransaction()).", nameof(transaction));
 
     public override bool IsTransient(Exception exception) => exception switch
@@ -132,8 +137,14 @@ internal sealed class SqliteStore : DurableStore
         var connection = new SqliteConnection(_connectionString);
         await connection.OpenAsync(cancellationToken);
         await using var pragmas = connection.CreateCommand();
-        pragmas.CommandText = Pragmas;
+        pragmas.CommandText = _clock is null ? Pragmas : TestPragmas;
         await pragmas.ExecuteNonQueryAsync(cancellationToken);
+        return WithClock(connection);
+    }
+
+    private SqliteConnection WithClock(SqliteConnection connection)
+    {
+        if (_clock is { } clock) connection.CreateFunction("librarian_now", () => clock.GetUtcNow().ToUnixTimeMilliseconds());
         return connection;
     }
 
