@@ -123,9 +123,9 @@ public sealed class DurableTestHost : IAsyncDisposable
             }
 
             // The engine's own poll runs by the test's clock, which stands still.
-            if (looks % 8 == 0) signal.RaiseLocal();
+            if (looks % 2 == 0) signal.RaiseLocal();
             // So do its pauses after a fault of the database; those it may have.
-            if (looks % 500 == 0) _advance(TimeSpan.FromMilliseconds(100));
+            if (looks % 25 == 0) _advance(TimeSpan.FromMilliseconds(100));
             if (TimeProvider.System.GetElapsedTime(began) > Patience)
                 throw new InvalidOperationException(string.Create(CultureInfo.InvariantCulture, $"StillBusy: work that is due has not ended within {Patience.TotalSeconds} s of real time. An activity may wait for the test's clock, or a task is not registered."));
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, cancellationToken);

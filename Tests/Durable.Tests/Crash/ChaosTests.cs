@@ -69,7 +69,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
         var (kills, freezes, crashes) = (0, 0, 0);
         var workers = new List<Process>();
         for (var i = 0; i < (Database.IsPostgres ? 3 : 1); i++) workers.Add(await StartWorkerAsync("node-" + i, "lease=2000"));
-        var end = Stopwatch.GetTimestamp() + ((Long ? TimeSpan.FromMinutes(10) : TimeSpan.FromSeconds(15)).Ticks * (Stopwatch.Frequency / TimeSpan.TicksPerSecond));
+        var end = Stopwatch.GetTimestamp() + ((Long ? TimeSpan.FromMinutes(5) : TimeSpan.FromSeconds(15)).Ticks * (Stopwatch.Frequency / TimeSpan.TicksPerSecond));
         for (var step = 0; Stopwatch.GetTimestamp() < end; step++)
         {
             if (step % 4 == 0) await AddLoadAsync(client);

@@ -20,7 +20,7 @@ public abstract class RandomKillTests(TestDatabase database, int workers, int ki
         var client = await ClientAsync();
         await PrepareAsync();
         // One life in five is under a new node name: then no successor may use the node's own take-over, and the lease must end.
-        var died = await KillAtRandomAsync(client, workers, Long ? kills * 10 : kills,
+        var died = await KillAtRandomAsync(client, workers, Long ? kills * 4 : kills,
             random => Database.IsPostgres && random.Next(5) == 0 ? "-" + random.Next() : "", "lease=3000");
         for (var i = 0; i < workers; i++) await StartWorkerAsync("last-" + i, "lease=3000");
         await SettleAsync(client, TimeSpan.FromMinutes(2));

@@ -14,15 +14,15 @@ public enum ActionKind
 
 /// <summary>An action and its moment.</summary>
 /// <param name="Kind">What is done.</param>
-/// <param name="Seconds">Seconds after the start. Never a whole minute, as all timers are.</param>
+/// <param name="Hours">Hours after the start. Never a whole number, as those of timers are.</param>
 /// <param name="Event">Name of the event raised.</param>
-public sealed record OutsideAction(ActionKind Kind, double Seconds, string Event = "")
+public sealed record OutsideAction(ActionKind Kind, double Hours, string Event = "")
 {
-    public override string ToString() => $"{Kind}@{Seconds / 60:0.##}min{(Event.Length > 0 ? "(" + Event + ")" : "")}";
+    public override string ToString() => $"{Kind}@{Hours:0.####}h{(Event.Length > 0 ? "(" + Event + ")" : "")}";
 }
 
 /// <summary>
-/// The right outcome of a workflow, computed on a number line of minutes without engine, history or replay: steps take no time, waits end
+/// The right outcome of a workflow, computed on a number line of hours without engine, history or replay: steps take no time, waits end
 /// at known moments, what ends during a suspension is seen at its end, and everything after a termination never happens.
 /// </summary>
 public sealed class Expectation
@@ -33,7 +33,7 @@ public sealed class Expectation
     public Expectation(Workflow workflow, IReadOnlyList<OutsideAction> actions)
     {
         _actions = actions;
-        _end = actions.Where(action => action.Kind == ActionKind.Terminate).Select(action => action.Seconds).DefaultIfEmpty(double.PositiveInfinity).Min();
+        _end = actions.Where(action => action.Kind == ActionKind.Terminate).Select(action => action.Hours).DefaultIfEmpty(double.PositiveInfinity).Min();
         var (time, sum, failed) = (Seen(0), workflow.Sum, false);
         for (var left = workflow.Generations; left > 0 && !failed; left--)
             (time, sum, failed) = Run(workflow with { Generations = left }, time, sum, isRoot: true);
@@ -78,11 +78,11 @@ public sealed class Expectation
                 if (time < _end) Effects.Add(path);
                 return (Seen(time, isRoot), 1, false);
             case StepKind.Timer:
-                return (Seen(time + (60 * step.Minutes), isRoot), WorkflowOrchestrator.TimerValue, false);
+                return (Seen(time + step.Hours, isRoot), WorkflowOrchestrator.TimerValue, false);
             case StepKind.Event:
                 return (Seen(Math.Max(time, RaisedAt(path))), EventValue(path), false);
             case StepKind.Race:
-                var (due, raised) = (time + (60 * step.Minutes), Math.Max(time, RaisedAt(path)));
+                var (due, raised) = (time + step.Hours, Math.Max(time, RaisedAt(path)));
                 return raised < due ? (Seen(raised), EventValue(path), false) : (Seen(due), WorkflowOrchestrator.TimerValue, false);
             case StepKind.Child:
                 // A child is not suspended with its parent; only its end waits for the resume.
@@ -102,13 +102,13 @@ public sealed class Expectation
             time = Seen(time, isRoot);
             if (attempt > step.Failures) return (time, CallActivity.ValueOf(path), false);
             if (attempt == step.Attempts) return (time, 0, true);
-            time = Seen(time + 60, isRoot);
+            time = Seen(time + 1, isRoot);
         }
     }
 
     public static long EventValue(string path) => CallActivity.ValueOf(path) + 1;
 
-    private double RaisedAt(string path) => _actions.First(action => action.Kind == ActionKind.Raise && action.Event == path).Seconds;
+    private double RaisedAt(string path) => _actions.First(action => action.Kind == ActionKind.Raise && action.Event == path).Hours;
 
     /// <summary>When the workflow sees what happened at that moment.</summary>
     private double Seen(double time, bool isRoot = true)
@@ -117,9 +117,9 @@ public sealed class Expectation
         double? suspendedAt = null;
         foreach (var action in _actions)
         {
-            if (action.Kind == ActionKind.Suspend) suspendedAt ??= action.Seconds;
+            if (action.Kind == ActionKind.Suspend) suspendedAt ??= action.Hours;
             if (action.Kind != ActionKind.Resume || suspendedAt is not { } from) continue;
-            if (time >= from && time < action.Seconds) return action.Seconds;
+            if (time >= from && time < action.Hours) return action.Hours;
             suspendedAt = null;
         }
 

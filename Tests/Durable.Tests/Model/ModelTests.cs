@@ -24,24 +24,24 @@ public sealed class ModelTests
         Call,
         from calls in Call.Array[0, 5] from caught in Gen.Bool select new Step(StepKind.Fan, 0, 1, 0, caught, calls),
         Gen.Const(new Step(StepKind.Effect, 0, 1, 0, false, [])),
-        Gen.Int[0, 10_000].Select(minutes => new Step(StepKind.Timer, 0, 1, minutes, false, [])),
+        Gen.Int[0, 10_000].Select(hours => new Step(StepKind.Timer, 0, 1, hours, false, [])),
         Gen.Const(new Step(StepKind.Status, 0, 1, 0, false, [])));
 
     private static readonly Gen<Step> AnyStep = Gen.Frequency(
         (5, Simple),
         (1, Gen.Const(new Step(StepKind.Event, 0, 1, 0, false, []))),
-        (1, Gen.Int[1, 30].Select(minutes => new Step(StepKind.Race, 0, 1, minutes, false, []))),
+        (1, Gen.Int[1, 30].Select(hours => new Step(StepKind.Race, 0, 1, hours, false, []))),
         (1, from body in Simple.Array[0, 3] from caught in Gen.Bool select new Step(StepKind.Child, 0, 1, 0, caught, body)));
 
     private static readonly Gen<Scenario> Scenarios =
         from steps in AnyStep.Array[0, 6]
         from generations in Gen.Int[1, 3]
-        from minutes in Gen.Int[0, 60].Array[40]
+        from whole in Gen.Int[0, 60].Array[40]
         from suspensions in Gen.Int[0, 2]
         from terminates in Gen.Frequency((5, Gen.Const(false)), (1, Gen.Const(true)))
         from restarts in Gen.Int[0, 1]
         from faults in Gen.Int[0, 3]
-        select new Scenario(steps, generations, minutes, suspensions, terminates, restarts, faults);
+        select new Scenario(steps, generations, whole, suspensions, terminates, restarts, faults);
 
     private static bool Long { get; } = Environment.GetEnvironmentVariable("LIBRARIAN_TEST_LONG") == "1";
 
@@ -66,7 +66,7 @@ public sealed class ModelTests
                     host = null;
                     throw;
                 }
-            }, iter: Long ? 5_000 : 150, threads: 1, print: static scenario => scenario.ToString());
+            }, iter: Long ? 3_000 : 100, threads: 1, print: static scenario => scenario.ToString());
         }
         finally
         {
@@ -100,16 +100,16 @@ public sealed class ModelTests
     }
 
     /// <summary>A workflow and what happens to it.</summary>
-    private sealed record Scenario(Step[] Steps, int Generations, int[] Minutes, int Suspensions, bool Terminates, int Restarts, int Faults)
+    private sealed record Scenario(Step[] Steps, int Generations, int[] Whole, int Suspensions, bool Terminates, int Restarts, int Faults)
     {
         /// <summary>
-        /// Every event the workflow may wait for is raised once. No two actions, and no action and a timer, fall on the same second: each action has a
-        /// second within the minute to itself, and timers are whole minutes after the start or after a resume.
+        /// Every event the workflow may wait for is raised once. No two actions, and no action and a timer, fall together: each action has a minute
+        /// within the hour to itself, and timers are whole hours after the start or after a resume.
         /// </summary>
         public List<OutsideAction> Actions(string path)
         {
             var actions = new List<OutsideAction>();
-            double Next() => (60 * Minutes[actions.Count % Minutes.Length]) + 1 + (1.25 * actions.Count);
+            double Next() => Whole[actions.Count % Whole.Length] + ((actions.Count + 1) / 64.0);
             for (var generation = Generations; generation > 0; generation--)
             {
                 for (var index = 0; index < Steps.Length; index++)
@@ -123,12 +123,12 @@ public sealed class ModelTests
             {
                 var suspend = new OutsideAction(ActionKind.Suspend, Next());
                 actions.Add(suspend);
-                actions.Add(new(ActionKind.Resume, suspend.Seconds + Next()));
+                actions.Add(new(ActionKind.Resume, suspend.Hours + Next()));
             }
 
             if (Terminates) actions.Add(new(ActionKind.Terminate, Next()));
             for (var i = 0; i < Restarts; i++) actions.Add(new(ActionKind.Restart, Next()));
-            return [.. actions.OrderBy(action => action.Seconds)];
+            return [.. actions.OrderBy(action => action.Hours)];
         }
 
         public override string ToString() =>
@@ -171,7 +171,7 @@ public sealed class ModelTests
             var id = await Host.Client.ScheduleNewOrchestrationInstanceAsync("workflow", workflow, new(path));
             foreach (var action in actions)
             {
-                await Host.RunUntilAsync(start.AddSeconds(action.Seconds));
+                await Host.RunUntilAsync(start.AddHours(action.Hours));
                 await DoAsync(id, action);
             }
 

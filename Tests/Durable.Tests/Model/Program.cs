@@ -6,7 +6,7 @@ namespace Librarian.Tests.Durable.Model;
 /// <summary>What a step of a generated workflow does.</summary>
 public enum StepKind
 {
-    /// <summary>Calls an activity that fails <see cref="Step.Failures"/> times, with <see cref="Step.Attempts"/> attempts a minute apart.</summary>
+    /// <summary>Calls an activity that fails <see cref="Step.Failures"/> times, with <see cref="Step.Attempts"/> attempts an hour apart.</summary>
     Call,
 
     /// <summary>Several such calls at once.</summary>
@@ -15,13 +15,13 @@ public enum StepKind
     /// <summary>Writes one row in the transaction that completes the activity.</summary>
     Effect,
 
-    /// <summary>Waits <see cref="Step.Minutes"/>.</summary>
+    /// <summary>Waits <see cref="Step.Hours"/>.</summary>
     Timer,
 
     /// <summary>Waits for the step's own event.</summary>
     Event,
 
-    /// <summary>Waits for the step's own event, at most <see cref="Step.Minutes"/>.</summary>
+    /// <summary>Waits for the step's own event, at most <see cref="Step.Hours"/>.</summary>
     Race,
 
     /// <summary>Runs <see cref="Step.Body"/> as a sub-orchestration.</summary>
@@ -35,16 +35,16 @@ public enum StepKind
 /// <param name="Kind">What it does.</param>
 /// <param name="Failures">How often each call fails before it succeeds.</param>
 /// <param name="Attempts">Attempts the retry policy allows.</param>
-/// <param name="Minutes">Length of a timer.</param>
+/// <param name="Hours">Length of a timer.</param>
 /// <param name="Caught">Whether the workflow goes on after a failure.</param>
 /// <param name="Body">Steps of a child; calls of a fan-out.</param>
-public sealed record Step(StepKind Kind, int Failures, int Attempts, int Minutes, bool Caught, Step[] Body)
+public sealed record Step(StepKind Kind, int Failures, int Attempts, int Hours, bool Caught, Step[] Body)
 {
     public override string ToString() => Kind switch
     {
         StepKind.Call => $"Call({Failures}/{Attempts}{(Caught ? ", caught" : "")})",
         StepKind.Fan or StepKind.Child => $"{Kind}([{string.Join(", ", Body.Select(step => step.ToString()))}]{(Caught ? ", caught" : "")})",
-        StepKind.Timer or StepKind.Race => $"{Kind}({Minutes} min)",
+        StepKind.Timer or StepKind.Race => $"{Kind}({Hours} h)",
         _ => Kind.ToString(),
     };
 }
@@ -71,7 +71,7 @@ public sealed class WorkflowOrchestrator : TaskOrchestrator<Workflow, long>
     public const int FailureValue = 7;
     public const int TimerValue = 11;
 
-    public static TaskOptions Retries(Step step) => TaskOptions.FromRetryPolicy(new RetryPolicy(step.Attempts, TimeSpan.FromMinutes(1)));
+    public static TaskOptions Retries(Step step) => TaskOptions.FromRetryPolicy(new RetryPolicy(step.Attempts, TimeSpan.FromHours(1)));
 
     public override async Task<long> RunAsync(TaskOrchestrationContext context, Workflow input)
     {
@@ -105,14 +105,14 @@ public sealed class WorkflowOrchestrator : TaskOrchestrator<Workflow, long>
             case StepKind.Effect:
                 return await context.CallActivityAsync<long>("effect", path);
             case StepKind.Timer:
-                await context.CreateTimer(TimeSpan.FromMinutes(step.Minutes), CancellationToken.None);
+                await context.CreateTimer(TimeSpan.FromHours(step.Hours), CancellationToken.None);
                 return TimerValue;
             case StepKind.Event:
                 return await context.WaitForExternalEvent<long>(path);
             case StepKind.Race:
                 {
                     using var over = new CancellationTokenSource();
-                    var timer = context.CreateTimer(TimeSpan.FromMinutes(step.Minutes), over.Token);
+                    var timer = context.CreateTimer(TimeSpan.FromHours(step.Hours), over.Token);
                     var raised = context.WaitForExternalEvent<long>(path, over.Token);
                     var first = await Task.WhenAny(timer, raised);
                     var value = first == raised ? await raised : TimerValue;
