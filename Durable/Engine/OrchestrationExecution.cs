@@ -109,6 +109,8 @@ internal sealed class OrchestrationExecution
             if (_end is not null)
             {
                 if (input.Kind == EventKind.EventRaised) late.Add(input);
+                // The code failed again before the message had its turn: that it was rewound, and why, belongs to the history all the same.
+                else if (input.Kind == EventKind.ExecutionRewound && IsWanted(input)) events.Add(input);
                 continue;
             }
 

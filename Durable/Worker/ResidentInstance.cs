@@ -155,7 +155,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         }
 
         var at = services.Clock.Now;
-        inputs.AddRange(results.Select(result => result.ToEvent(at)));
+        // Messages get the time of the turn that takes them; when they were sent is the sender's matter.
+        inputs = [.. inputs.Select(input => input with { At = at }), .. results.Select(result => result.ToEvent(at))];
         span?.SetTag("durabletask.turn.inputs", inputs.Count);
         if (inputs.Count == 0 && consumed.Count == 0) return null;
         var first = _rewind?.Kept.Count ?? execution.HistoryLength;

@@ -250,6 +250,7 @@ public abstract class LifecycleConformance(TestDatabase database) : EngineTests(
         broken = false;
         await host.Client.RewindInstanceAsync(id, "now");
         Assert.Equal(2, (await EndOf(host, id)).ReadOutputAs<int>());
+        Assert.Equal(["\"not yet\"", "\"now\""], (await host.Client.GetOrchestrationHistoryAsync(id)).Where(e => e.EventType == "ExecutionRewound").Select(e => e.Reason));
         await AssertInvariantsAsync(host);
     }
 
@@ -279,6 +280,7 @@ public abstract class LifecycleConformance(TestDatabase database) : EngineTests(
         await EndOf(host, id);
         var history = await host.Client.GetOrchestrationHistoryAsync(id);
         Assert.Equal(Enumerable.Range(0, history.Count), history.Select(e => e.Sequence));
+        Assert.All(history, e => Assert.InRange(e.Timestamp, DateTimeOffset.UtcNow.AddMinutes(-5), DateTimeOffset.UtcNow.AddMinutes(5)));
         var told = history.Where(e => e.EventType != "OrchestratorStarted").ToDictionary(e => e.EventType);
         Assert.Equal("\"start\"", told["ExecutionStarted"].Input);
         Assert.NotNull(told["TimerCreated"].FireAt);
