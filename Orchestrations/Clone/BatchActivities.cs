@@ -252,9 +252,7 @@ public sealed class CopyBatch(BatchWork work, TimeProvider time) : TaskActivity<
         await using (var db = work.Open())
         {
             transfers = [.. (await BatchWork.OpenTransfersAsync(db, input.QueueId, stop)).Where(t => t is { Status: TransferStatus.Ongoing, DestPath: not null, SourcePath: not null })];
-            // An operator may have deleted it, or restored a catalog from before it; there is nothing to close then, and trying again would not help.
-            if (await db.SendQueue.SingleOrDefaultAsync(q => q.Id == input.QueueId, stop) is not { } queue)
-                return $"Batch {input.QueueId} is not in the catalog any more; nothing was changed. Its files are sent again if '{input.Destination}' lacks them.";
+            var queue = await db.SendQueue.SingleAsync(q => q.Id == input.QueueId, stop);
             queue.Consumed = true;
             queue.ConsumedTime ??= time.GetUtcNow().UtcDateTime;
             await db.SaveChangesAsync(stop);
