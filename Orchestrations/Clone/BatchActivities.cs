@@ -347,9 +347,7 @@ public sealed class FinishBatch(BatchWork work, TimeProvider time) : TaskActivit
         var stop = context.CancellationToken;
         await using var db = work.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(stop);
-        // An operator may have deleted it, or restored a catalog from before it; there is nothing to close then, and trying again would not help.
-        if (await db.SendQueue.SingleOrDefaultAsync(q => q.Id == input.QueueId, stop) is not { } queue)
-            return $"Batch {input.QueueId} is not in the catalog any more; nothing was changed. Its files are sent again if '{input.Destination}' lacks them.";
+        var queue = await db.SendQueue.SingleAsync(q => q.Id == input.QueueId, stop);
         var ended = await db.OutgoingTransfers.Where(t => t.SendQueueId == input.QueueId)
             .GroupBy(t => t.Status).Select(g => new { Status = g.Key, Count = g.Count(), Bytes = g.Sum(t => t.TransferSize) }).ToListAsync(stop);
         var completed = ended.Find(e => e.Status == TransferStatus.Completed);

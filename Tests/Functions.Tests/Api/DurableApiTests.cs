@@ -43,15 +43,6 @@ public abstract class DurableApiTests(DurableSite site)
     }
 
     [Fact]
-    public async Task SendClone_BatchThatIsGone_EndsAndSaysSo()
-    {
-        var id = await site.Client.ScheduleNewOrchestrationInstanceAsync("SendClone", new Librarian.Orchestrations.Clone.SendCloneInput(987654, "nowhere"), cancellation: TestContext.Current.CancellationToken);
-        var ended = await site.EndAsync(id);
-        Assert.Equal(OrchestrationRuntimeStatus.Completed, ended.RuntimeStatus);
-        Assert.StartsWith("Batch 987654 is not in the catalog any more;", ended.ReadOutputAs<string>(), StringComparison.Ordinal);
-    }
-
-    [Fact]
     public async Task Start_NoIdAndNoBody_MakesAnIdAndNullInput()
     {
         var answer = await site.PostAsync("orchestrators/echo");
