@@ -27,6 +27,9 @@ internal abstract class DurableStore : IAsyncDisposable
     /// <summary>Epoch milliseconds of the database clock, as an SQL expression that is constant within a statement.</summary>
     public abstract string Now { get; }
 
+    /// <summary>The same in this process where it can be known without asking (a test's clock), else null.</summary>
+    public virtual long? ExactNow => null;
+
     /// <summary>A random factor from 0.5 to 1.5, drawn for each row, as an SQL expression.</summary>
     public abstract string Jitter { get; }
 

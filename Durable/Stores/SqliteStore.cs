@@ -39,6 +39,8 @@ internal sealed class SqliteStore : DurableStore
 
     public override string Now => _clock is not null ? "librarian_now()" : "cast(round(unixepoch('now','subsec')*1000) as integer)";
 
+    public override long? ExactNow => _clock?.GetUtcNow().ToUnixTimeMilliseconds();
+
     public override string Jitter => "(0.5 + abs(random() % 1000) / 1000.0)";
 
     public override string SkipLocked => "";

@@ -80,19 +80,24 @@ internal sealed class InstanceWatch
     }
 }
 
-/// <summary>The database's clock, carried on between its answers by this machine's monotonic one; the machine's wall clock does not matter.</summary>
-internal sealed class DatabaseClock(TimeProvider time)
+/// <summary>
+/// The database's clock, carried on between its answers by this machine's monotonic one; the machine's wall clock does not matter. It may
+/// be ahead by as much as the answer took, never behind: a timer set by it is never early.
+/// </summary>
+internal sealed class DatabaseClock(TimeProvider time, DurableStore store)
 {
     private readonly Lock _gate = new();
     private long _database;
     private long _stamp;
 
-    public void Observe(long now)
+    /// <param name="now">What the database said, epoch milliseconds.</param>
+    /// <param name="asked">Timestamp of <see cref="TimeProvider"/> from before the question: the answer can only be later.</param>
+    public void Observe(long now, long asked)
     {
         lock (_gate)
         {
             _database = now;
-            _stamp = time.GetTimestamp();
+            _stamp = asked;
         }
     }
 
@@ -101,6 +106,7 @@ internal sealed class DatabaseClock(TimeProvider time)
     {
         get
         {
+            if (store.ExactNow is { } exact) return exact;
             lock (_gate) return _database + (long)time.GetElapsedTime(_stamp).TotalMilliseconds;
         }
     }

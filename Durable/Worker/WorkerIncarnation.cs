@@ -123,9 +123,10 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 var saturated = _turns.CurrentCount == 0;
                 var room = saturated ? 0 : Math.Clamp(_services.Options.MaxResidentInstances - _residents.Count, 0, ClaimsPerPoll);
                 var queues = Activities.FreeSlots;
+                var asked = _services.Time.GetTimestamp();
                 var found = await _services.Queries.PollAsync(
                     new(Id, room, _services.Options.FirstBackoff, _services.Registry.OrchestratorNames, _services.Registry.ActivityNames, queues), Stopping);
-                _services.Clock.Observe(found.Now);
+                _services.Clock.Observe(found.Now, asked);
                 if (found.Instances.Count > 0) await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
                 if (found.Activities.Count > 0) await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
                 Activities.NoteClaims(queues, found.Activities);

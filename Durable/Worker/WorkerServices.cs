@@ -35,7 +35,7 @@ internal sealed class WorkerServices(
 
     public LeaseQueries Leases { get; } = new(store);
 
-    public DatabaseClock Clock { get; } = new(time);
+    public DatabaseClock Clock { get; } = new(time, store);
 
     public Telemetry Telemetry { get; } = telemetry;
 

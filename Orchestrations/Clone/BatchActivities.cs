@@ -44,7 +44,7 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
     {
         await using var db = Open();
         var remaining = await db.OutgoingTransfers.CountAsync(t => t.SendQueueId == queueId && OutgoingTransfers.Unfinished.Contains(t.Status), cancellationToken);
-        if (outcome == StepOutcome.Wait) Logs.BatchWaits(log, queueId, message);
+        if (outcome is StepOutcome.Wait or StepOutcome.Soon) Logs.BatchWaits(log, queueId, message);
         return new BatchStep(outcome, message, remaining);
     }
 
@@ -208,7 +208,7 @@ public sealed class StageBatch(BatchWork work, LocalTransferManager local) : Tas
                 break;
             case 406:
                 // It has given up its earlier attempt at these; asking again succeeds. Wait a moment in case two of us ask in turns.
-                return await work.StepAsync(StepOutcome.Wait, input.QueueId, refused.ToString(), stop);
+                return await work.StepAsync(StepOutcome.Soon, input.QueueId, refused.ToString(), stop);
             default:
                 await work.FailAsync(null, concerned, refused.ToString(), stop);
                 break;

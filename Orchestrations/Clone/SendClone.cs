@@ -17,6 +17,12 @@ public enum StepOutcome
 
     /// <summary>Nothing can be done now (neighbour unreachable, transfers switched off); try again after a pause.</summary>
     Wait,
+
+    /// <summary>
+    /// The neighbour has answered and needs a moment (it has just given up an earlier attempt, 406): a back-off that grew while it was away
+    /// says nothing about this, so it begins anew.
+    /// </summary>
+    Soon,
 }
 
 /// <summary>Answer of an activity that advances a batch.</summary>
@@ -58,7 +64,7 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(input);
-        var waits = input.Waits;
+        var (waits, soon) = (input.Waits, 0);
         var settled = context.WaitForExternalEvent<string?>(SettledEvent);
         foreach (var stage in Delivery)
         {
@@ -68,8 +74,9 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
                 if (step.Remaining == 0) return await FinishAsync();
                 if (step.Outcome == StepOutcome.Done) break;
                 if (step.Outcome == StepOutcome.Again) continue;
-                if (await IsSettledWithinAsync(PeerCalls.Pause(waits++))) return await FinishAsync();
-                if (waits - input.Waits >= WaitsPerGeneration) return NextGeneration();
+                soon = step.Outcome == StepOutcome.Soon ? soon + 1 : 0;
+                if (await IsSettledWithinAsync(PeerCalls.Pause(soon > 0 ? soon - 1 : waits))) return await FinishAsync();
+                if (++waits - input.Waits >= WaitsPerGeneration) return NextGeneration();
             }
         }
 

@@ -16,8 +16,7 @@ public sealed class KillOnPostgres(PostgresServer server) : KillTests(server)
 }
 
 /// <summary>
-/// Either site is killed with -9 again and again while files are uploaded and cloned; at the end every byte is right. Two classes,
-/// so that the two databases' runs, which mostly wait, go side by side.
+/// Either site is killed with -9 again and again while files are uploaded and cloned; at the end every byte is right.
 /// </summary>
 public abstract class KillTests(PostgresServer? server)
 {

@@ -25,7 +25,7 @@ public sealed class ChaosOnPostgres() : ChaosTests(new OwnPostgresDatabase())
             await Server.StartAsync();
         }
 
-        await SettleAsync(client, TimeSpan.FromMinutes(2));
+        await SettleAsync(client, TimeSpan.FromMinutes(5));
     }
 
     [Fact, Scenario(96, "ZombieWorker"), Scenario(97, "TwoWorkersOneInstance")]
