@@ -66,6 +66,8 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
         configurationBuilder.Properties<TransferStatus>().HaveConversion<UpperCaseName<TransferStatus>>().HaveMaxLength(16);
         configurationBuilder.Properties<DeletionPolicy>().HaveConversion<UpperCaseName<DeletionPolicy>>().HaveMaxLength(16);
         configurationBuilder.Properties<AuthLevel>().HaveConversion<UpperCaseName<AuthLevel>>().HaveMaxLength(16);
+        configurationBuilder.Properties<ErrorSeverity>().HaveConversion<SnakeCaseName<ErrorSeverity>>();
+        configurationBuilder.Properties<ErrorCategory>().HaveConversion<SnakeCaseName<ErrorCategory>>();
         configurationBuilder.Properties<DateTime>().HaveConversion<UtcTime>();
     }
 
@@ -196,7 +198,7 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
         {
             property.SetColumnName(SnakeCase(property.Name));
             // Byte order, as SQLite's: the names below a directory are one range of the index, whatever the server's locale.
-            if (property.ClrType == typeof(string) && Database.IsNpgsql()) property.SetCollation("C");
+            if ((property.ClrType == typeof(string) || property.DeclaringType.ClrType == typeof(ErrorRecord) && property.ClrType.IsEnum) && Database.IsNpgsql()) property.SetCollation("C");
         }
     }
 
@@ -231,7 +233,19 @@ internal sealed class UpperCaseName<T>() : ValueConverter<T, string>(
     text => Enum.Parse<T>(text, true))
     where T : struct, Enum;
 
-/// <summary>Reads every time as UTC; SQLite has no time zone of its own.</summary>
+/// <summary>Stores an enum as it goes over the wire: lower case with underscores.</summary>
+internal sealed class SnakeCaseName<T>() : ValueConverter<T, string>(
+    value => System.Text.Json.JsonNamingPolicy.SnakeCaseLower.ConvertName(value.ToString()!),
+    text => Enum.Parse<T>(text.Replace("_", "", StringComparison.Ordinal), true))
+    where T : struct, Enum;
+
+/// <summary>
+/// Reads every time as UTC (SQLite has no time zone of its own) and keeps whole microseconds, as PostgreSQL and the wire do: a time that a
+/// client was told is found again by equality on either database.
+/// </summary>
 internal sealed class UtcTime() : ValueConverter<DateTime, DateTime>(
-    value => value.Kind == DateTimeKind.Unspecified ? DateTime.SpecifyKind(value, DateTimeKind.Utc) : value.ToUniversalTime(),
-    value => DateTime.SpecifyKind(value, DateTimeKind.Utc));
+    value => Whole(value.Kind == DateTimeKind.Unspecified ? DateTime.SpecifyKind(value, DateTimeKind.Utc) : value.ToUniversalTime()),
+    value => DateTime.SpecifyKind(value, DateTimeKind.Utc))
+{
+    private static DateTime Whole(DateTime utc) => new(utc.Ticks - (utc.Ticks % TimeSpan.TicksPerMicrosecond), DateTimeKind.Utc);
+}

@@ -428,17 +428,58 @@ public sealed class CorruptFile
     public long? IncomingTransferId { get; set; }
 }
 
+/// <summary>How grave a recorded error is (wire.md §3).</summary>
+public enum ErrorSeverity
+{
+    /// <summary>Data or service is at risk now.</summary>
+    Critical,
+
+    /// <summary>Something failed and needs attention.</summary>
+    Error,
+
+    /// <summary>Something is off but work goes on.</summary>
+    Warning,
+
+    /// <summary>For the record.</summary>
+    Info,
+}
+
+/// <summary>What a recorded error is about (wire.md §3).</summary>
+public enum ErrorCategory
+{
+    /// <summary>A copy does not match its checksum.</summary>
+    DataIntegrity,
+
+    /// <summary>A copy cannot be reached.</summary>
+    DataAvailability,
+
+    /// <summary>The site is configured wrongly.</summary>
+    Configuration,
+
+    /// <summary>A store has no room.</summary>
+    StoreFull,
+
+    /// <summary>A defect of the software.</summary>
+    Programming,
+
+    /// <summary>Another site cannot be reached.</summary>
+    LibrarianNetworkAvailability,
+
+    /// <summary>A transfer failed.</summary>
+    Transfer,
+}
+
 /// <summary>An entry of the error log (table <c>errors</c>; wire.md §6.4.2).</summary>
 public sealed class ErrorRecord
 {
     /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary><c>critical</c>, <c>error</c>, <c>warning</c> or <c>info</c>.</summary>
-    public required string Severity { get; init; }
+    /// <summary>How grave; stored in lower case.</summary>
+    public required ErrorSeverity Severity { get; init; }
 
-    /// <summary>One of the categories of wire.md §3.</summary>
-    public required string Category { get; init; }
+    /// <summary>What it is about; stored in lower case with underscores.</summary>
+    public required ErrorCategory Category { get; init; }
 
     /// <summary>What happened.</summary>
     public required string Message { get; init; }
@@ -452,7 +493,7 @@ public sealed class ErrorRecord
     /// <summary>Dealt with.</summary>
     public bool Cleared { get; set; }
 
-    /// <summary>Which part of the site raised it.</summary>
+    /// <summary>What raised it and about what, such as <c>ingest obs/1.bin</c>; with the category it tells whether two errors are the same.</summary>
     public string? Caller { get; init; }
 }
 

@@ -65,6 +65,13 @@ public sealed class PeerDirectory(CatalogDatabase database, Fernet fernet, TimeP
         return await db.Librarians.AnyAsync(l => l.Name == name && l.TransfersEnabled, cancellationToken);
     }
 
+    /// <summary>Switches transfers to a neighbour on or off; false when it is unknown.</summary>
+    public async Task<bool> SwitchTransfersAsync(string name, bool enabled, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        return await db.Librarians.Where(l => l.Name == name).ExecuteUpdateAsync(s => s.SetProperty(l => l.TransfersEnabled, enabled), cancellationToken) > 0;
+    }
+
     /// <summary>All neighbours by name.</summary>
     public async Task<IReadOnlyList<PeerLibrarian>> ListAsync(CancellationToken cancellationToken)
     {

@@ -132,7 +132,17 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
     /// Accepts or refuses a neighbour's batch, all or nothing (wire.md §6.6.2), in one transaction and a fixed number of
     /// queries. As upstream, items whose earlier attempt was INITIATED or STAGED make that attempt fail even when the batch is refused.
     /// </summary>
-    public async Task<StageResult> StageBatchAsync(IReadOnlyList<Arrival> arrivals, long totalSize, string source, Caller caller, CancellationToken cancellationToken)
+    public Task<StageResult> StageBatchAsync(IReadOnlyList<Arrival> arrivals, long totalSize, string source, Caller caller, CancellationToken cancellationToken) =>
+        StageBatchAsync(arrivals, totalSize, source, caller, ongoingFirst: true, cancellationToken);
+
+    /// <summary>Accepts or refuses one file that its sender copies while it waits (wire.md §6.6.1): as a batch of one, but "exists" goes before "ongoing".</summary>
+    public Task<StageResult> StageCloneAsync(Arrival arrival, string source, Caller caller, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(arrival);
+        return StageBatchAsync([arrival], arrival.Size, source, caller, ongoingFirst: false, cancellationToken);
+    }
+
+    private async Task<StageResult> StageBatchAsync(IReadOnlyList<Arrival> arrivals, long totalSize, string source, Caller caller, bool ongoingFirst, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(arrivals);
         ArgumentNullException.ThrowIfNull(caller);
@@ -169,7 +179,7 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
             given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => restagedIds.Contains(t.Id)), "The source staged the same file again.", cancellationToken);
 
             // Precedence of wire.md §6.6.2: ongoing, then exists, then duplicate.
-            if (ongoing.Count > 0)
+            if (ongoing.Count > 0 && (ongoingFirst || existing.Count == 0))
             {
                 result = Refuse(StageRefusal.Ongoing, $"'{ongoing[0].Transfer.Name}' is arriving already.", Ids(ongoing.Select(o => o.Arrival)), ongoing[0].Transfer.Id);
             }

@@ -24,6 +24,13 @@ internal static class Answers
         return Json(failure, status);
     }
 
+    /// <summary>The same as a JSON text inside <c>detail</c>, as clone/stage answers (wire.md §6.6).</summary>
+    public static IResult Wrapped(HttpRequest request, int status, TransferFailure failure)
+    {
+        Log(request, status, failure.Reason, failure.SuggestedRemedy);
+        return Json(WrappedFailure.Of(failure), status);
+    }
+
     /// <summary>A failure about a batch (FB).</summary>
     public static IResult Fail(HttpRequest request, int status, BatchFailure failure)
     {

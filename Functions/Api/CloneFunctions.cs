@@ -13,6 +13,23 @@ namespace Librarian.Functions.Api;
 /// <summary>Files from and to neighbours (wire.md §6.6).</summary>
 public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks callbacks, LocalTransferManager local, IOptions<SiteOptions> options)
 {
+    /// <summary>A neighbour, or the person who ingests a drive, announces one file and copies it while it waits; failures are wrapped (wire.md §6.6.1).</summary>
+    [Function("CloneStage"), Requires(AuthLevel.ReadAppend)]
+    public async Task<IResult> StageAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneStage)] HttpRequest request, [FromBody] CloneStageRequest body, CancellationToken cancellationToken)
+    {
+        var result = await incoming.StageCloneAsync(new Arrival(body.UploadSize, body.UploadChecksum, body.UploadName, body.DestinationLocation, body.SourceTransferId), body.Source, request.Caller(), cancellationToken);
+        if (result is StageResult.Refused refused)
+        {
+            var (status, reason) = Refusal(refused.Why);
+            return Answers.Wrapped(request, status, new TransferFailure(reason, refused.Detail, body.SourceTransferId, refused.TransferId ?? -1));
+        }
+
+        var accepted = (StageResult.Accepted)result;
+        var place = accepted.Places[0];
+        return Answers.Json(new CloneStageResponse(accepted.FreeBytes, accepted.Store.Store.Options.Name, place.StagingName, place.StagingLocation, place.UploadName, place.DestinationLocation,
+            new OrderedDictionary<string, SyncProvider> { ["local"] = new SyncProvider(local.Hostnames) }, body.SourceTransferId, place.TransferId), StatusCodes.Status201Created);
+    }
+
     /// <summary>A neighbour announces a batch; all or nothing.</summary>
     [Function("CloneBatchStage"), Requires(AuthLevel.ReadAppend)]
     public async Task<IResult> BatchStageAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneBatchStage)] HttpRequest request, [FromBody] CloneBatchStageRequest body, CancellationToken cancellationToken)
@@ -22,20 +39,10 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             [.. body.Uploads.Select(u => new Arrival(u.UploadSize, u.UploadChecksum, u.UploadName, u.DestinationLocation, u.SourceTransferId))], body.TotalSize, body.Source, request.Caller(), cancellationToken);
         if (result is StageResult.Refused refused)
         {
-            var (status, reason) = refused.Why switch
-            {
-                StageRefusal.NegativeSize => (400, Reasons.SizeNegative),
-                StageRefusal.NoStore => (413, Reasons.NoStore),
-                StageRefusal.Ongoing => (425, Reasons.TransferOngoing),
-                StageRefusal.FileExists => (409, Reasons.FileExists),
-                StageRefusal.Duplicate => (406, Reasons.TransferDuplicate),
-                _ => (400, "The batch is not valid."),
-            };
+            var (status, reason) = Refusal(refused.Why);
             if (status is 400 or 413 && refused.Why is StageRefusal.NegativeSize or StageRefusal.NoStore)
             {
-                var failure = new TransferFailure(reason, refused.Detail, -1, -1);
-                _ = Answers.Fail(request, status, failure);
-                return Answers.Json(WrappedFailure.Of(failure), status);
+                return Answers.Wrapped(request, status, new TransferFailure(reason, refused.Detail, -1, -1));
             }
 
             return Answers.Fail(request, status, new BatchFailure(reason, refused.Detail, refused.SourceTransferIds, [.. refused.SourceTransferIds.Select(_ => -1L)]));
@@ -90,4 +97,14 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
 
     private static IResult NotFound(HttpRequest request, int status, TransferPair pair) =>
         Answers.Fail(request, status, new TransferFailure(Reasons.TransferNotFound, "It does not exist or is not yours.", pair.SourceTransferId, pair.DestinationTransferId));
+
+    private static (int Status, string Reason) Refusal(StageRefusal why) => why switch
+    {
+        StageRefusal.NegativeSize => (400, Reasons.SizeNegative),
+        StageRefusal.NoStore => (413, Reasons.NoStore),
+        StageRefusal.Ongoing => (425, Reasons.TransferOngoing),
+        StageRefusal.FileExists => (409, Reasons.FileExists),
+        StageRefusal.Duplicate => (406, Reasons.TransferDuplicate),
+        _ => (400, "The request is not valid."),
+    };
 }

@@ -2,17 +2,15 @@ using Librarian.Client;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Peers;
-using Librarian.Domain.Stores;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Peers;
 using Microsoft.AspNetCore.Mvc;
-using Microsoft.EntityFrameworkCore;
 using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
-/// <summary>Neighbours and stores (wire.md §6.10).</summary>
-public sealed class AdminFunctions(CatalogDatabase database, SiteStores stores, PeerDirectory peers, PeerConnections connections)
+/// <summary>Neighbours (wire.md §6.10.5).</summary>
+public sealed class LibrarianFunctions(PeerDirectory peers, PeerConnections connections, PeerRemoval removal)
 {
     private static readonly TimeSpan PingWait = TimeSpan.FromSeconds(10);
 
@@ -47,17 +45,24 @@ public sealed class AdminFunctions(CatalogDatabase database, SiteStores stores, 
         return Answers.Json(new LibrarianListResponse(entries));
     }
 
-    /// <summary>Lists stores; called without a body, and any body is ignored.</summary>
-    [Function("StoreList"), Requires(AuthLevel.Admin)]
-    public async Task<IResult> ListStoresAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresList)] HttpRequest request, CancellationToken cancellationToken)
-    {
-        await using var db = database.Open();
-        var rows = await db.Stores.AsNoTracking().OrderBy(s => s.Id).ToListAsync(cancellationToken);
-        IReadOnlyList<StoreEntry> entries = [.. rows.Select(row => stores.Find(row.Id) is { } store
-            ? new StoreEntry(row.Name, "local", store.FreeBytes(), row.Ingestable, true, row.Enabled)
-            : new StoreEntry(row.Name, "local", -1, row.Ingestable, false, row.Enabled))];
-        return Answers.Json(entries);
-    }
+    /// <summary>Forgets a neighbour and what we knew of its copies.</summary>
+    [Function("LibrarianRemove"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> RemoveLibrarianAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansRemove)] HttpRequest request, [FromBody] LibrarianRemoveRequest body, CancellationToken cancellationToken) =>
+        await removal.RemoveAsync(body.LibrarianName, body.RemoveOutgoingTransfers, cancellationToken) is { } given
+            ? Answers.Json(new LibrarianRemoveResponse(true, given))
+            : Unknown(request, body.LibrarianName);
+
+    /// <summary>Switches transfers to a neighbour on or off.</summary>
+    [Function("LibrarianTransferStatusChange"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> ChangeTransferStatusAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansTransferStatusChange)] HttpRequest request, [FromBody] TransferStatusChange body, CancellationToken cancellationToken) =>
+        await peers.SwitchTransfersAsync(body.LibrarianName, body.TransfersEnabled, cancellationToken) ? Answers.Json(body) : Unknown(request, body.LibrarianName);
+
+    /// <summary>The same under the name that the Python client calls (wire.md §6.10.5).</summary>
+    [Function("LibrarianTransferStatusSet"), Requires(AuthLevel.Admin)]
+    public Task<IResult> SetTransferStatusAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansTransferStatusSet)] HttpRequest request, [FromBody] TransferStatusChange body, CancellationToken cancellationToken) =>
+        ChangeTransferStatusAsync(request, body, cancellationToken);
+
+    private static IResult Unknown(HttpRequest request, string name) => Answers.Fail(request, 400, $"Librarian {name} does not exist.", "List the neighbours with admin/librarians/list.");
 
     private async Task<bool> AnswersAsync(PeerLogin login, CancellationToken cancellationToken)
     {

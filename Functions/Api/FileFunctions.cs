@@ -1,0 +1,41 @@
+using Librarian.Client.Wire;
+using Librarian.Domain.Files;
+using Librarian.Functions.Security;
+using Microsoft.AspNetCore.Mvc;
+using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+
+namespace Librarian.Functions.Api;
+
+/// <summary>What an administrator does to the catalog by hand (wire.md §6.10.1, §6.10.6).</summary>
+public sealed class FileFunctions(FileAdministration files)
+{
+    /// <summary>Catalogues data that lie in a store already, after reading them.</summary>
+    [Function("AddFile"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> AddAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminAddFile)] HttpRequest request, [FromBody] AddFileRequest body, CancellationToken cancellationToken)
+    {
+        var (outcome, message) = await files.AddAsync(new StoredData(body.Name, body.Size, body.Checksum, body.Uploader, body.Source, body.Path, body.StoreName), cancellationToken);
+        return outcome switch
+        {
+            AddOutcome.Added => Answers.Json(new AddFileResponse(false, true, true)),
+            AddOutcome.AlreadyThere => Answers.Json(new AddFileResponse(true, false, true)),
+            AddOutcome.UnknownStore => Answers.Fail(request, 400, $"Store {body.StoreName} does not exist.", message),
+            AddOutcome.Missing => Answers.Fail(request, 400, $"File {body.Path} does not exist.", message),
+            AddOutcome.Mismatch => Answers.Fail(request, 400, $"File {body.Path} does not have the declared checksum or size.", message + " Nothing was catalogued."),
+            _ => Answers.Fail(request, 400, "The File is not valid.", message),
+        };
+    }
+
+    /// <summary>Forgets a local copy, with its data when asked.</summary>
+    [Function("InstanceDeleteLocal"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> DeleteLocalAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminInstanceDeleteLocal)] HttpRequest request, [FromBody] InstanceDeleteRequest body, CancellationToken cancellationToken) =>
+        Answer(body.InstanceId, await files.DeleteLocalAsync(body.InstanceId, body.DeleteFile ?? false, cancellationToken));
+
+    /// <summary>Forgets a neighbour's copy.</summary>
+    [Function("InstanceDeleteRemote"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> DeleteRemoteAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminInstanceDeleteRemote)] HttpRequest request, [FromBody] InstanceDeleteRequest body, CancellationToken cancellationToken) =>
+        Answer(body.InstanceId, await files.DeleteRemoteAsync(body.InstanceId, cancellationToken));
+
+    private static IResult Answer(long id, DeleteOutcome outcome) => outcome == DeleteOutcome.Deleted
+        ? Answers.Json(new InstanceDeleteResponse(true, id))
+        : Answers.Json(new InstanceDeleteResponse(false, id), StatusCodes.Status400BadRequest);
+}

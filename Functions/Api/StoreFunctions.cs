@@ -1,0 +1,83 @@
+using System.Text.Json;
+using Librarian.Client.Wire;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Stores;
+using Librarian.Functions.Security;
+using Librarian.Orchestrations.Drives;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+
+namespace Librarian.Functions.Api;
+
+/// <summary>Stores and what lies on them (wire.md §6.10.2 to §6.10.4).</summary>
+public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, StoreManifests manifests, IOptions<SiteOptions> options)
+{
+    /// <summary>Lists stores; called without a body, and any body is ignored.</summary>
+    [Function("StoreList"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresList)] HttpRequest request, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        var rows = await db.Stores.AsNoTracking().OrderBy(s => s.Id).ToListAsync(cancellationToken);
+        IReadOnlyList<StoreEntry> entries = [.. rows.Select(row => stores.Find(row.Id) is { } store
+            ? new StoreEntry(row.Name, "local", store.FreeBytes(), row.Ingestable, true, row.Enabled)
+            : new StoreEntry(row.Name, "local", -1, row.Ingestable, false, row.Enabled))];
+        return Answers.Json(entries);
+    }
+
+    /// <summary>Takes a store out of use or back into it.</summary>
+    [Function("StoreStateChange"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> ChangeStateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresStateChange)] HttpRequest request, [FromBody] StoreStateChangeRequest body, CancellationToken cancellationToken) =>
+        await manifests.SwitchAsync(body.StoreName, body.Enabled, cancellationToken)
+            ? Answers.Json(new StoreStateChangeResponse(body.StoreName, body.Enabled, true))
+            : UnknownStore(request, body.StoreName);
+
+    /// <summary>What lies on a store, optionally making it ready to travel. The store is switched off before the destination is looked for, as upstream does.</summary>
+    [Function("StoreManifest"), Requires(AuthLevel.Admin)]
+    public async Task<IResult> ManifestAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresManifest)] HttpRequest request, [FromBody] ManifestRequest body, CancellationToken cancellationToken)
+    {
+        if (await manifests.FindAsync(body.StoreName, cancellationToken) is not { } id) return UnknownStore(request, body.StoreName);
+        if (body.DisableStore) await manifests.SwitchAsync(body.StoreName, enabled: false, cancellationToken);
+        if (body.CreateOutgoingTransfers && !await manifests.KnowsAsync(body.DestinationLibrarian, cancellationToken))
+            return Answers.Fail(request, 400, $"Librarian {body.DestinationLibrarian} does not exist.", "Add it with admin/librarians/add. No transfer was made" + (body.DisableStore ? "; the store is switched off." : "."));
+        return new StreamedManifest(options.Value.Name, body.StoreName,
+            manifests.ListAsync(id, body.CreateOutgoingTransfers ? body.DestinationLibrarian : null, body.MarkLocalInstancesAsUnavailable, cancellationToken));
+    }
+
+    private static IResult UnknownStore(HttpRequest request, string name) => Answers.Fail(request, 400, $"Store {name} does not exist.", "List the stores with admin/stores/list.");
+
+    /// <summary>
+    /// Writes the lines as they come: a store may hold millions. The list ends in the body only after its changes are committed, so a
+    /// caller that can parse the answer knows that they are.
+    /// </summary>
+    private sealed class StreamedManifest(string site, string store, IAsyncEnumerable<ManifestLine> lines) : IResult
+    {
+        private const int FlushAt = 64 * 1024;
+
+        public async Task ExecuteAsync(HttpContext httpContext)
+        {
+            var stop = httpContext.RequestAborted;
+            httpContext.Response.ContentType = "application/json";
+            await using var writer = new Utf8JsonWriter(httpContext.Response.BodyWriter, new JsonWriterOptions { Encoder = WireJson.Wire.Options.Encoder });
+            writer.WriteStartObject();
+            writer.WriteString("librarian_name", site);
+            writer.WriteString("store_name", store);
+            writer.WriteStartArray("store_files");
+            await foreach (var (file, instance, transfer) in lines.WithCancellation(stop))
+            {
+                JsonSerializer.Serialize(writer, new ManifestEntry(file.Name, file.CreateTime, file.Size, file.Checksum, file.Uploader, file.Source, instance.Path,
+                    (Client.Wire.DeletionPolicy)instance.DeletionPolicy, instance.CreatedTime, true, transfer ?? -1), WireJson.Wire.ManifestEntry);
+                if (writer.BytesPending < FlushAt) continue;
+                await writer.FlushAsync(stop);
+                await httpContext.Response.BodyWriter.FlushAsync(stop);
+            }
+
+            writer.WriteEndArray();
+            writer.WriteEndObject();
+            await writer.FlushAsync(stop);
+            await httpContext.Response.BodyWriter.FlushAsync(stop);
+        }
+    }
+}
