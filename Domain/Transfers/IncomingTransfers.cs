@@ -1,5 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.Errors;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
@@ -77,7 +78,7 @@ public sealed record Arrival(long Size, string Checksum, string UploadName, stri
 /// A crash leaves: before the commit, nothing; between commit and mkdir, a row INITIATED whose sender never got an answer and
 /// which the review of stale transfers ends; staging directories always have a row first, so none is ever without an owner.
 /// </remarks>
-public sealed class IncomingTransfers(CatalogDatabase database, SiteStores stores, IOptions<SiteOptions> options, TimeProvider time, ILogger<IncomingTransfers> log)
+public sealed class IncomingTransfers(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<IncomingTransfers> log)
 {
     /// <summary>States in which data may still arrive or be ingested.</summary>
     public static readonly TransferStatus[] Unfinished = [TransferStatus.Initiated, TransferStatus.Ongoing, TransferStatus.Staged];
@@ -124,6 +125,7 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
                 : Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {arrival.Size} bytes free.", []);
         }
 
+        if (result is StageResult.Refused { Why: StageRefusal.NoStore }) await TellFullAsync(arrival.Size, cancellationToken);
         await RemoveStagingAsync(given, cancellationToken);
         return await MakeDirectoriesAsync(result, cancellationToken);
     }
@@ -165,7 +167,13 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
             var chosen = await stores.ChooseAsync(db, arrivals.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size) is var total && total > totalSize ? total : totalSize, cancellationToken);
-            if (chosen is null) return Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {totalSize} bytes free.", []);
+            if (chosen is null)
+            {
+                await transaction.DisposeAsync();
+                await TellFullAsync(totalSize, cancellationToken);
+                return Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {totalSize} bytes free.", []);
+            }
+
             var names = arrivals.Select(a => a.DestinationLocation).ToList();
             var existing = (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
             var under = await db.IncomingTransfers.AsNoTracking()
@@ -273,6 +281,9 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
         return ended.Count;
     }
 
+    private Task TellFullAsync(long bytes, CancellationToken cancellationToken) => errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, "stores",
+        $"A sender was refused because no enabled, ingestable store has more than {bytes} bytes free. Nothing was lost; make space, or mount and enable a store.", cancellationToken);
+
     private IncomingTransfer NewTransfer(Arrival arrival, string uploader, string source, long? storeId) => new()
     {
         Status = TransferStatus.Initiated,
@@ -299,6 +310,8 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
             var made = await accepted.Store.Store.CreateStagingAsync(Guid.Parse(place.StagingName), Parsed(place.UploadName), cancellationToken);
             if (made.Location is not null) continue;
             Logs.StagingNotMade(log, accepted.Store.Store.Options.Name, made.Message);
+            await errors.RaiseAsync(ErrorSeverity.Critical, ErrorCategory.Configuration, $"staging {accepted.Store.Store.Options.Name}",
+                $"No staging directory could be made on store '{accepted.Store.Store.Options.Name}', so senders are refused: {made.Message}", cancellationToken);
             var ids = accepted.Places.Select(p => p.TransferId).ToList();
             await using var db = database.Open();
             var given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => ids.Contains(t.Id)), made.Message, cancellationToken);

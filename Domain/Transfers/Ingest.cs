@@ -1,6 +1,7 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.Errors;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
@@ -53,7 +54,7 @@ public sealed record IngestResult(IngestOutcome Outcome, string Message, string?
 /// recognised by size and checksum through <see cref="LocalStore.PlaceAsync"/>, then catalogued; after the final transaction –
 /// only an empty staging directory, removed by the next call or the sweep at start.
 /// </remarks>
-public sealed class Ingest(CatalogDatabase database, SiteStores stores, IncomingTransfers incoming, IOptions<SiteOptions> options, TimeProvider time, ILogger<Ingest> log)
+public sealed class Ingest(CatalogDatabase database, SiteStores stores, IncomingTransfers incoming, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<Ingest> log)
 {
     /// <summary>Ingests a transfer that is STAGED.</summary>
     /// <param name="transferId">Incoming transfer.</param>
@@ -236,6 +237,8 @@ public sealed class Ingest(CatalogDatabase database, SiteStores stores, Incoming
                 .SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, message), cancellationToken);
         if (failed == 0) return await CurrentAsync(db, transfer, cancellationToken);
         Logs.NotIngested(log, transfer.Id, transfer.StorePath, outcome.ToString(), message);
+        await errors.RaiseAsync(outcome == IngestOutcome.NameTaken ? ErrorSeverity.Warning : ErrorSeverity.Error, outcome == IngestOutcome.Mismatch ? ErrorCategory.DataIntegrity : ErrorCategory.Transfer,
+            $"ingest {transfer.StorePath}", $"'{transfer.StorePath}' from '{transfer.Source}' was not ingested ({outcome}): {message} Nothing was stored under this name; the sender still has it and was told.", cancellationToken);
         await incoming.RemoveStagingAsync([(transfer.StoreId, transfer.StagingPath)], cancellationToken);
         return Result(transfer, outcome, message);
     }

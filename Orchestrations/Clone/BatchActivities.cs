@@ -2,20 +2,26 @@ using Librarian.Client;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.Errors;
 using Librarian.Domain.TransferManagers;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
+using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
 using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 
 /// <summary>What the activities of one batch share: reading its open transfers, the neighbour, and giving transfers up.</summary>
-public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoing, PeerConnections peers, IOptions<SiteOptions> options, ILogger<BatchWork> log)
+public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoing, PeerConnections peers, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<BatchWork> log)
 {
+    /// <summary>A neighbour may be away this long before a person is told.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromDays(1);
+
     /// <summary>The site's own name.</summary>
     public string SiteName => options.Value.Name;
 
@@ -45,6 +51,13 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
         await using var db = Open();
         var remaining = await db.OutgoingTransfers.CountAsync(t => t.SendQueueId == queueId && OutgoingTransfers.Unfinished.Contains(t.Status), cancellationToken);
         if (outcome is StepOutcome.Wait or StepOutcome.Soon) Logs.BatchWaits(log, queueId, message);
+        var patience = time.GetUtcNow().UtcDateTime - Patience;
+        if (outcome == StepOutcome.Wait && await db.SendQueue.Where(q => q.Id == queueId && q.CreatedTime < patience).Select(q => q.Destination).SingleOrDefaultAsync(cancellationToken) is { } silent)
+        {
+            await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.LibrarianNetworkAvailability, $"librarian {silent}",
+                $"Files have waited for '{silent}' for more than a day: {message} Nothing is lost, they are sent when it answers.", cancellationToken);
+        }
+
         return new BatchStep(outcome, message, remaining);
     }
 
@@ -60,6 +73,8 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
         foreach (var transfer in transfers)
         {
             Logs.TransferGivenUp(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
+            await errors.RaiseAsync(ErrorSeverity.Warning, ErrorCategory.Transfer, $"send {transfer.FileName} to {transfer.Destination}",
+                $"'{transfer.FileName}' did not get to '{transfer.Destination}' and is offered again later; the local copy is untouched: {reason}", cancellationToken);
             // Best effort: a neighbour that misses this finds out when it reviews its own incoming transfers (wire.md §9.4).
             if (peer is not null && transfer.RemoteTransferId is { } remote
                 && await peer.Client.FailCloneAsync(new CloneFailRequest(transfer.Id, remote, reason), cancellationToken) is { Error: Unreachable }) peer = null;

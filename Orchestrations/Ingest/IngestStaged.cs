@@ -1,9 +1,12 @@
 using Librarian.Client;
 using Librarian.Client.Wire;
+using Librarian.Domain.Errors;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.Extensions.Logging;
 using DeletionPolicy = Librarian.Domain.Catalog.DeletionPolicy;
+using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
+using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 
 namespace Librarian.Orchestrations.Ingest;
 
@@ -88,7 +91,7 @@ public sealed record SourceNotice(long TransferId, IngestResult Result);
 /// source could not be reached. Safe to repeat: the source records a copy once.
 /// </summary>
 [DurableTask(nameof(TellSource))]
-public sealed class TellSource(PeerConnections peers, ILogger<TellSource> log) : TaskActivity<SourceNotice, bool>
+public sealed class TellSource(PeerConnections peers, ErrorLog errors, ILogger<TellSource> log) : TaskActivity<SourceNotice, bool>
 {
     /// <inheritdoc />
     public override async Task<bool> RunAsync(TaskActivityContext context, SourceNotice input)
@@ -100,6 +103,8 @@ public sealed class TellSource(PeerConnections peers, ILogger<TellSource> log) :
         if (await peers.FindAsync(source, stop) is not { } peer)
         {
             Logs.CallbackRefused(log, input.TransferId, source, "It is not a registered librarian here.");
+            await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.Configuration, $"callback {source}",
+                $"'{source}' sends files but is not a registered librarian here, so it cannot be told that they have arrived. Add it with 'librarian add-librarian'; it also finds out by itself when it reviews its transfers.", stop);
             return true;
         }
 
@@ -112,6 +117,8 @@ public sealed class TellSource(PeerConnections peers, ILogger<TellSource> log) :
                 return true;
             case Refused { Status: < 500 and not 401 and not 408 and not 429 } refused:
                 Logs.CallbackRefused(log, input.TransferId, source, refused.ToString());
+                await errors.RaiseAsync(ErrorSeverity.Warning, ErrorCategory.Transfer, $"callback {source}",
+                    $"'{source}' refused to hear that transfer {input.TransferId} has ended; the file is safe here: {refused}", stop);
                 return true;
             default:
                 Logs.CallbackWaits(log, input.TransferId, source, error.ToString()!);

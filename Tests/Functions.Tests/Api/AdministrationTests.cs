@@ -53,6 +53,21 @@ public abstract class AdministrationTests(PostgresServer server, DatabaseKind ki
     }
 
     [Fact]
+    public async Task SearchError_AfterAMismatchAndAFullStore_NamesBothOnce()
+    {
+        for (var attempt = 0; attempt < 2; attempt++)
+        {
+            var (id, location, _) = await _site.StageAsync("obs/bad", HelloSum, 11);
+            await File.WriteAllTextAsync(location, "hello_world");
+            Assert.Equal(406, (int)(await _site.CommitAsync(id, "obs/bad")).Status);
+            Assert.Equal(413, (int)(await _site.PostAsync("clone/batch_stage", """{"uploads":[],"source":"uploader","total_size":4611686018427387904}""", "uploader")).Status);
+        }
+
+        var found = (await OkAsync("search/error", "{}")).EnumerateArray().ToDictionary(e => e.GetProperty("category").GetString()!, e => e.GetProperty("caller").GetString());
+        Assert.Equal(new Dictionary<string, string?> { ["store_full"] = "stores", ["data_integrity"] = "ingest obs/bad" }, found);
+    }
+
+    [Fact]
     public async Task SearchInstances_EveryCriterion_FindsByEquality()
     {
         await UploadAsync("obs/a");
