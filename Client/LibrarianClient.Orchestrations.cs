@@ -41,7 +41,7 @@ public sealed partial class LibrarianClient
             ("runtimeStatus", query.RuntimeStatus is { Count: > 0 } states ? string.Join(',', states) : null),
             ("showInput", Text(query.ShowInput)),
             ("top", query.Top?.ToString(CultureInfo.InvariantCulture)));
-        return ExchangeAsync(HttpMethod.Get, new Uri(_orchestrations, route), null, query.ContinuationToken, ReadPageAsync, cancellationToken);
+        return ExchangeAsync(HttpMethod.Get, new Uri(_orchestrations, route), null, query.ContinuationToken is { } token ? (OrchestrationRoutes.ContinuationHeader, token) : null, ReadPageAsync, cancellationToken);
     }
 
     /// <summary>Removes a finished instance; an unknown or unfinished one is a 404.</summary>

@@ -234,6 +234,24 @@ public sealed partial class LibrarianClient : IDisposable
     public Task<Reply<IReadOnlyList<FileValidation>>> ValidateFileAsync(ValidateFileRequest request, CancellationToken cancellationToken = default) =>
         PostAsync(Routes.ValidateFile, JsonSerializer.SerializeToUtf8Bytes(request, WireJson.Wire.ValidateFileRequest), WireJson.Wire.FileValidationList, cancellationToken);
 
+    /// <summary>validate/file as one site asks another: says which sites have been asked already, so that the question does not go round.</summary>
+    /// <param name="request">What to ask.</param>
+    /// <param name="asked">Sites that the question has reached or will reach otherwise.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <returns>The answer, and which sites beyond did not give theirs.</returns>
+    public Task<Reply<NetworkValidation>> ValidateFileAsync(ValidateFileRequest request, IReadOnlyCollection<string> asked, CancellationToken cancellationToken = default) =>
+        ExchangeAsync<NetworkValidation>(HttpMethod.Post, new Uri(_root, Routes.ValidateFile), JsonSerializer.SerializeToUtf8Bytes(request, WireJson.Wire.ValidateFileRequest),
+            (NetworkValidation.AskedHeader, NetworkValidation.Join(asked)),
+            async (response, token) =>
+            {
+                var reply = await ReadAsync(response, WireJson.Wire.FileValidationList, token);
+                if (!reply.IsSuccess)
+                    return reply.Error;
+                var silent = response.Headers.TryGetValues(NetworkValidation.UnreachableHeader, out var values) ? NetworkValidation.Split(string.Join(',', values)) : [];
+                return new NetworkValidation(reply.Value, silent);
+            },
+            cancellationToken);
+
     /// <summary>corrupt/prepare: can the site resend a file.</summary>
     /// <param name="request">What to ask.</param>
     /// <param name="cancellationToken">Gives up.</param>
@@ -331,7 +349,7 @@ public sealed partial class LibrarianClient : IDisposable
         ExchangeAsync(HttpMethod.Post, new Uri(_root, route), body, null, (response, token) => ReadAsync(response, answer, token), cancellationToken);
 
     private async Task<Reply<T>> ExchangeAsync<T>(
-        HttpMethod method, Uri address, byte[]? body, string? continuation, Func<HttpResponseMessage, CancellationToken, Task<Reply<T>>> readAsync, CancellationToken cancellationToken)
+        HttpMethod method, Uri address, byte[]? body, (string Name, string Value)? header, Func<HttpResponseMessage, CancellationToken, Task<Reply<T>>> readAsync, CancellationToken cancellationToken)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         if (AnswerTimeout != Timeout.InfiniteTimeSpan)
@@ -340,7 +358,7 @@ public sealed partial class LibrarianClient : IDisposable
         {
             for (var redirects = 0; ; redirects++)
             {
-                using var response = await SendAsync(method, address, body, continuation, limit.Token);
+                using var response = await SendAsync(method, address, body, header, limit.Token);
                 if (response.StatusCode is not (HttpStatusCode.TemporaryRedirect or HttpStatusCode.PermanentRedirect))
                     return await readAsync(response, limit.Token);
                 if (Follow(address, response.Headers.Location, redirects) is not { } next)
@@ -364,7 +382,7 @@ public sealed partial class LibrarianClient : IDisposable
         }
     }
 
-    private async Task<HttpResponseMessage> SendAsync(HttpMethod method, Uri address, byte[]? body, string? continuation, CancellationToken cancellationToken)
+    private async Task<HttpResponseMessage> SendAsync(HttpMethod method, Uri address, byte[]? body, (string Name, string Value)? header, CancellationToken cancellationToken)
     {
         using var request = new HttpRequestMessage(method, address);
         if (method == HttpMethod.Post)
@@ -374,8 +392,8 @@ public sealed partial class LibrarianClient : IDisposable
             request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
         }
 
-        if (continuation is not null)
-            request.Headers.TryAddWithoutValidation(OrchestrationRoutes.ContinuationHeader, continuation);
+        if (header is { } extra)
+            request.Headers.TryAddWithoutValidation(extra.Name, extra.Value);
         request.Headers.Authorization = _credentials;
         request.Headers.ExpectContinue = false;
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));

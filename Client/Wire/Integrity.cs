@@ -23,6 +23,29 @@ public sealed record FileValidation(
     long CurrentSize,
     bool ComputedSameChecksum);
 
+/// <summary>The copies of a file in the network, and who could not be asked. Not upstream's: the second part travels in headers, which it ignores.</summary>
+/// <param name="Copies">One per copy, each once.</param>
+/// <param name="Unreachable">Sites that hold copies but gave no answer: whether their copies are good is not known.</param>
+public sealed record NetworkValidation(IReadOnlyList<FileValidation> Copies, IReadOnlyList<string> Unreachable)
+{
+    /// <summary>Request header: the sites that the question has reached, comma-separated and percent-encoded.</summary>
+    public const string AskedHeader = "X-Librarian-Asked";
+
+    /// <summary>Response header: the sites that gave no answer, in the same form.</summary>
+    public const string UnreachableHeader = "X-Librarian-Unreachable";
+
+    /// <summary>A header's value.</summary>
+    /// <param name="sites">Names.</param>
+    /// <returns>One line of ASCII.</returns>
+    public static string Join(IEnumerable<string> sites) => string.Join(',', sites.Select(Uri.EscapeDataString));
+
+    /// <summary>The names in a header's value.</summary>
+    /// <param name="value">As <see cref="Join"/> makes it.</param>
+    /// <returns>Names.</returns>
+    public static IReadOnlyList<string> Split(string? value) =>
+        [.. (value ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(Uri.UnescapeDataString)];
+}
+
 /// <summary>Request of corrupt/prepare (wire.md §6.9).</summary>
 /// <param name="FileName">Exact name.</param>
 /// <param name="LibrarianName">The caller's own name, which must be its username too.</param>

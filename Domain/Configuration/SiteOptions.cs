@@ -45,6 +45,12 @@ public sealed class SiteOptions
     /// <summary>Files ingested at the same time.</summary>
     public int IngestParallelism { get; set; } = 4;
 
+    /// <summary>How long a recomputed checksum answers <c>validate/file</c> before the copy is read again (wire.md §4.5).</summary>
+    public TimeSpan ChecksumLifetime { get; set; } = TimeSpan.FromDays(1);
+
+    /// <summary>How long a neighbour may take to read its copies for <c>validate/file</c> before it counts as unreachable.</summary>
+    public TimeSpan ValidationTimeout { get; set; } = TimeSpan.FromHours(1);
+
     /// <summary>How long a verified credential is remembered.</summary>
     public TimeSpan CredentialLifetime { get; set; } = TimeSpan.FromMinutes(10);
 

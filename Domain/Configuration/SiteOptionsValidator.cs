@@ -32,6 +32,8 @@ public sealed partial class SiteOptionsValidator : IValidateOptions<SiteOptions>
         Check(options.MaxSearchResults is >= 1 and <= 10_000, "MaxSearchResults", options.MaxSearchResults, "use 1 to 10000.");
         Check(options.ChecksumParallelism is >= 1 and <= 64, "ChecksumParallelism", options.ChecksumParallelism, "use 1 to 64.");
         Check(options.IngestParallelism is >= 1 and <= 64, "IngestParallelism", options.IngestParallelism, "use 1 to 64.");
+        Check(options.ChecksumLifetime >= TimeSpan.Zero, "ChecksumLifetime", options.ChecksumLifetime, "use zero (always read) or more.");
+        Check(options.ValidationTimeout > TimeSpan.Zero && options.ValidationTimeout <= TimeSpan.FromDays(20), "ValidationTimeout", options.ValidationTimeout, "use more than zero and up to 20 days.");
         Check(options.CredentialLifetime > TimeSpan.Zero && options.CredentialLifetime <= TimeSpan.FromHours(24), "CredentialLifetime", options.CredentialLifetime, "use up to 24:00:00.");
         Check(options.OutgoingReviewAge > TimeSpan.Zero, "OutgoingReviewAge", options.OutgoingReviewAge, "use a positive duration such as 06:00:00.");
         Check(options.IncomingReviewAge >= options.OutgoingReviewAge, "IncomingReviewAge", options.IncomingReviewAge, "let outgoing transfers be reviewed sooner than incoming ones.");

@@ -16,6 +16,7 @@ using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Ingest;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.Validation;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Functions.Startup;
@@ -54,6 +55,8 @@ public static class SiteServices
         services.AddSingleton<CloneScheduler>();
         services.AddSingleton<CloneCallbacks>();
         services.AddSingleton<PeerRemoval>();
+        services.AddSingleton<InstanceChecks>();
+        services.AddSingleton<FileValidator>();
         services.AddSingleton<StoreManifests>();
         services.AddSingleton<Arrivals>();
         services.AddSingleton<UploadCommits>();

@@ -22,11 +22,13 @@ public sealed class PeerConnections(PeerDirectory directory) : IDisposable
     }
 
     /// <summary>A connection with given credentials; null when its address cannot be used.</summary>
-    public Peer? For(PeerLogin login)
+    /// <param name="login">Who and where.</param>
+    /// <param name="answerTimeout">Longest wait for an answer; five minutes if not given.</param>
+    public Peer? For(PeerLogin login, TimeSpan? answerTimeout = null)
     {
         ArgumentNullException.ThrowIfNull(login);
         return SiteConnection.TryCreate(login.Url, login.Port, login.User, login.Password, out var connection, out _)
-            ? new Peer(login, new LibrarianClient(connection, _http, AnswerTimeout))
+            ? new Peer(login, new LibrarianClient(connection, _http, answerTimeout ?? AnswerTimeout))
             : null;
     }
 

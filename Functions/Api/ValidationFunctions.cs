@@ -1,0 +1,22 @@
+using Librarian.Client.Wire;
+using Librarian.Functions.Security;
+using Librarian.Orchestrations.Validation;
+using Microsoft.AspNetCore.Mvc;
+using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+
+namespace Librarian.Functions.Api;
+
+/// <summary>Is it good (wire.md §6.8).</summary>
+public sealed class ValidationFunctions(FileValidator validator)
+{
+    /// <summary>Reads every copy here and asks the neighbours to read theirs; may take as long as reading takes.</summary>
+    [Function("ValidateFile"), Requires(AuthLevel.ReadOnly)]
+    public async Task<IResult> ValidateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.ValidateFile)] HttpRequest request, [FromBody] ValidateFileRequest body, CancellationToken cancellationToken)
+    {
+        var asked = NetworkValidation.Split(request.Headers[NetworkValidation.AskedHeader]);
+        if (await validator.ValidateAsync(body.FileName, asked, cancellationToken) is not { } found)
+            return Answers.Fail(request, 400, Reasons.FileUnknown, "Check the name, which must match exactly.");
+        if (found.Unreachable.Count > 0) request.HttpContext.Response.Headers[NetworkValidation.UnreachableHeader] = NetworkValidation.Join(found.Unreachable);
+        return Answers.Json(found.Copies);
+    }
+}
