@@ -29,6 +29,9 @@ internal static partial class Logs
     [LoggerMessage(3008, LogLevel.Warning, "{Neighbour} gave no answer about its copies of {Name}; whether they are good is not known: {Reason}")]
     public static partial void NeighbourSilent(ILogger logger, string neighbour, string name, string reason);
 
+    [LoggerMessage(3009, LogLevel.Warning, "{Neighbour} does not send a replacement for the corrupt copy of {Name}: {Reason}")]
+    public static partial void RepairRefused(ILogger logger, string neighbour, string name, string reason);
+
     [LoggerMessage(3007, LogLevel.Warning, "Ingest of incoming transfer {TransferId} waits: {Reason}")]
     public static partial void IngestWaits(ILogger logger, long transferId, string reason);
 }

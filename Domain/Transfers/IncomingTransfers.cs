@@ -179,6 +179,9 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
             var under = await db.IncomingTransfers.AsNoTracking()
                 .Where(t => names.Contains(t.StorePath!) && Unfinished.Contains(t.Status))
                 .Select(t => new { t.Id, Name = t.StorePath!, t.TransferChecksum, t.Status, t.Placing, Mine = t.Uploader == caller.Username && t.Source == source && t.SourceTransferId != null }).ToListAsync(cancellationToken);
+            var (repairs, home) = await RepairsAsync(db, arrivals, existing, chosen.Value.Store.Id, cancellationToken);
+            existing.ExceptWith(repairs.Keys);
+            if (home is not null) chosen = home;
             var same = under.Join(arrivals, t => (t.Name, t.TransferChecksum), a => (a.DestinationLocation, a.Checksum), (t, a) => (Transfer: t, Arrival: a)).ToList();
             // Somebody else's transfer is never given up for this caller (upstream W4): it counts as under way.
             var ongoing = same.Where(s => s.Transfer.Status == TransferStatus.Ongoing || s.Transfer.Placing || !s.Transfer.Mine).ToList();
@@ -205,6 +208,12 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
                 var rows = arrivals.Select(a => NewTransfer(a, caller.Username, source, chosen.Value.Store.Id)).ToList();
                 db.IncomingTransfers.AddRange(rows);
                 await db.SaveChangesAsync(cancellationToken);
+                foreach (var row in rows.Where(r => repairs.ContainsKey(r.StorePath!)))
+                {
+                    var corrupt = repairs[row.StorePath!];
+                    await db.CorruptFiles.Where(c => c.Id == corrupt).ExecuteUpdateAsync(s => s.SetProperty(c => c.IncomingTransferId, row.Id), cancellationToken);
+                }
+
                 result = new StageResult.Accepted(chosen.Value.Store, chosen.Value.FreeBytes, [.. rows.Select(r => Place(r, chosen.Value.Store))]);
             }
 
@@ -279,6 +288,26 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
             .Select(t => t.StagingPath).ToListAsync(cancellationToken);
         await RemoveStagingAsync(ended.Select(s => ((long?)storeId, s)), cancellationToken);
         return ended.Count;
+    }
+
+    /// <summary>
+    /// Files that exist and are welcome all the same: a replacement of their bad copy has been asked for, and this is it by checksum and
+    /// size. A single one goes to the store that holds the bad copy, in a batch only those whose store is the batch's are taken.
+    /// </summary>
+    /// <returns>Names with their entries in the list of corrupt copies, and the store to use instead of the chosen one.</returns>
+    private async Task<(Dictionary<string, long> Repairs, (SiteStore Store, long FreeBytes)? Home)> RepairsAsync(CatalogContext db, IReadOnlyList<Arrival> arrivals, HashSet<string> existing, long chosen, CancellationToken cancellationToken)
+    {
+        if (existing.Count == 0) return ([], null);
+        var names = existing.ToList();
+        var wanted = await db.CorruptFiles.Where(c => c.ReplacementRequested && names.Contains(c.FileName)
+                && !db.IncomingTransfers.Any(t => t.Id == c.IncomingTransferId && Unfinished.Contains(t.Status) && (t.Placing || t.Status == TransferStatus.Ongoing)))
+            .Join(db.Instances, c => c.InstanceId, i => i.Id, (c, i) => new { c.Id, c.FileName, i.File!.Checksum, i.File.Size, i.StoreId, i.Store!.Enabled })
+            .ToListAsync(cancellationToken);
+        var repairs = wanted.Where(w => w.Enabled).GroupBy(w => w.FileName, StringComparer.Ordinal).Select(g => g.First())
+            .Join(arrivals, w => (w.FileName, w.Checksum, w.Size), a => (a.DestinationLocation, a.Checksum, a.Size), (w, a) => w).ToList();
+        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && stores.All.FirstOrDefault(s => s.Id == only.StoreId) is { IsMounted: true } home && home.Store.FreeBytes() is var free && free > only.Size)
+            return (new(StringComparer.Ordinal) { [only.FileName] = only.Id }, (home, free));
+        return (repairs.Where(r => r.StoreId == chosen).ToDictionary(r => r.FileName, r => r.Id, StringComparer.Ordinal), null);
     }
 
     private Task TellFullAsync(long bytes, CancellationToken cancellationToken) => errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, "stores",

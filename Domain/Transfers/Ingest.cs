@@ -54,7 +54,7 @@ public sealed record IngestResult(IngestOutcome Outcome, string Message, string?
 /// recognised by size and checksum through <see cref="LocalStore.PlaceAsync"/>, then catalogued; after the final transaction –
 /// only an empty staging directory, removed by the next call or the sweep at start.
 /// </remarks>
-public sealed class Ingest(CatalogDatabase database, SiteStores stores, IncomingTransfers incoming, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<Ingest> log)
+public sealed partial class Ingest(CatalogDatabase database, SiteStores stores, IncomingTransfers incoming, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<Ingest> log)
 {
     /// <summary>Ingests a transfer that is STAGED.</summary>
     /// <param name="transferId">Incoming transfer.</param>
@@ -79,6 +79,7 @@ public sealed class Ingest(CatalogDatabase database, SiteStores stores, Incoming
             return await FailAsync(transfer, IngestOutcome.Unacceptable, "The transfer names no valid path.", transfer.Placing, cancellationToken);
 
         var expected = new ContentDescription(Checksum.Parse(transfer.TransferChecksum), transfer.TransferSize);
+        if (await ReplacementAsync(transfer.Id, cancellationToken) is { } bad) return await ReplaceAsync(transfer, bad, store, staging, uploadName, expected, cancellationToken);
         // Data at the destination of a transfer that is placing may be our own, with staging already partly removed: then only the
         // placement can tell, and nothing may be judged by what is left in staging.
         var interrupted = transfer.Placing && await store.ExistsAsync(destination, cancellationToken);

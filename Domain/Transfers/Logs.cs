@@ -22,4 +22,7 @@ internal static partial class Logs
 
     [LoggerMessage(2005, LogLevel.Information, "Finished the interrupted ingest of {Name} from transfer {TransferId}")]
     public static partial void IngestResumed(ILogger logger, string name, long transferId);
+
+    [LoggerMessage(2006, LogLevel.Warning, "The corrupt copy of {Name} at {Path} was replaced by transfer {TransferId}; the bad data are kept aside for a week")]
+    public static partial void Replaced(ILogger logger, string name, string path, long transferId);
 }

@@ -16,6 +16,7 @@ using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Ingest;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.Repair;
 using Librarian.Orchestrations.Validation;
 using Microsoft.Extensions.Options;
 
@@ -57,6 +58,8 @@ public static class SiteServices
         services.AddSingleton<PeerRemoval>();
         services.AddSingleton<InstanceChecks>();
         services.AddSingleton<FileValidator>();
+        services.AddSingleton<Resending>();
+        services.AddSingleton<RepairScheduler>();
         services.AddSingleton<StoreManifests>();
         services.AddSingleton<Arrivals>();
         services.AddSingleton<UploadCommits>();

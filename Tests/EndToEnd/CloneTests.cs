@@ -78,6 +78,42 @@ public class CloneTests(PostgresServer server)
         Assert.Empty((await mountain.SearchFilesAsync(new FileSearchRequest(Name: "same"), stop)).Value![0].RemoteInstances);
     }
 
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task Repair_CorruptCopiesAtTheArchive_AreReplacedFromTheMountainAndTheBadDataKeptAside(bool postgres)
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var sites = await TwoSites.StartAsync(postgres ? server : null, stop, archive => archive.Set("Schedules__RepairCorruptCopies", "* * * * * *"));
+        // Number 4 is a directory.
+        var sources = new Dictionary<string, string> { ["obs/file"] = sites.MakeSource(1, 5000), ["obs/book"] = sites.MakeSource(4, 5000) };
+        using (var client = sites.Client(sites.Mountain))
+        {
+            foreach (var (name, source) in sources) Assert.NotNull((await new Upload(client, TimeProvider.System).RunAsync(source, name, cancellationToken: stop)).Receipt);
+        }
+
+        await sites.WaitUntilAcknowledgedAsync(sources.Keys, TimeSpan.FromSeconds(60), stop);
+        await File.WriteAllTextAsync(Path.Combine(sites.Archive.StorePath, "obs/file"), "rot", stop);
+        await File.WriteAllTextAsync(Path.Combine(sites.Archive.StorePath, "obs/book/inner/two.bin"), "rot", stop);
+        using var archive = sites.Client(sites.Archive);
+        foreach (var name in sources.Keys)
+            Assert.False(Assert.Single((await archive.ValidateFileAsync(new ValidateFileRequest(name), stop)).Value!).ComputedSameChecksum);
+
+        var end = DateTime.UtcNow.AddSeconds(90);
+        while (true)
+        {
+            var good = 0;
+            foreach (var name in sources.Keys) good += (await archive.ValidateFileAsync(new ValidateFileRequest(name), stop)).Value!.Count(c => c.ComputedSameChecksum);
+            if (good == sources.Count) break;
+            Assert.True(DateTime.UtcNow < end, $"not repaired:\n== mountain\n{sites.Mountain.Output}\n== archive\n{sites.Archive.Output}");
+            await Task.Delay(200, stop);
+        }
+
+        await sites.WaitUntilAcknowledgedAsync(sources.Keys, TimeSpan.FromSeconds(60), stop);
+        await sites.VerifyEverywhereAsync(sources, stop);
+        await sites.WaitUntilStagingIsEmptyAsync(TimeSpan.FromSeconds(30), stop);
+        var aside = Directory.EnumerateFiles(Path.Combine(sites.Archive.StorePath, ".librarian/aside"), "*", SearchOption.AllDirectories).ToList();
+        Assert.Equal(2, aside.Count(f => File.ReadAllText(f) == "rot"));
+    }
+
     private static async Task WaitForOutputAsync(SiteProcess site, string text, CancellationToken cancellationToken)
     {
         var end = DateTime.UtcNow.AddSeconds(60);

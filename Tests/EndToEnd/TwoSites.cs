@@ -25,9 +25,10 @@ public sealed class TwoSites : IAsyncDisposable
 
     public SiteProcess Archive { get; }
 
-    public static async Task<TwoSites> StartAsync(PostgresServer? server, CancellationToken cancellationToken)
+    public static async Task<TwoSites> StartAsync(PostgresServer? server, CancellationToken cancellationToken, Action<SiteProcess>? configureArchive = null)
     {
         var sites = new TwoSites(server is null ? null : await server.CreateDatabaseAsync(cancellationToken), server is null ? null : await server.CreateDatabaseAsync(cancellationToken));
+        configureArchive?.Invoke(sites.Archive);
         try
         {
             sites.Mountain.Start();

@@ -39,6 +39,7 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
             ["Schedules:FindUnsyncedFiles"] = "0 0 0 1 1 *",
             ["Schedules:ReceiveStaged"] = "0 0 0 1 1 *",
             ["Schedules:ReviewStaleTransfers"] = "0 0 0 1 1 *",
+            ["Schedules:RepairCorruptCopies"] = "0 0 0 1 1 *",
             ["Schedules:PurgeFinishedInstances"] = "0 0 0 1 1 *",
         };
         if (database is not null) _settings["Site:Database"] = database;
