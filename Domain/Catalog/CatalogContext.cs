@@ -59,6 +59,24 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
     /// <summary>Timer functions' status.</summary>
     public DbSet<TimerRecord> Timers => Set<TimerRecord>();
 
+    /// <summary>Hand-carried drives of this site.</summary>
+    public DbSet<Drive> Drives => Set<Drive>();
+
+    /// <summary>What is on them.</summary>
+    public DbSet<DriveContent> DriveContents => Set<DriveContent>();
+
+    /// <summary>Files of directories on them.</summary>
+    public DbSet<DriveMember> DriveMembers => Set<DriveMember>();
+
+    /// <summary>Drives of other sites that were plugged in here.</summary>
+    public DbSet<DriveArrival> DriveArrivals => Set<DriveArrival>();
+
+    /// <summary>What became of their files.</summary>
+    public DbSet<DriveArrivalFile> DriveArrivalFiles => Set<DriveArrivalFile>();
+
+    /// <summary>Keys of other sites.</summary>
+    public DbSet<PinnedSiteKey> SiteKeys => Set<PinnedSiteKey>();
+
     /// <inheritdoc />
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder)
     {
@@ -68,6 +86,10 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
         configurationBuilder.Properties<AuthLevel>().HaveConversion<UpperCaseName<AuthLevel>>().HaveMaxLength(16);
         configurationBuilder.Properties<ErrorSeverity>().HaveConversion<SnakeCaseName<ErrorSeverity>>();
         configurationBuilder.Properties<ErrorCategory>().HaveConversion<SnakeCaseName<ErrorCategory>>();
+        configurationBuilder.Properties<DriveState>().HaveConversion<UpperCaseName<DriveState>>().HaveMaxLength(16);
+        configurationBuilder.Properties<DriveContentState>().HaveConversion<UpperCaseName<DriveContentState>>().HaveMaxLength(16);
+        configurationBuilder.Properties<DriveArrivalState>().HaveConversion<UpperCaseName<DriveArrivalState>>().HaveMaxLength(16);
+        configurationBuilder.Properties<DriveFileOutcome>().HaveConversion<UpperCaseName<DriveFileOutcome>>().HaveMaxLength(16);
         configurationBuilder.Properties<DateTime>().HaveConversion<UtcTime>();
     }
 
@@ -188,6 +210,7 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
             e.ToTable("timer_status").HasKey(t => t.Name);
             Text(e, nameof(TimerRecord.Name), nameof(TimerRecord.Schedule), nameof(TimerRecord.LeaseOwner));
         });
+        ModelDrives(modelBuilder);
 
         modelBuilder.Entity<SiteRecord>(e =>
         {
@@ -200,6 +223,56 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
             // Byte order, as SQLite's: the names below a directory are one range of the index, whatever the server's locale.
             if ((property.ClrType == typeof(string) || property.DeclaringType.ClrType == typeof(ErrorRecord) && property.ClrType.IsEnum) && Database.IsNpgsql()) property.SetCollation("C");
         }
+    }
+
+    private static void ModelDrives(ModelBuilder modelBuilder)
+    {
+        modelBuilder.Entity<Drive>(e =>
+        {
+            e.ToTable("drives").HasKey(d => d.Id);
+            Text(e, nameof(Drive.Name), nameof(Drive.Destination), nameof(Drive.ManifestSha256));
+            e.HasOne<StoreRecord>().WithMany().HasForeignKey(d => d.StoreId).OnDelete(DeleteBehavior.Restrict);
+            e.HasIndex(d => d.Name).IsUnique();
+            e.HasIndex(d => d.DriveId).IsUnique();
+            e.HasIndex(d => d.StoreId).IsUnique();
+        });
+        modelBuilder.Entity<DriveContent>(e =>
+        {
+            e.ToTable("drive_contents").HasKey(c => c.Id);
+            Text(e, nameof(DriveContent.FileName), nameof(DriveContent.Destination), nameof(DriveContent.Sha256));
+            e.HasOne<Drive>().WithMany().HasForeignKey(c => c.DriveRow).OnDelete(DeleteBehavior.Restrict);
+            e.HasIndex(c => new { c.FileName, c.Destination }).IsUnique().HasFilter("state in ('COPYING','STORED')").HasDatabaseName("ux_drive_contents_one_drive");
+            e.HasIndex(c => new { c.DriveRow, c.State, c.Id });
+            e.HasIndex(c => new { c.FileName, c.Destination, c.State });
+            e.HasIndex(c => c.OutgoingTransferId);
+        });
+        modelBuilder.Entity<DriveMember>(e =>
+        {
+            e.ToTable("drive_members").HasKey(m => new { m.ContentId, m.Path });
+            e.Property(m => m.Path).HasMaxLength(4096);
+            Text(e, nameof(DriveMember.Sha256));
+            e.HasOne<DriveContent>().WithMany().HasForeignKey(m => m.ContentId).OnDelete(DeleteBehavior.Cascade);
+        });
+        modelBuilder.Entity<DriveArrival>(e =>
+        {
+            e.ToTable("drive_arrivals").HasKey(a => a.Id);
+            Text(e, nameof(DriveArrival.Name), nameof(DriveArrival.Source), nameof(DriveArrival.ManifestSha256));
+            e.HasIndex(a => new { a.DriveId, a.Trip }).IsUnique();
+        });
+        modelBuilder.Entity<DriveArrivalFile>(e =>
+        {
+            e.ToTable("drive_arrival_files").HasKey(f => f.Id);
+            Text(e, nameof(DriveArrivalFile.FileName), nameof(DriveArrivalFile.Checksum));
+            e.HasOne<DriveArrival>().WithMany().HasForeignKey(f => f.ArrivalId).OnDelete(DeleteBehavior.Cascade);
+            e.HasIndex(f => new { f.ArrivalId, f.FileName }).IsUnique();
+            e.HasIndex(f => new { f.ArrivalId, f.Told, f.Id });
+            e.HasIndex(f => new { f.ArrivalId, f.Outcome, f.Id });
+        });
+        modelBuilder.Entity<PinnedSiteKey>(e =>
+        {
+            e.ToTable("site_keys").HasKey(k => k.Site);
+            Text(e, nameof(PinnedSiteKey.Site), nameof(PinnedSiteKey.PublicKey), nameof(PinnedSiteKey.How));
+        });
     }
 
     private static void Text<T>(Microsoft.EntityFrameworkCore.Metadata.Builders.EntityTypeBuilder<T> entity, params string[] properties)

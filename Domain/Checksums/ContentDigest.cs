@@ -10,7 +10,22 @@ public sealed record DigestOptions
     /// Whether every file and directory is also flushed to the disk after reading, so that what was verified survives a power cut.
     /// </summary>
     public bool FlushToDisk { get; init; }
+
+    /// <summary>
+    /// Whether each file's pages are dropped from memory before it is read, so that the medium is read and not what was just written to it.
+    /// The data must have been flushed: dirty pages are not dropped. Where a file system keeps everything in memory (tmpfs), nothing changes.
+    /// </summary>
+    public bool FromMedium { get; init; }
+
+    /// <summary>Is told each regular file that was read; calls come one at a time, in no order. Not told after the pass has failed.</summary>
+    public Action<MemberDigest>? OnMember { get; init; }
 }
+
+/// <summary>One regular file of what was read.</summary>
+/// <param name="Path">Relative to the directory that was read; empty when that is a single file.</param>
+/// <param name="SizeBytes">Its length.</param>
+/// <param name="Checksums">One per requested algorithm.</param>
+public sealed record MemberDigest(string Path, long SizeBytes, IReadOnlyDictionary<ChecksumAlgorithm, Checksum> Checksums);
 
 /// <summary>Computes size and checksums of a file or directory (wire.md §4.3, §4.4).</summary>
 public static class ContentDigest

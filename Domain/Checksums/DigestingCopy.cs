@@ -13,6 +13,9 @@ public sealed record CopyOptions
 
     /// <summary>Whether files get mode 0664 and directories 0775 (as clients leave staged data) instead of the source's modes.</summary>
     public bool GroupWritable { get; init; }
+
+    /// <summary>As <see cref="DigestOptions.OnMember"/>.</summary>
+    public Action<MemberDigest>? OnMember { get; init; }
 }
 
 /// <summary>Copies a file or directory and digests it from the same single reading.</summary>
@@ -67,7 +70,7 @@ public static class DigestingCopy
             if (parent is null)
                 return DigestResult.Failed(DigestStatus.IoError, destination, "The directory to copy into does not exist. Nothing was copied.");
             var plan = new CopyPlan(parent, new EntryName(trimmed[(slash + 1)..]), FollowSymlinks: true, options.GroupWritable);
-            var pass = new TreePass(algorithms, new DigestOptions { MaxParallelism = options.MaxParallelism, FlushToDisk = options.FlushToDisk }, progress, plan);
+            var pass = new TreePass(algorithms, new DigestOptions { MaxParallelism = options.MaxParallelism, FlushToDisk = options.FlushToDisk, OnMember = options.OnMember }, progress, plan);
             return pass.DigestPath(source, cancellationToken);
         }
         catch (PosixException failure)

@@ -73,7 +73,7 @@ internal sealed partial class TreePass
                 target = parent.Target.OpenDirectory(name);
             }
 
-            return new Node(this, parent, source, target);
+            return new Node(this, parent, source, target, name);
         }
 
         private void Visit(Node directory)
@@ -237,8 +237,17 @@ internal sealed partial class TreePass
             _pass.Finish(source, target, status);
             Interlocked.Add(ref _pass._sizeBytes, status.Size);
             Interlocked.Increment(ref _pass._files);
+            var checksums = _pass._options.OnMember is null ? null : new Dictionary<ChecksumAlgorithm, Checksum>();
             for (var i = 0; i < _pass._algorithms.Length; i++)
-                _pass._members[i].Add(reader.Hash.FinishAndReset(i, reader.Digest));
+            {
+                var digest = reader.Hash.FinishAndReset(i, reader.Digest);
+                _pass._members[i].Add(digest);
+                if (checksums is not null) checksums[_pass._algorithms[i]] = Checksum.FromDigest(_pass._algorithms[i], digest);
+            }
+
+            if (checksums is null) return;
+            lock (_pass._telling)
+                _pass._options.OnMember!(new MemberDigest(directory.PathOf(item.Name), status.Size, checksums));
         }
 
         private void Fail(DigestResult failure)
@@ -255,8 +264,9 @@ internal sealed partial class TreePass
             private readonly FileStatus _status;
             private int _uses = 1;
 
-            internal Node(Walk walk, Node? parent, PosixDirectory source, PosixDirectory? target)
+            internal Node(Walk walk, Node? parent, PosixDirectory source, PosixDirectory? target, EntryName? name = null)
             {
+                Prefix = parent is null ? "" : parent.PathOf(name!.Value);
                 _walk = walk;
                 _parent = parent;
                 _status = source.Status();
@@ -270,6 +280,11 @@ internal sealed partial class TreePass
             internal PosixDirectory? Target { get; }
 
             internal int Depth { get; }
+
+            /// <summary>Path of an entry relative to the top of the walk.</summary>
+            internal string PathOf(EntryName name) => Prefix.Length == 0 ? name.ToString() : Prefix + "/" + name;
+
+            private string Prefix { get; }
 
             internal bool IsWithin(FileIdentity identity)
             {

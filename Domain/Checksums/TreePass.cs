@@ -28,6 +28,7 @@ internal sealed partial class TreePass
     private readonly CopyPlan? _copy;
     private readonly IProgress<long>? _progress;
     private readonly MemberDigests[] _members;
+    private readonly Lock _telling = new();
 
     private long _bytes;
     private long _sizeBytes;
@@ -151,6 +152,7 @@ internal sealed partial class TreePass
             var checksums = new Dictionary<ChecksumAlgorithm, Checksum>();
             for (var i = 0; i < _algorithms.Length; i++)
                 checksums[_algorithms[i]] = Checksum.FromDigest(_algorithms[i], reader.Hash.FinishAndReset(i, reader.Digest));
+            _options.OnMember?.Invoke(new MemberDigest("", status.Size, checksums));
             return new DigestResult(DigestStatus.Complete, status.Size, 1, isDirectory: false, checksums);
         }
     }
@@ -209,6 +211,8 @@ internal sealed partial class TreePass
     /// <returns>False when the file changed meanwhile.</returns>
     private bool Stream(PosixFile source, PosixFile? target, FileStatus status, Reader reader, CancellationToken cancellationToken)
     {
+        if (_options.FromMedium)
+            source.ForgetPages();
         if (status.Size > BufferSize)
             source.ExpectSequentialReads();
         long length = 0;

@@ -74,6 +74,42 @@ public sealed class SiteOptions
 
     /// <summary>What to do with neighbours.</summary>
     public List<PeerOptions> Peers { get; set; } = [];
+
+    /// <summary>How hand-carried drives are treated.</summary>
+    public DriveOptions Drives { get; set; } = new();
+
+    /// <summary>Who is told when a person is needed.</summary>
+    public AlertOptions Alerts { get; set; } = new();
+}
+
+/// <summary>Hand-carried drives (<c>Site:Drives</c>).</summary>
+public sealed class DriveOptions
+{
+    /// <summary>Files copied to or from one drive at the same time, 1 to 64; 1 suits a single slow disk.</summary>
+    public int Parallelism { get; set; } = 2;
+
+    /// <summary>How often a drive that waits looks for new files.</summary>
+    public TimeSpan PollInterval { get; set; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>Where manifests and receipts are kept; the default is <c>drives</c> in the data directory.</summary>
+    public string? ArchiveDirectory { get; set; }
+}
+
+/// <summary>Alerts to people (<c>Site:Alerts</c>).</summary>
+public sealed class AlertOptions
+{
+    /// <summary>Addresses that get each alert; an alert is retried until each has taken it.</summary>
+    public List<WebhookOptions> Webhooks { get; set; } = [];
+}
+
+/// <summary>One webhook (<c>Site:Alerts:Webhooks:n</c>).</summary>
+public sealed class WebhookOptions
+{
+    /// <summary>Absolute http or https address; a secret, never logged.</summary>
+    public string Url { get; set; } = "";
+
+    /// <summary><c>slack</c>: <c>{"text":…}</c>; <c>json</c>: the alert's fields.</summary>
+    public string Format { get; set; } = "slack";
 }
 
 /// <summary>One store (<c>Site:Stores:n</c>).</summary>
@@ -124,4 +160,7 @@ public sealed class PeerOptions
     /// rights, so without this list direct copies to the neighbour are refused (upstream W46).
     /// </summary>
     public List<string> LocalRoots { get; set; } = [];
+
+    /// <summary>Key by which the neighbour's manifests and receipts are recognised (<c>ed25519:BASE64</c>, printed there by <c>librarian drive key</c>); empty: the pinned one.</summary>
+    public string PublicKey { get; set; } = "";
 }

@@ -64,10 +64,21 @@ public sealed partial class SiteOptionsValidator : IValidateOptions<SiteOptions>
             Check(options.Peers.FindIndex(p => p.Name == peer.Name) == i, $"Peers:{i}:Name", peer.Name, "list each neighbour once.");
             Check(peer.BatchSize is >= 1 and <= 1024, $"Peers:{i}:BatchSize", peer.BatchSize, "use 1 to 1024 files.");
             Check(peer.MaxBatchesInFlight is >= 1 and <= 64, $"Peers:{i}:MaxBatchesInFlight", peer.MaxBatchesInFlight, "use 1 to 64.");
+            Check(peer.PublicKey.Length == 0 || Drives.SitePublicKey.TryParse(peer.PublicKey, out _), $"Peers:{i}:PublicKey", peer.PublicKey, "give the line that 'librarian drive key' prints there, ed25519:… .");
             foreach (var root in peer.LocalRoots)
             {
                 Check(Path.IsPathFullyQualified(root), $"Peers:{i}:LocalRoots", root, "give absolute directories.");
             }
+        }
+
+        Check(options.Drives.Parallelism is >= 1 and <= 64, "Drives:Parallelism", options.Drives.Parallelism, "use 1 to 64.");
+        Check(options.Drives.PollInterval > TimeSpan.Zero && options.Drives.PollInterval <= TimeSpan.FromDays(1), "Drives:PollInterval", options.Drives.PollInterval, "use more than zero and up to a day.");
+        Check(string.IsNullOrEmpty(options.Drives.ArchiveDirectory) || Path.IsPathFullyQualified(options.Drives.ArchiveDirectory), "Drives:ArchiveDirectory", options.Drives.ArchiveDirectory, "give an absolute directory or leave it empty.");
+        for (var i = 0; i < options.Alerts.Webhooks.Count; i++)
+        {
+            var hook = options.Alerts.Webhooks[i];
+            Check(Uri.TryCreate(hook.Url, UriKind.Absolute, out var address) && address.Scheme is "http" or "https", $"Alerts:Webhooks:{i}:Url", "(hidden)", "give an absolute http or https address.");
+            Check(hook.Format is "slack" or "json", $"Alerts:Webhooks:{i}:Format", hook.Format, "use slack or json.");
         }
 
         return problems.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(problems);

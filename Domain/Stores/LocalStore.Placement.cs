@@ -90,14 +90,14 @@ public sealed partial class LocalStore
         "store.target_exists",
         $"'{placement.Destination}' exists already and was left as it is, and so were the staged data. Choose another name.");
 
-    private PlaceResult Place(Placement placement, CancellationToken cancellationToken)
+    private PlaceResult Place(Placement placement, CancellationToken cancellationToken, bool flush = true)
     {
         try
         {
             for (var attempt = 0; attempt < MaxAttempts; attempt++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                if (TryPlace(placement, cancellationToken) is { } result)
+                if (TryPlace(placement, flush, cancellationToken) is { } result)
                     return result;
             }
 
@@ -114,7 +114,7 @@ public sealed partial class LocalStore
     /// Null when something appeared or vanished between the look and the deed: look again. What appeared may be the work of another
     /// call for the same placement.
     /// </returns>
-    private PlaceResult? TryPlace(Placement placement, CancellationToken cancellationToken)
+    private PlaceResult? TryPlace(Placement placement, bool flush, CancellationToken cancellationToken)
     {
         using var root = PosixDirectory.TryOpen(_storeRoot);
         using var stagingRoot = PosixDirectory.TryOpen(_stagingRoot);
@@ -157,7 +157,7 @@ public sealed partial class LocalStore
 
         return Options.OwnAfterCommit || (changeModes && inspection.HasForeignOwner)
             ? PlaceByCopy(placement, root, stagedParent, incoming, cancellationToken)
-            : PlaceByRename(placement, root, stagedParent, incoming, cancellationToken);
+            : PlaceByRename(placement, root, stagedParent, incoming, flush, cancellationToken);
     }
 
     private static PlaceResult Running(Placement placement) => new(
@@ -209,7 +209,7 @@ public sealed partial class LocalStore
         return TargetExists(placement);
     }
 
-    private PlaceResult? PlaceByRename(Placement placement, PosixDirectory root, PosixDirectory stagedParent, IncomingCopy? earlier, CancellationToken cancellationToken)
+    private PlaceResult? PlaceByRename(Placement placement, PosixDirectory root, PosixDirectory stagedParent, IncomingCopy? earlier, bool flush, CancellationToken cancellationToken)
     {
         Reach("place.before-parents");
         using var parent = OpenOrMakeParent(root, placement.Destination);
@@ -226,7 +226,8 @@ public sealed partial class LocalStore
         }
 
         Reach("place.after-rename");
-        FinishRename(placement, parent, stagedParent, cancellationToken);
+        if (flush) FinishRename(placement, parent, stagedParent, cancellationToken);
+        else SetModes(parent, NameOf(placement.Destination), cancellationToken);
         return Placed(placement, recovered: false);
     }
 

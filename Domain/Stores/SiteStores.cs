@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.Drives;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -12,7 +13,8 @@ namespace Librarian.Domain.Stores;
 /// <param name="Id">Row id in <c>store_metadata</c>; neighbours know the store by it.</param>
 /// <param name="Store">The store.</param>
 /// <param name="Marker">Identity that its root must carry.</param>
-public sealed record SiteStore(long Id, LocalStore Store, string Marker)
+/// <param name="Drive">For a hand-carried drive, how it is recognised; null for a configured store.</param>
+public sealed record SiteStore(long Id, LocalStore Store, string Marker, DriveMedium? Drive = null)
 {
     /// <summary>Name of the marker file below the store's root.</summary>
     public const string MarkerFile = StorePath.WorkingDirectory + "/store-id";
@@ -25,6 +27,7 @@ public sealed record SiteStore(long Id, LocalStore Store, string Marker)
     {
         get
         {
+            if (Drive is not null) return Drive.IsPlugged;
             try
             {
                 return Store.IsAvailable && File.ReadAllText(Path.Combine(Store.Options.StorePath, MarkerFile)).Trim() == Marker;
@@ -43,6 +46,9 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
     private IReadOnlyDictionary<long, SiteStore> _byId = new Dictionary<long, SiteStore>();
 
     /// <summary>All configured stores in configured order; empty before <see cref="SynchroniseAsync"/>.</summary>
+    public IReadOnlyList<SiteStore> Configured { get; private set; } = [];
+
+    /// <summary>The configured stores and then the drives.</summary>
     public IReadOnlyList<SiteStore> All { get; private set; } = [];
 
     /// <summary>
@@ -89,9 +95,19 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
 
         await db.SaveChangesAsync(cancellationToken);
         await transaction.CommitAsync(cancellationToken);
-        All = [.. stores.Select(s => new SiteStore(s.Row.Id, s.Store, s.Marker))];
-        _byId = All.ToDictionary(s => s.Id);
-        foreach (var store in All.Where(s => !s.IsMounted)) Logs.NotMounted(log, store.Store.Options.Name, store.Store.Options.StorePath, SiteStore.MarkerFile);
+        Configured = [.. stores.Select(s => new SiteStore(s.Row.Id, s.Store, s.Marker))];
+        await RefreshDrivesAsync(db, cancellationToken);
+        foreach (var store in Configured.Where(s => !s.IsMounted)) Logs.NotMounted(log, store.Store.Options.Name, store.Store.Options.StorePath, SiteStore.MarkerFile);
+    }
+
+    /// <summary>Takes the drives from the catalog: at start, and whenever one was added or is worked on (another process may have added it).</summary>
+    public async Task RefreshDrivesAsync(CatalogContext db, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        var drives = await db.Drives.AsNoTracking().OrderBy(d => d.Id).ToListAsync(cancellationToken);
+        SiteStore[] all = [.. Configured, .. drives.Select(d => new SiteStore(d.StoreId, new DriveMedium(d).Store, "", new DriveMedium(d)))];
+        _byId = all.ToDictionary(s => s.Id);
+        All = all;
     }
 
     /// <summary>The store of a catalog row; null when it is no longer configured or not mounted.</summary>
@@ -128,7 +144,7 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
                     .Sum(t => (long?)t.TransferSize) ?? 0,
             })
             .ToDictionaryAsync(s => s.Id, cancellationToken);
-        foreach (var store in All)
+        foreach (var store in Configured)
         {
             if (!candidates.TryGetValue(store.Id, out var row) || !store.IsMounted) continue;
             var free = store.Store.FreeBytes() - row.Promised;

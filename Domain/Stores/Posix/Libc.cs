@@ -32,6 +32,7 @@ internal static unsafe partial class Libc
     internal const int LockNonBlocking = 4;
     internal const int LockRelease = 8;
     internal const int AdviseSequential = 2;
+    internal const int AdviseDontNeed = 4;
 
     private static readonly bool Arm = RuntimeInformation.ProcessArchitecture == Architecture.Arm64;
 
@@ -84,6 +85,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "fsync", SetLastError = true)]
     internal static partial int Sync(SafeHandle file);
+
+    [LibraryImport(Library, EntryPoint = "syncfs", SetLastError = true)]
+    internal static partial int SyncFileSystem(SafeHandle file);
 
     [LibraryImport(Library, EntryPoint = "posix_fadvise")]
     internal static partial int Advise(SafeHandle file, long offset, long length, int advice);

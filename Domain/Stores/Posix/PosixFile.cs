@@ -35,6 +35,9 @@ internal sealed unsafe class PosixFile : IDisposable
     /// <summary>Tells the kernel to read ahead generously.</summary>
     internal void ExpectSequentialReads() => _ = Libc.Advise(_handle, 0, 0, Libc.AdviseSequential);
 
+    /// <summary>Drops what memory holds of this file, except what has not been flushed yet.</summary>
+    internal void ForgetPages() => _ = Libc.Advise(_handle, 0, 0, Libc.AdviseDontNeed);
+
     /// <returns>Bytes read; 0 at the end.</returns>
     internal int Read(Span<byte> buffer)
     {

@@ -1,0 +1,351 @@
+using System.Globalization;
+using System.Text.Json;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Checksums;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Errors;
+using Librarian.Domain.Stores;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Domain.Drives;
+
+/// <summary>How one round of filling ended.</summary>
+public enum FillOutcome
+{
+    /// <summary>Files were put on and more may fit.</summary>
+    More,
+
+    /// <summary>Everything that waits is on some drive, or rests after a failure.</summary>
+    Idle,
+
+    /// <summary>Something waits and nothing of it fits.</summary>
+    Full,
+
+    /// <summary>The drive is not mounted, or something else is.</summary>
+    NotPlugged,
+
+    /// <summary>An earlier drive for the same destination takes files now.</summary>
+    StandBy,
+
+    /// <summary>The medium refuses writes.</summary>
+    Trouble,
+
+    /// <summary>The drive is no longer being filled.</summary>
+    Frozen,
+}
+
+/// <summary>Result of one round.</summary>
+/// <param name="Outcome">How it ended.</param>
+/// <param name="Files">Files put on.</param>
+/// <param name="Bytes">Their bytes.</param>
+/// <param name="Message">For people.</param>
+public sealed record FillResult(FillOutcome Outcome, int Files, long Bytes, string Message);
+
+/// <summary>
+/// Puts files on a drive that its destination does not have: oldest first, one copy over all drives for that destination, and what still
+/// fits when the next file does not.
+/// </summary>
+/// <remarks>
+/// A round: reserve files (rows COPYING), copy them with <see cref="LocalStore.AddAsync"/>, record instances and contents in one
+/// transaction. A crash leaves reservations and perhaps copies, in staging or under their names; the next round begins by
+/// removing both, which can only ever be copies that the catalog does not claim. Whoever fills holds a lock on the drive.
+/// </remarks>
+public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<DriveFilling> log)
+{
+    private const int RoundFiles = 512;
+    private const long RoundBytes = 4L << 30;
+    private const long Reserve = 1 << 20;
+    private const long ReservePerFile = 2048;
+    private const long SpacePerFile = 4096;
+    private static readonly TimeSpan FirstRest = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LongestRest = TimeSpan.FromHours(6);
+
+    private DateTime Now => time.GetUtcNow().UtcDateTime;
+
+    /// <summary>Puts one round of files on a drive.</summary>
+    /// <param name="driveRow">The drive.</param>
+    /// <param name="onBytes">Is told bytes as they are copied.</param>
+    /// <param name="cancellationToken">Stops between files.</param>
+    public async Task<FillResult> RoundAsync(long driveRow, Action<long>? onBytes, CancellationToken cancellationToken)
+    {
+        Drive drive;
+        await using (var db = database.Open())
+        {
+            drive = await db.Drives.AsNoTracking().SingleAsync(d => d.Id == driveRow, cancellationToken);
+            if (drive.State != DriveState.Filling) return new FillResult(FillOutcome.Frozen, 0, 0, $"Drive '{drive.Name}' is not being filled.");
+            await stores.RefreshDrivesAsync(db, cancellationToken);
+        }
+
+        var medium = new DriveMedium(drive);
+        if (!medium.IsPlugged) return NotPlugged(drive);
+        using var hold = DriveLock.TryTake(medium.Root);
+        if (hold is null) return new FillResult(FillOutcome.Trouble, 0, 0, $"Another process works on drive '{drive.Name}'.");
+        if (await EarlierDriveAsync(drive, cancellationToken) is { } earlier)
+            return new FillResult(FillOutcome.StandBy, 0, 0, $"Drive '{earlier}' is filled first.");
+        await DropUnfinishedAsync(drive, medium, cancellationToken);
+        var reserved = await ReserveAsync(drive, medium, cancellationToken);
+        if (reserved.Outcome is { } outcome) return outcome;
+        return await CopyAsync(drive, medium, reserved.Files, onBytes, cancellationToken);
+    }
+
+    private static FillResult NotPlugged(Drive drive) => new(FillOutcome.NotPlugged, 0, 0,
+        $"{drive.MountPath} is not drive '{drive.Name}' (its marker {DriveMarker.FileName} is missing or another drive's). Nothing is written there; plug the drive in and mount it, filling goes on by itself.");
+
+    /// <summary>The first plugged drive for the destination takes everything; the others wait for it to be full.</summary>
+    private async Task<string?> EarlierDriveAsync(Drive drive, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        var earlier = await db.Drives.AsNoTracking().Where(d => d.Destination == drive.Destination && d.State == DriveState.Filling
+            && (d.StateSince < drive.StateSince || (d.StateSince == drive.StateSince && d.Id < drive.Id))).OrderBy(d => d.StateSince).ThenBy(d => d.Id).ToListAsync(cancellationToken);
+        return earlier.Find(d => d.Problem is null && new DriveMedium(d).IsPlugged)?.Name;
+    }
+
+    private async Task DropUnfinishedAsync(Drive drive, DriveMedium medium, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        while (true)
+        {
+            var left = await db.DriveContents.AsNoTracking().Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Copying).OrderBy(c => c.Id).Take(RoundFiles).ToListAsync(cancellationToken);
+            if (left.Count == 0) return;
+            foreach (var content in left) await DropDataAsync(medium, content.FileName, content.AdditionId, cancellationToken);
+            List<long> ids = [.. left.Select(c => c.Id)];
+            await db.DriveContents.Where(c => ids.Contains(c.Id) && c.State == DriveContentState.Copying).ExecuteDeleteAsync(cancellationToken);
+        }
+    }
+
+    /// <summary>Removes what a copy left on the drive; the catalog has never claimed it.</summary>
+    private static async Task DropDataAsync(DriveMedium medium, string name, Guid addition, CancellationToken cancellationToken)
+    {
+        await medium.Store.RemoveStagingAsync(addition, cancellationToken);
+        if (StorePath.TryParse(name, out var path, out _)) await medium.Store.DeleteAsync(path, cancellationToken);
+    }
+
+    private async Task<(FillResult? Outcome, List<Reserved> Files)> ReserveAsync(Drive drive, DriveMedium medium, CancellationToken cancellationToken)
+    {
+        var now = Now;
+        await using var db = database.Open();
+        var held = await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Stored).GroupBy(c => 1)
+            .Select(g => new { Files = g.Count(), Members = g.Sum(c => c.Members) }).SingleOrDefaultAsync(cancellationToken);
+        // The manifest and its pages need room too, and they come last.
+        var room = medium.Store.FreeBytes() - Reserve - (ReservePerFile * ((held?.Files ?? 0) + (held?.Members ?? 0)));
+        var (destination, largest) = (drive.Destination, Math.Max(-1, room - SpacePerFile - ReservePerFile));
+        var wanted = db.Files.AsNoTracking()
+            .Where(f => f.Source != destination)
+            .Where(f => !db.RemoteInstances.Any(r => r.FileName == f.Name && r.Librarian!.Name == destination))
+            // What a link has begun to move is left to it; what only waits for the link is not.
+            .Where(f => !db.OutgoingTransfers.Any(t => t.FileName == f.Name && t.Destination == destination && (t.Status == TransferStatus.Ongoing || t.Status == TransferStatus.Staged)))
+            .Where(f => !db.DriveContents.Any(c => c.FileName == f.Name && c.Destination == destination
+                && (c.State == DriveContentState.Copying || c.State == DriveContentState.Stored || c.RetryAfter > now)))
+            .Where(f => f.Instances.Any(i => i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)));
+        var page = await wanted.Where(f => f.Size <= largest).OrderBy(f => f.CreateTime).ThenBy(f => f.Name).Take(RoundFiles)
+            .Select(f => new
+            {
+                f.Name,
+                f.Size,
+                f.Checksum,
+                Instances = f.Instances.Where(i => i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)).OrderBy(i => i.Id).Select(i => new { i.StoreId, i.Path, i.DeletionPolicy }).ToList(),
+            })
+            .ToListAsync(cancellationToken);
+        if (page.Count == 0)
+        {
+            var waiting = await wanted.OrderBy(f => f.Size).Select(f => new { f.Name, f.Size }).FirstOrDefaultAsync(cancellationToken);
+            if (waiting is null) return (new FillResult(FillOutcome.Idle, 0, 0, "Every file is on its way or at its destination."), []);
+            return held is null
+                ? (new FillResult(FillOutcome.Trouble, 0, 0, $"Even the smallest file that waits, '{waiting.Name}' of {waiting.Size} bytes, does not fit on the empty drive. Use a larger drive."), [])
+                : (new FillResult(FillOutcome.Full, 0, 0, $"The smallest file that waits has {waiting.Size} bytes; {Math.Max(0, room)} are left."), []);
+        }
+
+        var files = new List<Reserved>();
+        var bytes = 0L;
+        var earlier = await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Failed && page.Select(p => p.Name).Contains(c.FileName)).ToDictionaryAsync(c => c.FileName, cancellationToken);
+        foreach (var file in page)
+        {
+            if (files.Count > 0 && bytes + file.Size > RoundBytes) break;
+            if (file.Size + SpacePerFile + ReservePerFile > room) continue;
+            if (!StorePath.TryParse(file.Name, out var name, out _)) continue;
+            room -= file.Size + SpacePerFile + ReservePerFile;
+            bytes += file.Size;
+            var addition = Guid.NewGuid();
+            if (earlier.TryGetValue(file.Name, out var row)) (row.State, row.AdditionId, row.RetryAfter) = (DriveContentState.Copying, addition, null);
+            else
+            {
+                row = new DriveContent { DriveRow = drive.Id, FileName = file.Name, Destination = destination, State = DriveContentState.Copying, AdditionId = addition, Size = file.Size };
+                db.DriveContents.Add(row);
+            }
+
+            var instance = file.Instances.Find(i => stores.Find(i.StoreId) is not null) ?? file.Instances[0];
+            files.Add(new Reserved(row, name, file.Checksum, instance.StoreId, instance.DeletionPolicy));
+        }
+
+        try
+        {
+            await db.SaveChangesAsync(cancellationToken);
+        }
+        catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
+        {
+            return (new FillResult(FillOutcome.More, 0, 0, "Another drive took one of these files at this moment."), []);
+        }
+
+        return (null, files);
+    }
+
+    private async Task<FillResult> CopyAsync(Drive drive, DriveMedium medium, List<Reserved> files, Action<long>? onBytes, CancellationToken cancellationToken)
+    {
+        var spool = Directory.CreateDirectory(Path.Combine(options.Value.DataDirectory, "spool", drive.DriveId.ToString("D"))).FullName;
+        var results = new List<(Reserved File, AdditionResult Result)>();
+        foreach (var group in files.GroupBy(f => f.SourceStore))
+        {
+            var additions = group.ToDictionary(f => f.Row.AdditionId, f => f);
+            if (stores.Find(group.Key) is not { } source)
+            {
+                results.AddRange(group.Select(f => (f, new AdditionResult(Of(f), AdditionStatus.SourceError, "The store of its copy is not mounted."))));
+                continue;
+            }
+
+            var done = await medium.Store.AddAsync(source, [.. group.Select(Of)],
+                new AdditionOptions { Parallelism = options.Value.Drives.Parallelism, SpoolDirectory = spool, OnBytes = onBytes, MayWrite = () => medium.IsPlugged }, cancellationToken);
+            results.AddRange(done.Select(r => (additions[r.Addition.Id], r)));
+        }
+
+        var recorded = await RecordAsync(drive, results, cancellationToken);
+        foreach (var (_, result) in results.Where(r => r.Result.MembersFile is not null)) File.Delete(result.MembersFile!);
+        if (!recorded)
+        {
+            // Frozen meanwhile: its manifest does not list these, so they may not stay.
+            foreach (var (file, result) in results.Where(r => r.Result.Status == AdditionStatus.Added)) await DropDataAsync(medium, file.Row.FileName, result.Addition.Id, cancellationToken);
+            return new FillResult(FillOutcome.Frozen, 0, 0, $"Drive '{drive.Name}' was frozen.");
+        }
+
+        var added = results.Where(r => r.Result.Status == AdditionStatus.Added).ToList();
+        var bad = results.Where(r => r.Result.Status is AdditionStatus.IoError or AdditionStatus.CopyDiffers).ToList();
+        await TellAsync(drive, results, cancellationToken);
+        if (!medium.IsPlugged) return NotPlugged(drive);
+        var bytes = added.Sum(r => r.File.Row.Size);
+        if (added.Count == 0 && bad.Count > 0) return new FillResult(FillOutcome.Trouble, 0, 0, $"Drive '{drive.Name}' refuses writes: {bad[0].Result.Message}");
+        return new FillResult(FillOutcome.More, added.Count, bytes, string.Create(CultureInfo.InvariantCulture, $"{added.Count} files, {bytes} bytes put on."));
+
+        static Addition Of(Reserved f) => new(f.Name, f.Name, new ContentDescription(Checksum.Parse(f.Checksum), f.Row.Size), f.Row.AdditionId);
+    }
+
+    /// <summary>One transaction for the whole round; false when the drive is no longer being filled.</summary>
+    private async Task<bool> RecordAsync(Drive drive, List<(Reserved File, AdditionResult Result)> results, CancellationToken cancellationToken)
+    {
+        var now = Now;
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        // Also locks the row, so that a freeze comes wholly before or wholly after.
+        if (await db.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Filling).ExecuteUpdateAsync(s => s.SetProperty(d => d.Trip, d => d.Trip), cancellationToken) == 0)
+        {
+            await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Copying).ExecuteDeleteAsync(cancellationToken);
+            await transaction.CommitAsync(cancellationToken);
+            return false;
+        }
+
+        foreach (var (file, result) in results)
+        {
+            var row = file.Row;
+            db.DriveContents.Attach(row);
+            if (result.Status == AdditionStatus.Added)
+            {
+                (row.State, row.Sha256, row.Members, row.RetryAfter, row.Failures) = (DriveContentState.Stored, result.Sha256, result.Files, null, 0);
+                db.Instances.Add(new Instance
+                {
+                    Path = new DriveMedium(drive).Store.Locate(file.Name),
+                    FileName = row.FileName,
+                    StoreId = drive.StoreId,
+                    DeletionPolicy = file.Policy,
+                    CreatedTime = now,
+                    Available = true,
+                });
+            }
+            else
+            {
+                row.State = DriveContentState.Failed;
+                row.Failures++;
+                row.RetryAfter = now + TimeSpan.FromTicks(Math.Min(LongestRest.Ticks, FirstRest.Ticks << Math.Min(row.Failures - 1, 16)));
+            }
+        }
+
+        await db.SaveChangesAsync(cancellationToken);
+        foreach (var (file, result) in results.Where(r => r is { Result: { Status: AdditionStatus.Added, MembersFile: not null } }))
+        {
+            db.ChangeTracker.Clear();
+            await foreach (var chunk in ReadMembersAsync(result.MembersFile!, cancellationToken))
+            {
+                db.DriveMembers.AddRange(chunk.Select(m => new DriveMember { ContentId = file.Row.Id, Path = m.Path, Size = m.Size, Sha256 = m.Sha256 }));
+                await db.SaveChangesAsync(cancellationToken);
+                db.ChangeTracker.Clear();
+            }
+        }
+
+        await transaction.CommitAsync(cancellationToken);
+        return true;
+    }
+
+    private static async IAsyncEnumerable<List<MemberLine>> ReadMembersAsync(string path, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        const int chunk = 1000;
+        using var reader = new StreamReader(path);
+        var lines = new List<MemberLine>(chunk);
+        while (await reader.ReadLineAsync(cancellationToken) is { } line)
+        {
+            lines.Add(JsonSerializer.Deserialize(line, MemberLineJson.Default.MemberLine)!);
+            if (lines.Count < chunk) continue;
+            yield return lines;
+            lines = new List<MemberLine>(chunk);
+        }
+
+        if (lines.Count > 0) yield return lines;
+    }
+
+    private async Task TellAsync(Drive drive, List<(Reserved File, AdditionResult Result)> results, CancellationToken cancellationToken)
+    {
+        foreach (var (file, result) in results.Where(r => r.Result.Status is not (AdditionStatus.Added or AdditionStatus.NoSpace)))
+        {
+            Logs.NotPutOn(log, file.Row.FileName, drive.Name, result.Status.ToString(), result.Message);
+            var damaged = result.Status is AdditionStatus.SourceDiffers or AdditionStatus.SourceMissing;
+            await errors.RaiseAsync(ErrorSeverity.Error, damaged ? ErrorCategory.DataIntegrity : ErrorCategory.DataAvailability,
+                damaged ? $"drive source {file.Row.FileName}" : $"drive {drive.Name} {result.Status}",
+                $"'{file.Row.FileName}' was not put on drive '{drive.Name}' ({result.Status}): {result.Message} Nothing of it stayed on the drive; it is tried again later.", cancellationToken);
+        }
+    }
+
+    private sealed record Reserved(DriveContent Row, StorePath Name, string Checksum, long SourceStore, DeletionPolicy Policy);
+}
+
+/// <summary>
+/// The right to work on a plugged drive: an operating system lock on a file of the drive, so that a stalled process and its successor do not
+/// write at the same time. It ends with its process.
+/// </summary>
+public sealed class DriveLock : IDisposable
+{
+    private readonly FileStream _file;
+
+    private DriveLock(FileStream file) => _file = file;
+
+    /// <summary>Null when somebody holds it, or the drive cannot be written.</summary>
+    /// <param name="root">Where the drive is mounted.</param>
+    public static DriveLock? TryTake(string root)
+    {
+        try
+        {
+            return new DriveLock(new FileStream(Path.Combine(root, StorePath.WorkingDirectory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    /// <inheritdoc />
+    public void Dispose() => _file.Dispose();
+}
+
+/// <summary>Log lines of drives; event ids 2300 to 2349.</summary>
+internal static partial class Logs
+{
+    [LoggerMessage(2300, LogLevel.Warning, "{File} was not put on drive {Drive} ({Status}): {Message}")]
+    public static partial void NotPutOn(ILogger logger, string file, string drive, string status, string message);
+}
