@@ -224,6 +224,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         if (!medium.IsPlugged) return NotPlugged(drive);
         var bytes = added.Sum(r => r.File.Row.Size);
         if (added.Count == 0 && bad.Count > 0) return new FillResult(FillOutcome.Trouble, 0, 0, $"Drive '{drive.Name}' refuses writes: {bad[0].Result.Message}");
+        if (added.Count == 0 && results.Exists(r => r.Result.Status == AdditionStatus.NoSpace)) return new FillResult(FillOutcome.Full, 0, 0, $"Drive '{drive.Name}' has no room for what waits.");
         return new FillResult(FillOutcome.More, added.Count, bytes, string.Create(CultureInfo.InvariantCulture, $"{added.Count} files, {bytes} bytes put on."));
 
         static Addition Of(Reserved f) => new(f.Name, f.Name, new ContentDescription(Checksum.Parse(f.Checksum), f.Row.Size), f.Row.AdditionId);

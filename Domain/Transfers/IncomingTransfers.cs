@@ -263,7 +263,7 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
     public async Task<int> SweepStagingAsync(CancellationToken cancellationToken)
     {
         var removed = 0;
-        foreach (var store in stores.All.Where(s => s.IsMounted))
+        foreach (var store in stores.Configured.Where(s => s.IsMounted))
         {
             var chunk = new List<string>(SweepChunk);
             await foreach (var entry in store.Store.ListStagingAsync(cancellationToken))
@@ -305,7 +305,7 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
             .ToListAsync(cancellationToken);
         var repairs = wanted.Where(w => w.Enabled).GroupBy(w => w.FileName, StringComparer.Ordinal).Select(g => g.First())
             .Join(arrivals, w => (w.FileName, w.Checksum, w.Size), a => (a.DestinationLocation, a.Checksum, a.Size), (w, a) => w).ToList();
-        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && stores.All.FirstOrDefault(s => s.Id == only.StoreId) is { IsMounted: true } home && home.Store.FreeBytes() is var free && free > only.Size)
+        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && stores.Configured.FirstOrDefault(s => s.Id == only.StoreId) is { IsMounted: true } home && home.Store.FreeBytes() is var free && free > only.Size)
             return (new(StringComparer.Ordinal) { [only.FileName] = only.Id }, (home, free));
         return (repairs.Where(r => r.StoreId == chosen).ToDictionary(r => r.FileName, r => r.Id, StringComparer.Ordinal), null);
     }

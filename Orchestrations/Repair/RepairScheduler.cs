@@ -32,7 +32,7 @@ public sealed class RepairScheduler(CatalogDatabase database, SiteStores stores,
             started += results.Count(r => r.Started);
         }
 
-        foreach (var store in stores.All.Where(s => s.IsMounted)) await store.Store.RemoveAsideAsync(time.GetUtcNow() - KeepReplaced, cancellationToken);
+        foreach (var store in stores.Configured.Where(s => s.IsMounted)) await store.Store.RemoveAsideAsync(time.GetUtcNow() - KeepReplaced, cancellationToken);
         return started;
     }
 }
