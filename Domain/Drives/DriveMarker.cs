@@ -1,0 +1,54 @@
+using System.Text.Json.Serialization;
+
+namespace Librarian.Domain.Drives;
+
+/// <summary>
+/// Which drive a directory is (docs/formats/drive-v1.md "Marker"). A directory without a readable marker is not a drive, and one with another
+/// marker is not this drive: nothing is read from it or written to it.
+/// </summary>
+public sealed record DriveMarker
+{
+    /// <summary>The marker's name in the root of a drive.</summary>
+    public const string FileName = "LIBRARIAN-DRIVE.json";
+
+    /// <summary>What every marker says it is.</summary>
+    public const string FormatName = "librarian-drive";
+
+    /// <summary>The one version this code writes and reads.</summary>
+    public const int FormatVersion = 1;
+
+    /// <summary><see cref="FormatName"/>.</summary>
+    [JsonInclude]
+    internal string Format { get; } = FormatName;
+
+    /// <summary><see cref="FormatVersion"/>.</summary>
+    [JsonInclude]
+    internal int Version { get; } = FormatVersion;
+
+    /// <summary>The drive's identity for life.</summary>
+    public required Guid DriveId { get; init; }
+
+    /// <summary>What people call it.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Name of the site it belongs to, which fills it.</summary>
+    public required string Site { get; init; }
+
+    /// <summary>That site's key.</summary>
+    public required SitePublicKey SiteKey { get; init; }
+
+    /// <summary>Name of the site it travels to.</summary>
+    public required string Destination { get; init; }
+
+    /// <summary>1 for the first trip, one more each time the drive is recycled.</summary>
+    public required int Trip { get; init; }
+
+    /// <summary>UTC time of this trip's start, microseconds.</summary>
+    public required DateTime Initialised { get; init; }
+
+    /// <summary>The marker in the directory <paramref name="root"/>; null when there is none, or it is unreadable, or of another format or version.</summary>
+    public static Task<DriveMarker?> TryReadAsync(string root, CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+
+    /// <summary>Writes the marker whole or not at all; it is on disk when the task ends.</summary>
+    public Task WriteAsync(string root, CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+}

@@ -1,0 +1,77 @@
+using System.Security.Cryptography;
+using System.Text;
+using Librarian.Domain.Stores.Posix;
+using NSec.Cryptography;
+
+namespace Librarian.Domain.Drives;
+
+/// <summary>The private half of a site's key. It never leaves its file: no message, log or text form holds it.</summary>
+public sealed class SiteSigningKey : IDisposable
+{
+    /// <summary>Bytes of a seed.</summary>
+    public const int SeedLength = 32;
+
+    private const string Prefix = "ed25519-private:";
+    private readonly Key _key;
+
+    private SiteSigningKey(Key key)
+    {
+        _key = key;
+        PublicKey = new SitePublicKey(key.PublicKey);
+    }
+
+    /// <summary>The half to give away.</summary>
+    public SitePublicKey PublicKey { get; }
+
+    /// <summary>
+    /// The key in the file <paramref name="path"/>: one line <c>ed25519-private:BASE64</c> of the 32 bytes RFC 8032 calls the private key. When
+    /// there is no such file it is generated, with mode 0600, and is on disk before it is used.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The file holds something else.</exception>
+    public static SiteSigningKey OpenOrCreate(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        if (!File.Exists(path)) Generate(path);
+        var text = File.ReadAllText(path).Trim();
+        Span<byte> seed = stackalloc byte[SeedLength];
+        return text.StartsWith(Prefix, StringComparison.Ordinal) && Convert.TryFromBase64Chars(text.AsSpan(Prefix.Length), seed, out var count) && count == SeedLength
+            ? FromSeed(seed)
+            : throw new InvalidOperationException($"{path} does not hold a signing key ({Prefix} and 32 bytes in base64). Restore it from your backup: sites that know the old key refuse what a new one signs. Nothing was changed.");
+    }
+
+    /// <summary>The key of a seed; the same seed always gives the same key.</summary>
+    /// <param name="seed">32 bytes.</param>
+    public static SiteSigningKey FromSeed(ReadOnlySpan<byte> seed) => new(Key.Import(SignatureAlgorithm.Ed25519, seed, KeyBlobFormat.RawPrivateKey));
+
+    /// <summary>The 64 bytes of the signature over <paramref name="data"/>; the same data always give the same signature.</summary>
+    public byte[] Sign(ReadOnlySpan<byte> data) => SignatureAlgorithm.Ed25519.Sign(_key, data);
+
+    /// <inheritdoc/>
+    public void Dispose() => _key.Dispose();
+
+    // A crash before the rename leaves a file of its own name that nobody reads; after it, the whole key.
+    private static void Generate(string path)
+    {
+        var directory = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        Directory.CreateDirectory(directory);
+        var temporary = $"{path}.{Guid.NewGuid():N}.new";
+        using (var file = new FileStream(temporary, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite }))
+        {
+            file.Write(Encoding.ASCII.GetBytes(Prefix + Convert.ToBase64String(RandomNumberGenerator.GetBytes(SeedLength)) + "\n"));
+            file.Flush(flushToDisk: true);
+        }
+
+        try
+        {
+            File.Move(temporary, path, overwrite: false);
+        }
+        catch (IOException) when (File.Exists(path))
+        {
+            // Another process was first; its key is the site's.
+            File.Delete(temporary);
+        }
+
+        using var entries = PosixDirectory.Open(directory);
+        entries.Sync();
+    }
+}
