@@ -349,4 +349,7 @@ internal static partial class Logs
 {
     [LoggerMessage(2300, LogLevel.Warning, "{File} was not put on drive {Drive} ({Status}): {Message}")]
     public static partial void NotPutOn(ILogger logger, string file, string drive, string status, string message);
+
+    [LoggerMessage(2301, LogLevel.Warning, "{File} was not taken from drive {Drive}: {Message}")]
+    public static partial void NotIngested(ILogger logger, string file, string drive, string message);
 }

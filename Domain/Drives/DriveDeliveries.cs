@@ -1,0 +1,215 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Stores;
+using Librarian.Domain.Transfers;
+using Microsoft.EntityFrameworkCore;
+
+namespace Librarian.Domain.Drives;
+
+/// <summary>What a destination says of one delivery.</summary>
+/// <param name="TransferId">Our outgoing transfer, from the manifest.</param>
+/// <param name="StoreId">Its store when it holds the file verified; null when it did not take it.</param>
+/// <param name="Message">Why not.</param>
+public sealed record Delivery(long TransferId, long? StoreId, string? Message);
+
+/// <summary>A delivery that could not be recorded.</summary>
+/// <param name="TransferId">As told.</param>
+/// <param name="Reason">Why.</param>
+public sealed record RefusedDelivery(long TransferId, string Reason);
+
+/// <summary>How many of a drive's deliveries are in which state.</summary>
+/// <param name="Open">Not heard of yet.</param>
+/// <param name="Delivered">At the destination.</param>
+/// <param name="Failed">Not taken there.</param>
+public sealed record DeliveryCounts(long Open, long Delivered, long Failed);
+
+/// <summary>The source's side of a drive's trip after it has left: deliveries, reuse, loss.</summary>
+public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider time)
+{
+    /// <summary>Most deliveries in one call.</summary>
+    public const int MaxBatch = 1000;
+
+    private DateTime Now => time.GetUtcNow().UtcDateTime;
+
+    /// <summary>
+    /// Records what a destination says, in the caller's transaction and with a fixed number of statements. Telling it twice is harmless; a
+    /// file that is stored is never unlearnt. Call <see cref="SettleAsync"/> with all ids afterwards.
+    /// </summary>
+    /// <param name="db">Unit of work in a transaction.</param>
+    /// <param name="deliveries">At most <see cref="MaxBatch"/>.</param>
+    /// <param name="destination">Who says so.</param>
+    /// <param name="sender">Our own name.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task<IReadOnlyList<RefusedDelivery>> RecordAsync(CatalogContext db, IReadOnlyList<Delivery> deliveries, string destination, string sender, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        ArgumentNullException.ThrowIfNull(deliveries);
+        if (await db.Librarians.Where(l => l.Name == destination).Select(l => (long?)l.Id).SingleOrDefaultAsync(cancellationToken) is not { } librarian)
+            return [.. deliveries.Select(d => new RefusedDelivery(d.TransferId, $"'{destination}' is not a registered librarian."))];
+        List<long> ids = [.. deliveries.Select(d => d.TransferId).Distinct()];
+        var known = await db.OutgoingTransfers.AsNoTracking().Where(t => ids.Contains(t.Id) && t.Destination == destination)
+            .Select(t => new { t.Id, t.Status, t.FileName }).ToDictionaryAsync(t => t.Id, cancellationToken);
+        var refused = new List<RefusedDelivery>();
+        var stored = new Dictionary<long, Delivery>();
+        var failed = new List<Delivery>();
+        foreach (var delivery in deliveries)
+        {
+            if (!known.TryGetValue(delivery.TransferId, out var transfer)) refused.Add(new RefusedDelivery(delivery.TransferId, "There is no such transfer to this destination."));
+            else if (delivery.StoreId is null && transfer.Status == TransferStatus.Completed) refused.Add(new RefusedDelivery(delivery.TransferId, "It was reported as stored before."));
+            else if (delivery.StoreId is null) failed.Add(delivery);
+            // A drive that had been given up, or a delivery that the link overtook: the copy exists all the same.
+            else stored[delivery.TransferId] = delivery;
+        }
+
+        List<long> storedIds = [.. stored.Keys];
+        List<string> names = [.. storedIds.Select(id => known[id].FileName).Distinct()];
+        var now = Now;
+        await db.OutgoingTransfers.Where(t => storedIds.Contains(t.Id) && t.Status != TransferStatus.Completed)
+            .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, (string?)null), cancellationToken);
+        var copies = (await db.RemoteInstances.AsNoTracking().Where(r => r.LibrarianId == librarian && names.Contains(r.FileName)).Select(r => new { r.FileName, r.StoreId }).ToListAsync(cancellationToken))
+            .Select(r => (r.FileName, r.StoreId)).ToHashSet();
+        foreach (var (id, delivery) in stored)
+        {
+            if (copies.Add((known[id].FileName, delivery.StoreId!.Value)))
+                db.RemoteInstances.Add(new RemoteInstance { FileName = known[id].FileName, LibrarianId = librarian, StoreId = delivery.StoreId.Value, CopyTime = now, Sender = sender });
+        }
+
+        await db.SaveChangesAsync(cancellationToken);
+        foreach (var group in failed.GroupBy(d => d.Message ?? "The destination did not take it."))
+            await outgoing.FailAsync(db, [.. group.Select(d => d.TransferId)], group.Key, cancellationToken);
+        return refused;
+    }
+
+    /// <summary>
+    /// What follows for drives when these transfers have ended, in the same transaction: a delivered file's instance on the drive has become
+    /// the destination's remote instance, one that was not taken is offered to the next drive.
+    /// </summary>
+    /// <returns>Names of drives that have nothing open any more.</returns>
+    public static async Task<IReadOnlyList<string>> SettleAsync(CatalogContext db, IReadOnlyCollection<long> transferIds, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        var drives = await db.DriveContents.Where(c => transferIds.Contains(c.OutgoingTransferId!.Value)).Select(c => c.DriveRow).Distinct().ToListAsync(cancellationToken);
+        if (drives.Count == 0) return [];
+        await db.Instances.Where(i => db.OutgoingTransfers.Any(t => transferIds.Contains(t.Id) && t.InstanceId == i.Id && t.Status == TransferStatus.Completed) && db.Drives.Any(d => d.StoreId == i.StoreId))
+            .ExecuteDeleteAsync(cancellationToken);
+        await db.DriveContents.Where(c => c.State == DriveContentState.Stored && db.OutgoingTransfers.Any(t => transferIds.Contains(t.Id) && t.Id == c.OutgoingTransferId && (t.Status == TransferStatus.Failed || t.Status == TransferStatus.Cancelled)))
+            .ExecuteUpdateAsync(s => s.SetProperty(c => c.State, DriveContentState.Undelivered), cancellationToken);
+        return await db.Drives.Where(d => drives.Contains(d.Id) && d.State == DriveState.InTransit && !Open(db, d.Id).Any()).Select(d => d.Name).ToListAsync(cancellationToken);
+    }
+
+    /// <summary>Where a drive's deliveries stand.</summary>
+    public static async Task<DeliveryCounts> CountAsync(CatalogContext db, long driveRow, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        var counts = await db.DriveContents.Where(c => c.DriveRow == driveRow && c.OutgoingTransferId != null)
+            .Join(db.OutgoingTransfers, c => c.OutgoingTransferId, t => t.Id, (c, t) => t.Status).GroupBy(s => s).Select(g => new { g.Key, Count = g.LongCount() }).ToListAsync(cancellationToken);
+        long Of(params TransferStatus[] states) => counts.Where(c => states.Contains(c.Key)).Sum(c => c.Count);
+        return new DeliveryCounts(Of(OutgoingTransfers.Unfinished), Of(TransferStatus.Completed), Of(TransferStatus.Failed, TransferStatus.Cancelled));
+    }
+
+    /// <summary>IN_TRANSIT becomes REUSABLE when the manifest is out and nothing is open; true when it is reusable now.</summary>
+    public async Task<bool> FinishAsync(CatalogContext db, long driveRow, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        var now = Now;
+        return await db.Drives.Where(d => d.Id == driveRow && d.State == DriveState.InTransit && d.ManifestSha256 != null && !Open(db, driveRow).Any())
+            .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Reusable).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), cancellationToken) > 0;
+    }
+
+    /// <summary>Allows a drive to be wiped, if every file on it is at its destination or has another copy here.</summary>
+    public async Task<DriveAnswer> RecycleAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        ArgumentNullException.ThrowIfNull(drive);
+        if (drive.State == DriveState.Recycling) return DriveAnswer.Done($"Drive '{drive.Name}' is being wiped.");
+        if (drive.State != DriveState.Reusable)
+        {
+            var counts = await CountAsync(db, drive.Id, cancellationToken);
+            return new DriveAnswer("drive.not_reusable", $"Drive '{drive.Name}' is {drive.State}, {counts.Open} of its files have not been acknowledged by '{drive.Destination}'. Nothing was wiped. Wait for the callbacks, apply the receipt with 'librarian drive acknowledge', or give the drive up with --lost.");
+        }
+
+        if (await OnlyCopyAsync(db, drive, cancellationToken) is { } name)
+            return new DriveAnswer("drive.only_copy", $"'{name}' has no copy at '{drive.Destination}' and none on another store here: the drive may hold the last one. Nothing was wiped. Copy it back, or bring it to the destination, first.");
+        var now = Now;
+        await db.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Reusable)
+            .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Recycling).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), cancellationToken);
+        return DriveAnswer.Done($"Drive '{drive.Name}' is wiped as soon as it is plugged in at {drive.MountPath}, and then filled again.");
+    }
+
+    /// <summary>Releases every file of a drive that will not come back, so that other drives and links carry them; the drive's name stays taken until it is initialised again.</summary>
+    public async Task<(DriveAnswer Answer, IReadOnlyList<long> Cancelled)> GiveUpAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        ArgumentNullException.ThrowIfNull(drive);
+        if (drive.State == DriveState.Lost) return (DriveAnswer.Done($"Drive '{drive.Name}' was given up before."), []);
+        if (drive.State != DriveState.Recycling && await OnlyCopyAsync(db, drive, cancellationToken) is { } name)
+            return (new DriveAnswer("drive.only_copy", $"'{name}' has no copy at '{drive.Destination}' and none on another store here: if this drive is lost, so is the file. Nothing was changed. Look for the drive; if the file is truly gone, delete it from the catalog first."), []);
+        var now = Now;
+        var row = drive.Id;
+        var open = await Open(db, row).Select(t => t.Id).ToListAsync(cancellationToken);
+        // No pause: the next drive or the link takes them at once.
+        await Open(db, row).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Cancelled).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, $"Drive '{drive.Name}' was lost."), cancellationToken);
+        await ForgetContentsAsync(db, drive, cancellationToken);
+        await db.Drives.Where(d => d.Id == row).ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Lost).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), cancellationToken);
+        return (DriveAnswer.Done($"Drive '{drive.Name}' is given up; {open.Count} files that were not acknowledged are offered again."), open);
+    }
+
+    /// <summary>Wipes a plugged drive and begins its next trip; what is in the way, or success.</summary>
+    /// <remarks>
+    /// Data first, catalog second: a crash leaves a partly wiped drive that is RECYCLING, and wiping goes on. Nothing on it is needed:
+    /// <see cref="RecycleAsync"/> has looked before the state was set.
+    /// </remarks>
+    public async Task<DriveAnswer> WipeAsync(CatalogDatabase database, Drive drive, SitePublicKey key, string site, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(database);
+        ArgumentNullException.ThrowIfNull(drive);
+        var medium = new DriveMedium(drive);
+        if (!medium.IsPlugged) return new DriveAnswer("drive.not_plugged", $"{drive.MountPath} is not drive '{drive.Name}'. Plug it in and mount it; it is then wiped by itself.");
+        using (var hold = DriveLock.TryTake(medium.Root))
+        {
+            if (hold is null) return new DriveAnswer("drive.busy", $"Another process works on drive '{drive.Name}', or it cannot be written.");
+            if (await medium.Store.WipeAsync(cancellationToken) is { IsGone: false } left) return new DriveAnswer("drive.wipe_failed", left.Message);
+            try
+            {
+                foreach (var file in new[] { ManifestWriter.FileName, ReceiptWriter.FileName, UpstreamManifest.FileName, "SHA256SUMS", "README.txt", "MANIFEST.html" }) File.Delete(Path.Combine(medium.Root, file));
+                await MarkerOf(drive, key, site, drive.Trip + 1, Now).WriteAsync(medium.Root, cancellationToken);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                return new DriveAnswer("drive.wipe_failed", $"Drive '{drive.Name}' could not be wiped: {e.Message}. It is tried again.");
+            }
+        }
+
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        var now = Now;
+        await ForgetContentsAsync(db, drive, cancellationToken);
+        await db.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Recycling)
+            .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Filling).SetProperty(d => d.StateSince, now).SetProperty(d => d.Trip, drive.Trip + 1).SetProperty(d => d.ManifestTime, (DateTime?)null)
+                .SetProperty(d => d.ManifestSha256, (string?)null).SetProperty(d => d.ManifestOnDrive, false).SetProperty(d => d.Problem, (string?)null), cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        return DriveAnswer.Done($"Drive '{drive.Name}' is empty and begins trip {drive.Trip + 1}.");
+    }
+
+    /// <summary>The marker of a drive's trip.</summary>
+    public static DriveMarker MarkerOf(Drive drive, SitePublicKey key, string site, int trip, DateTime now)
+    {
+        ArgumentNullException.ThrowIfNull(drive);
+        return new DriveMarker { DriveId = drive.DriveId, Name = drive.Name, Site = site, SiteKey = key, Destination = drive.Destination, Trip = trip, Initialised = new DateTime(now.Ticks - (now.Ticks % 10), DateTimeKind.Utc) };
+    }
+
+    private static IQueryable<OutgoingTransfer> Open(CatalogContext db, long driveRow) =>
+        db.OutgoingTransfers.Where(t => OutgoingTransfers.Unfinished.Contains(t.Status) && db.DriveContents.Any(c => c.DriveRow == driveRow && c.OutgoingTransferId == t.Id));
+
+    private static Task<string?> OnlyCopyAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken) =>
+        db.DriveContents.Where(c => c.DriveRow == drive.Id && (c.State == DriveContentState.Stored || c.State == DriveContentState.Undelivered)
+            && !db.RemoteInstances.Any(r => r.FileName == c.FileName && r.Librarian!.Name == drive.Destination)
+            && !db.Instances.Any(i => i.FileName == c.FileName && i.StoreId != drive.StoreId && i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)))
+            .Select(c => (string?)c.FileName).FirstOrDefaultAsync(cancellationToken);
+
+    private static async Task ForgetContentsAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
+    {
+        await db.Instances.Where(i => i.StoreId == drive.StoreId).ExecuteDeleteAsync(cancellationToken);
+        await db.DriveMembers.Where(m => db.DriveContents.Any(c => c.Id == m.ContentId && c.DriveRow == drive.Id)).ExecuteDeleteAsync(cancellationToken);
+        await db.DriveContents.Where(c => c.DriveRow == drive.Id).ExecuteDeleteAsync(cancellationToken);
+    }
+}

@@ -1,0 +1,200 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Transfers;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Domain.Drives;
+
+/// <summary>A refusal of something asked of a drive, or success.</summary>
+/// <param name="Code">Stable; <c>drive.ok</c> on success.</param>
+/// <param name="Message">What happened, what was not lost, what to do next.</param>
+public sealed record DriveAnswer(string Code, string Message)
+{
+    /// <summary>Done.</summary>
+    public bool IsOk => Code == Ok;
+
+    /// <summary>Code of success.</summary>
+    public const string Ok = "drive.ok";
+
+    /// <summary>Success with a sentence.</summary>
+    public static DriveAnswer Done(string message) => new(Ok, message);
+}
+
+/// <summary>
+/// Freezes a drive and writes its manifest: to the site's archive, which is the truth, and from there to the drive.
+/// </summary>
+/// <remarks>
+/// The freeze is one transaction of a fixed number of statements: state, deliveries, instances away. From then on the rows that the
+/// manifest is made of do not change, so it may be written any number of times with the same bytes, and a lost answer loses nothing. A
+/// crash while the archive is written leaves a temporary file that the next attempt replaces; while the drive is written, files that
+/// the next attempt replaces. Deliveries cannot be acknowledged before the manifest has left the archive, because their numbers are in it.
+/// </remarks>
+public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, IOptions<SiteOptions> options, TimeProvider time)
+{
+    private const int Page = 1000;
+
+    /// <summary>Directory of manifests and receipts.</summary>
+    public string Archive => Directory.CreateDirectory(string.IsNullOrEmpty(options.Value.Drives.ArchiveDirectory) ? Path.Combine(options.Value.DataDirectory, "drives") : options.Value.Drives.ArchiveDirectory).FullName;
+
+    /// <summary>Where the manifest of a trip is kept.</summary>
+    public string ManifestPath(Drive drive)
+    {
+        ArgumentNullException.ThrowIfNull(drive);
+        return Path.Combine(Archive, $"{drive.Name}-trip-{drive.Trip}-{drive.DriveId:N}.manifest.jsonl");
+    }
+
+    /// <summary>
+    /// Ends the filling and opens a delivery for every file on the drive, in the caller's transaction. Repeating it on a frozen drive is
+    /// harmless.
+    /// </summary>
+    /// <returns>The answer, and the batches sent over a link that have nothing left to send.</returns>
+    public async Task<(DriveAnswer Answer, IReadOnlyList<long> Cancelled)> FreezeAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        ArgumentNullException.ThrowIfNull(drive);
+        if (drive.State == DriveState.InTransit) return (DriveAnswer.Done($"Drive '{drive.Name}' is frozen already."), []);
+        if (drive.State is not (DriveState.Filling or DriveState.Full)) return (new DriveAnswer("drive.wrong_state", $"Drive '{drive.Name}' is {drive.State}: there is nothing to write a manifest of. Nothing was changed."), []);
+        var now = time.GetUtcNow().UtcDateTime;
+        var (row, destination) = (drive.Id, drive.Destination);
+        var locked = await db.Drives.Where(d => d.Id == row && (d.State == DriveState.Filling || d.State == DriveState.Full))
+            .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.InTransit).SetProperty(d => d.StateSince, now).SetProperty(d => d.ManifestTime, now)
+                .SetProperty(d => d.ManifestSha256, (string?)null).SetProperty(d => d.ManifestOnDrive, false).SetProperty(d => d.Problem, (string?)null), cancellationToken);
+        if (locked == 0) return (new DriveAnswer("drive.wrong_state", $"Drive '{drive.Name}' changed at this moment. Nothing was changed; ask again."), []);
+        await db.DriveContents.Where(c => c.DriveRow == row && c.State != DriveContentState.Stored).ExecuteDeleteAsync(cancellationToken);
+        if (!await db.DriveContents.AnyAsync(c => c.DriveRow == row, cancellationToken))
+            return (new DriveAnswer("drive.empty", $"Drive '{drive.Name}' holds no files. Nothing was changed."), []);
+
+        // The drive replaces what waits for, or is on, the link.
+        var online = await db.OutgoingTransfers.Where(t => t.Destination == destination && OutgoingTransfers.Unfinished.Contains(t.Status)
+            && db.DriveContents.Any(c => c.DriveRow == row && c.FileName == t.FileName)).Select(t => t.Id).ToListAsync(cancellationToken);
+        await db.OutgoingTransfers.Where(t => t.Destination == destination && OutgoingTransfers.Unfinished.Contains(t.Status)
+            && db.DriveContents.Any(c => c.DriveRow == row && c.FileName == t.FileName))
+            .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Cancelled).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, "The file travels on a drive instead."), cancellationToken);
+        await db.Database.ExecuteSqlAsync($"""
+            INSERT INTO outgoing_transfers (status, destination, transfer_size, transfer_checksum, start_time, file_name, instance_id, source_path, transfer_manager_name)
+            SELECT 'ONGOING', {destination}, f.size, f.checksum, {now}, f.name, i.id, i.path, 'drive'
+            FROM drive_contents c JOIN files f ON f.name = c.file_name JOIN instances i ON i.file_name = c.file_name AND i.store_id = {drive.StoreId}
+            WHERE c.drive_row = {row} AND NOT EXISTS (SELECT 1 FROM remote_instances r JOIN librarians l ON l.id = r.librarian_id WHERE r.file_name = c.file_name AND l.name = {destination})
+            ORDER BY c.id
+            """, cancellationToken);
+        await db.Database.ExecuteSqlAsync($"""
+            UPDATE drive_contents SET outgoing_transfer_id = (SELECT t.id FROM outgoing_transfers t
+                WHERE t.file_name = drive_contents.file_name AND t.destination = {destination} AND t.status = 'ONGOING')
+            WHERE drive_row = {row}
+            """, cancellationToken);
+        await db.Instances.Where(i => i.StoreId == drive.StoreId).ExecuteUpdateAsync(s => s.SetProperty(i => i.Available, false), cancellationToken);
+        return (DriveAnswer.Done($"Drive '{drive.Name}' is frozen; its manifest is being written."), online);
+    }
+
+    /// <summary>Writes the manifest of a frozen drive to the archive, unless it is there, and to the drive if that is plugged.</summary>
+    public async Task<DriveAnswer> WriteAsync(long driveRow, CancellationToken cancellationToken)
+    {
+        Drive drive;
+        await using (var db = database.Open()) drive = await db.Drives.AsNoTracking().SingleAsync(d => d.Id == driveRow, cancellationToken);
+        if (drive.State != DriveState.InTransit || drive.ManifestOnDrive) return DriveAnswer.Done($"Drive '{drive.Name}' has its manifest.");
+        var path = ManifestPath(drive);
+        if (drive.ManifestSha256 is null || !File.Exists(path))
+        {
+            var seal = await ArchiveAsync(drive, path, cancellationToken);
+            if (drive.ManifestSha256 is { } before && before != seal.Sha256)
+                return new DriveAnswer("drive.archive_lost", $"The archived manifest of drive '{drive.Name}' is missing ({path}) and could not be made again with the same bytes. Copy {ManifestWriter.FileName} from the drive to that path.");
+            await using var db = database.Open();
+            await db.Drives.Where(d => d.Id == driveRow).ExecuteUpdateAsync(s => s.SetProperty(d => d.ManifestSha256, seal.Sha256), cancellationToken);
+        }
+
+        var medium = new DriveMedium(drive);
+        if (!medium.IsPlugged)
+            return new DriveAnswer("drive.not_plugged", $"The manifest is in the archive, but {drive.MountPath} is not drive '{drive.Name}'. Plug it in and mount it; the manifest is then written to it by itself.");
+        try
+        {
+            using var hold = DriveLock.TryTake(medium.Root);
+            if (hold is null) return new DriveAnswer("drive.busy", $"Another process works on drive '{drive.Name}'.");
+            await CopyAsync(path, medium.Root, ManifestWriter.FileName, cancellationToken);
+            await DrivePages.WriteAsync(path, medium.Root, cancellationToken);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new DriveAnswer("drive.write_failed", $"The manifest is in the archive, but could not be written to drive '{drive.Name}': {e.Message}. Nothing was lost; it is tried again.");
+        }
+
+        await using (var db = database.Open())
+            await db.Drives.Where(d => d.Id == driveRow && d.State == DriveState.InTransit).ExecuteUpdateAsync(s => s.SetProperty(d => d.ManifestOnDrive, true).SetProperty(d => d.Problem, (string?)null), cancellationToken);
+        return DriveAnswer.Done($"Drive '{drive.Name}' has its manifest and may be unplugged.");
+    }
+
+    private async Task<ManifestSeal> ArchiveAsync(Drive drive, string path, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        var totals = await db.DriveContents.Where(c => c.DriveRow == drive.Id).GroupBy(c => 1)
+            .Select(g => new { Files = g.LongCount(), Members = g.Sum(c => c.Members), Bytes = g.Sum(c => c.Size) }).SingleAsync(cancellationToken);
+        var directory = Path.GetDirectoryName(path)!;
+        await using var file = DriveFile.Create(directory, Path.GetFileName(path));
+        var writer = new ManifestWriter(file.Stream);
+        await writer.WriteHeaderAsync(new ManifestHeader
+        {
+            Site = options.Value.Name,
+            SiteKey = key.PublicKey,
+            DriveId = drive.DriveId,
+            Drive = drive.Name,
+            Trip = drive.Trip,
+            Destination = drive.Destination,
+            Created = drive.ManifestTime!.Value,
+            Files = totals.Files,
+            Members = totals.Members,
+            Bytes = totals.Bytes,
+        }, cancellationToken);
+        for (var last = 0L; ;)
+        {
+            var after = last;
+            var page = await db.DriveContents.AsNoTracking().Where(c => c.DriveRow == drive.Id && c.Id > after).OrderBy(c => c.Id).Take(Page)
+                .Join(db.Files, c => c.FileName, f => f.Name, (c, f) => new { Content = c, File = f })
+                .Select(x => new { x.Content, x.File, Policy = x.File.Instances.Where(i => i.StoreId == drive.StoreId).Select(i => i.DeletionPolicy).FirstOrDefault() })
+                .OrderBy(x => x.Content.Id).ToListAsync(cancellationToken);
+            if (page.Count == 0) break;
+            last = page[^1].Content.Id;
+            foreach (var entry in page)
+            {
+                var directoryEntry = entry.Content.Sha256 is null;
+                await writer.WriteFileAsync(new ManifestFile
+                {
+                    Name = entry.File.Name,
+                    Size = entry.File.Size,
+                    Checksum = entry.File.Checksum,
+                    Sha256 = entry.Content.Sha256,
+                    Members = directoryEntry ? entry.Content.Members : null,
+                    CreateTime = entry.File.CreateTime,
+                    Uploader = entry.File.Uploader,
+                    Source = entry.File.Source,
+                    DeletionPolicy = entry.Policy,
+                    OutgoingTransferId = entry.Content.OutgoingTransferId ?? -1,
+                }, cancellationToken);
+                if (directoryEntry) await WriteMembersAsync(db, writer, entry.Content.Id, cancellationToken);
+            }
+        }
+
+        var seal = await writer.EndAsync(key, cancellationToken);
+        await file.CommitAsync(cancellationToken);
+        return seal;
+    }
+
+    private static async Task WriteMembersAsync(CatalogContext db, ManifestWriter writer, long content, CancellationToken cancellationToken)
+    {
+        for (var last = ""; ;)
+        {
+            var after = last;
+            var page = await db.DriveMembers.AsNoTracking().Where(m => m.ContentId == content && string.Compare(m.Path, after) > 0).OrderBy(m => m.Path).Take(Page).ToListAsync(cancellationToken);
+            foreach (var member in page) await writer.WriteMemberAsync(new ManifestMember(member.Path, member.Size, member.Sha256), cancellationToken);
+            if (page.Count < Page) return;
+            last = page[^1].Path;
+        }
+    }
+
+    private static async Task CopyAsync(string source, string root, string name, CancellationToken cancellationToken)
+    {
+        await using var from = new FileStream(source, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, FileOptions.Asynchronous | FileOptions.SequentialScan);
+        await using var to = DriveFile.Create(root, name);
+        await from.CopyToAsync(to.Stream, cancellationToken);
+        await to.CommitAsync(cancellationToken);
+    }
+}

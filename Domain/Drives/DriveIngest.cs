@@ -1,0 +1,387 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Checksums;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Errors;
+using Librarian.Domain.Stores;
+using Librarian.Domain.Transfers;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Domain.Drives;
+
+/// <summary>How one round of ingest ended.</summary>
+public enum IngestRound
+{
+    /// <summary>Entries were decided; more may follow.</summary>
+    More,
+
+    /// <summary>Every entry of the manifest has been decided.</summary>
+    Done,
+
+    /// <summary>Nothing can be done now: the drive is away, no store has room, a disk refuses. It goes on by itself.</summary>
+    Wait,
+}
+
+/// <summary>Result of one round.</summary>
+/// <param name="Outcome">How it ended.</param>
+/// <param name="Message">For people.</param>
+public sealed record IngestRoundResult(IngestRound Outcome, string Message);
+
+/// <summary>
+/// Takes the files of another site's drive into this site's stores, in the order of its manifest, as far as each can be verified: what is
+/// read from the drive against the manifest, what was written by reading it back. One bad file never holds up the others.
+/// </summary>
+/// <remarks>
+/// A round decides the next entries: it reserves their names (rows of incoming transfers that are PLACING), adds the files to a store, and
+/// records files, instances, decisions and the place in the manifest in one transaction. A crash leaves reservations and perhaps data under
+/// their names; the next round has the same entries before it, finds its reservations, and recognises what it had placed by reading
+/// it. Reading goes by the copy of the manifest in the archive, whose bytes were checked, never by the one on the drive.
+/// </remarks>
+public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<DriveIngest> log)
+{
+    private const int RoundFiles = 512;
+    private const long RoundBytes = 4L << 30;
+    private const int MaxDiagnosed = 100_000;
+    private const string Manager = "drive";
+
+    private DateTime Now => time.GetUtcNow().UtcDateTime;
+
+    /// <summary>Where the manifest of an arrival is kept.</summary>
+    public string ManifestPath(Guid driveId, int trip) => Path.Combine(Archive(), $"arrival-{driveId:N}-trip-{trip}.manifest");
+
+    /// <summary>Decides the next entries of an arrival.</summary>
+    /// <param name="arrivalId">The arrival.</param>
+    /// <param name="onBytes">Is told bytes as they are copied.</param>
+    /// <param name="cancellationToken">Stops between files.</param>
+    public async Task<IngestRoundResult> RoundAsync(long arrivalId, Action<long>? onBytes, CancellationToken cancellationToken)
+    {
+        DriveArrival arrival;
+        await using (var db = database.Open()) arrival = await db.DriveArrivals.AsNoTracking().SingleAsync(a => a.Id == arrivalId, cancellationToken);
+        if (arrival.State == DriveArrivalState.Ingested) return new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
+        if (!IsPlugged(arrival)) return Away(arrival);
+        await using var cursor = await OpenAsync(arrival, cancellationToken);
+        var (entries, next) = await ReadAsync(cursor, arrival, cancellationToken);
+        if (entries.Count == 0)
+        {
+            await using var db = database.Open();
+            var now = Now;
+            await db.DriveArrivals.Where(a => a.Id == arrivalId && a.State == DriveArrivalState.Ingesting)
+                .ExecuteUpdateAsync(s => s.SetProperty(a => a.State, DriveArrivalState.Ingested).SetProperty(a => a.StateSince, now).SetProperty(a => a.Problem, (string?)null), cancellationToken);
+            return new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
+        }
+
+        return await DecideAsync(arrival, entries, next, onBytes, cancellationToken);
+    }
+
+    private static bool IsPlugged(DriveArrival arrival) => arrival.IsUpstream ? Directory.Exists(arrival.DataPath) : DriveMedium.IdentityAt(arrival.MountPath) == arrival.DriveId && Directory.Exists(arrival.DataPath);
+
+    private static IngestRoundResult Away(DriveArrival arrival) => new(IngestRound.Wait,
+        $"{arrival.MountPath} is not drive '{arrival.Name}' now. Nothing was lost; plug it in and mount it there, the ingest goes on by itself.");
+
+    private async Task<IManifestCursor> OpenAsync(DriveArrival arrival, CancellationToken cancellationToken)
+    {
+        var path = ManifestPath(arrival.DriveId, arrival.Trip);
+        IManifestCursor cursor = arrival.IsUpstream ? await UpstreamCursor.OpenAsync(path, cancellationToken) : await ManifestCursor.OpenAsync(path, cancellationToken);
+        if (arrival.Position > 0) cursor.Seek(arrival.Position);
+        return cursor;
+    }
+
+    private static async Task<(List<Entry> Entries, long Next)> ReadAsync(IManifestCursor cursor, DriveArrival arrival, CancellationToken cancellationToken)
+    {
+        var (entries, bytes, next) = (new List<Entry>(), 0L, arrival.Position);
+        while (entries.Count < RoundFiles && bytes < RoundBytes)
+        {
+            var start = cursor.Position;
+            if (await cursor.ReadFileAsync(cancellationToken) is not { } file) break;
+            string? members = null;
+            if (file.Members is not null && cursor is ManifestCursor own)
+            {
+                var print = new MemberFingerprint();
+                while (await own.ReadMemberAsync(cancellationToken) is { } member) print.Add(member.Path, member.Size, member.Sha256);
+                members = print.ToString();
+            }
+
+            entries.Add(new Entry(file, members, start));
+            bytes += file.Size;
+            next = cursor.Position;
+        }
+
+        return (entries, next);
+    }
+
+    private async Task<IngestRoundResult> DecideAsync(DriveArrival arrival, List<Entry> entries, long next, Action<long>? onBytes, CancellationToken cancellationToken)
+    {
+        var decisions = new List<Decision>();
+        List<Entry> open;
+        SiteStore? store = null;
+        var reservations = new Dictionary<string, IncomingTransfer>(StringComparer.Ordinal);
+        await using (var db = database.Open())
+        {
+            open = await SortAsync(db, arrival, entries, decisions, cancellationToken);
+            if (open.Count > 0)
+            {
+                await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+                if (await ReserveAsync(db, arrival, open, reservations, cancellationToken) is { } wait) return wait;
+                try
+                {
+                    await db.SaveChangesAsync(cancellationToken);
+                }
+                catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
+                {
+                    return new IngestRoundResult(IngestRound.Wait, "Another transfer is storing one of these files at this moment. Both are safe; the ingest goes on by itself.");
+                }
+
+                await transaction.CommitAsync(cancellationToken);
+                store = stores.Configured.Single(s => s.Id == reservations.Values.First().StoreId);
+            }
+        }
+
+        var undecided = open.Count == 0 ? null : await CopyAsync(arrival, open, reservations, store!, decisions, onBytes, cancellationToken);
+        await RecordAsync(arrival, decisions, reservations, undecided is null ? next : null, undecided, cancellationToken);
+        if (undecided is null) return new IngestRoundResult(IngestRound.More, $"{decisions.Count} files decided.");
+        return IsPlugged(arrival) ? new IngestRoundResult(IngestRound.Wait, undecided) : Away(arrival);
+    }
+
+    /// <summary>Decides what can be decided without reading: files that are here, and names that cannot be stored.</summary>
+    private async Task<List<Entry>> SortAsync(CatalogContext db, DriveArrival arrival, List<Entry> entries, List<Decision> decisions, CancellationToken cancellationToken)
+    {
+        var names = entries.ConvertAll(e => e.File.Name);
+        var decided = (await db.DriveArrivalFiles.AsNoTracking().Where(f => f.ArrivalId == arrival.Id && names.Contains(f.FileName)).Select(f => f.FileName).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
+        var here = await db.Files.AsNoTracking().Where(f => names.Contains(f.Name))
+            .Select(f => new { f.Name, f.Checksum, f.Size, Store = f.Instances.Where(i => i.Available).OrderBy(i => i.Id).Select(i => (long?)i.StoreId).FirstOrDefault() }).ToDictionaryAsync(f => f.Name, cancellationToken);
+        List<string> above = [.. names.SelectMany(Ancestors).Distinct(StringComparer.Ordinal)];
+        var containers = (await db.Files.Where(f => above.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
+        var containing = await ContainingAsync(db, names, cancellationToken);
+        var open = new List<Entry>();
+        foreach (var entry in entries)
+        {
+            var file = entry.File;
+            if (decided.Contains(file.Name)) continue;
+            if (!StorePath.TryParse(file.Name, out var path, out var refusal) || path.Value != file.Name)
+                decisions.Add(Decision.Fail(entry, $"The name cannot be stored: {(refusal == StorePathRefusal.None ? "it is not normalised." : StorePath.Describe(refusal))}"));
+            else if (here.TryGetValue(file.Name, out var known))
+            {
+                var same = known.Size == file.Size && Checksum.Parse(known.Checksum).CompareTo(Checksum.Parse(file.Checksum)) == ChecksumComparison.Equal;
+                decisions.Add(same && known.Store is { } store ? new Decision(entry, DriveFileOutcome.AlreadyHere, store, null)
+                    : Decision.Fail(entry, same ? "The file is catalogued here, but no copy of it is available. Repair that first ('librarian search-files')."
+                        : $"Another file has this name here: {known.Size} bytes, {known.Checksum}; on the drive {file.Size} bytes, {file.Checksum}. Neither was touched. Find out which is right."));
+            }
+            else if (Ancestors(file.Name).FirstOrDefault(containers.Contains) is { } container)
+                decisions.Add(Decision.Fail(entry, $"'{container}' is a file of its own here (a directory counts as one); nothing can be stored inside it."));
+            else if (containing.Contains(file.Name))
+                decisions.Add(Decision.Fail(entry, $"Files are stored below '{file.Name}/' here; a file of that name would contain them."));
+            else open.Add(entry);
+        }
+
+        return open;
+    }
+
+    private static IEnumerable<string> Ancestors(string name)
+    {
+        for (var slash = name.IndexOf('/', StringComparison.Ordinal); slash >= 0; slash = name.IndexOf('/', slash + 1)) yield return name[..slash];
+    }
+
+    /// <summary>Which of the names have catalogued files below them; one statement, one range of the index for each name.</summary>
+    private async Task<HashSet<string>> ContainingAsync(CatalogContext db, List<string> names, CancellationToken cancellationToken)
+    {
+        // '0' follows '/' in byte order.
+        var found = database.Kind == DatabaseKind.Sqlite
+            ? db.Database.SqlQuery<string>($"SELECT n.value AS \"Value\" FROM json_each({System.Text.Json.JsonSerializer.Serialize(names)}) n WHERE EXISTS (SELECT 1 FROM files f WHERE f.name >= n.value || '/' AND f.name < n.value || '0')")
+            : db.Database.SqlQuery<string>($"SELECT n AS \"Value\" FROM unnest({names}) n WHERE EXISTS (SELECT 1 FROM files f WHERE f.name >= (n || '/') COLLATE \"C\" AND f.name < (n || '0') COLLATE \"C\")");
+        return (await found.ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
+    }
+
+    /// <summary>Takes up the reservations that an interrupted round left, and makes those that are missing, all on one store.</summary>
+    private async Task<IngestRoundResult?> ReserveAsync(CatalogContext db, DriveArrival arrival, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, CancellationToken cancellationToken)
+    {
+        var names = open.ConvertAll(e => e.File.Name);
+        var left = await db.IncomingTransfers.Where(t => t.Placing && names.Contains(t.StorePath!)).ToListAsync(cancellationToken);
+        if (left.Find(t => t.TransferManagerName != Manager || t.Source != arrival.Source) is { } foreign)
+            return new IngestRoundResult(IngestRound.Wait, $"Another transfer is storing '{foreign.StorePath}' at this moment. Both are safe; the ingest goes on by itself.");
+        SiteStore store;
+        if (left.Count > 0)
+        {
+            var id = left[0].StoreId;
+            open.RemoveAll(e => left.Exists(t => t.StorePath == e.File.Name && t.StoreId != id));
+            left.RemoveAll(t => t.StoreId != id);
+            if (stores.Find(id) is null) return new IngestRoundResult(IngestRound.Wait, "The store that was being written is not mounted.");
+            store = stores.Configured.Single(s => s.Id == id);
+        }
+        else
+        {
+            var wanted = open.Sum(e => e.File.Size);
+            var chosen = await stores.ChooseAsync(db, wanted, cancellationToken);
+            if (chosen is null)
+            {
+                // Not all at once: the first ones, as many as fit.
+                open.RemoveRange(1, open.Count - 1);
+                chosen = await stores.ChooseAsync(db, open[0].File.Size, cancellationToken);
+            }
+
+            if (chosen is null)
+            {
+                await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, $"drive {arrival.Name}",
+                    $"Drive '{arrival.Name}' cannot be ingested: no enabled, ingestable store has room for '{open[0].File.Name}', {open[0].File.Size} bytes. Nothing was lost; make space, the ingest goes on by itself.", cancellationToken);
+                return new IngestRoundResult(IngestRound.Wait, $"No enabled, ingestable store has room for '{open[0].File.Name}' ({open[0].File.Size} bytes). Make space; the ingest goes on by itself.");
+            }
+
+            store = chosen.Value.Store;
+        }
+
+        foreach (var transfer in left) reservations[transfer.StorePath!] = transfer;
+        var now = Now;
+        foreach (var entry in open.Where(e => !reservations.ContainsKey(e.File.Name)))
+        {
+            var transfer = new IncomingTransfer
+            {
+                Status = TransferStatus.Ongoing,
+                Placing = true,
+                Uploader = entry.File.Uploader,
+                UploadName = entry.File.Name,
+                Source = arrival.Source,
+                TransferSize = entry.File.Size,
+                TransferChecksum = entry.File.Checksum,
+                StoreId = store.Id,
+                TransferManagerName = Manager,
+                StartTime = now,
+                StagingPath = Guid.NewGuid().ToString("D"),
+                StorePath = entry.File.Name,
+                SourceTransferId = entry.File.OutgoingTransferId,
+            };
+            db.IncomingTransfers.Add(transfer);
+            reservations[entry.File.Name] = transfer;
+        }
+
+        return null;
+    }
+
+    /// <summary>Copies; returns why some entries could not be decided, or null.</summary>
+    private async Task<string?> CopyAsync(DriveArrival arrival, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, SiteStore store, List<Decision> decisions, Action<long>? onBytes, CancellationToken cancellationToken)
+    {
+        var drive = new LocalStore(new LocalStoreOptions { Name = arrival.Name, StagingPath = arrival.DataPath, StorePath = arrival.DataPath, Ingestable = false });
+        var byName = open.ToDictionary(e => e.File.Name, StringComparer.Ordinal);
+        var results = await store.Store.AddAsync(drive, [.. open.Select(e => Of(e, Guid.Parse(reservations[e.File.Name].StagingPath!)))],
+            new AdditionOptions { Parallelism = options.Value.Drives.Parallelism, OnBytes = onBytes, MayWrite = () => store.IsMounted }, cancellationToken);
+        string? undecided = null;
+        foreach (var result in results)
+        {
+            var entry = byName[result.Addition.Name.Value];
+            switch (result.Status)
+            {
+                case AdditionStatus.Added:
+                    decisions.Add(new Decision(entry, DriveFileOutcome.Stored, store.Id, null));
+                    break;
+                case AdditionStatus.SourceDiffers or AdditionStatus.SourceMissing or AdditionStatus.SourceError or AdditionStatus.Refused when IsPlugged(arrival):
+                    decisions.Add(Decision.Fail(entry, await DiagnoseAsync(arrival, drive, entry, result, cancellationToken)));
+                    break;
+                case AdditionStatus.NameTaken:
+                    decisions.Add(Decision.Fail(entry, $"{result.Message} They are not in the catalog; look at them, then move them away or catalogue them with admin/add_file."));
+                    break;
+                default:
+                    undecided ??= result.Message;
+                    break;
+            }
+        }
+
+        return undecided;
+
+        static Addition Of(Entry entry, Guid id)
+        {
+            StorePath.TryParse(entry.File.Name, out var path, out _);
+            return new Addition(path!, path!, new ContentDescription(Checksum.Parse(entry.File.Checksum), entry.File.Size), id) { ExpectedSha256 = entry.File.Sha256, ExpectedMembers = entry.Members };
+        }
+    }
+
+    /// <summary>Which members of a bad directory are bad.</summary>
+    private async Task<string> DiagnoseAsync(DriveArrival arrival, LocalStore drive, Entry entry, AdditionResult result, CancellationToken cancellationToken)
+    {
+        if (result.Status != AdditionStatus.SourceDiffers || entry.File.Members is not (> 0 and <= MaxDiagnosed) || arrival.IsUpstream) return result.Message;
+        var expected = new Dictionary<string, ManifestMember>(StringComparer.Ordinal);
+        await using (var cursor = await ManifestCursor.OpenAsync(ManifestPath(arrival.DriveId, arrival.Trip), cancellationToken))
+        {
+            cursor.Seek(entry.Offset);
+            await cursor.ReadFileAsync(cancellationToken);
+            while (await cursor.ReadMemberAsync(cancellationToken) is { } member) expected[member.Path] = member;
+        }
+
+        var bad = new List<string>();
+        StorePath.TryParse(entry.File.Name, out var path, out _);
+        await drive.DigestAsync(path!, [ChecksumAlgorithm.Sha256], new DigestOptions
+        {
+            OnMember = m =>
+            {
+                if (!expected.Remove(m.Path, out var member)) bad.Add($"'{m.Path}' is not in the manifest");
+                else if (member.Size != m.SizeBytes) bad.Add($"'{m.Path}' has {m.SizeBytes} bytes instead of {member.Size}");
+                else if (member.Sha256 != m.Checksums[ChecksumAlgorithm.Sha256].Digest) bad.Add($"'{m.Path}' has other bytes than the manifest says");
+            },
+        }, cancellationToken: cancellationToken);
+        bad.AddRange(expected.Keys.Select(p => $"'{p}' is missing"));
+        return bad.Count == 0 ? result.Message : $"{bad.Count} of {entry.File.Members} files in it are bad: {string.Join("; ", bad.Order(StringComparer.Ordinal).Take(10))}.";
+    }
+
+    private async Task RecordAsync(DriveArrival arrival, List<Decision> decisions, Dictionary<string, IncomingTransfer> reservations, long? next, string? problem, CancellationToken cancellationToken)
+    {
+        var now = Now;
+        await using (var db = database.Open())
+        {
+            await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+            foreach (var (entry, outcome, storeId, message) in decisions)
+            {
+                var file = entry.File;
+                db.DriveArrivalFiles.Add(new DriveArrivalFile
+                {
+                    ArrivalId = arrival.Id,
+                    FileName = file.Name.Length > CatalogContext.MaxText ? file.Name[..CatalogContext.MaxText] : file.Name,
+                    Checksum = file.Checksum.Length > CatalogContext.MaxText ? file.Checksum[..CatalogContext.MaxText] : file.Checksum,
+                    OutgoingTransferId = file.OutgoingTransferId,
+                    Outcome = outcome,
+                    StoreId = storeId,
+                    Message = message,
+                    Told = file.OutgoingTransferId < 0,
+                });
+                if (outcome != DriveFileOutcome.Stored) continue;
+                StorePath.TryParse(file.Name, out var path, out _);
+                db.Files.Add(new FileRecord { Name = file.Name, CreateTime = now, Size = file.Size, Checksum = file.Checksum, Uploader = file.Uploader, Source = arrival.Source });
+                db.Instances.Add(new Instance
+                {
+                    Path = stores.Find(storeId)!.Locate(path!),
+                    FileName = file.Name,
+                    StoreId = storeId!.Value,
+                    DeletionPolicy = DeletionPolicy.Disallowed,
+                    CreatedTime = now,
+                    Available = true,
+                });
+            }
+
+            await db.SaveChangesAsync(cancellationToken);
+            var stored = decisions.Where(d => d.Outcome == DriveFileOutcome.Stored).Select(d => d.Entry.File.Name).ToHashSet(StringComparer.Ordinal);
+            List<long> completed = [.. reservations.Where(r => stored.Contains(r.Key)).Select(r => r.Value.Id)];
+            List<long> others = [.. reservations.Where(r => !stored.Contains(r.Key)).Select(r => r.Value.Id)];
+            await db.IncomingTransfers.Where(t => completed.Contains(t.Id)).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now), cancellationToken);
+            await db.IncomingTransfers.Where(t => others.Contains(t.Id)).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Failed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now)
+                .SetProperty(t => t.FailureReason, "It was not taken from the drive; see 'librarian drive status'."), cancellationToken);
+            var (count, bytes) = (decisions.Count, decisions.Sum(d => d.Entry.File.Size));
+            await db.DriveArrivals.Where(a => a.Id == arrival.Id).ExecuteUpdateAsync(s => s.SetProperty(a => a.FilesDone, a => a.FilesDone + count).SetProperty(a => a.BytesDone, a => a.BytesDone + bytes)
+                .SetProperty(a => a.Position, a => next ?? a.Position).SetProperty(a => a.Problem, problem), cancellationToken);
+            await transaction.CommitAsync(cancellationToken);
+        }
+
+        foreach (var (entry, _, _, message) in decisions.Where(d => d.Outcome == DriveFileOutcome.Failed))
+        {
+            Logs.NotIngested(log, entry.File.Name, arrival.Name, message!);
+            await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.DataIntegrity, $"drive ingest {entry.File.Name}",
+                $"'{entry.File.Name}' was not taken from drive '{arrival.Name}' of '{arrival.Source}': {message} The source still has it and is told, so that it sends the file again.", cancellationToken);
+        }
+    }
+
+    private string Archive() => Directory.CreateDirectory(string.IsNullOrEmpty(options.Value.Drives.ArchiveDirectory) ? Path.Combine(options.Value.DataDirectory, "drives") : options.Value.Drives.ArchiveDirectory).FullName;
+
+    /// <summary>An entry of the manifest, what its members must be, and where it begins.</summary>
+    private sealed record Entry(ManifestFile File, string? Members, long Offset);
+
+    private sealed record Decision(Entry Entry, DriveFileOutcome Outcome, long? StoreId, string? Message)
+    {
+        public static Decision Fail(Entry entry, string message) => new(entry, DriveFileOutcome.Failed, null, message);
+    }
+}
