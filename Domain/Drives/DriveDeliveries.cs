@@ -1,5 +1,4 @@
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Stores;
 using Librarian.Domain.Transfers;
 using Microsoft.EntityFrameworkCore;
 

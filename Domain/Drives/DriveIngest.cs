@@ -3,7 +3,6 @@ using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Stores;
-using Librarian.Domain.Transfers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -102,7 +101,8 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                 members = print.ToString();
             }
 
-            entries.Add(new Entry(file, members, start));
+            var path = StorePath.TryParse(file.Name, out var parsed, out var refusal) && parsed.Value == file.Name ? parsed : null;
+            entries.Add(new Entry(file, path, refusal, members, start));
             bytes += file.Size;
             next = cursor.Position;
         }
@@ -114,6 +114,7 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
     {
         var decisions = new List<Decision>();
         List<Entry> open;
+        var whole = true;
         SiteStore? store = null;
         var reservations = new Dictionary<string, IncomingTransfer>(StringComparer.Ordinal);
         await using (var db = database.Open())
@@ -121,8 +122,10 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
             open = await SortAsync(db, arrival, entries, decisions, cancellationToken);
             if (open.Count > 0)
             {
+                var wanted = open.Count;
                 await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
                 if (await ReserveAsync(db, arrival, open, reservations, cancellationToken) is { } wait) return wait;
+                whole = open.Count == wanted;
                 try
                 {
                     await db.SaveChangesAsync(cancellationToken);
@@ -138,7 +141,7 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         }
 
         var undecided = open.Count == 0 ? null : await CopyAsync(arrival, open, reservations, store!, decisions, onBytes, cancellationToken);
-        await RecordAsync(arrival, decisions, reservations, undecided is null ? next : null, undecided, cancellationToken);
+        await RecordAsync(arrival, decisions, reservations, undecided is null && whole ? next : null, undecided, cancellationToken);
         if (undecided is null) return new IngestRoundResult(IngestRound.More, $"{decisions.Count} files decided.");
         return IsPlugged(arrival) ? new IngestRoundResult(IngestRound.Wait, undecided) : Away(arrival);
     }
@@ -158,8 +161,8 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         {
             var file = entry.File;
             if (decided.Contains(file.Name)) continue;
-            if (!StorePath.TryParse(file.Name, out var path, out var refusal) || path.Value != file.Name)
-                decisions.Add(Decision.Fail(entry, $"The name cannot be stored: {(refusal == StorePathRefusal.None ? "it is not normalised." : StorePath.Describe(refusal))}"));
+            if (entry.Path is null)
+                decisions.Add(Decision.Fail(entry, $"The name cannot be stored: {(entry.Refusal == StorePathRefusal.None ? "it is not normalised." : StorePath.Describe(entry.Refusal))}"));
             else if (here.TryGetValue(file.Name, out var known))
             {
                 var same = known.Size == file.Size && Checksum.Parse(known.Checksum).CompareTo(Checksum.Parse(file.Checksum)) == ChecksumComparison.Equal;
@@ -286,11 +289,8 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
         return undecided;
 
-        static Addition Of(Entry entry, Guid id)
-        {
-            StorePath.TryParse(entry.File.Name, out var path, out _);
-            return new Addition(path!, path!, new ContentDescription(Checksum.Parse(entry.File.Checksum), entry.File.Size), id) { ExpectedSha256 = entry.File.Sha256, ExpectedMembers = entry.Members };
-        }
+        static Addition Of(Entry entry, Guid id) =>
+            new(entry.Path!, entry.Path!, new ContentDescription(Checksum.Parse(entry.File.Checksum), entry.File.Size), id) { ExpectedSha256 = entry.File.Sha256, ExpectedMembers = entry.Members };
     }
 
     /// <summary>Which members of a bad directory are bad.</summary>
@@ -306,8 +306,7 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         }
 
         var bad = new List<string>();
-        StorePath.TryParse(entry.File.Name, out var path, out _);
-        await drive.DigestAsync(path!, [ChecksumAlgorithm.Sha256], new DigestOptions
+        await drive.DigestAsync(entry.Path!, [ChecksumAlgorithm.Sha256], new DigestOptions
         {
             OnMember = m =>
             {
@@ -341,11 +340,10 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                     Told = file.OutgoingTransferId < 0,
                 });
                 if (outcome != DriveFileOutcome.Stored) continue;
-                StorePath.TryParse(file.Name, out var path, out _);
                 db.Files.Add(new FileRecord { Name = file.Name, CreateTime = now, Size = file.Size, Checksum = file.Checksum, Uploader = file.Uploader, Source = arrival.Source });
                 db.Instances.Add(new Instance
                 {
-                    Path = stores.Find(storeId)!.Locate(path!),
+                    Path = stores.Find(storeId)!.Locate(entry.Path!),
                     FileName = file.Name,
                     StoreId = storeId!.Value,
                     DeletionPolicy = DeletionPolicy.Disallowed,
@@ -377,8 +375,8 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
     private string Archive() => Directory.CreateDirectory(string.IsNullOrEmpty(options.Value.Drives.ArchiveDirectory) ? Path.Combine(options.Value.DataDirectory, "drives") : options.Value.Drives.ArchiveDirectory).FullName;
 
-    /// <summary>An entry of the manifest, what its members must be, and where it begins.</summary>
-    private sealed record Entry(ManifestFile File, string? Members, long Offset);
+    /// <summary>An entry of the manifest, its name as a path (null: it cannot be one), what its members must be, and where it begins.</summary>
+    private sealed record Entry(ManifestFile File, StorePath? Path, StorePathRefusal Refusal, string? Members, long Offset);
 
     private sealed record Decision(Entry Entry, DriveFileOutcome Outcome, long? StoreId, string? Message)
     {

@@ -150,20 +150,20 @@ public sealed partial class LocalStore
     {
         var results = new AdditionResult?[additions.Count];
         var copies = new ConcurrentDictionary<int, StagedCopy>();
-        InParallel(additions.Count, options.Parallelism, stop, i =>
+        InParallel(additions.Count, options.Parallelism, i =>
         {
             if (options.MayWrite?.Invoke() == false) results[i] = new AdditionResult(additions[i], AdditionStatus.IoError, $"Store '{Options.Name}' is not mounted any more. Nothing of '{additions[i].Name}' was kept.");
             else if (CopyToStaging(source, additions[i], options, stop, out var copy) is { } failed) results[i] = failed;
             else copies[i] = copy!;
-        });
+        }, stop);
         Reach("add.copied");
         if (Flush(_stagingRoot) is { } unflushed) return Broken(unflushed);
         Reach("add.flushed");
 
-        InParallel(additions.Count, options.Parallelism, stop, i =>
+        InParallel(additions.Count, options.Parallelism, i =>
         {
             if (results[i] is null && ReadBack(additions[i], copies[i], stop) is { } failed) results[i] = failed;
-        });
+        }, stop);
         Reach("add.verified");
 
         for (var i = 0; i < additions.Count; i++)
@@ -355,7 +355,7 @@ public sealed partial class LocalStore
         if (root is not null && root.Status(new EntryName(StagingName(id))) is not null) TreeRemoval.Remove(root, new EntryName(StagingName(id)), CancellationToken.None);
     }
 
-    private static void InParallel(int count, int parallelism, CancellationToken stop, Action<int> work)
+    private static void InParallel(int count, int parallelism, Action<int> work, CancellationToken stop)
     {
         if (parallelism <= 1 || count <= 1)
         {

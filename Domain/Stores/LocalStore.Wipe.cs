@@ -1,3 +1,4 @@
+using Librarian.Domain.Checksums;
 using Librarian.Domain.Stores.Posix;
 
 namespace Librarian.Domain.Stores;
