@@ -204,6 +204,365 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("corrupt_files", (string)null);
                 });
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.Drive", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("destination")
+                        .UseCollation("C");
+
+                    b.Property<Guid>("DriveId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("drive_id");
+
+                    b.Property<double>("FullFraction")
+                        .HasColumnType("double precision")
+                        .HasColumnName("full_fraction");
+
+                    b.Property<bool>("ManifestOnDrive")
+                        .HasColumnType("boolean")
+                        .HasColumnName("manifest_on_drive");
+
+                    b.Property<string>("ManifestSha256")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("manifest_sha256")
+                        .UseCollation("C");
+
+                    b.Property<DateTime?>("ManifestTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("manifest_time");
+
+                    b.Property<string>("MountPath")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("mount_path")
+                        .UseCollation("C");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<string>("Problem")
+                        .HasColumnType("text")
+                        .HasColumnName("problem")
+                        .UseCollation("C");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("state");
+
+                    b.Property<DateTime>("StateSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("state_since");
+
+                    b.Property<long>("StoreId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("store_id");
+
+                    b.Property<int>("Trip")
+                        .HasColumnType("integer")
+                        .HasColumnName("trip");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DriveId")
+                        .IsUnique();
+
+                    b.HasIndex("Name")
+                        .IsUnique();
+
+                    b.HasIndex("StoreId")
+                        .IsUnique();
+
+                    b.ToTable("drives", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrival", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<long>("Bytes")
+                        .HasColumnType("bigint")
+                        .HasColumnName("bytes");
+
+                    b.Property<long>("BytesDone")
+                        .HasColumnType("bigint")
+                        .HasColumnName("bytes_done");
+
+                    b.Property<string>("DataPath")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("data_path")
+                        .UseCollation("C");
+
+                    b.Property<Guid>("DriveId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("drive_id");
+
+                    b.Property<long>("Files")
+                        .HasColumnType("bigint")
+                        .HasColumnName("files");
+
+                    b.Property<long>("FilesDone")
+                        .HasColumnType("bigint")
+                        .HasColumnName("files_done");
+
+                    b.Property<bool>("IsUpstream")
+                        .HasColumnType("boolean")
+                        .HasColumnName("is_upstream");
+
+                    b.Property<string>("ManifestSha256")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("manifest_sha256")
+                        .UseCollation("C");
+
+                    b.Property<string>("MountPath")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("mount_path")
+                        .UseCollation("C");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<long>("Position")
+                        .HasColumnType("bigint")
+                        .HasColumnName("position");
+
+                    b.Property<string>("Problem")
+                        .HasColumnType("text")
+                        .HasColumnName("problem")
+                        .UseCollation("C");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("source")
+                        .UseCollation("C");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("state");
+
+                    b.Property<DateTime>("StateSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("state_since");
+
+                    b.Property<int>("Trip")
+                        .HasColumnType("integer")
+                        .HasColumnName("trip");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DriveId", "Trip")
+                        .IsUnique();
+
+                    b.ToTable("drive_arrivals", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrivalFile", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<long>("ArrivalId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("arrival_id");
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("checksum")
+                        .UseCollation("C");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("file_name")
+                        .UseCollation("C");
+
+                    b.Property<string>("Message")
+                        .HasColumnType("text")
+                        .HasColumnName("message")
+                        .UseCollation("C");
+
+                    b.Property<string>("Outcome")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("outcome");
+
+                    b.Property<long>("OutgoingTransferId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("outgoing_transfer_id");
+
+                    b.Property<string>("Refusal")
+                        .HasColumnType("text")
+                        .HasColumnName("refusal")
+                        .UseCollation("C");
+
+                    b.Property<long?>("StoreId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("store_id");
+
+                    b.Property<bool>("Told")
+                        .HasColumnType("boolean")
+                        .HasColumnName("told");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("ArrivalId", "FileName")
+                        .IsUnique();
+
+                    b.HasIndex("ArrivalId", "Outcome", "Id");
+
+                    b.HasIndex("ArrivalId", "Told", "Id");
+
+                    b.ToTable("drive_arrival_files", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<Guid>("AdditionId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("addition_id");
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("destination")
+                        .UseCollation("C");
+
+                    b.Property<long>("DriveRow")
+                        .HasColumnType("bigint")
+                        .HasColumnName("drive_row");
+
+                    b.Property<int>("Failures")
+                        .HasColumnType("integer")
+                        .HasColumnName("failures");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("file_name")
+                        .UseCollation("C");
+
+                    b.Property<long>("Members")
+                        .HasColumnType("bigint")
+                        .HasColumnName("members");
+
+                    b.Property<long?>("OutgoingTransferId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("outgoing_transfer_id");
+
+                    b.Property<DateTime?>("RetryAfter")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("retry_after");
+
+                    b.Property<string>("Sha256")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("sha256")
+                        .UseCollation("C");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("bigint")
+                        .HasColumnName("size");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("state");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("OutgoingTransferId");
+
+                    b.HasIndex("FileName", "Destination")
+                        .IsUnique()
+                        .HasDatabaseName("ux_drive_contents_one_drive")
+                        .HasFilter("state in ('COPYING','STORED')");
+
+                    b.HasIndex("DriveRow", "State", "Id");
+
+                    b.HasIndex("FileName", "Destination", "State");
+
+                    b.ToTable("drive_contents", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveMember", b =>
+                {
+                    b.Property<long>("ContentId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("content_id");
+
+                    b.Property<string>("Path")
+                        .HasMaxLength(4096)
+                        .HasColumnType("character varying(4096)")
+                        .HasColumnName("path")
+                        .UseCollation("C");
+
+                    b.Property<string>("Sha256")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("sha256")
+                        .UseCollation("C");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("bigint")
+                        .HasColumnName("size");
+
+                    b.HasKey("ContentId", "Path");
+
+                    b.ToTable("drive_members", (string)null);
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.ErrorRecord", b =>
                 {
                     b.Property<long>("Id")
@@ -636,6 +995,37 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("librarians", (string)null);
                 });
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.PinnedSiteKey", b =>
+                {
+                    b.Property<string>("Site")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("site")
+                        .UseCollation("C");
+
+                    b.Property<string>("How")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("how")
+                        .UseCollation("C");
+
+                    b.Property<DateTime>("PinnedTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("pinned_time");
+
+                    b.Property<string>("PublicKey")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("public_key")
+                        .UseCollation("C");
+
+                    b.HasKey("Site");
+
+                    b.ToTable("site_keys", (string)null);
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.RemoteInstance", b =>
                 {
                     b.Property<long>("Id")
@@ -899,6 +1289,42 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.HasOne("Librarian.Domain.Catalog.SendQueueItem", null)
                         .WithOne()
                         .HasForeignKey("Librarian.Domain.Catalog.CompletedTransfer", "Id")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.Drive", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
+                        .WithMany()
+                        .HasForeignKey("StoreId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrivalFile", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.DriveArrival", null)
+                        .WithMany()
+                        .HasForeignKey("ArrivalId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.Drive", null)
+                        .WithMany()
+                        .HasForeignKey("DriveRow")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveMember", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.DriveContent", null)
+                        .WithMany()
+                        .HasForeignKey("ContentId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });

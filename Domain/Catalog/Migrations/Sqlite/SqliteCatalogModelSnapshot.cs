@@ -187,6 +187,337 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.ToTable("corrupt_files", (string)null);
                 });
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.Drive", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("destination");
+
+                    b.Property<Guid>("DriveId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("drive_id");
+
+                    b.Property<double>("FullFraction")
+                        .HasColumnType("REAL")
+                        .HasColumnName("full_fraction");
+
+                    b.Property<bool>("ManifestOnDrive")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("manifest_on_drive");
+
+                    b.Property<string>("ManifestSha256")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("manifest_sha256");
+
+                    b.Property<DateTime?>("ManifestTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("manifest_time");
+
+                    b.Property<string>("MountPath")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("mount_path");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Problem")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("problem");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state");
+
+                    b.Property<DateTime>("StateSince")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state_since");
+
+                    b.Property<long>("StoreId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("store_id");
+
+                    b.Property<int>("Trip")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("trip");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DriveId")
+                        .IsUnique();
+
+                    b.HasIndex("Name")
+                        .IsUnique();
+
+                    b.HasIndex("StoreId")
+                        .IsUnique();
+
+                    b.ToTable("drives", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrival", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<long>("Bytes")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("bytes");
+
+                    b.Property<long>("BytesDone")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("bytes_done");
+
+                    b.Property<string>("DataPath")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("data_path");
+
+                    b.Property<Guid>("DriveId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("drive_id");
+
+                    b.Property<long>("Files")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("files");
+
+                    b.Property<long>("FilesDone")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("files_done");
+
+                    b.Property<bool>("IsUpstream")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("is_upstream");
+
+                    b.Property<string>("ManifestSha256")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("manifest_sha256");
+
+                    b.Property<string>("MountPath")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("mount_path");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<long>("Position")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("position");
+
+                    b.Property<string>("Problem")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("problem");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("source");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state");
+
+                    b.Property<DateTime>("StateSince")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state_since");
+
+                    b.Property<int>("Trip")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("trip");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DriveId", "Trip")
+                        .IsUnique();
+
+                    b.ToTable("drive_arrivals", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrivalFile", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<long>("ArrivalId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("arrival_id");
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("checksum");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("file_name");
+
+                    b.Property<string>("Message")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("message");
+
+                    b.Property<string>("Outcome")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("outcome");
+
+                    b.Property<long>("OutgoingTransferId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("outgoing_transfer_id");
+
+                    b.Property<string>("Refusal")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("refusal");
+
+                    b.Property<long?>("StoreId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("store_id");
+
+                    b.Property<bool>("Told")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("told");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("ArrivalId", "FileName")
+                        .IsUnique();
+
+                    b.HasIndex("ArrivalId", "Outcome", "Id");
+
+                    b.HasIndex("ArrivalId", "Told", "Id");
+
+                    b.ToTable("drive_arrival_files", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<Guid>("AdditionId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("addition_id");
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("destination");
+
+                    b.Property<long>("DriveRow")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("drive_row");
+
+                    b.Property<int>("Failures")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("failures");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("file_name");
+
+                    b.Property<long>("Members")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("members");
+
+                    b.Property<long?>("OutgoingTransferId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("outgoing_transfer_id");
+
+                    b.Property<DateTime?>("RetryAfter")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("retry_after");
+
+                    b.Property<string>("Sha256")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("sha256");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("size");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("OutgoingTransferId");
+
+                    b.HasIndex("FileName", "Destination")
+                        .IsUnique()
+                        .HasDatabaseName("ux_drive_contents_one_drive")
+                        .HasFilter("state in ('COPYING','STORED')");
+
+                    b.HasIndex("DriveRow", "State", "Id");
+
+                    b.HasIndex("FileName", "Destination", "State");
+
+                    b.ToTable("drive_contents", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveMember", b =>
+                {
+                    b.Property<long>("ContentId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("content_id");
+
+                    b.Property<string>("Path")
+                        .HasMaxLength(4096)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("path");
+
+                    b.Property<string>("Sha256")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("sha256");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("size");
+
+                    b.HasKey("ContentId", "Path");
+
+                    b.ToTable("drive_members", (string)null);
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.ErrorRecord", b =>
                 {
                     b.Property<long>("Id")
@@ -580,6 +911,34 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.ToTable("librarians", (string)null);
                 });
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.PinnedSiteKey", b =>
+                {
+                    b.Property<string>("Site")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("site");
+
+                    b.Property<string>("How")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("how");
+
+                    b.Property<DateTime>("PinnedTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("pinned_time");
+
+                    b.Property<string>("PublicKey")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("public_key");
+
+                    b.HasKey("Site");
+
+                    b.ToTable("site_keys", (string)null);
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.RemoteInstance", b =>
                 {
                     b.Property<long>("Id")
@@ -825,6 +1184,42 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.HasOne("Librarian.Domain.Catalog.SendQueueItem", null)
                         .WithOne()
                         .HasForeignKey("Librarian.Domain.Catalog.CompletedTransfer", "Id")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.Drive", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
+                        .WithMany()
+                        .HasForeignKey("StoreId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrivalFile", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.DriveArrival", null)
+                        .WithMany()
+                        .HasForeignKey("ArrivalId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.Drive", null)
+                        .WithMany()
+                        .HasForeignKey("DriveRow")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveMember", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.DriveContent", null)
+                        .WithMany()
+                        .HasForeignKey("ContentId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
