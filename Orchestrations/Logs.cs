@@ -32,6 +32,24 @@ internal static partial class Logs
     [LoggerMessage(3009, LogLevel.Warning, "{Neighbour} does not send a replacement for the corrupt copy of {Name}: {Reason}")]
     public static partial void RepairRefused(ILogger logger, string neighbour, string name, string reason);
 
+    [LoggerMessage(3040, LogLevel.Warning, "Drive {Drive} is full with {Files} files, {Bytes} bytes: {Reason} Next: librarian drive manifest CONN {Drive}")]
+    public static partial void DriveFull(ILogger logger, string drive, long files, long bytes, string reason);
+
+    [LoggerMessage(3041, LogLevel.Information, "Every file of drive {Drive} has been acknowledged; it may be recycled")]
+    public static partial void DriveReusable(ILogger logger, string drive);
+
+    [LoggerMessage(3042, LogLevel.Warning, "Drive {Drive} waits: {Reason}")]
+    public static partial void DriveWaits(ILogger logger, string drive, string reason);
+
+    [LoggerMessage(3043, LogLevel.Warning, "Ingest of drive arrival {Arrival} waits: {Reason}")]
+    public static partial void DriveIngestWaits(ILogger logger, long arrival, string reason);
+
+    [LoggerMessage(3044, LogLevel.Warning, "Reports on drive {Drive} to {Source} wait: {Reason}")]
+    public static partial void DriveCallbackWaits(ILogger logger, string drive, string source, string reason);
+
+    [LoggerMessage(3045, LogLevel.Warning, "Webhook {Webhook} did not take the alert '{Text}': {Reason}")]
+    public static partial void AlertNotTaken(ILogger logger, int webhook, string text, string reason);
+
     [LoggerMessage(3007, LogLevel.Warning, "Ingest of incoming transfer {TransferId} waits: {Reason}")]
     public static partial void IngestWaits(ILogger logger, long transferId, string reason);
 }

@@ -56,14 +56,14 @@ public sealed class OutgoingTransfers(TimeProvider time)
             .Where(f => !db.RemoteInstances.Any(r => r.FileName == f.Name && r.Librarian!.Name == destination))
             .Where(f => !db.OutgoingTransfers.Any(t => t.FileName == f.Name && t.Destination == destination
                 && (Unfinished.Contains(t.Status) || t.RetryAfter > now)))
-            .Where(f => f.Instances.Any(i => i.Available))
+            .Where(f => f.Instances.Any(i => i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)))
             .OrderBy(f => f.CreateTime).ThenBy(f => f.Name)
             .Select(f => new
             {
                 f.Name,
                 f.Size,
                 f.Checksum,
-                Instance = f.Instances.Where(i => i.Available).OrderBy(i => i.Id).Select(i => new { i.Id, i.Path }).First(),
+                Instance = f.Instances.Where(i => i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)).OrderBy(i => i.Id).Select(i => new { i.Id, i.Path }).First(),
             })
             .Take(policy.BatchSize)
             .ToListAsync(cancellationToken);

@@ -1,7 +1,9 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.Drives;
 using Librarian.Domain.Transfers;
 using Librarian.Domain.Peers;
+using Librarian.Orchestrations.Drives;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Logging;
@@ -58,6 +60,11 @@ public sealed class CloneScheduler(CatalogDatabase database, OutgoingTransfers o
         foreach (var instance in await OutgoingTransfers.SettledBatchesAsync(db, transferIds, cancellationToken))
         {
             await client.RaiseEventAsync(instance, SendClone.SettledEvent, null, messageId: SendClone.SettledEvent, transaction, cancellationToken);
+        }
+
+        foreach (var drive in await DriveDeliveries.SettleAsync(db, transferIds, cancellationToken))
+        {
+            await client.RaiseEventAsync(DriveTrip.InstanceId(drive), DriveTrip.WakeEvent, null, messageId: null, transaction, cancellationToken);
         }
     }
 

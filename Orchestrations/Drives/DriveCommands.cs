@@ -1,0 +1,277 @@
+using System.Collections.Concurrent;
+using System.Data.Common;
+using System.Text.RegularExpressions;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Drives;
+using Librarian.Domain.Stores;
+using Librarian.Orchestrations.Clone;
+using Librarian.Orchestrations.Peers;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Storage;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Orchestrations.Drives;
+
+/// <summary>A drive to be initialised.</summary>
+/// <param name="Name">Name of the drive and of its store.</param>
+/// <param name="Path">Absolute directory at which it is mounted.</param>
+/// <param name="Destination">Site it travels to.</param>
+/// <param name="FullFraction">Share that may be filled.</param>
+/// <param name="AllowDirectory">True: the path need not be a mount point.</param>
+public sealed record NewDrive(string Name, string Path, string Destination, double FullFraction, bool AllowDirectory);
+
+/// <summary>
+/// What people ask of this site's drives. Each command is one transaction that changes the drive's row and wakes its workflow; the work is
+/// the workflow's.
+/// </summary>
+public sealed partial class DriveCommands(CatalogDatabase database, SiteStores stores, DriveDispatch dispatch, DriveDeliveries deliveries, DriveReceipts receipts, SiteKeyring keyring, PeerConnections peers, CloneScheduler scheduler, SiteSigningKey key, DurableTaskClient client, IOptions<SiteOptions> options, TimeProvider time)
+{
+    private static readonly TimeSpan KeyTimeout = TimeSpan.FromSeconds(10);
+    private readonly ConcurrentDictionary<string, (DateTime Written, long Length)> _applied = new();
+
+    private DateTime Now => time.GetUtcNow().UtcDateTime;
+
+    /// <summary>After a commit that started or woke a workflow.</summary>
+    public void Signal() => client.SignalCommitted();
+
+    /// <summary>
+    /// Makes an empty, mounted drive known and its filling begin. A drive of this site that was given up, or whose first initialisation was
+    /// interrupted, may be initialised again.
+    /// </summary>
+    /// <remarks>
+    /// Directories, marker, then the rows in one transaction: a crash in between leaves a marker whose drive nobody knows, which the same
+    /// command takes up again.
+    /// </remarks>
+    public async Task<DriveAnswer> InitialiseAsync(NewDrive wanted, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(wanted);
+        if (Check(wanted) is { } refusal) return refusal;
+        await using var db = database.Open();
+        if (!await db.Librarians.AnyAsync(l => l.Name == wanted.Destination, cancellationToken))
+            return new DriveAnswer("drive.unknown_destination", $"'{wanted.Destination}' is not a registered librarian here, so copies there could not be recorded. Nothing was written. Add it with 'librarian add-librarian' (it need not be reachable: --do-not-check-connection).");
+        var existing = await db.Drives.SingleOrDefaultAsync(d => d.Name == wanted.Name, cancellationToken);
+        if (existing is { State: not DriveState.Lost }) return new DriveAnswer("drive.exists", $"Drive '{wanted.Name}' exists already and is {existing.State}. Nothing was written. Choose another name.");
+        if (existing is null && (options.Value.Stores.Exists(s => s.Name == wanted.Name) || await db.Stores.AnyAsync(s => s.Name == wanted.Name, cancellationToken)))
+            return new DriveAnswer("drive.name_taken", $"A store is named '{wanted.Name}'. Nothing was written. Choose another name.");
+        var found = await LookAsync(db, wanted, existing, cancellationToken);
+        if (!found.Answer.IsOk) return found.Answer;
+        var identity = found.Identity ?? Guid.NewGuid();
+        var drive = existing ?? new Drive { DriveId = identity, Name = wanted.Name, StoreId = 0, MountPath = wanted.Path, Destination = wanted.Destination, FullFraction = wanted.FullFraction, State = DriveState.Filling, StateSince = Now, Trip = 1 };
+        (drive.DriveId, drive.MountPath, drive.Destination, drive.FullFraction, drive.State, drive.StateSince, drive.Problem) = (identity, wanted.Path, wanted.Destination, wanted.FullFraction, DriveState.Filling, Now, null);
+        if (existing is not null) (drive.Trip, drive.ManifestTime, drive.ManifestSha256, drive.ManifestOnDrive) = (drive.Trip + 1, null, null, false);
+        try
+        {
+            Directory.CreateDirectory(DriveMedium.DataPathOf(wanted.Path));
+            Directory.CreateDirectory(DriveMedium.StagingPathOf(wanted.Path));
+            await DriveDeliveries.MarkerOf(drive, key.PublicKey, options.Value.Name, drive.Trip, Now).WriteAsync(wanted.Path, cancellationToken);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new DriveAnswer("drive.write_failed", $"{wanted.Path} cannot be written by this site: {e.Message}. Nothing was catalogued. Mount it writable for the site's account and try again.");
+        }
+
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        if (existing is null)
+        {
+            var store = new StoreRecord
+            {
+                Name = wanted.Name,
+                Ingestable = false,
+                Enabled = true,
+                StoreData = new System.Text.Json.Nodes.JsonObject { ["staging_path"] = DriveMedium.StagingPathOf(wanted.Path), ["store_path"] = DriveMedium.DataPathOf(wanted.Path), ["drive"] = identity.ToString("D") }.ToJsonString(),
+            };
+            db.Stores.Add(store);
+            await db.SaveChangesAsync(cancellationToken);
+            drive.StoreId = store.Id;
+            db.Drives.Add(drive);
+        }
+
+        try
+        {
+            await db.SaveChangesAsync(cancellationToken);
+        }
+        catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
+        {
+            return new DriveAnswer("drive.exists", $"Drive '{wanted.Name}' was initialised at this moment by somebody else. Look with 'librarian drive list'.");
+        }
+
+        await StartAsync(drive, transaction.GetDbTransaction(), cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        Signal();
+        await stores.RefreshDrivesAsync(db, cancellationToken);
+        return DriveAnswer.Done($"Drive '{wanted.Name}' is initialised and is filled by itself with what '{wanted.Destination}' does not have.");
+    }
+
+    /// <summary>Freezes a drive so that its manifest is written.</summary>
+    public Task<DriveAnswer> FreezeAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, (db, drive) => dispatch.FreezeAsync(db, drive, cancellationToken), cancellationToken);
+
+    /// <summary>Has a reusable drive wiped for its next trip.</summary>
+    public Task<DriveAnswer> RecycleAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, async (db, drive) => (await deliveries.RecycleAsync(db, drive, cancellationToken), []), cancellationToken);
+
+    /// <summary>Gives a drive up and releases what it carries.</summary>
+    public Task<DriveAnswer> GiveUpAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, (db, drive) => deliveries.GiveUpAsync(db, drive, cancellationToken), cancellationToken);
+
+    /// <summary>Records what a destination says of its files; one transaction.</summary>
+    /// <param name="told">At most <see cref="DriveDeliveries.MaxBatch"/>.</param>
+    /// <param name="destination">Who says so.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task<IReadOnlyList<RefusedDelivery>> RecordAsync(IReadOnlyList<Delivery> told, string destination, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(told);
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        var refused = await deliveries.RecordAsync(db, told, destination, options.Value.Name, cancellationToken);
+        await scheduler.SettleAsync(db, [.. told.Select(d => d.TransferId)], cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        Signal();
+        return refused;
+    }
+
+    /// <summary>Applies a receipt; the same one again is harmless and, when its file has not changed, costs nothing.</summary>
+    /// <param name="path">The receipt.</param>
+    /// <param name="acceptKey">Fingerprint that an administrator has compared, to trust the destination's key from now on.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task<DriveAnswer> AcknowledgeAsync(string path, string? acceptKey, CancellationToken cancellationToken)
+    {
+        var stamp = File.Exists(path) ? (File.GetLastWriteTimeUtc(path), new FileInfo(path).Length) : default;
+        if (acceptKey is null && _applied.TryGetValue(path, out var before) && before == stamp) return DriveAnswer.Done("The receipt was applied before.");
+        var check = await ReceiptReader.CheckAsync(path, cancellationToken);
+        if (check.Accepted) await LearnKeyAsync(check.Header.Site, check.Header.SiteKey, acceptKey, cancellationToken);
+        var (drive, answer) = await receipts.ExamineAsync(path, keyring, cancellationToken);
+        if (!answer.IsOk) return answer;
+        var (recorded, refused) = (0L, 0L);
+        await using (var cursor = await ReceiptCursor.OpenAsync(path, cancellationToken))
+        {
+            var page = new List<Delivery>(DriveDeliveries.MaxBatch);
+            while (true)
+            {
+                var line = await cursor.ReadLineAsync(cancellationToken);
+                if (line is not null) page.Add(new Delivery(line.OutgoingTransferId, line.Outcome == ReceiptOutcome.Stored ? line.StoreId ?? 0 : null, line.Message));
+                if (page.Count == 0 || (line is not null && page.Count < DriveDeliveries.MaxBatch))
+                {
+                    if (line is null) break;
+                    continue;
+                }
+
+                var no = await RecordAsync(page, drive!.Destination, cancellationToken);
+                refused += no.Count;
+                recorded += page.Count - no.Count;
+                page.Clear();
+                if (line is null) break;
+            }
+        }
+
+        _applied[path] = stamp;
+        return DriveAnswer.Done($"{recorded} files of drive '{drive!.Name}' are recorded as the receipt says{(refused > 0 ? $", {refused} could not be (they were decided before)" : "")}.");
+    }
+
+    /// <summary>
+    /// Learns another site's key if it is not known: fetched from that site over our authenticated connection, or accepted by an administrator who
+    /// has compared the fingerprint of <paramref name="claimed"/>.
+    /// </summary>
+    public async Task LearnKeyAsync(string site, SitePublicKey claimed, string? acceptKey, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(claimed);
+        if (acceptKey is not null && string.Equals(Digits(acceptKey), Digits(claimed.Fingerprint), StringComparison.OrdinalIgnoreCase))
+        {
+            await keyring.PinAsync(site, claimed, SiteKeyring.Accepted, cancellationToken);
+            return;
+        }
+
+        if (await keyring.FindAsync(site, cancellationToken) is not null) return;
+        if (await peers.FindAsync(site, cancellationToken) is not { } peer || peers.For(peer.Login, KeyTimeout) is not { } quick) return;
+        var answer = await quick.Client.GetSiteKeyAsync(cancellationToken);
+        if (answer.IsSuccess && answer.Value.Site == site && SitePublicKey.TryParse(answer.Value.PublicKey, out var fetched)) await keyring.PinAsync(site, fetched, SiteKeyring.Fetched, cancellationToken);
+
+        static string Digits(string text) => string.Concat(text.Where(char.IsAsciiHexDigit));
+    }
+
+    /// <summary>Starts the announcement of an alert in the caller's transaction.</summary>
+    public async Task AlertAsync(CatalogContext db, Alert alert, DbTransaction transaction, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        ArgumentNullException.ThrowIfNull(alert);
+        await client.ScheduleNewOrchestrationInstanceAsync(nameof(DriveAlert), new DriveAlertInput(alert, options.Value.Alerts.Webhooks.Count),
+            new StartOrchestrationOptions(DriveAlert.InstanceId(alert.Drive, alert.Trip)), transaction, cancellationToken);
+    }
+
+    /// <summary>Gives every drive that has none its workflow (terminated, or lost with a restored backup).</summary>
+    public async Task WatchAsync(CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        foreach (var drive in await db.Drives.AsNoTracking().Where(d => d.State != DriveState.Lost).ToListAsync(cancellationToken))
+            await StartAsync(drive, transaction.GetDbTransaction(), cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        Signal();
+    }
+
+    private async Task StartAsync(Drive drive, DbTransaction transaction, CancellationToken cancellationToken)
+    {
+        await client.ScheduleNewOrchestrationInstanceAsync(nameof(DriveTrip), new DriveTripInput(drive.Id, drive.Name), new StartOrchestrationOptions(DriveTrip.InstanceId(drive.Name)), transaction, cancellationToken);
+    }
+
+    private async Task<DriveAnswer> ChangeAsync(string name, Func<CatalogContext, Drive, Task<(DriveAnswer Answer, IReadOnlyList<long> Ended)>> change, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        var drive = await db.Drives.AsNoTracking().SingleOrDefaultAsync(d => d.Name == name, cancellationToken);
+        if (drive is null) return new DriveAnswer("drive.unknown", $"No drive of this site is named '{name}'. Nothing was changed. 'librarian drive list' shows them all.");
+        var (answer, ended) = await change(db, drive);
+        if (!answer.IsOk) return answer;
+        foreach (var chunk in ended.Chunk(DriveDeliveries.MaxBatch)) await scheduler.SettleAsync(db, chunk, cancellationToken);
+        await StartAsync(drive, transaction.GetDbTransaction(), cancellationToken);
+        await client.RaiseEventAsync(DriveTrip.InstanceId(name), DriveTrip.WakeEvent, null, messageId: null, transaction.GetDbTransaction(), cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        Signal();
+        return answer;
+    }
+
+    private DriveAnswer? Check(NewDrive wanted)
+    {
+        if (!DriveName().IsMatch(wanted.Name)) return new DriveAnswer("drive.bad_name", $"'{wanted.Name}' is no name for a drive. Use 1 to 64 letters, digits, '.', '-' or '_'.");
+        if (wanted.FullFraction is not (> 0 and <= 1)) return new DriveAnswer("drive.bad_fraction", "The share that may be filled must be above 0 and at most 1.");
+        if (wanted.Destination == options.Value.Name) return new DriveAnswer("drive.bad_destination", "A drive cannot travel to the site that fills it.");
+        if (!Path.IsPathFullyQualified(wanted.Path) || !Directory.Exists(wanted.Path)) return new DriveAnswer("drive.no_directory", $"{wanted.Path} is not an absolute path of a directory on this site's machine. Mount the drive there first.");
+        if (!wanted.AllowDirectory && !IsMountPoint(wanted.Path))
+            return new DriveAnswer("drive.not_mounted", $"{wanted.Path} is not a mount point: the drive is not mounted there. Nothing was written. Mount it and try again, or add --directory to use the plain directory.");
+        return options.Value.Stores.Exists(s => Overlaps(s.StorePath, wanted.Path) || Overlaps(s.StagingPath, wanted.Path)) ? new DriveAnswer("drive.overlaps", $"{wanted.Path} overlaps a store of this site. Nothing was written.") : null;
+    }
+
+    /// <summary>What is on the medium: nothing (success), an unfinished or given-up drive of this site (success with its identity), or a reason to keep away.</summary>
+    private async Task<(DriveAnswer Answer, Guid? Identity)> LookAsync(CatalogContext db, NewDrive wanted, Drive? existing, CancellationToken cancellationToken)
+    {
+        if (await DriveMarker.TryReadAsync(wanted.Path, cancellationToken) is { } marker)
+        {
+            var unfinished = marker.Site == options.Value.Name && marker.Name == wanted.Name && marker.Destination == wanted.Destination && !await db.Drives.AnyAsync(d => d.DriveId == marker.DriveId, cancellationToken)
+                && !Directory.EnumerateFileSystemEntries(DriveMedium.DataPathOf(wanted.Path)).Any();
+            if (unfinished) return (DriveAnswer.Done(""), marker.DriveId);
+            var own = existing is { State: DriveState.Lost } && marker.DriveId == existing.DriveId;
+            return (new DriveAnswer(own ? "drive.not_empty" : "drive.marked", own
+                ? $"This is drive '{wanted.Name}', which was given up; it still holds what it carried. Nothing was written. Make sure that nothing on it is needed, make a new file system on it, and try again."
+                : $"{wanted.Path} is drive '{marker.Name}' of site '{marker.Site}' (trip {marker.Trip} to '{marker.Destination}'). Nothing was written. If it is not needed any more, make a new file system on it first."), null);
+        }
+
+        var found = Directory.EnumerateFileSystemEntries(wanted.Path).Select(Path.GetFileName).FirstOrDefault(n => n is not ("lost+found" or DriveMedium.DataDirectory or StorePath.WorkingDirectory or DriveMarker.FileName + ".new"));
+        var data = DriveMedium.DataPathOf(wanted.Path);
+        if (found is null && Directory.Exists(data) && Directory.EnumerateFileSystemEntries(data).Any()) found = DriveMedium.DataDirectory;
+        return found is null ? (DriveAnswer.Done(""), null)
+            : (new DriveAnswer("drive.not_empty", $"{wanted.Path} is not empty: it holds '{found}'. Nothing was written. Move it away, or make a new file system on the drive, and try again."), null);
+    }
+
+    private static bool Overlaps(string a, string b)
+    {
+        var (first, second) = (Path.TrimEndingDirectorySeparator(Path.GetFullPath(a)) + "/", Path.TrimEndingDirectorySeparator(Path.GetFullPath(b)) + "/");
+        return first.StartsWith(second, StringComparison.Ordinal) || second.StartsWith(first, StringComparison.Ordinal);
+    }
+
+    private static bool IsMountPoint(string path)
+    {
+        var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        return File.ReadLines("/proc/self/mountinfo").Select(l => l.Split(' ')).Any(f => f.Length > 4 && f[4].Replace("\\040", " ", StringComparison.Ordinal) == full);
+    }
+
+    [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex DriveName();
+}
