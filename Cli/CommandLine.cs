@@ -67,6 +67,7 @@ public static class CommandLine
         new AdministrationCommands(terminal).BuildAddLibrarian(),
         new AdministrationCommands(terminal).BuildGetLibrarianList(),
         new AdministrationCommands(terminal).BuildGetStoreList(),
+        new DriveCommands(terminal, TimeProvider.System).Build(),
         new OrchestrationCommands(terminal, TimeProvider.System).Build(),
         new DemoCommand(terminal).Build(),
     };

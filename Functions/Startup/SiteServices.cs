@@ -4,6 +4,7 @@ using Librarian.Client.Wire;
 using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.Drives;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Files;
 using Librarian.Domain.Peers;
@@ -61,6 +62,16 @@ public static class SiteServices
         services.AddSingleton<Resending>();
         services.AddSingleton<RepairScheduler>();
         services.AddSingleton<StoreManifests>();
+        services.AddSingleton(provider => SiteSigningKey.OpenOrCreate(Path.Combine(provider.GetRequiredService<IOptions<SiteOptions>>().Value.DataDirectory, "signing.key")));
+        services.AddSingleton<SiteKeyring>();
+        services.AddSingleton<DriveFilling>();
+        services.AddSingleton<DriveDispatch>();
+        services.AddSingleton<DriveDeliveries>();
+        services.AddSingleton<DriveReceipts>();
+        services.AddSingleton<DriveIngest>();
+        services.AddSingleton<DriveOverview>();
+        services.AddSingleton<DriveCommands>();
+        services.AddSingleton<DriveArrivals>();
         services.AddSingleton<Arrivals>();
         services.AddSingleton<UploadCommits>();
         services.AddSingleton<ITimerStatusStore, CatalogTimerStatus>();
@@ -84,6 +95,7 @@ public static class SiteServices
             {
                 if (options.Name.Length > 0) o.NodeName = options.Name + "@" + Environment.MachineName;
                 o.Queues[Queues.Ingest] = options.IngestParallelism;
+                o.Queues[DriveQueues.Media] = MostPluggedDrives;
             });
         });
         Security.BasicAuthentication.AddTo(services);
@@ -107,6 +119,9 @@ public static class SiteServices
             kestrel.AddServerHeader = false;
         });
     }
+
+    /// <summary>Drives worked on at the same time; more wait for each other, half a minute at a time.</summary>
+    private const int MostPluggedDrives = 8;
 
     private static string ConnectionString(SiteOptions options) =>
         options.Database.Length > 0 ? options.Database : $"Data Source={Path.Combine(options.DataDirectory, "catalog.db")}";
