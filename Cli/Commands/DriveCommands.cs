@@ -59,7 +59,7 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
                 if (!got.IsSuccess) return terminal.Fail(got.Error);
             }
 
-            await terminal.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"Drive {name}, trip {status.Trip} to {status.Destination}: {status.Files} files, {Readable.Bytes(status.Bytes)}, manifest {status.ManifestSha256}."));
+            await terminal.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"Drive {name}, trip {status.Trip} to {status.Destination}: {status.Files} files, {Readable.Size(status.Bytes)}, manifest {status.ManifestSha256}."));
             await terminal.Out.WriteLineAsync(Readable.Printable(status.NextStep));
             return ExitCodes.Success;
         });
@@ -191,9 +191,9 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
 
             var table = new Table().Border(TableBorder.Simple).AddColumns("drive", "route", "trip", "state", "since (UTC)", "files", "size", "acknowledged", "next");
             foreach (var d in list.Value.Drives)
-                table.AddRow(Cells(d.Name, "→ " + d.Destination, Number(d.Trip), d.State.Replace('_', ' ') + (d.IsPlugged ? ", plugged" : ""), Time(d.Since), Number(d.Files), Readable.Bytes(d.Bytes), d.State is "in_transit" or "reusable" ? $"{d.Delivered} of {d.Delivered + d.Open + d.Failed}" : "", d.NextStep));
+                table.AddRow(Cells(d.Name, "→ " + d.Destination, Number(d.Trip), d.State.Replace('_', ' ') + (d.IsPlugged ? ", plugged" : ""), Time(d.Since), Number(d.Files), Readable.Size(d.Bytes), d.State is "in_transit" or "reusable" ? $"{d.Delivered} of {d.Delivered + d.Open + d.Failed}" : "", d.NextStep));
             foreach (var a in list.Value.Arrivals)
-                table.AddRow(Cells(a.Name, "← " + a.Source, Number(a.Trip), a.State, Time(a.Since), $"{a.FilesDone} of {a.Files}", Readable.Bytes(a.Bytes), a.Untold > 0 ? $"{a.Untold} to tell" : "", a.NextStep));
+                table.AddRow(Cells(a.Name, "← " + a.Source, Number(a.Trip), a.State, Time(a.Since), $"{a.FilesDone} of {a.Files}", Readable.Size(a.Bytes), a.Untold > 0 ? $"{a.Untold} to tell" : "", a.NextStep));
             terminal.Console.Write(table);
             return ExitCodes.Success;
         });
@@ -216,7 +216,7 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
                 await terminal.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{d.Name}  {d.State.Replace('_', ' ')} since {Time(d.Since)}  trip {d.Trip} to {d.Destination}"));
                 await LineAsync("drive id", d.DriveId.ToString());
                 await LineAsync("path", d.Path + (d.IsPlugged ? ", plugged" : ", not plugged"));
-                await LineAsync("holds", $"{Number(d.Files)} files, {Readable.Bytes(d.Bytes)}{(d.FreeBytes >= 0 ? ", " + Readable.Bytes(d.FreeBytes) + " left" : "")}");
+                await LineAsync("holds", $"{Number(d.Files)} files, {Readable.Size(d.Bytes)}{(d.FreeBytes >= 0 ? ", " + Readable.Size(d.FreeBytes) + " left" : "")}");
                 await LineAsync("deliveries", $"{Number(d.Delivered)} acknowledged, {Number(d.Open)} open, {Number(d.Failed)} not taken");
                 if (d.ManifestSha256 is { } manifest) await LineAsync("manifest", manifest + (d.ManifestOnDrive ? ", on the drive" : ", not on the drive yet"));
                 if (d.Problem is { } problem) await LineAsync("problem", Readable.Printable(problem));
@@ -229,7 +229,7 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
             {
                 await terminal.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{Readable.Printable(a.Name)}  {a.State} since {Time(a.Since)}  trip {a.Trip} from {a.Source}"));
                 await LineAsync("path", a.Path);
-                await LineAsync("decided", $"{Number(a.FilesDone)} of {Number(a.Files)} files, {Readable.Bytes(a.BytesDone)} of {Readable.Bytes(a.Bytes)}");
+                await LineAsync("decided", $"{Number(a.FilesDone)} of {Number(a.Files)} files, {Readable.Size(a.BytesDone)} of {Readable.Size(a.Bytes)}");
                 await LineAsync("told", $"{Number(a.Untold)} decisions are still to be reported to {a.Source}");
                 if (a.Problem is { } problem) await LineAsync("problem", Readable.Printable(problem));
                 await LineAsync("workflow", $"librarian orchestrations show CONN {a.InstanceId}");
