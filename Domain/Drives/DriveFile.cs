@@ -1,3 +1,5 @@
+using Librarian.Domain.Stores.Posix;
+
 namespace Librarian.Domain.Drives;
 
 /// <summary>
@@ -7,20 +9,94 @@ namespace Librarian.Domain.Drives;
 /// <remarks>A drive comes from elsewhere: no name in its root is followed when it is a symbolic link, and nothing but regular files is opened.</remarks>
 public sealed class DriveFile : IAsyncDisposable
 {
-    private DriveFile(Stream stream) => Stream = stream;
+    private readonly FileStream _file;
+    private readonly string _root;
+    private readonly string _name;
+    private bool _committed;
+
+    private DriveFile(FileStream file, string root, string name)
+    {
+        _file = file;
+        _root = root;
+        _name = name;
+    }
 
     /// <summary>Where the new content goes.</summary>
-    public Stream Stream { get; }
+    public Stream Stream => _file;
 
     /// <summary>Begins a new file of that name.</summary>
-    public static DriveFile Create(string root, string name) => throw new NotSupportedException("Written next.");
+    /// <param name="root">An existing directory.</param>
+    /// <param name="name">One component.</param>
+    /// <exception cref="IOException">The directory is read-only, full or failing.</exception>
+    public static DriveFile Create(string root, string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(root);
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        var temporary = Path.Combine(root, name + ".new");
+        // Neither removing a name nor creating it exclusively follows a link.
+        File.Delete(temporary);
+        return new DriveFile(new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 64 * 1024), root, name);
+    }
 
     /// <summary>Opens a file for reading; null when there is no regular file of that name.</summary>
-    public static Stream? TryOpenRead(string root, string name) => throw new NotSupportedException("Written next.");
+    /// <exception cref="IOException">It cannot be opened.</exception>
+    public static FileStream? TryOpenRead(string root, string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(root);
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        PosixFile? file = null;
+        try
+        {
+            using var directory = PosixDirectory.TryOpen(root);
+            file = directory?.OpenFile(new EntryName(name));
+            return file?.Status().Type == EntryType.RegularFile ? Hand(ref file) : null;
+        }
+        catch (PosixException failure) when (failure.Errno is Errno.NoEntry or Errno.NotADirectory or Errno.TooManyLinks)
+        {
+            return null;
+        }
+        finally
+        {
+            file?.Dispose();
+        }
+    }
 
-    /// <summary>Makes the new content the file.</summary>
-    public Task CommitAsync(CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    /// <summary>The same for a path.</summary>
+    public static FileStream? TryOpenRead(string path)
+    {
+        var full = Path.GetFullPath(path);
+        return TryOpenRead(Path.GetDirectoryName(full) ?? throw new ArgumentException("The path names no file.", nameof(path)), Path.GetFileName(full));
+    }
+
+    /// <summary>Makes the new content the file; it is on disk when the task ends.</summary>
+    /// <exception cref="IOException">The drive is full or failing; the file is as it was.</exception>
+    public async Task CommitAsync(CancellationToken cancellationToken)
+    {
+        await _file.FlushAsync(cancellationToken);
+        // Flushing to a stick may take minutes, and there is no asynchronous call for it.
+        await Task.Run(Publish, cancellationToken);
+    }
 
     /// <summary>Without a commit the file stays as it was.</summary>
-    public ValueTask DisposeAsync() => throw new NotSupportedException("Written next.");
+    public async ValueTask DisposeAsync()
+    {
+        await _file.DisposeAsync();
+        if (!_committed) File.Delete(_file.Name);
+    }
+
+    private static FileStream Hand(ref PosixFile? file)
+    {
+        var stream = file!.ToStream();
+        file = null;
+        return stream;
+    }
+
+    private void Publish()
+    {
+        _file.Flush(flushToDisk: true);
+        File.Move(_file.Name, Path.Combine(_root, _name), overwrite: true);
+        _committed = true;
+        using var directory = PosixDirectory.Open(_root);
+        directory.Sync();
+    }
 }

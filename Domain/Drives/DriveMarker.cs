@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace Librarian.Domain.Drives;
@@ -16,6 +17,8 @@ public sealed record DriveMarker
 
     /// <summary>The one version this code writes and reads.</summary>
     public const int FormatVersion = 1;
+
+    private const int MaxLength = 64 * 1024;
 
     /// <summary><see cref="FormatName"/>.</summary>
     [JsonInclude]
@@ -46,9 +49,42 @@ public sealed record DriveMarker
     /// <summary>UTC time of this trip's start, microseconds.</summary>
     public required DateTime Initialised { get; init; }
 
-    /// <summary>The marker in the directory <paramref name="root"/>; null when there is none, or it is unreadable, or of another format or version.</summary>
-    public static Task<DriveMarker?> TryReadAsync(string root, CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    /// <summary>
+    /// The marker in the directory <paramref name="root"/>; null when there is none, or it is unreadable, above 64 KiB, or of another format or version.
+    /// </summary>
+    public static async Task<DriveMarker?> TryReadAsync(string root, CancellationToken cancellationToken)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(root);
+        try
+        {
+            await using var file = DriveFile.TryOpenRead(root, FileName);
+            if (file is null) return null;
+            var bytes = new byte[MaxLength + 1];
+            var length = await file.ReadAtLeastAsync(bytes, bytes.Length, throwOnEndOfStream: false, cancellationToken);
+            return length <= MaxLength ? Parse(bytes.AsSpan(0, length)) : null;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
 
     /// <summary>Writes the marker whole or not at all; it is on disk when the task ends.</summary>
-    public Task WriteAsync(string root, CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    /// <exception cref="InvalidOperationException">No reader would accept it.</exception>
+    /// <exception cref="IOException">The drive is full, failing or read-only.</exception>
+    public async Task WriteAsync(string root, CancellationToken cancellationToken)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(root);
+        if (LineRules.Check(this) is { } problem) throw new InvalidOperationException($"Not written as a marker: {problem.What}.");
+        await using var file = DriveFile.Create(root, FileName);
+        await using (var json = new Utf8JsonWriter(file.Stream, DriveJson.Indented)) JsonSerializer.Serialize(json, this, DriveJson.Default.DriveMarker);
+        file.Stream.WriteByte((byte)'\n');
+        await file.CommitAsync(cancellationToken);
+    }
+
+    private static DriveMarker? Parse(ReadOnlySpan<byte> bytes) =>
+        SealedCheck.Parse(bytes, DriveJson.Default.FormatLine) is { Format: FormatName, Version: FormatVersion }
+        && SealedCheck.Parse(bytes, DriveJson.Default.DriveMarker) is { } marker && LineRules.Check(marker) is null
+            ? marker
+            : null;
 }

@@ -9,7 +9,7 @@ public interface IManifestCursor : IAsyncDisposable
     /// <summary>Goes to a position a cursor of the same manifest had.</summary>
     void Seek(long offset);
 
-    /// <summary>The next file, passing over members that were not read; null at the end.</summary>
+    /// <summary>The next file, passing over members that were not read; null at the end, however often it is asked.</summary>
     /// <exception cref="InvalidDataException">The manifest is not the one that was checked.</exception>
     ValueTask<ManifestFile?> ReadFileAsync(CancellationToken cancellationToken);
 }
@@ -17,28 +17,70 @@ public interface IManifestCursor : IAsyncDisposable
 /// <summary>Walks through a manifest that <see cref="ManifestReader"/> has accepted, without checking it again.</summary>
 public sealed class ManifestCursor : IManifestCursor
 {
-    private ManifestCursor(ManifestHeader header) => Header = header;
+    private readonly LineCursor _lines;
+    private long _membersLeft;
+
+    private ManifestCursor(LineCursor lines, ManifestHeader header)
+    {
+        _lines = lines;
+        Header = header;
+    }
 
     /// <summary>The first line.</summary>
     public ManifestHeader Header { get; }
 
     /// <inheritdoc/>
-    public long Position => throw new NotSupportedException("Written next.");
+    public long Position => _lines.Position;
 
     /// <summary>Opens a manifest; the position is that of the first file.</summary>
-    /// <exception cref="InvalidDataException">It has no header.</exception>
-    public static Task<ManifestCursor> OpenAsync(string path, CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    /// <exception cref="InvalidDataException">There is none, or it has no header.</exception>
+    public static async Task<ManifestCursor> OpenAsync(string path, CancellationToken cancellationToken)
+    {
+        var (lines, header) = await LineCursor.OpenAsync(path, DriveJson.Default.ManifestHeader, cancellationToken);
+        return new ManifestCursor(lines, header);
+    }
 
     /// <inheritdoc/>
-    public void Seek(long offset) => throw new NotSupportedException("Written next.");
+    /// <remarks>From a position among the members of a directory the next file is the one after it.</remarks>
+    public void Seek(long offset)
+    {
+        _membersLeft = 0;
+        _lines.Seek(offset);
+    }
 
     /// <inheritdoc/>
-    public ValueTask<ManifestFile?> ReadFileAsync(CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    public async ValueTask<ManifestFile?> ReadFileAsync(CancellationToken cancellationToken)
+    {
+        _membersLeft = 0;
+        do
+        {
+            if (!await _lines.NextAsync(cancellationToken)) return null;
+        }
+        while (_lines.CurrentStartsWith("{\"path\":"u8));
+
+        var file = _lines.Parse(DriveJson.Default.ManifestFile);
+        _membersLeft = file.Members ?? 0;
+        return file;
+    }
 
     /// <summary>The next member of the file read last; null after the last.</summary>
     /// <exception cref="InvalidDataException">The manifest is not the one that was checked.</exception>
-    public ValueTask<ManifestMember?> ReadMemberAsync(CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    public async ValueTask<ManifestMember?> ReadMemberAsync(CancellationToken cancellationToken)
+    {
+        if (_membersLeft == 0) return null;
+        if (!await _lines.NextAsync(cancellationToken)) throw new InvalidDataException("The manifest ends among the members of a directory. Check it again.");
+        _membersLeft--;
+        return _lines.Parse(DriveJson.Default.ManifestMember);
+    }
+
+    /// <summary>Digest and totals of the last line; to be asked for when <see cref="ReadFileAsync"/> has found no more files.</summary>
+    /// <exception cref="InvalidDataException">The manifest is not the one that was checked.</exception>
+    public ManifestSeal ReadSeal()
+    {
+        var end = _lines.ParseLast(DriveJson.Default.ManifestEnd);
+        return new ManifestSeal(end.Sha256, new ManifestTotals(end.Files, end.Members, end.Bytes));
+    }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => throw new NotSupportedException("Written next.");
+    public ValueTask DisposeAsync() => _lines.DisposeAsync();
 }

@@ -1,105 +1,68 @@
-using System.Text.Json.Serialization;
-using Librarian.Domain.Catalog;
+using System.Text;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>Line 1 of a manifest: which drive, from whom to whom, and how much (docs/formats/drive-v1.md "Manifest").</summary>
-public sealed record ManifestHeader
+/// <summary>
+/// The order of lines in a manifest and their sums, for writing and for checking: a directory is followed by its members, ordered by the bytes
+/// of their paths, whose sizes add up to its own.
+/// </summary>
+internal sealed class ManifestLines
 {
-    /// <summary>What the first line of every manifest says it is.</summary>
-    public const string FormatName = "librarian-manifest";
+    private const int MaxPath = LineRules.MaxMemberPathBytes;
 
-    /// <summary>The one version this code writes and reads.</summary>
-    public const int FormatVersion = 1;
+    private readonly byte[] _paths = new byte[2 * MaxPath];
+    private long _membersLeft;
+    private long _bytesLeft;
+    private int _previousLength = -1;
 
-    /// <summary><see cref="FormatName"/>.</summary>
-    [JsonInclude]
-    internal string Format { get; } = FormatName;
+    internal ManifestTotals Totals { get; private set; }
 
-    /// <summary><see cref="FormatVersion"/>.</summary>
-    [JsonInclude]
-    internal int Version { get; } = FormatVersion;
+    /// <summary>Whether the next line must be a member.</summary>
+    internal bool ExpectsMember => _membersLeft > 0;
 
-    /// <summary>Name of the site that filled the drive.</summary>
-    public required string Site { get; init; }
+    internal LineProblem? Add(ManifestFile file)
+    {
+        if (LineRules.Check(file) is { } problem) return problem;
+        if (End() is { } missing) return missing;
+        if (!TryCount(1, file.Members is null ? 1 : 0, file.Members is null ? file.Size : 0)) return TooMany();
+        (_membersLeft, _bytesLeft, _previousLength) = (file.Members ?? 0, file.Members is null ? 0 : file.Size, -1);
+        return null;
+    }
 
-    /// <summary>Key the site claims; only a claim until compared with the key known for it.</summary>
-    public required SitePublicKey SiteKey { get; init; }
+    internal LineProblem? Add(ManifestMember member)
+    {
+        if (LineRules.Check(member) is { } problem) return problem;
+        if (_membersLeft == 0) return new LineProblem("format", $"'{member.Path}' is a member of no directory");
+        if (!IsAfterPrevious(member.Path)) return new LineProblem("format", $"'{member.Path}' is out of order among the members of its directory");
+        if (!TryCount(0, 1, member.Size)) return TooMany();
+        _membersLeft--;
+        _bytesLeft -= member.Size;
+        return null;
+    }
 
-    /// <summary>The drive, as in its marker.</summary>
-    public required Guid DriveId { get; init; }
+    /// <summary>Whether the last directory has all it announced.</summary>
+    internal LineProblem? End() =>
+        _membersLeft > 0 ? new LineProblem("format", $"{_membersLeft} members of the directory before are missing")
+        : _bytesLeft != 0 ? new LineProblem("totals", "the members of the directory before do not add up to its size")
+        : null;
 
-    /// <summary>The drive's name.</summary>
-    public required string Drive { get; init; }
+    private static LineProblem TooMany() => new("totals", "the sizes add up to more than any disk holds");
 
-    /// <summary>Which trip of the drive; 1 is the first.</summary>
-    public required int Trip { get; init; }
+    private bool TryCount(long files, long members, long bytes)
+    {
+        if (bytes > long.MaxValue - Totals.Bytes) return false;
+        Totals = new ManifestTotals(Totals.Files + files, Totals.Members + members, Totals.Bytes + bytes);
+        return true;
+    }
 
-    /// <summary>Name of the site it travels to.</summary>
-    public required string Destination { get; init; }
-
-    /// <summary>UTC, microseconds.</summary>
-    public required DateTime Created { get; init; }
-
-    /// <summary>Entries.</summary>
-    public required long Files { get; init; }
-
-    /// <summary>Regular files below <c>data/</c>.</summary>
-    public required long Members { get; init; }
-
-    /// <summary>Their lengths, bytes.</summary>
-    public required long Bytes { get; init; }
+    private bool IsAfterPrevious(string path)
+    {
+        var previous = _paths.AsSpan(0, MaxPath);
+        var next = _paths.AsSpan(MaxPath);
+        var length = Encoding.UTF8.GetBytes(path, next);
+        var after = _previousLength < 0 || next[..length].SequenceCompareTo(previous[.._previousLength]) > 0;
+        next[..length].CopyTo(previous);
+        _previousLength = length;
+        return after;
+    }
 }
-
-/// <summary>One file of the catalog on a drive.</summary>
-public sealed record ManifestFile
-{
-    /// <summary>Catalog name, normalised; the data are <c>data/NAME</c>.</summary>
-    public required string Name { get; init; }
-
-    /// <summary>Bytes; for a directory the sum over its members.</summary>
-    public required long Size { get; init; }
-
-    /// <summary>The catalog's checksum, byte for byte.</summary>
-    public required string Checksum { get; init; }
-
-    /// <summary>SHA-256 of the bytes, lower-case hexadecimal; null for a directory, and in a manifest of the Python Librarian.</summary>
-    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public string? Sha256 { get; init; }
-
-    /// <summary>For a directory the number of its files, which follow; null for a single file.</summary>
-    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public long? Members { get; init; }
-
-    /// <summary>UTC time of ingest at the source, microseconds.</summary>
-    public required DateTime CreateTime { get; init; }
-
-    /// <summary>Who uploaded it.</summary>
-    public required string Uploader { get; init; }
-
-    /// <summary>Who sent it to the source.</summary>
-    public required string Source { get; init; }
-
-    /// <summary>Whether upkeep may delete copies; 0 or 1.</summary>
-    public required DeletionPolicy DeletionPolicy { get; init; }
-
-    /// <summary>The source's number for the delivery; -1 when the destination is known to have the file.</summary>
-    public required long OutgoingTransferId { get; init; }
-}
-
-/// <summary>One file of a directory.</summary>
-/// <param name="Path">Relative to the directory.</param>
-/// <param name="Size">Bytes.</param>
-/// <param name="Sha256">Lower-case hexadecimal.</param>
-public sealed record ManifestMember(string Path, long Size, string Sha256);
-
-/// <summary>How much a manifest lists.</summary>
-/// <param name="Files">Entries.</param>
-/// <param name="Members">Regular files below <c>data/</c>; a single file counts one.</param>
-/// <param name="Bytes">Their lengths.</param>
-public readonly record struct ManifestTotals(long Files, long Members, long Bytes);
-
-/// <summary>How a finished manifest ends.</summary>
-/// <param name="Sha256">Digest of all bytes before the last line, lower-case hexadecimal; the manifest's identity.</param>
-/// <param name="Totals">What it lists.</param>
-public sealed record ManifestSeal(string Sha256, ManifestTotals Totals);

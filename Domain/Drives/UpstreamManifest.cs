@@ -1,4 +1,10 @@
+using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using Librarian.Domain.Catalog;
 
 namespace Librarian.Domain.Drives;
 
@@ -25,42 +31,323 @@ public sealed record UpstreamCheck
     public DriveRefusal? Refusal { get; init; }
 }
 
+/// <summary>One entry of <c>store_files</c> (wire.md §6.10.4).</summary>
+internal sealed record UpstreamEntry
+{
+    public required string Name { get; init; }
+
+    [JsonConverter(typeof(NaiveTimeConverter))]
+    public required DateTime CreateTime { get; init; }
+
+    public required long Size { get; init; }
+
+    public required string Checksum { get; init; }
+
+    public required string Uploader { get; init; }
+
+    public required string Source { get; init; }
+
+    public string InstancePath { get; init; } = "";
+
+    public required DeletionPolicy DeletionPolicy { get; init; }
+
+    [JsonConverter(typeof(NaiveTimeConverter))]
+    public DateTime InstanceCreateTime { get; init; }
+
+    public bool InstanceAvailable { get; init; } = true;
+
+    public required long OutgoingTransferId { get; init; }
+
+    internal ManifestFile ToFile() => new()
+    {
+        Name = Name,
+        Size = Size,
+        Checksum = Checksum,
+        CreateTime = CreateTime,
+        Uploader = Uploader,
+        Source = Source,
+        DeletionPolicy = DeletionPolicy,
+        OutgoingTransferId = OutgoingTransferId,
+    };
+}
+
 /// <summary>The manifest of the Python Librarian 5.0 (docs/formats/drive-v1.md "manifest.upstream.json", wire.md §6.10.4), of any length in bounded memory.</summary>
 public static class UpstreamManifest
 {
     /// <summary>Its name in the root of a drive.</summary>
     public const string FileName = "manifest.upstream.json";
 
+    private const string Remedy = "Nothing was taken from the drive and nothing was changed. Have the source write its manifest again (librarian get-store-manifest).";
+
     /// <summary>Reads the manifest once from start to end.</summary>
-    public static Task<UpstreamCheck> CheckAsync(Stream stream, CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    public static async Task<UpstreamCheck> CheckAsync(Stream stream, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        try
+        {
+            return await new UpstreamDocument(new JsonValueStream(stream, hash), hash).CheckAsync(cancellationToken);
+        }
+        catch (JsonStreamException failure)
+        {
+            return Refuse(failure.Kind, $"The upstream manifest cannot be read to its end: {failure.Message}.");
+        }
+    }
 
     /// <summary>The same for a file; <c>manifest.missing</c> when there is none.</summary>
-    public static Task<UpstreamCheck> CheckAsync(string path, CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    public static async Task<UpstreamCheck> CheckAsync(string path, CancellationToken cancellationToken)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        try
+        {
+            var stream = DriveFile.TryOpenRead(path);
+            if (stream is null) return Refuse("missing", $"There is no upstream manifest '{path}'. Another directory may be mounted here.");
+            await using (stream) return await CheckAsync(stream, cancellationToken);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Refuse("unreadable", $"The upstream manifest '{path}' cannot be read: {failure.Message}. The drive may be failing; copy what it still gives.");
+        }
+    }
 
-    /// <summary>Writes what the Python Librarian needs of a manifest.</summary>
-    public static Task WriteAsync(ManifestCursor manifest, Stream stream, CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    /// <summary>Writes what the Python Librarian needs of a manifest, from the cursor's position to the end.</summary>
+    public static async Task WriteAsync(ManifestCursor manifest, Stream stream, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(manifest);
+        ArgumentNullException.ThrowIfNull(stream);
+        await using var writer = new UpstreamWriter(stream, manifest.Header);
+        while (await manifest.ReadFileAsync(cancellationToken) is { } file) await writer.WriteAsync(file, cancellationToken);
+        await writer.EndAsync(cancellationToken);
+    }
+
+    internal static UpstreamCheck Refuse(string kind, string what) => new() { Refusal = new DriveRefusal($"manifest.{kind}", $"{what} {Remedy}") };
+}
+
+/// <summary>The document around the entries. Its keys may come in any order.</summary>
+internal sealed class UpstreamDocument(JsonValueStream json, IncrementalHash hash)
+{
+    private readonly NameSet _names = new();
+    private string? _librarian;
+    private string? _store;
+    private long? _files;
+    private long _bytes;
+
+    /// <summary>Goes to the first entry; from there entries are read one by one.</summary>
+    /// <exception cref="JsonStreamException">There is no list of entries.</exception>
+    internal static async Task SeekFirstEntryAsync(JsonValueStream json, CancellationToken cancellationToken)
+    {
+        await json.SkipMarkAsync(cancellationToken);
+        await json.TakeAsync("{", cancellationToken);
+        while (await ReadKeyAsync(json, cancellationToken) != "store_files")
+        {
+            await json.ReadValueAsync(cancellationToken);
+            if (await json.TakeAsync(",}", cancellationToken) == '}') throw new JsonStreamException("format", "it has no 'store_files'");
+        }
+
+        await json.TakeAsync("[", cancellationToken);
+    }
+
+    internal async Task<UpstreamCheck> CheckAsync(CancellationToken cancellationToken)
+    {
+        await json.SkipMarkAsync(cancellationToken);
+        await json.TakeAsync("{", cancellationToken);
+        do
+        {
+            switch (await ReadKeyAsync(json, cancellationToken))
+            {
+                case "librarian_name":
+                    _librarian = await ReadTextAsync(json, cancellationToken);
+                    break;
+                case "store_name":
+                    _store = await ReadTextAsync(json, cancellationToken);
+                    break;
+                case "store_files":
+                    if (_files is not null) throw new JsonStreamException("format", "it has 'store_files' twice");
+                    _files = 0;
+                    if (await ReadEntriesAsync(cancellationToken) is { } refusal) return refusal;
+                    break;
+                default:
+                    await json.ReadValueAsync(cancellationToken);
+                    break;
+            }
+        }
+        while (await json.TakeAsync(",}", cancellationToken) == ',');
+
+        if (await json.PeekAsync(cancellationToken) >= 0) throw new JsonStreamException("format", $"something follows its end at byte {json.Position}");
+        if (string.IsNullOrEmpty(_librarian) || _store is null || _files is null)
+            return UpstreamManifest.Refuse("format", "This is no upstream manifest: 'librarian_name', 'store_name' or 'store_files' is missing.");
+        return _names.HasDuplicate()
+            ? UpstreamManifest.Refuse("duplicate", "A name stands in the upstream manifest twice.")
+            : new UpstreamCheck { Header = new UpstreamHeader(_librarian, _store, _files.Value, _bytes, Convert.ToHexStringLower(hash.GetHashAndReset())) };
+    }
+
+    private static async ValueTask<string> ReadKeyAsync(JsonValueStream json, CancellationToken cancellationToken)
+    {
+        var key = await ReadTextAsync(json, cancellationToken);
+        await json.TakeAsync(":", cancellationToken);
+        return key;
+    }
+
+    private static async ValueTask<string> ReadTextAsync(JsonValueStream json, CancellationToken cancellationToken)
+    {
+        var start = json.Position;
+        var value = await json.ReadValueAsync(cancellationToken);
+        return SealedCheck.Parse(value.Span, DriveJson.Default.String) ?? throw new JsonStreamException("format", $"at byte {start} should stand a text");
+    }
+
+    private async ValueTask<UpstreamCheck?> ReadEntriesAsync(CancellationToken cancellationToken)
+    {
+        await json.TakeAsync("[", cancellationToken);
+        if (await json.PeekAsync(cancellationToken) == ']')
+        {
+            await json.TakeAsync("]", cancellationToken);
+            return null;
+        }
+
+        do
+        {
+            var value = await json.ReadValueAsync(cancellationToken);
+            _files++;
+            if (Add(value.Span) is { } problem) return UpstreamManifest.Refuse(problem.Kind, $"Entry {_files} of the upstream manifest cannot be used: {problem.What}.");
+        }
+        while (await json.TakeAsync(",]", cancellationToken) == ',');
+        return null;
+    }
+
+    private LineProblem? Add(ReadOnlySpan<byte> value)
+    {
+        if (SealedCheck.Parse(value, DriveJson.Default.UpstreamEntry) is not { } entry) return new LineProblem("format", "it lacks something, or a value is of the wrong kind");
+        var file = entry.ToFile();
+        if (LineRules.CheckUpstream(file) is { } problem) return problem;
+        if (file.Size > long.MaxValue - _bytes) return new LineProblem("totals", "the sizes add up to more than any disk holds");
+        _bytes += file.Size;
+        _names.Add(file.Name);
+        return null;
+    }
 }
 
 /// <summary>Walks through an upstream manifest that <see cref="UpstreamManifest"/> has accepted. Its files have neither SHA-256 nor members.</summary>
 public sealed class UpstreamCursor : IManifestCursor
 {
-    private UpstreamCursor()
+    private readonly Stream _stream;
+    private readonly JsonValueStream _json;
+
+    private UpstreamCursor(Stream stream)
     {
+        _stream = stream;
+        _json = new JsonValueStream(stream);
     }
 
     /// <inheritdoc/>
-    public long Position => throw new NotSupportedException("Written next.");
+    public long Position => _json.Position;
 
     /// <summary>Opens a manifest; the position is that of the first file.</summary>
-    /// <exception cref="InvalidDataException">It is not such a manifest.</exception>
-    public static Task<UpstreamCursor> OpenAsync(string path, CancellationToken cancellationToken) => throw new NotSupportedException(nameof(UpstreamCursor) + new UpstreamCursor().Position);
+    /// <exception cref="InvalidDataException">There is none, or it is not such a manifest.</exception>
+    public static async Task<UpstreamCursor> OpenAsync(string path, CancellationToken cancellationToken)
+    {
+        var cursor = new UpstreamCursor(DriveFile.TryOpenRead(path) ?? throw new InvalidDataException($"There is no '{path}'."));
+        try
+        {
+            await UpstreamDocument.SeekFirstEntryAsync(cursor._json, cancellationToken);
+            return cursor;
+        }
+        catch (JsonStreamException failure)
+        {
+            await cursor.DisposeAsync();
+            throw Changed(failure);
+        }
+    }
 
     /// <inheritdoc/>
-    public void Seek(long offset) => throw new NotSupportedException("Written next.");
+    public void Seek(long offset) => _json.Seek(offset);
 
     /// <inheritdoc/>
-    public ValueTask<ManifestFile?> ReadFileAsync(CancellationToken cancellationToken) => throw new NotSupportedException("Written next.");
+    public async ValueTask<ManifestFile?> ReadFileAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            // A position is behind an entry, so a comma may stand before the next.
+            if (await _json.PeekAsync(cancellationToken) == ',') await _json.TakeAsync(",", cancellationToken);
+            if (await _json.PeekAsync(cancellationToken) == ']') return null;
+            var value = await _json.ReadValueAsync(cancellationToken);
+            return SealedCheck.Parse(value.Span, DriveJson.Default.UpstreamEntry)?.ToFile() ?? throw new JsonStreamException("format", $"before byte {Position} stands no entry");
+        }
+        catch (JsonStreamException failure)
+        {
+            throw Changed(failure);
+        }
+    }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => throw new NotSupportedException("Written next.");
+    public ValueTask DisposeAsync() => _stream.DisposeAsync();
+
+    private static InvalidDataException Changed(JsonStreamException failure) => new($"The upstream manifest is not what was checked: {failure.Message}. Check it again.", failure);
+}
+
+/// <summary>Writes the document, one entry on a line. The same manifest always gives the same bytes.</summary>
+internal sealed class UpstreamWriter : IAsyncDisposable
+{
+    private const int FlushFrom = 64 * 1024;
+
+    private readonly Stream _stream;
+    private readonly ManifestHeader _header;
+    private readonly ArrayBufferWriter<byte> _pending = new(2 * FlushFrom);
+    private readonly Utf8JsonWriter _json;
+    private bool _hasEntries;
+
+    internal UpstreamWriter(Stream stream, ManifestHeader header)
+    {
+        _stream = stream;
+        _header = header;
+        _json = new Utf8JsonWriter(_pending, DriveJson.OneLine);
+        _pending.Write("{\"librarian_name\":"u8);
+        Append(header.Site, DriveJson.Default.String);
+        _pending.Write(",\"store_name\":"u8);
+        Append(header.Drive, DriveJson.Default.String);
+        _pending.Write(",\"store_files\":["u8);
+    }
+
+    public ValueTask DisposeAsync() => _json.DisposeAsync();
+
+    internal ValueTask WriteAsync(ManifestFile file, CancellationToken cancellationToken)
+    {
+        _pending.Write(_hasEntries ? ",\n"u8 : "\n"u8);
+        _hasEntries = true;
+        Append(ToEntry(file), DriveJson.Default.UpstreamEntry);
+        return _pending.WrittenCount < FlushFrom ? ValueTask.CompletedTask : FlushAsync(cancellationToken);
+    }
+
+    internal async Task EndAsync(CancellationToken cancellationToken)
+    {
+        _pending.Write("\n]}\n"u8);
+        await FlushAsync(cancellationToken);
+        await _stream.FlushAsync(cancellationToken);
+    }
+
+    private UpstreamEntry ToEntry(ManifestFile file) => new()
+    {
+        Name = file.Name,
+        CreateTime = file.CreateTime,
+        Size = file.Size,
+        Checksum = file.Checksum,
+        Uploader = file.Uploader,
+        Source = file.Source,
+        InstancePath = "data/" + file.Name,
+        DeletionPolicy = file.DeletionPolicy,
+        InstanceCreateTime = _header.Created,
+        OutgoingTransferId = file.OutgoingTransferId,
+    };
+
+    private void Append<T>(T value, JsonTypeInfo<T> type)
+    {
+        _json.Reset();
+        JsonSerializer.Serialize(_json, value, type);
+        _json.Flush();
+    }
+
+    private async ValueTask FlushAsync(CancellationToken cancellationToken)
+    {
+        await _stream.WriteAsync(_pending.WrittenMemory, cancellationToken);
+        _pending.ResetWrittenCount();
+    }
 }

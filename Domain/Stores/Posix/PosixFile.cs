@@ -24,6 +24,9 @@ internal sealed unsafe class PosixFile : IDisposable
         _handle.Dispose();
     }
 
+    /// <summary>Hands the open file over to a stream without a buffer, which closes it.</summary>
+    internal FileStream ToStream() => new(_handle, FileAccess.Read, bufferSize: 0);
+
     internal FileStatus Status()
     {
         Libc.StatXBuffer buffer;
