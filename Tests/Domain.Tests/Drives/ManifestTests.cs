@@ -12,14 +12,21 @@ public class ManifestTests
     /// <summary>The bytes of version 1. A change of them makes manifests in drawers unreadable: it is a new version.</summary>
     private const string Golden =
         """
-        GOLDEN
+        {"format":"librarian-manifest","version":1,"site":"mountain","site_key":"ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=","drive_id":"0e984725-c51c-4bf4-9960-e1c80e27aba0","drive":"d01","trip":1,"destination":"archive","created":"2026-11-24T22:55:01.123456Z","files":3,"members":4,"bytes":19}
+        {"name":"obs/1.bin","size":11,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","sha256":"b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9","create_time":"2026-11-24T22:55:01.123456Z","uploader":"observer","source":"observer","deletion_policy":0,"outgoing_transfer_id":17}
+        {"name":"obs/zén \"🔭\"<U+2028>\\dir","size":8,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","members":3,"create_time":"2026-11-24T22:55:01.123456Z","uploader":"observer","source":"observer","deletion_policy":0,"outgoing_transfer_id":17}
+        {"path":"a\\b","size":5,"sha256":"5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"}
+        {"path":"inner/two.bin","size":3,"sha256":"cebe3d9d614ba5c19f633566104315854a11353a333bf96f16b5afa0e90abdc4"}
+        {"path":"ä/empty","size":0,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+        {"name":"obs/void","size":0,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","members":0,"create_time":"2026-11-24T22:55:01.123456Z","uploader":"line\nbreak\u0001","source":"observer","deletion_policy":1,"outgoing_transfer_id":-1}
+        {"end":"librarian-manifest","files":3,"members":4,"bytes":19,"sha256":"17d586c2ffca7284d17e9fd9441f1b23aa2e6d85b4262dc35f19e70df2a07c4b","signature":"W0IZ6x8iIhFMTRzcVK1tWwz03E9HSV+1lNDGvzCoQCO1BTPKkeO0mGwWG+GW+RYZM8aaDmMwEU7nRYhfRRqICQ=="}
         """ + "\n";
 
     private static readonly string[] s_codes = ["manifest.format", "manifest.version", "manifest.truncated", "manifest.edited", "manifest.signature", "manifest.totals"];
 
     [Fact]
     public async Task WriteAsync_SmallDrive_GivesTheBytesOfVersion1() =>
-        Assert.Equal(Golden.Replace("LS", "\u2028", StringComparison.Ordinal), Encoding.UTF8.GetString(await Samples.ManifestAsync()));
+        Assert.Equal(Golden.Replace("<U+2028>", "\u2028", StringComparison.Ordinal), Encoding.UTF8.GetString(await Samples.ManifestAsync()));
 
     [Fact]
     public async Task CheckAsync_SmallDrive_GivesHeaderDigestAndTotals()

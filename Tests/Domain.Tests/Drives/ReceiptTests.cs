@@ -8,7 +8,10 @@ public class ReceiptTests
 {
     private const string Golden =
         """
-        GOLDEN
+        {"format":"librarian-receipt","version":1,"site":"archive","site_key":"ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=","drive_id":"0e984725-c51c-4bf4-9960-e1c80e27aba0","drive":"d01","trip":1,"source":"mountain","manifest_sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","created":"2026-11-24T22:55:01.123456Z","files":2}
+        {"outgoing_transfer_id":17,"name":"obs/1.bin","checksum":"xxh3:::00","outcome":"stored","store_id":1}
+        {"outgoing_transfer_id":18,"name":"obs/zén 🔭","checksum":"abc","outcome":"failed","message":"The \"copy\" is damaged.\nAsk again."}
+        {"end":"librarian-receipt","files":2,"sha256":"3041406254dae395792529d458f982bb3af60941111764a43ea4697dd6b89cf4","signature":"HkiKoznUQa6f51AXwNJZJ4mPqqIEb18yO4AKkm/+siuV72kLZp4ngyB3h0Rp84qCX/ipPAzBypLXrCsFM6lZBA=="}
         """ + "\n";
 
     private static readonly ReceiptHeader s_header = new()

@@ -178,11 +178,11 @@ public class UpstreamManifestTests
             """
             {"librarian_name":"mountain","store_name":"d01","store_files":[
             {"name":"obs/1.bin","create_time":"2026-11-24T22:55:01.123456","size":11,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","uploader":"observer","source":"observer","instance_path":"data/obs/1.bin","deletion_policy":0,"instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":17},
-            {"name":"obs/zén \"🔭\"LS\\dir","create_time":"2026-11-24T22:55:01.123456","size":8,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","uploader":"observer","source":"observer","instance_path":"data/obs/zén \"🔭\"LS\\dir","deletion_policy":0,"instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":17},
+            {"name":"obs/zén \"🔭\"<U+2028>\\dir","create_time":"2026-11-24T22:55:01.123456","size":8,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","uploader":"observer","source":"observer","instance_path":"data/obs/zén \"🔭\"<U+2028>\\dir","deletion_policy":0,"instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":17},
             {"name":"obs/void","create_time":"2026-11-24T22:55:01.123456","size":0,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","uploader":"line\nbreak\u0001","source":"observer","instance_path":"data/obs/void","deletion_policy":1,"instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":-1}
             ]}
 
-            """.Replace("LS", "\u2028", StringComparison.Ordinal),
+            """.Replace("<U+2028>", "\u2028", StringComparison.Ordinal),
             Encoding.UTF8.GetString(stream.ToArray()));
     }
 
