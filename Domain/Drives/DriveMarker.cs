@@ -22,11 +22,11 @@ public sealed record DriveMarker
 
     /// <summary><see cref="FormatName"/>.</summary>
     [JsonInclude]
-    internal string Format { get; } = FormatName;
+    internal string Format { get; init; } = FormatName;
 
     /// <summary><see cref="FormatVersion"/>.</summary>
     [JsonInclude]
-    internal int Version { get; } = FormatVersion;
+    internal int Version { get; init; } = FormatVersion;
 
     /// <summary>The drive's identity for life.</summary>
     public required Guid DriveId { get; init; }

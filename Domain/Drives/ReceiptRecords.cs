@@ -13,11 +13,11 @@ public sealed record ReceiptHeader
 
     /// <summary><see cref="FormatName"/>.</summary>
     [JsonInclude]
-    internal string Format { get; } = FormatName;
+    internal string Format { get; init; } = FormatName;
 
     /// <summary><see cref="FormatVersion"/>.</summary>
     [JsonInclude]
-    internal int Version { get; } = FormatVersion;
+    internal int Version { get; init; } = FormatVersion;
 
     /// <summary>Name of the site that ingested the drive.</summary>
     public required string Site { get; init; }

@@ -71,7 +71,6 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
     internal static bool IsLast(ReadOnlySpan<byte> line) => line.StartsWith("{\"end\":"u8);
 
     /// <summary>A line as a record; null when it is none.</summary>
-    /// <remarks>Texts that are not Unicode raise another exception than bad syntax does.</remarks>
     internal static T? Parse<T>(ReadOnlySpan<byte> line, JsonTypeInfo<T> type)
         where T : class
     {
@@ -79,7 +78,7 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
         {
             return JsonSerializer.Deserialize(line, type);
         }
-        catch (Exception failure) when (failure is JsonException or InvalidOperationException)
+        catch (JsonException)
         {
             return null;
         }
