@@ -92,7 +92,8 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
             .ExecuteDeleteAsync(cancellationToken);
         await db.DriveContents.Where(c => c.State == DriveContentState.Stored && db.OutgoingTransfers.Any(t => transferIds.Contains(t.Id) && t.Id == c.OutgoingTransferId && (t.Status == TransferStatus.Failed || t.Status == TransferStatus.Cancelled)))
             .ExecuteUpdateAsync(s => s.SetProperty(c => c.State, DriveContentState.Undelivered), cancellationToken);
-        return await db.Drives.Where(d => drives.Contains(d.Id) && d.State == DriveState.InTransit && !Open(db, d.Id).Any()).Select(d => d.Name).ToListAsync(cancellationToken);
+        return await db.Drives.Where(d => drives.Contains(d.Id) && d.State == DriveState.InTransit
+            && !db.DriveContents.Any(c => c.DriveRow == d.Id && db.OutgoingTransfers.Any(t => t.Id == c.OutgoingTransferId && OutgoingTransfers.Unfinished.Contains(t.Status)))).Select(d => d.Name).ToListAsync(cancellationToken);
     }
 
     /// <summary>Where a drive's deliveries stand.</summary>
@@ -110,7 +111,8 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
     {
         ArgumentNullException.ThrowIfNull(db);
         var now = Now;
-        return await db.Drives.Where(d => d.Id == driveRow && d.State == DriveState.InTransit && d.ManifestSha256 != null && !Open(db, driveRow).Any())
+        return await db.Drives.Where(d => d.Id == driveRow && d.State == DriveState.InTransit && d.ManifestSha256 != null
+                && !db.DriveContents.Any(c => c.DriveRow == d.Id && db.OutgoingTransfers.Any(t => t.Id == c.OutgoingTransferId && OutgoingTransfers.Unfinished.Contains(t.Status))))
             .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Reusable).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), cancellationToken) > 0;
     }
 

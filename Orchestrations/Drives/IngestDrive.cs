@@ -191,7 +191,7 @@ public sealed class DriveArrivals(CatalogDatabase database, DriveIngest ingest, 
             return (new DriveAnswer("drive.busy", $"Drive '{arrival.Name}' is being registered at this moment. Ask again."), null);
         }
 
-        await StartAsync(known, transaction.GetDbTransaction(), cancellationToken);
+        await StartAsync(known, untold: true, transaction.GetDbTransaction(), cancellationToken);
         await client.RaiseEventAsync(IngestId(known.DriveId, known.Trip), IngestDrive.WakeEvent, null, messageId: null, transaction.GetDbTransaction(), cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
@@ -203,17 +203,20 @@ public sealed class DriveArrivals(CatalogDatabase database, DriveIngest ingest, 
     {
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        var open = await db.DriveArrivals.AsNoTracking().Where(a => a.State == DriveArrivalState.Ingesting || db.DriveArrivalFiles.Any(f => f.ArrivalId == a.Id && !f.Told)).ToListAsync(cancellationToken);
-        foreach (var arrival in open) await StartAsync(arrival, transaction.GetDbTransaction(), cancellationToken);
+        var open = await db.DriveArrivals.AsNoTracking().Where(a => a.State == DriveArrivalState.Ingesting || db.DriveArrivalFiles.Any(f => f.ArrivalId == a.Id && !f.Told))
+            .Select(a => new { Arrival = a, Untold = db.DriveArrivalFiles.Any(f => f.ArrivalId == a.Id && !f.Told) }).ToListAsync(cancellationToken);
+        foreach (var entry in open) await StartAsync(entry.Arrival, entry.Untold, transaction.GetDbTransaction(), cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
     }
 
-    private async Task StartAsync(DriveArrival arrival, System.Data.Common.DbTransaction transaction, CancellationToken cancellationToken)
+    private async Task StartAsync(DriveArrival arrival, bool untold, System.Data.Common.DbTransaction transaction, CancellationToken cancellationToken)
     {
         var input = new ArrivalInput(arrival.Id);
-        await client.ScheduleNewOrchestrationInstanceAsync(nameof(IngestDrive), input, new StartOrchestrationOptions(IngestId(arrival.DriveId, arrival.Trip)), transaction, cancellationToken);
-        await client.ScheduleNewOrchestrationInstanceAsync(nameof(TellDriveSource), input, new StartOrchestrationOptions(TellId(arrival.DriveId, arrival.Trip)), transaction, cancellationToken);
+        if (arrival.State == DriveArrivalState.Ingesting)
+            await client.ScheduleNewOrchestrationInstanceAsync(nameof(IngestDrive), input, new StartOrchestrationOptions(IngestId(arrival.DriveId, arrival.Trip)), transaction, cancellationToken);
+        if (untold || arrival.State == DriveArrivalState.Ingesting)
+            await client.ScheduleNewOrchestrationInstanceAsync(nameof(TellDriveSource), input, new StartOrchestrationOptions(TellId(arrival.DriveId, arrival.Trip)), transaction, cancellationToken);
     }
 }
 
