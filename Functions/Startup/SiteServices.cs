@@ -62,6 +62,7 @@ public static class SiteServices
         services.AddSingleton<RepairScheduler>();
         services.AddSingleton<StoreManifests>();
         services.AddSingleton<Arrivals>();
+        services.AddSingleton<SourceCallbacks>();
         services.AddSingleton<UploadCommits>();
         services.AddSingleton<ITimerStatusStore, CatalogTimerStatus>();
 
