@@ -128,7 +128,7 @@ public sealed class WireServer : IAsyncDisposable
                     _requests.Enqueue(request);
                     var answer = await _answer(request);
                     if (answer.Status == 0) return;
-                    var head = new StringBuilder(CultureInfo.InvariantCulture, $"HTTP/1.1 {answer.Status} {(HttpStatusCode)answer.Status}\r\nserver: uvicorn\r\n");
+                    var head = new StringBuilder().Append(CultureInfo.InvariantCulture, $"HTTP/1.1 {answer.Status} {(HttpStatusCode)answer.Status}\r\nserver: uvicorn\r\n");
                     var body = Encoding.UTF8.GetBytes(answer.Body);
                     head.Append(CultureInfo.InvariantCulture, $"content-length: {body.Length}\r\n");
                     if (answer.ContentType is { } type) head.Append(CultureInfo.InvariantCulture, $"content-type: {type}\r\n");
