@@ -359,7 +359,8 @@ public sealed partial class LibrarianClient : IDisposable
             for (var redirects = 0; ; redirects++)
             {
                 using var response = await SendAsync(method, address, body, header, limit.Token);
-                if (response.StatusCode is not (HttpStatusCode.TemporaryRedirect or HttpStatusCode.PermanentRedirect))
+                // No other redirect repeats the request as it was sent (wire.md §1.1); what a server means by one is for a person to find out.
+                if (response.StatusCode != HttpStatusCode.TemporaryRedirect)
                     return await readAsync(response, limit.Token);
                 if (Follow(address, response.Headers.Location, redirects) is not { } next)
                     return new Refused((int)response.StatusCode, $"The site redirects {address} to \"{response.Headers.Location}\", where the credentials are not sent.", "Configure the address the site really has.", Body: null);

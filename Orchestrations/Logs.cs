@@ -11,13 +11,19 @@ internal static partial class Logs
     [LoggerMessage(3001, LogLevel.Warning, "Outgoing transfer {TransferId} of {Name} to {Destination} given up, to be offered again later; the local copy is untouched: {Reason}")]
     public static partial void TransferGivenUp(ILogger logger, long transferId, string name, string destination, string reason);
 
+    [LoggerMessage(3010, LogLevel.Information, "Outgoing transfer {TransferId} of {Name} to {Destination} stands back, to be offered again later: {Reason}")]
+    public static partial void TransferStandsBack(ILogger logger, long transferId, string name, string destination, string reason);
+
+    [LoggerMessage(3011, LogLevel.Warning, "{Count} callbacks to {Source} dropped: it is not a registered librarian here")]
+    public static partial void CallbacksDropped(ILogger logger, int count, string source);
+
     [LoggerMessage(3002, LogLevel.Information, "Batch {QueueId}: {Files} files to {Destination}")]
     public static partial void BatchStarted(ILogger logger, long queueId, int files, string destination);
 
-    [LoggerMessage(3003, LogLevel.Warning, "Callback for incoming transfer {TransferId} to {Source} waits: {Reason}")]
-    public static partial void CallbackWaits(ILogger logger, long transferId, string source, string reason);
+    [LoggerMessage(3003, LogLevel.Warning, "Callbacks to {Source} wait: {Reason}")]
+    public static partial void CallbacksWait(ILogger logger, string source, string reason);
 
-    [LoggerMessage(3004, LogLevel.Error, "Callback for incoming transfer {TransferId} refused by {Source}; the file is safe here, its source finds it when it reviews the transfer: {Reason}")]
+    [LoggerMessage(3004, LogLevel.Error, "Callback for incoming transfer {TransferId} refused by {Source}; what is stored here is safe, its source finds it when it reviews the transfer: {Reason}")]
     public static partial void CallbackRefused(ILogger logger, long transferId, string source, string reason);
 
     [LoggerMessage(3005, LogLevel.Information, "Started {Count} ingests of staged files")]

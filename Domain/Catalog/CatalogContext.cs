@@ -142,6 +142,7 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
             e.HasIndex(t => t.StagingPath);
             e.HasIndex(t => new { t.StorePath, t.Status });
             e.HasIndex(t => t.StorePath).IsUnique().HasFilter("\"placing\"").HasDatabaseName("ux_incoming_transfers_placing");
+            e.HasIndex(t => new { t.Source, t.CallbackTries, t.Id }).HasFilter("callback_tries is not null").HasDatabaseName("ix_incoming_transfers_callback");
         });
         modelBuilder.Entity<OutgoingTransfer>(e =>
         {

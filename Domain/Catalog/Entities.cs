@@ -199,6 +199,12 @@ public sealed class IncomingTransfer
     /// </summary>
     public bool Placing { get; set; }
 
+    /// <summary>
+    /// Tries to tell the source how the transfer has ended that the source has answered with a fault of its own; null when it need not be told, or
+    /// has been. Set in the transaction that ends the transfer, so that no crash loses a callback (wire.md §9.1 step 6).
+    /// </summary>
+    public int? CallbackTries { get; set; }
+
     /// <summary>Why it failed, for people.</summary>
     public string? FailureReason { get; set; }
 
@@ -254,7 +260,7 @@ public sealed class OutgoingTransfer
     /// <summary>Why it failed, for people.</summary>
     public string? FailureReason { get; set; }
 
-    /// <summary>UTC; after a failure the file is not offered to that destination again before this time.</summary>
+    /// <summary>UTC; after an end without success the file is not offered to that destination again before this time.</summary>
     public DateTime? RetryAfter { get; set; }
 
     /// <summary>The file.</summary>
@@ -321,6 +327,9 @@ public sealed class PeerLibrarian
 
     /// <summary>UTC.</summary>
     public required DateTime LastHeard { get; set; }
+
+    /// <summary>UTC since when it has had no room for any file (413); null while it takes files.</summary>
+    public DateTime? FullSince { get; set; }
 }
 
 /// <summary>A batch handed to a transfer manager (table <c>send_queue</c>); one SendClone orchestration drives it.</summary>

@@ -60,6 +60,26 @@ public sealed class ErrorLog(CatalogDatabase database, TimeProvider time, ILogge
         }
     }
 
+    /// <summary>Marks what is open about a matter as dealt with, because the matter has ended by itself.</summary>
+    /// <param name="caller">As given to <see cref="RaiseAsync"/>.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task SettleAsync(string caller, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(caller);
+        caller = caller.Length > CatalogContext.MaxText ? caller[..CatalogContext.MaxText] : caller;
+        var now = time.GetUtcNow().UtcDateTime;
+        try
+        {
+            await using var db = database.Open();
+            await db.Errors.Where(e => !e.Cleared && e.Caller == caller)
+                .ExecuteUpdateAsync(s => s.SetProperty(e => e.Cleared, true).SetProperty(e => e.ClearedTime, now), cancellationToken);
+        }
+        catch (System.Data.Common.DbException fault)
+        {
+            Logs.NotSettled(log, fault, caller);
+        }
+    }
+
     /// <summary>Marks an error as dealt with.</summary>
     public async Task<(ClearOutcome Outcome, DateTime At)> ClearAsync(long id, CancellationToken cancellationToken)
     {
@@ -77,4 +97,7 @@ internal static partial class Logs
 {
     [LoggerMessage(2200, LogLevel.Error, "An error could not be recorded in the catalog: {Caller}: {Message}")]
     public static partial void NotRecorded(ILogger logger, Exception exception, string caller, string message);
+
+    [LoggerMessage(2201, LogLevel.Warning, "Errors about {Caller} have ended but could not be marked so; the next success does it")]
+    public static partial void NotSettled(ILogger logger, Exception exception, string caller);
 }

@@ -58,11 +58,24 @@ public sealed class PeerDirectory(CatalogDatabase database, Fernet fernet, TimeP
         }
     }
 
-    /// <summary>True when the neighbour is registered and transfers to it are switched on.</summary>
-    public async Task<bool> MaySendToAsync(string name, CancellationToken cancellationToken)
+    /// <summary>How many batches may be under way to a neighbour: none when it is unknown or switched off.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="most">Batches when nothing is in the way.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <returns>For a full neighbour one: if no batch is waiting that asks it again, one has to be made.</returns>
+    public async Task<int> BatchesAllowedAsync(string name, int most, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        return await db.Librarians.AnyAsync(l => l.Name == name && l.TransfersEnabled, cancellationToken);
+        var row = await db.Librarians.Where(l => l.Name == name && l.TransfersEnabled).Select(l => new { l.FullSince }).SingleOrDefaultAsync(cancellationToken);
+        return row is null ? 0 : row.FullSince is null ? most : 1;
+    }
+
+    /// <summary>Remembers that a neighbour has room for nothing, or has room again.</summary>
+    public async Task MarkFullAsync(string name, bool full, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        DateTime? since = full ? time.GetUtcNow().UtcDateTime : null;
+        await db.Librarians.Where(l => l.Name == name && (l.FullSince == null) == full).ExecuteUpdateAsync(s => s.SetProperty(l => l.FullSince, since), cancellationToken);
     }
 
     /// <summary>Switches transfers to a neighbour on or off; false when it is unknown.</summary>

@@ -8,6 +8,8 @@ namespace Librarian.Domain.TransferManagers;
 /// <summary>Copies to a path on a file system that this host shares with the destination (wire.md §5.1, §5.3).</summary>
 public sealed class LocalTransferManager(IOptions<SiteOptions> options)
 {
+    private const UnixFileMode DirectoryMode = (UnixFileMode)0b111_111_101;
+
     /// <summary>Host names whose file systems are this site's own.</summary>
     public IReadOnlyList<string> Hostnames => options.Value.LocalHostnames.Count > 0 ? options.Value.LocalHostnames : [Dns.GetHostName()];
 
@@ -30,15 +32,25 @@ public sealed class LocalTransferManager(IOptions<SiteOptions> options)
     /// Copies a file or directory so that <paramref name="destination"/> appears only when every byte is on disk. A destination
     /// that is there already was completed by an earlier attempt and is left alone; the receiver verifies it in any case.
     /// </summary>
+    /// <param name="source">What to copy.</param>
+    /// <param name="destination">Where the neighbour wants it.</param>
+    /// <param name="name">
+    /// The file's name. Where the destination ends with it, the staging directory is what comes before: an upstream neighbour makes only that, and
+    /// the directories of the name below it are for the sender to make (wire.md §7.2).
+    /// </param>
+    /// <param name="cancellationToken">Cancels.</param>
     /// <returns>Null on success, otherwise what went wrong and what was not lost.</returns>
-    public static async Task<string?> CopyAsync(string source, string destination, CancellationToken cancellationToken)
+    public static async Task<string?> CopyAsync(string source, string destination, string name, CancellationToken cancellationToken)
     {
+        ArgumentNullException.ThrowIfNull(destination);
         if (Path.Exists(destination)) return null;
-        if (Path.GetDirectoryName(destination) is not { } parent || !Directory.Exists(parent))
-            return $"The staging place {destination} has no parent directory: the destination has given the transfer up. The local copy is untouched.";
+        var staging = destination.EndsWith("/" + name, StringComparison.Ordinal) ? destination[..^(name.Length + 1)] : Path.GetDirectoryName(destination);
+        if (!Directory.Exists(staging))
+            return $"The staging directory of {destination} does not exist: the destination has given the transfer up. The local copy is untouched.";
         var part = $"{destination}.part-{Guid.NewGuid():N}";
         try
         {
+            MakeParents(staging, destination);
             var copied = await DigestingCopy.CopyAsync(source, part, [ChecksumAlgorithm.Xxh3], new CopyOptions { GroupWritable = true, MaxParallelism = 2 }, cancellationToken: cancellationToken);
             if (!copied.IsComplete) return $"{source} could not be copied: {copied.Message} The local copy is untouched.";
             if (copied.IsDirectory) Directory.Move(part, destination);
@@ -54,6 +66,18 @@ public sealed class LocalTransferManager(IOptions<SiteOptions> options)
         {
             if (Directory.Exists(part)) Directory.Delete(part, recursive: true);
             else if (File.Exists(part)) File.Delete(part);
+        }
+    }
+
+    private static void MakeParents(string staging, string destination)
+    {
+        for (var slash = destination.IndexOf('/', staging.Length + 1); slash > 0; slash = destination.IndexOf('/', slash + 1))
+        {
+            var directory = destination[..slash];
+            if (Directory.Exists(directory)) continue;
+            Directory.CreateDirectory(directory);
+            // Whatever our umask: the destination's own account has to empty it.
+            File.SetUnixFileMode(directory, DirectoryMode);
         }
     }
 }

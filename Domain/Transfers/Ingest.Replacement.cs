@@ -76,7 +76,8 @@ public sealed partial class Ingest
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
             var completed = await db.IncomingTransfers.Where(t => t.Id == transfer.Id && t.Status == TransferStatus.Staged && t.Placing)
-                .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now), cancellationToken);
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.Placing, false)
+                    .SetProperty(t => t.EndTime, now).SetProperty(t => t.CallbackTries, CallbackDue(transfer)), cancellationToken);
             if (completed == 0) return await CurrentAsync(db, transfer, cancellationToken);
             // What was calculated from the bad copy says nothing about this one.
             var known = await db.Instances.Where(i => i.Id == bad.InstanceId).ExecuteUpdateAsync(s => s.SetProperty(i => i.Available, true)

@@ -185,7 +185,8 @@ public sealed partial class Ingest(CatalogDatabase database, SiteStores stores, 
             await using var db = database.Open();
             await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
             var completed = await db.IncomingTransfers.Where(t => t.Id == transfer.Id && t.Status == TransferStatus.Staged && t.Placing)
-                .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now), cancellationToken);
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.Placing, false)
+                    .SetProperty(t => t.EndTime, now).SetProperty(t => t.CallbackTries, CallbackDue(transfer)), cancellationToken);
             if (completed == 0) return await CurrentAsync(db, transfer, cancellationToken);
             db.Files.Add(new FileRecord
             {
@@ -235,7 +236,7 @@ public sealed partial class Ingest(CatalogDatabase database, SiteStores stores, 
         await using var db = database.Open();
         var failed = await db.IncomingTransfers.Where(t => t.Id == transfer.Id && t.Status == TransferStatus.Staged && t.Placing == placing)
             .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Failed).SetProperty(t => t.Placing, false)
-                .SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, message), cancellationToken);
+                .SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, message).SetProperty(t => t.CallbackTries, CallbackDue(transfer)), cancellationToken);
         if (failed == 0) return await CurrentAsync(db, transfer, cancellationToken);
         Logs.NotIngested(log, transfer.Id, transfer.StorePath, outcome.ToString(), message);
         await errors.RaiseAsync(outcome == IngestOutcome.NameTaken ? ErrorSeverity.Warning : ErrorSeverity.Error, outcome == IngestOutcome.Mismatch ? ErrorCategory.DataIntegrity : ErrorCategory.Transfer,
@@ -243,6 +244,9 @@ public sealed partial class Ingest(CatalogDatabase database, SiteStores stores, 
         await incoming.RemoveStagingAsync([(transfer.StoreId, transfer.StagingPath)], cancellationToken);
         return Result(transfer, outcome, message);
     }
+
+    /// <summary>A clone's source is to be told in any case; an upload's client waits for the answer itself.</summary>
+    private static int? CallbackDue(IncomingTransfer transfer) => transfer.SourceTransferId is null ? null : 0;
 
     private static IngestResult Result(IncomingTransfer transfer, IngestOutcome outcome, string message) =>
         new(outcome, message, transfer.StorePath, transfer.StoreId, transfer.Source, transfer.SourceTransferId);

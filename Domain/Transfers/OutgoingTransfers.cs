@@ -102,9 +102,15 @@ public sealed class OutgoingTransfers(TimeProvider time)
     }
 
     /// <summary>
-    /// Gives transfers up. The file is offered again after a pause that doubles with each failure towards the same destination
+    /// Gives transfers up. The file is offered again after a pause that doubles with each end without success towards the same destination
     /// (15 s to 6 h), so that one bad file neither floods the neighbour nor is forgotten.
     /// </summary>
+    /// <param name="db">Unit of work.</param>
+    /// <param name="ids">Outgoing transfers; those that have ended are left alone.</param>
+    /// <param name="reason">Why, for people.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <param name="status">FAILED, or CANCELLED when nothing is wrong with the file and it only has to wait for its turn.</param>
+    /// <returns>How many were given up.</returns>
     public async Task<int> FailAsync(CatalogContext db, IReadOnlyCollection<long> ids, string reason, CancellationToken cancellationToken,
         TransferStatus status = TransferStatus.Failed)
     {
@@ -114,7 +120,8 @@ public sealed class OutgoingTransfers(TimeProvider time)
             .Select(t => new
             {
                 t.Id,
-                Count = db.OutgoingTransfers.Count(o => o.FileName == t.FileName && o.Destination == t.Destination && o.Status == TransferStatus.Failed),
+                Count = db.OutgoingTransfers.Count(o => o.FileName == t.FileName && o.Destination == t.Destination
+                    && (o.Status == TransferStatus.Failed || o.Status == TransferStatus.Cancelled)),
             })
             .ToListAsync(cancellationToken);
         var changed = 0;

@@ -73,6 +73,7 @@ public static class SiteServices
         services.AddSingleton<DriveCommands>();
         services.AddSingleton<DriveArrivals>();
         services.AddSingleton<Arrivals>();
+        services.AddSingleton<SourceCallbacks>();
         services.AddSingleton<UploadCommits>();
         services.AddSingleton<ITimerStatusStore, CatalogTimerStatus>();
 

@@ -1,8 +1,10 @@
 using Librarian.Client;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
+using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
+using Librarian.Domain.Peers;
 using Librarian.Domain.TransferManagers;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
@@ -17,10 +19,12 @@ using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 namespace Librarian.Orchestrations.Clone;
 
 /// <summary>What the activities of one batch share: reading its open transfers, the neighbour, and giving transfers up.</summary>
-public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoing, PeerConnections peers, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<BatchWork> log)
+public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoing, PeerDirectory directory, PeerConnections peers, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<BatchWork> log)
 {
     /// <summary>A neighbour may be away this long before a person is told.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromDays(1);
+
+    private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(30);
 
     /// <summary>The site's own name.</summary>
     public string SiteName => options.Value.Name;
@@ -50,35 +54,118 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
     {
         await using var db = Open();
         var remaining = await db.OutgoingTransfers.CountAsync(t => t.SendQueueId == queueId && OutgoingTransfers.Unfinished.Contains(t.Status), cancellationToken);
-        if (outcome is StepOutcome.Wait or StepOutcome.Soon) Logs.BatchWaits(log, queueId, message);
+        if (outcome is StepOutcome.Wait or StepOutcome.Soon or StepOutcome.Full) Logs.BatchWaits(log, queueId, message);
         var patience = time.GetUtcNow().UtcDateTime - Patience;
         if (outcome == StepOutcome.Wait && await db.SendQueue.Where(q => q.Id == queueId && q.CreatedTime < patience).Select(q => q.Destination).SingleOrDefaultAsync(cancellationToken) is { } silent)
         {
-            await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.LibrarianNetworkAvailability, $"librarian {silent}",
+            await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.LibrarianNetworkAvailability, Matter(silent),
                 $"Files have waited for '{silent}' for more than a day: {message} Nothing is lost, they are sent when it answers.", cancellationToken);
         }
 
         return new BatchStep(outcome, message, remaining);
     }
 
-    /// <summary>Gives transfers up here and, as far as it can be reached now, at the neighbour.</summary>
-    public async Task FailAsync(Peer? peer, IReadOnlyCollection<OutgoingTransfer> transfers, string reason, CancellationToken cancellationToken)
+    /// <summary>Whether the neighbour answers at all (<c>ping/</c>, any credentials).</summary>
+    public Task<Reply<PingResponse>> PingAsync(Peer peer, CancellationToken cancellationToken)
     {
-        if (transfers.Count == 0) return;
+        ArgumentNullException.ThrowIfNull(peer);
+        return peers.For(peer.Login, PingTimeout)!.Client.PingAsync(cancellationToken);
+    }
+
+    /// <summary>Ends a step with which the neighbour, as a whole, cannot be brought further now; tells a person when only a person can help.</summary>
+    public async Task<BatchStep> WaitAsync(SendCloneInput input, ReplyError error, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(error);
+        if (PeerCalls.IsForPerson(error))
+        {
+            await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.Configuration, Matter(input.Destination),
+                $"'{input.Destination}' does not let us in: {error} Files for it wait, nothing is lost. Check the address and the account that was given to add-librarian, and the account's level there (READAPPEND).", cancellationToken);
+        }
+
+        return await StepAsync(StepOutcome.Wait, input.QueueId, error.ToString()!, cancellationToken);
+    }
+
+    /// <summary>Ends a step because the neighbour has no room: it gets no new batches, and a person is told once.</summary>
+    public async Task<BatchStep> FullAsync(SendCloneInput input, ReplyError error, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(error);
+        await directory.MarkFullAsync(input.Destination, full: true, cancellationToken);
+        await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, Matter(input.Destination),
+            $"'{input.Destination}' has no room for more files: {error} Files for it wait here, nothing is lost. Space is to be made there; it is asked again by itself.", cancellationToken);
+        return await StepAsync(StepOutcome.Full, input.QueueId, error.ToString()!, cancellationToken);
+    }
+
+    /// <summary>The neighbour takes files: what was reported about its absence, our account or its room has ended.</summary>
+    public async Task TakesFilesAsync(Peer peer, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(peer);
+        await directory.MarkFullAsync(peer.Login.Name, full: false, cancellationToken);
+        await errors.SettleAsync(Matter(peer.Login.Name), cancellationToken);
+    }
+
+    /// <summary>
+    /// Ends transfers here without success and, as far as it can be reached now, at the neighbour. One that misses this finds out when it
+    /// reviews its own incoming transfers (wire.md §9.4).
+    /// </summary>
+    /// <param name="peer">Null: the neighbour knows, or is not to be asked.</param>
+    /// <param name="transfers">Which.</param>
+    /// <param name="reason">Why, for people.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <param name="status">CANCELLED for files that only stand back; nobody is told of those.</param>
+    public async Task FailAsync(Peer? peer, IReadOnlyList<OutgoingTransfer> transfers, string reason, CancellationToken cancellationToken, TransferStatus status = TransferStatus.Failed)
+    {
+        ArgumentNullException.ThrowIfNull(transfers);
+        if (transfers is not [var first, ..]) return;
         await using (var db = Open())
         {
-            await outgoing.FailAsync(db, [.. transfers.Select(t => t.Id)], reason, cancellationToken);
+            await outgoing.FailAsync(db, [.. transfers.Select(t => t.Id)], reason, cancellationToken, status);
         }
 
         foreach (var transfer in transfers)
         {
-            Logs.TransferGivenUp(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
-            await errors.RaiseAsync(ErrorSeverity.Warning, ErrorCategory.Transfer, $"send {transfer.FileName} to {transfer.Destination}",
-                $"'{transfer.FileName}' did not get to '{transfer.Destination}' and is offered again later; the local copy is untouched: {reason}", cancellationToken);
-            // Best effort: a neighbour that misses this finds out when it reviews its own incoming transfers (wire.md §9.4).
-            if (peer is not null && transfer.RemoteTransferId is { } remote
-                && await peer.Client.FailCloneAsync(new CloneFailRequest(transfer.Id, remote, reason), cancellationToken) is { Error: Unreachable }) peer = null;
+            if (status == TransferStatus.Failed) Logs.TransferGivenUp(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
+            else Logs.TransferStandsBack(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
         }
+
+        if (status == TransferStatus.Failed)
+        {
+            var what = transfers.Count == 1 ? $"'{first.FileName}'" : $"{transfers.Count} files, '{first.FileName}' the first of them,";
+            await errors.RaiseAsync(ErrorSeverity.Warning, ErrorCategory.Transfer, $"send {first.FileName} to {first.Destination}",
+                $"{what} did not get to '{first.Destination}' and will be offered again later; the local copies are untouched: {reason}", cancellationToken);
+        }
+
+        List<OutgoingTransfer> known = [.. transfers.Where(t => t.RemoteTransferId is not null)];
+        if (peer is null || known.Count == 0) return;
+        if (known is [var only]) await peer.Client.FailCloneAsync(new CloneFailRequest(only.Id, only.RemoteTransferId!.Value, reason), cancellationToken);
+        else await peer.Client.UpdateCheckinAsync(new CheckinUpdateRequest([], [.. known.Select(t => t.RemoteTransferId!.Value)], Client.Wire.TransferStatus.Failed), cancellationToken);
+    }
+
+    /// <summary>
+    /// Tells the neighbour of earlier transfers of these files that have ended here and that it still waits for; whether there was one. A
+    /// transfer whose data it has (STAGED) is left to it.
+    /// </summary>
+    public async Task<bool> EndEarlierAsync(Peer peer, IReadOnlyList<OutgoingTransfer> transfers, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(peer);
+        List<string> names = [.. transfers.Select(t => t.FileName)];
+        List<long> ended;
+        await using (var db = Open())
+        {
+            ended = await db.OutgoingTransfers.Where(t => names.Contains(t.FileName) && t.Destination == peer.Login.Name && t.RemoteTransferId != null
+                    && (t.Status == TransferStatus.Failed || t.Status == TransferStatus.Cancelled)
+                    && t.Id == db.OutgoingTransfers.Where(o => o.FileName == t.FileName && o.Destination == t.Destination && o.RemoteTransferId != null).Max(o => o.Id))
+                .Select(t => t.RemoteTransferId!.Value).ToListAsync(cancellationToken);
+        }
+
+        if (ended.Count == 0) return false;
+        var asked = await peer.Client.GetCheckinStatusAsync(new CheckinStatusRequest([], ended), cancellationToken);
+        if (!asked.IsSuccess) return false;
+        List<long> waiting = [.. ended.Where(id => asked.Value.DestinationTransferStatus.GetValueOrDefault(id) is Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing)];
+        if (waiting.Count == 0) return false;
+        var told = await peer.Client.UpdateCheckinAsync(new CheckinUpdateRequest([], waiting, Client.Wire.TransferStatus.Failed), cancellationToken);
+        return told.IsSuccess && told.Value.ModifiedDestinationTransferIds.Count > 0;
     }
 
     /// <summary>Moves transfers forward.</summary>
@@ -99,7 +186,8 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
         ArgumentNullException.ThrowIfNull(transfer);
         var found = await peer.Client.SearchFilesAsync(new FileSearchRequest(Name: transfer.FileName), cancellationToken);
         if (!found.IsSuccess) return null;
-        var copy = found.Value.FirstOrDefault(f => f.Checksum == transfer.TransferChecksum && f.Size == transfer.TransferSize);
+        var ours = Checksum.Parse(transfer.TransferChecksum);
+        var copy = found.Value.FirstOrDefault(f => f.Name == transfer.FileName && f.Size == transfer.TransferSize && ours.CompareTo(Checksum.Parse(f.Checksum)) == ChecksumComparison.Equal);
         if (copy?.Instances.FirstOrDefault(i => i is { Available: true, StoreId: not null })?.StoreId is not { } storeId) return false;
         await using var db = Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
@@ -121,19 +209,21 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
         if (peer is null) return await StepAsync(StepOutcome.Wait, input.QueueId, why, cancellationToken);
         var byRemote = transfers.ToDictionary(t => t.RemoteTransferId!.Value);
         var told = await peer.Client.UpdateCheckinAsync(new CheckinUpdateRequest([], [.. byRemote.Keys], (Client.Wire.TransferStatus)status), cancellationToken);
-        if (!told.IsSuccess) return await StepAsync(StepOutcome.Wait, input.QueueId, told.Error.ToString()!, cancellationToken);
-        var accepted = told.Value.ModifiedDestinationTransferIds.Where(byRemote.ContainsKey).Select(id => byRemote[id].Id).ToList();
-        var refused = told.Value.UnmodifiedDestinationTransferIds.Where(byRemote.ContainsKey).ToList();
+        if (!told.IsSuccess) return await WaitAsync(input, told.Error, cancellationToken);
+        var modified = told.Value.ModifiedDestinationTransferIds.ToHashSet();
+        List<long> accepted = [.. byRemote.Where(t => modified.Contains(t.Key)).Select(t => t.Value.Id)];
+        List<long> refused = [.. byRemote.Keys.Where(id => !modified.Contains(id))];
         if (refused.Count > 0)
         {
             var asked = await peer.Client.GetCheckinStatusAsync(new CheckinStatusRequest([], refused), cancellationToken);
-            if (!asked.IsSuccess) return await StepAsync(StepOutcome.Wait, input.QueueId, asked.Error.ToString()!, cancellationToken);
+            if (!asked.IsSuccess) return await WaitAsync(input, asked.Error, cancellationToken);
             var gone = new List<OutgoingTransfer>();
-            foreach (var id in refused)
+            foreach (var transfer in refused.Select(id => byRemote[id]))
             {
-                var theirs = asked.Value.DestinationTransferStatus.GetValueOrDefault(id);
-                if (theirs is { } known && known <= Client.Wire.TransferStatus.Completed && (int)known >= (int)status) accepted.Add(byRemote[id].Id);
-                else gone.Add(byRemote[id]);
+                var theirs = asked.Value.DestinationTransferStatus.GetValueOrDefault(transfer.RemoteTransferId!.Value);
+                if (theirs is { } known && known < Client.Wire.TransferStatus.Completed && (int)known >= (int)status) accepted.Add(transfer.Id);
+                else if (theirs == Client.Wire.TransferStatus.Completed && await ReconcileAsync(peer, transfer, cancellationToken) is not false) continue;
+                else gone.Add(transfer);
             }
 
             await FailAsync(peer, gone, $"'{input.Destination}' no longer expects the transfer: {string.Join(' ', told.Value.Reasons)}", cancellationToken);
@@ -142,95 +232,9 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
         await AdvanceAsync(accepted, from, status, cancellationToken);
         return await StepAsync(StepOutcome.Done, input.QueueId, $"{accepted.Count} files are {status}.", cancellationToken);
     }
-}
 
-/// <summary>Asks the neighbour for staging places (wire.md §6.6.2, §9.2); one bad file never holds up the rest of its batch.</summary>
-/// <remarks>A crash after the neighbour's answer leaves places there that it gives up when we ask again (406, then 201).</remarks>
-[DurableTask(nameof(StageBatch))]
-public sealed class StageBatch(BatchWork work, LocalTransferManager local) : TaskActivity<SendCloneInput, BatchStep>
-{
-    /// <inheritdoc />
-    public override async Task<BatchStep> RunAsync(TaskActivityContext context, SendCloneInput input)
-    {
-        ArgumentNullException.ThrowIfNull(context);
-        ArgumentNullException.ThrowIfNull(input);
-        var stop = context.CancellationToken;
-        List<OutgoingTransfer> pending;
-        await using (var db = work.Open())
-        {
-            pending = [.. (await BatchWork.OpenTransfersAsync(db, input.QueueId, stop)).Where(t => t is { Status: TransferStatus.Initiated, RemoteTransferId: null })];
-        }
-
-        if (pending.Count == 0) return await work.StepAsync(StepOutcome.Done, input.QueueId, "All files have a place.", stop);
-        var (peer, why) = await work.ConnectAsync(input.Destination, stop);
-        if (peer is null) return await work.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
-        var reply = await peer.Client.StageCloneBatchAsync(new CloneBatchStageRequest(
-            [.. pending.Select(t => new CloneBatchItem(t.TransferSize, t.TransferChecksum, t.FileName, t.FileName, t.File!.Uploader, t.Id))],
-            work.SiteName, pending.Sum(t => t.TransferSize)), stop);
-        return reply.IsSuccess
-            ? await AcceptAsync(peer, input, pending, reply.Value, stop)
-            : await RefusedAsync(peer, input, pending, reply.Error, stop);
-    }
-
-    private async Task<BatchStep> AcceptAsync(Peer peer, SendCloneInput input, List<OutgoingTransfer> pending, CloneBatchStageResponse answer, CancellationToken stop)
-    {
-        // A place named twice is no place: two files would overwrite each other there.
-        var places = answer.Uploads.GroupBy(u => u.DestinationTransferId).Where(g => g.Count() == 1).Select(g => g.Single())
-            .GroupBy(u => u.SourceTransferId).Where(g => g.Count() == 1).ToDictionary(g => g.Key, g => g.Single());
-        var roots = work.Policy(input.Destination).LocalRoots;
-        var provider = answer.AsyncTransferProviders.FirstOrDefault(p => p.Value is LocalProvider l && local.IsUsable(l.Hostnames));
-        var usable = pending.Where(t => provider.Value is not null && places.TryGetValue(t.Id, out var p) && LocalTransferManager.IsAllowed(p.StagingLocation, roots)).ToList();
-        await using (var db = work.Open())
-        {
-            var rows = await db.OutgoingTransfers.Where(t => t.SendQueueId == input.QueueId && t.Status == TransferStatus.Initiated).ToDictionaryAsync(t => t.Id, stop);
-            foreach (var (id, place) in places)
-            {
-                if (!rows.TryGetValue(id, out var row)) continue;
-                row.RemoteTransferId = place.DestinationTransferId;
-                row.DestPath = place.StagingLocation;
-                row.TransferManagerName = provider.Value is null ? null : "local";
-            }
-
-            await db.SaveChangesAsync(stop);
-        }
-
-        foreach (var transfer in pending) transfer.RemoteTransferId = places.GetValueOrDefault(transfer.Id)?.DestinationTransferId;
-        await work.FailAsync(peer, [.. pending.Except(usable)], provider.Value is null
-            ? $"'{input.Destination}' offers no transfer manager that works from this host."
-            : $"'{input.Destination}' named a staging location outside Site:Peers:LocalRoots, or none.", stop);
-        return await work.StepAsync(StepOutcome.Done, input.QueueId, $"{usable.Count} files have a place on store {answer.StoreName}.", stop);
-    }
-
-    private async Task<BatchStep> RefusedAsync(Peer peer, SendCloneInput input, List<OutgoingTransfer> pending, ReplyError error, CancellationToken stop)
-    {
-        if (error is not Refused refused || refused.Status >= 500 || refused.Status is 401 or 408 or 429)
-            return await work.StepAsync(StepOutcome.Wait, input.QueueId, error.ToString()!, stop);
-        var named = refused.Ids("source_transfer_ids").ToHashSet();
-        var concerned = named.Count == 0 ? pending : [.. pending.Where(t => named.Contains(t.Id))];
-        if (concerned.Count == 0) concerned = pending;
-        switch (refused.Status)
-        {
-            case 409:
-                foreach (var transfer in concerned)
-                {
-                    switch (await work.ReconcileAsync(peer, transfer, stop))
-                    {
-                        case null: return await work.StepAsync(StepOutcome.Wait, input.QueueId, refused.ToString(), stop);
-                        case false: await work.FailAsync(null, [transfer], $"'{input.Destination}' holds another file of this name, or no copy of it that can be used.", stop); break;
-                    }
-                }
-
-                break;
-            case 406:
-                // It has given up its earlier attempt at these; asking again succeeds. Wait a moment in case two of us ask in turns.
-                return await work.StepAsync(StepOutcome.Soon, input.QueueId, refused.ToString(), stop);
-            default:
-                await work.FailAsync(null, concerned, refused.ToString(), stop);
-                break;
-        }
-
-        return await work.StepAsync(StepOutcome.Again, input.QueueId, refused.ToString(), stop);
-    }
+    /// <summary>Under this name everything about a neighbour as a whole is reported, so that its next success settles it.</summary>
+    private static string Matter(string destination) => $"librarian {destination}";
 }
 
 /// <summary>Says ONGOING for every file that has a place.</summary>
@@ -283,12 +287,12 @@ public sealed class CopyBatch(BatchWork work, TimeProvider time) : TaskActivity<
                 return;
             }
 
-            if (await LocalTransferManager.CopyAsync(transfer.SourcePath!, transfer.DestPath!, token) is { } problem) failures.Add((transfer, problem));
+            if (await LocalTransferManager.CopyAsync(transfer.SourcePath!, transfer.DestPath!, transfer.FileName, token) is { } problem) failures.Add((transfer, problem));
         });
         if (!failures.IsEmpty)
         {
             var (peer, _) = await work.ConnectAsync(input.Destination, stop);
-            foreach (var (transfer, why) in failures) await work.FailAsync(peer, [transfer], why, stop);
+            foreach (var reason in failures.GroupBy(f => f.Why, StringComparer.Ordinal)) await work.FailAsync(peer, [.. reason.Select(f => f.Transfer)], reason.Key, stop);
         }
 
         return await work.StepAsync(StepOutcome.Done, input.QueueId, $"{transfers.Count - failures.Count} files copied, {failures.Count} could not be.", stop);
@@ -330,22 +334,20 @@ public sealed class ReviewBatch(BatchWork work) : TaskActivity<SendCloneInput, B
         var (peer, why) = await work.ConnectAsync(input.Destination, stop);
         if (peer is null) return await work.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
         var asked = await peer.Client.GetCheckinStatusAsync(new CheckinStatusRequest([], [.. open.Where(t => t.RemoteTransferId is not null).Select(t => t.RemoteTransferId!.Value)]), stop);
-        if (!asked.IsSuccess) return await work.StepAsync(StepOutcome.Wait, input.QueueId, asked.Error.ToString()!, stop);
+        if (!asked.IsSuccess) return await work.WaitAsync(input, asked.Error, stop);
+        var forgotten = new List<long>();
+        var gone = new List<OutgoingTransfer>();
         foreach (var transfer in open)
         {
             var theirs = transfer.RemoteTransferId is { } id ? asked.Value.DestinationTransferStatus.GetValueOrDefault(id) : null;
-            if (theirs is Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing && transfer.Status == TransferStatus.Staged)
-            {
-                // It has forgotten that the bytes are there (a restored backup): say so again.
-                await peer.Client.UpdateCheckinAsync(new CheckinUpdateRequest([], [transfer.RemoteTransferId!.Value], Client.Wire.TransferStatus.Staged), stop);
-                continue;
-            }
-
-            if (theirs is Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing or Client.Wire.TransferStatus.Staged) continue;
-            if (await work.ReconcileAsync(peer, transfer, stop) is false)
-                await work.FailAsync(peer, [transfer], $"'{input.Destination}' says {theirs?.ToString() ?? "it does not know the transfer"} and does not hold the file.", stop);
+            if (theirs is Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing && transfer.Status == TransferStatus.Staged) forgotten.Add(transfer.RemoteTransferId!.Value);
+            else if (theirs is Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing or Client.Wire.TransferStatus.Staged) continue;
+            else if (await work.ReconcileAsync(peer, transfer, stop) is false) gone.Add(transfer);
         }
 
+        // It has forgotten that the bytes are there (a restored backup): say so again.
+        if (forgotten.Count > 0) await peer.Client.UpdateCheckinAsync(new CheckinUpdateRequest([], forgotten, Client.Wire.TransferStatus.Staged), stop);
+        await work.FailAsync(peer, gone, $"'{input.Destination}' has ended the transfer, or does not know it, and does not hold the file.", stop);
         return await work.StepAsync(StepOutcome.Wait, input.QueueId, "Waiting for the destination to verify.", stop);
     }
 }

@@ -24,8 +24,8 @@ public sealed class CloneScheduler(CatalogDatabase database, OutgoingTransfers o
         var files = 0;
         foreach (var policy in options.Value.Peers.Where(p => p.Send))
         {
-            if (!await peers.MaySendToAsync(policy.Name, cancellationToken)) continue;
-            while (await ScheduleBatchAsync(policy, cancellationToken) is { } batch)
+            var most = await peers.BatchesAllowedAsync(policy.Name, policy.MaxBatchesInFlight, cancellationToken);
+            while (most > 0 && await ScheduleBatchAsync(policy, most, cancellationToken) is { } batch)
             {
                 files += batch.Files;
                 Logs.BatchStarted(log, batch.QueueId, batch.Files, batch.Destination);
@@ -68,12 +68,12 @@ public sealed class CloneScheduler(CatalogDatabase database, OutgoingTransfers o
         }
     }
 
-    private async Task<SendBatch?> ScheduleBatchAsync(PeerOptions policy, CancellationToken cancellationToken)
+    private async Task<SendBatch?> ScheduleBatchAsync(PeerOptions policy, int most, CancellationToken cancellationToken)
     {
         try
         {
             await using var db = database.Open();
-            if (await OutgoingTransfers.CountOpenBatchesAsync(db, policy.Name, cancellationToken) >= policy.MaxBatchesInFlight) return null;
+            if (await OutgoingTransfers.CountOpenBatchesAsync(db, policy.Name, cancellationToken) >= most) return null;
             await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
             if (await outgoing.CreateBatchAsync(db, policy, SendClone.InstanceId, cancellationToken) is not { } batch) return null;
             var start = Start(batch.QueueId, batch.Destination);

@@ -3,7 +3,7 @@ namespace Librarian.Orchestrations.Clone;
 /// <summary>Input of <see cref="SendClone"/>.</summary>
 /// <param name="QueueId">The batch (row in <c>send_queue</c>).</param>
 /// <param name="Destination">The neighbour's name.</param>
-/// <param name="Waits">Pauses of earlier generations of this instance, for the back-off.</param>
+/// <param name="Waits">For the orchestration, pauses of its earlier generations; for an activity, all pauses so far.</param>
 public sealed record SendCloneInput(long QueueId, string Destination, int Waits = 0);
 
 /// <summary>What one step of a batch came to.</summary>
@@ -23,6 +23,9 @@ public enum StepOutcome
     /// says nothing about this, so it begins anew.
     /// </summary>
     Soon,
+
+    /// <summary>The neighbour has no room (413): it is asked again after pauses that grow to hours, and gets no new batches meanwhile.</summary>
+    Full,
 }
 
 /// <summary>Answer of an activity that advances a batch.</summary>
@@ -44,7 +47,7 @@ public sealed record SendCloneStatus(string Stage, string Message, int Remaining
 /// <remarks>
 /// Every activity reads the state of the batch's transfers from the catalog and does only what is still to be done, so a
 /// crash between any two steps, or a new generation of this instance, simply finds the next thing to do. The neighbour may
-/// be away for weeks: pauses grow to ten minutes and the history is cut by ContinueAsNew.
+/// be away for weeks: pauses grow to ten minutes, to two hours while it is full, and the history is cut by ContinueAsNew.
 /// </remarks>
 [DurableTask(nameof(SendClone))]
 public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
@@ -52,9 +55,11 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
     /// <summary>Event that says that no transfer of the batch is unfinished any more.</summary>
     public const string SettledEvent = "Settled";
 
-    private const int WaitsPerGeneration = 100;
+    private const int TurnsPerGeneration = 100;
+
+    // As a pause: 4 to 8 minutes.
+    private const int FirstReview = 9;
     private static readonly string[] Delivery = [nameof(StageBatch), nameof(AnnounceOngoing), nameof(CopyBatch), nameof(AnnounceStaged)];
-    private static readonly TimeSpan Review = TimeSpan.FromMinutes(5);
 
     /// <summary>Instance id of a batch.</summary>
     public static string InstanceId(long queueId) => $"send-clone-{queueId}";
@@ -64,7 +69,7 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(input);
-        var (waits, soon) = (input.Waits, 0);
+        var (waits, soon, full, turns) = (input.Waits, 0, 0, 0);
         var settled = context.WaitForExternalEvent<string?>(SettledEvent);
         foreach (var stage in Delivery)
         {
@@ -73,26 +78,32 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
                 var step = await CallAsync(stage);
                 if (step.Remaining == 0) return await FinishAsync();
                 if (step.Outcome == StepOutcome.Done) break;
+                if (++turns >= TurnsPerGeneration) return NextGeneration();
                 if (step.Outcome == StepOutcome.Again) continue;
                 soon = step.Outcome == StepOutcome.Soon ? soon + 1 : 0;
-                if (await IsSettledWithinAsync(PeerCalls.Pause(soon > 0 ? soon - 1 : waits))) return await FinishAsync();
-                if (++waits - input.Waits >= WaitsPerGeneration) return NextGeneration();
+                full = step.Outcome == StepOutcome.Full ? full + 1 : 0;
+                var pause = full > 0 ? PeerCalls.PauseWhenFull(full - 1, context.NewGuid()) : PeerCalls.Pause(soon > 0 ? soon - 1 : waits++, context.NewGuid());
+                if (await IsSettledWithinAsync(pause)) return await FinishAsync();
             }
+
+            // It has answered: what its absence had let the pauses grow to says nothing about the next step.
+            waits = 0;
         }
 
         // All bytes are there: the neighbour verifies them and calls back. Ask it only when it stays silent.
-        while (!await IsSettledWithinAsync(Review))
+        while (!await IsSettledWithinAsync(PeerCalls.Pause(Math.Max(FirstReview, waits), context.NewGuid())))
         {
             var step = await CallAsync(nameof(ReviewBatch));
             if (step.Remaining == 0) break;
-            if (++waits - input.Waits >= WaitsPerGeneration) return NextGeneration();
+            waits++;
+            if (++turns >= TurnsPerGeneration) return NextGeneration();
         }
 
         return await FinishAsync();
 
         async Task<BatchStep> CallAsync(string stage)
         {
-            var step = await context.CallActivityAsync<BatchStep>(stage, input, PeerCalls.Options);
+            var step = await context.CallActivityAsync<BatchStep>(stage, input with { Waits = waits }, PeerCalls.Options);
             context.SetCustomStatus(new SendCloneStatus(stage, step.Message, step.Remaining));
             return step;
         }

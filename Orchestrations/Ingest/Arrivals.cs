@@ -71,7 +71,8 @@ public sealed class Arrivals(CatalogDatabase database, IncomingTransfers incomin
 
     /// <summary>
     /// Reviews transfers to this site that have been untouched for too long (wire.md §9.4): a client's abandoned upload is given up; a
-    /// clone whose source does not know it any more, or has ended it, too; one whose source is merely away is left alone.
+    /// clone whose source does not know it any more, or has ended it, too; one whose source is merely away is left alone; one of which the source
+    /// says that its data are here, which this site has missed, is ingested.
     /// </summary>
     public async Task ReviewStaleAsync(Peers.PeerConnections peers, TimeProvider time, CancellationToken cancellationToken)
     {
@@ -110,10 +111,23 @@ public sealed class Arrivals(CatalogDatabase database, IncomingTransfers incomin
 
             var asked = await peer.Client.GetCheckinStatusAsync(new Client.Wire.CheckinStatusRequest([.. clones.Select(t => t.SourceTransferId!.Value).Distinct()], []), cancellationToken);
             if (!asked.IsSuccess) continue;
+            await AdoptStagedAsync([.. clones.Where(t => asked.Value.SourceTransferStatus.GetValueOrDefault(t.SourceTransferId!.Value) == Client.Wire.TransferStatus.Staged).Select(t => t.Id)], cancellationToken);
             var ended = clones.Where(t => asked.Value.SourceTransferStatus.GetValueOrDefault(t.SourceTransferId!.Value)
                 is null or Client.Wire.TransferStatus.Failed or Client.Wire.TransferStatus.Cancelled or Client.Wire.TransferStatus.Completed);
             await GiveUpAsync(ended.Select(t => t.Id), $"Its source '{group.Key}' has ended the transfer.", cancellationToken);
         }
+    }
+
+    private async Task AdoptStagedAsync(List<long> ids, CancellationToken cancellationToken)
+    {
+        if (ids.Count == 0) return;
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        await db.IncomingTransfers.Where(t => ids.Contains(t.Id) && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing))
+            .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged), cancellationToken);
+        await StartAsync(db, ids, DeletionPolicy.Disallowed, cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        client.SignalCommitted();
     }
 
     private async Task GiveUpAsync(IEnumerable<long> ids, string reason, CancellationToken cancellationToken)

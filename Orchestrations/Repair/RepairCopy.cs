@@ -57,7 +57,7 @@ public sealed class RepairCopy : TaskOrchestrator<RepairInput, string>
             }
 
             // Arriving or not, the next look asks for what is still missing.
-            await context.CreateTimer(PeerCalls.Pause(waits), CancellationToken.None);
+            await context.CreateTimer(PeerCalls.Pause(waits, context.NewGuid()), CancellationToken.None);
         }
     }
 }

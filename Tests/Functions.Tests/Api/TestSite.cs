@@ -5,6 +5,9 @@ using Librarian.Domain.Catalog;
 using Librarian.Functions.Api;
 using Librarian.Tests.TestKit;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Mvc.Testing;
 using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection;
@@ -58,9 +61,18 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     /// <summary>Requests with the site's address; the caller authorizes them.</summary>
     public HttpClient Http => _client!;
 
-    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server, Action<IServiceCollection>? services = null, IReadOnlyDictionary<string, string>? settings = null)
+    /// <summary>Where it listens, for sites that were made to.</summary>
+    public Uri Address => new(Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
+
+    /// <param name="kind">Database.</param>
+    /// <param name="server">Where PostgreSQL databases are made.</param>
+    /// <param name="services">Replaces services.</param>
+    /// <param name="settings">Settings beyond those of every test site.</param>
+    /// <param name="listen">Whether it listens on a port of its own, so that others can call it over a socket.</param>
+    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server, Action<IServiceCollection>? services = null, IReadOnlyDictionary<string, string>? settings = null, bool listen = false)
     {
         var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null, services, settings);
+        if (listen) site.UseKestrel(0);
         site._client = site.CreateDefaultClient();
         await site.UserAsync("reader", 1);
         await site.UserAsync("callback", 2);
@@ -142,6 +154,14 @@ public sealed class StatementCounter : Microsoft.EntityFrameworkCore.Diagnostics
     public override ValueTask<Microsoft.EntityFrameworkCore.Diagnostics.InterceptionResult<System.Data.Common.DbDataReader>> ReaderExecutingAsync(
         System.Data.Common.DbCommand command, Microsoft.EntityFrameworkCore.Diagnostics.CommandEventData eventData,
         Microsoft.EntityFrameworkCore.Diagnostics.InterceptionResult<System.Data.Common.DbDataReader> result, CancellationToken cancellationToken = default)
+    {
+        Interlocked.Increment(ref _count);
+        return new(result);
+    }
+
+    public override ValueTask<Microsoft.EntityFrameworkCore.Diagnostics.InterceptionResult<int>> NonQueryExecutingAsync(
+        System.Data.Common.DbCommand command, Microsoft.EntityFrameworkCore.Diagnostics.CommandEventData eventData,
+        Microsoft.EntityFrameworkCore.Diagnostics.InterceptionResult<int> result, CancellationToken cancellationToken = default)
     {
         Interlocked.Increment(ref _count);
         return new(result);

@@ -674,6 +674,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
 
+                    b.Property<int?>("CallbackTries")
+                        .HasColumnType("integer")
+                        .HasColumnName("callback_tries");
+
                     b.Property<DateTime?>("EndTime")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("end_time");
@@ -769,6 +773,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.HasIndex("Status", "StartTime");
 
                     b.HasIndex("StorePath", "Status");
+
+                    b.HasIndex("Source", "CallbackTries", "Id")
+                        .HasDatabaseName("ix_incoming_transfers_callback")
+                        .HasFilter("callback_tries is not null");
 
                     b.ToTable("incoming_transfers", (string)null);
                 });
@@ -956,6 +964,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("character varying(1024)")
                         .HasColumnName("authenticator")
                         .UseCollation("C");
+
+                    b.Property<DateTime?>("FullSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("full_since");
 
                     b.Property<DateTime>("LastHeard")
                         .HasColumnType("timestamp with time zone")

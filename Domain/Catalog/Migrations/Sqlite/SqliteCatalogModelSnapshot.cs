@@ -617,6 +617,10 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("INTEGER")
                         .HasColumnName("id");
 
+                    b.Property<int?>("CallbackTries")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("callback_tries");
+
                     b.Property<DateTime?>("EndTime")
                         .HasColumnType("TEXT")
                         .HasColumnName("end_time");
@@ -704,6 +708,10 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.HasIndex("Status", "StartTime");
 
                     b.HasIndex("StorePath", "Status");
+
+                    b.HasIndex("Source", "CallbackTries", "Id")
+                        .HasDatabaseName("ix_incoming_transfers_callback")
+                        .HasFilter("callback_tries is not null");
 
                     b.ToTable("incoming_transfers", (string)null);
                 });
@@ -874,6 +882,10 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasMaxLength(1024)
                         .HasColumnType("TEXT")
                         .HasColumnName("authenticator");
+
+                    b.Property<DateTime?>("FullSince")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("full_since");
 
                     b.Property<DateTime>("LastHeard")
                         .HasColumnType("TEXT")

@@ -1,0 +1,49 @@
+﻿using System;
+using Microsoft.EntityFrameworkCore.Migrations;
+
+#nullable disable
+
+namespace Librarian.Domain.Catalog.Migrations.Sqlite
+{
+    /// <inheritdoc />
+    public partial class PeerCallbacks : Migration
+    {
+        /// <inheritdoc />
+        protected override void Up(MigrationBuilder migrationBuilder)
+        {
+            migrationBuilder.AddColumn<DateTime>(
+                name: "full_since",
+                table: "librarians",
+                type: "TEXT",
+                nullable: true);
+
+            migrationBuilder.AddColumn<int>(
+                name: "callback_tries",
+                table: "incoming_transfers",
+                type: "INTEGER",
+                nullable: true);
+
+            migrationBuilder.CreateIndex(
+                name: "ix_incoming_transfers_callback",
+                table: "incoming_transfers",
+                columns: new[] { "source", "callback_tries", "id" },
+                filter: "callback_tries is not null");
+        }
+
+        /// <inheritdoc />
+        protected override void Down(MigrationBuilder migrationBuilder)
+        {
+            migrationBuilder.DropIndex(
+                name: "ix_incoming_transfers_callback",
+                table: "incoming_transfers");
+
+            migrationBuilder.DropColumn(
+                name: "full_since",
+                table: "librarians");
+
+            migrationBuilder.DropColumn(
+                name: "callback_tries",
+                table: "incoming_transfers");
+        }
+    }
+}

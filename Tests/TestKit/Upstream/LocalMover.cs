@@ -1,0 +1,42 @@
+namespace Librarian.Tests.TestKit.Upstream;
+
+/// <summary>
+/// Upstream's mover for shared file systems (wire.md §5.3), with its weakness: of missing parent directories it makes one only. Ownership
+/// is not changed, since tests run under one account.
+/// </summary>
+public static class LocalMover
+{
+    private const UnixFileMode FileMode = (UnixFileMode)0b110_110_100;
+    private const UnixFileMode DirectoryMode = (UnixFileMode)0b111_111_101;
+
+    /// <summary>Copies; the exceptions are those that jam upstream's queue.</summary>
+    public static void Copy(string source, string target)
+    {
+        for (var parent = Path.GetDirectoryName(target)!; !Directory.Exists(parent); parent = Path.GetDirectoryName(parent)!)
+        {
+            if (!Directory.Exists(Path.GetDirectoryName(parent))) throw new DirectoryNotFoundException($"FileNotFoundError: mkdir {parent}");
+            Directory.CreateDirectory(parent, DirectoryMode);
+        }
+
+        if (!Directory.Exists(source))
+        {
+            File.Copy(source, target, overwrite: true);
+            File.SetUnixFileMode(target, FileMode);
+            return;
+        }
+
+        if (Path.Exists(target)) throw new IOException($"FileExistsError: {target}");
+        foreach (var directory in Directory.EnumerateDirectories(source, "*", SearchOption.AllDirectories).Prepend(source))
+            Directory.CreateDirectory(Path.Combine(target, Path.GetRelativePath(source, directory)), DirectoryMode);
+        foreach (var file in Directory.EnumerateFiles(source, "*", SearchOption.AllDirectories))
+        {
+            var copy = Path.Combine(target, Path.GetRelativePath(source, file));
+            File.Copy(file, copy);
+            File.SetUnixFileMode(copy, FileMode);
+        }
+    }
+
+    /// <summary>Bytes of a file, or of all files of a directory.</summary>
+    public static long Size(string path) =>
+        Directory.Exists(path) ? Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length) : new FileInfo(path).Length;
+}
