@@ -26,22 +26,34 @@ public enum AccountChange
 }
 
 /// <summary>The accounts of this site (wire.md §2).</summary>
-public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher hasher, CredentialVerifier verifier, IOptions<SiteOptions> options)
+public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher hasher, CredentialVerifier verifier, IOptions<SiteOptions> options, TimeProvider time)
 {
     /// <summary>
+    /// How long a credential that was good may go on being good without a look at the account. A change made by this process holds at once; what
+    /// another process of the site, or somebody in the database, takes away, is gone after this time at most.
+    /// </summary>
+    public static readonly TimeSpan Freshness = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, (StoredCredential Account, long ReadAt)> _read = new(StringComparer.Ordinal);
+    private long _changes;
+
+    /// <summary>
     /// The level of a user with a password; <see cref="AuthLevel.None"/> for unknown users and wrong passwords, which cost the same
-    /// time. A known good credential is answered from memory until it, or the account, changes.
+    /// time. A known good credential is answered from memory until it, or the account, changes (see <see cref="Freshness"/>).
     /// </summary>
     public async Task<AuthLevel> AuthenticateAsync(string username, string password, CancellationToken cancellationToken)
     {
-        await using var db = database.Open();
-        var user = await db.Users.AsNoTracking().SingleOrDefaultAsync(u => u.Username == username, cancellationToken);
-        var verified = await verifier.VerifyAsync(username, password, user is null ? null : new StoredCredential(user.AuthToken, user.AuthLevel), cancellationToken);
+        if (ReadLately(username) is { } known && verifier.IsRemembered(username, password, known)) return known.Level;
+        var stored = await ReadAsync(username, cancellationToken);
+        var verified = await verifier.VerifyAsync(username, password, stored, cancellationToken);
         if (verified.NeedsRehash)
         {
             var better = await hasher.HashAsync(password, cancellationToken);
-            await db.Users.Where(u => u.Username == username && u.AuthToken == user!.AuthToken)
+            await using var db = database.Open();
+            await db.Users.Where(u => u.Username == username && u.AuthToken == stored!.PasswordHash)
                 .ExecuteUpdateAsync(s => s.SetProperty(u => u.AuthToken, better), cancellationToken);
+            Forget(username);
         }
 
         return verified.Level;
@@ -69,27 +81,42 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
     public async Task<AccountChange> UpdateAsync(string username, string? password, AuthLevel? level, CancellationToken cancellationToken)
     {
         if (password is not null && !IsValidPassword(password)) return AccountChange.Invalid;
-        await using var db = database.Open();
-        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        var user = await db.Users.SingleOrDefaultAsync(u => u.Username == username, cancellationToken);
-        if (user is null) return AccountChange.Unknown;
-        if (level is not null && level != AuthLevel.Admin && await IsLastAdministratorAsync(db, username, cancellationToken)) return AccountChange.LastAdministrator;
-        if (password is not null) user.AuthToken = await hasher.HashAsync(password, cancellationToken);
-        if (level is { } l) user.AuthLevel = l;
-        await db.SaveChangesAsync(cancellationToken);
-        await transaction.CommitAsync(cancellationToken);
-        return AccountChange.Done;
+        try
+        {
+            await using var db = database.Open();
+            await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+            var user = await db.Users.SingleOrDefaultAsync(u => u.Username == username, cancellationToken);
+            if (user is null) return AccountChange.Unknown;
+            if (level is not null && level != AuthLevel.Admin && await IsLastAdministratorAsync(db, username, cancellationToken)) return AccountChange.LastAdministrator;
+            if (password is not null) user.AuthToken = await hasher.HashAsync(password, cancellationToken);
+            if (level is { } l) user.AuthLevel = l;
+            await db.SaveChangesAsync(cancellationToken);
+            await transaction.CommitAsync(cancellationToken);
+            return AccountChange.Done;
+        }
+        finally
+        {
+            // Also when the commit's answer was lost: it may have been done.
+            Forget(username);
+        }
     }
 
     /// <summary>Removes an account.</summary>
     public async Task<AccountChange> DeleteAsync(string username, CancellationToken cancellationToken)
     {
-        await using var db = database.Open();
-        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        if (await IsLastAdministratorAsync(db, username, cancellationToken)) return AccountChange.LastAdministrator;
-        var deleted = await db.Users.Where(u => u.Username == username).ExecuteDeleteAsync(cancellationToken);
-        await transaction.CommitAsync(cancellationToken);
-        return deleted == 1 ? AccountChange.Done : AccountChange.Unknown;
+        try
+        {
+            await using var db = database.Open();
+            await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+            if (await IsLastAdministratorAsync(db, username, cancellationToken)) return AccountChange.LastAdministrator;
+            var deleted = await db.Users.Where(u => u.Username == username).ExecuteDeleteAsync(cancellationToken);
+            await transaction.CommitAsync(cancellationToken);
+            return deleted == 1 ? AccountChange.Done : AccountChange.Unknown;
+        }
+        finally
+        {
+            Forget(username);
+        }
     }
 
     /// <summary>The level of an account, or null.</summary>
@@ -117,6 +144,36 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
         if (change == AccountChange.Exists) change = await UpdateAsync(options.Value.AdminUser, password, AuthLevel.Admin, cancellationToken);
         if (change != AccountChange.Done) throw new InvalidOperationException($"The first administrator '{options.Value.AdminUser}' could not be made: {change}. Correct Site:AdminUser and Site:AdminPassword.");
         return string.IsNullOrEmpty(configured) ? password : null;
+    }
+
+    private StoredCredential? ReadLately(string username)
+    {
+        lock (_lock) return _read.TryGetValue(username, out var known) && time.GetElapsedTime(known.ReadAt) < Freshness ? known.Account : null;
+    }
+
+    private async Task<StoredCredential?> ReadAsync(string username, CancellationToken cancellationToken)
+    {
+        var asked = time.GetTimestamp();
+        var changes = Volatile.Read(ref _changes);
+        await using var db = database.Open();
+        var stored = await db.Users.AsNoTracking().Where(u => u.Username == username).Select(u => new StoredCredential(u.AuthToken, u.AuthLevel)).SingleOrDefaultAsync(cancellationToken);
+        lock (_lock)
+        {
+            // Only what exists is kept, so that made-up names fill no memory, and only if nothing was changed while it was read.
+            if (stored is not null && changes == _changes) _read[username] = (stored, asked);
+            else _read.Remove(username);
+        }
+
+        return stored;
+    }
+
+    private void Forget(string username)
+    {
+        lock (_lock)
+        {
+            _changes++;
+            _read.Remove(username);
+        }
     }
 
     private static async Task<bool> IsLastAdministratorAsync(CatalogContext db, string username, CancellationToken cancellationToken) =>

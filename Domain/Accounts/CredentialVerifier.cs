@@ -13,13 +13,24 @@ public readonly record struct Verification(AuthLevel Level, bool NeedsRehash);
 /// <summary>Decides the effective level of a request's user name and password.</summary>
 public sealed class CredentialVerifier(PasswordHasher hasher, VerifiedCredentialCache cache)
 {
+    /// <summary>Whether exactly this was found right lately, so that nothing needs to be computed.</summary>
+    /// <param name="user">The user name as sent.</param>
+    /// <param name="password">The password as sent.</param>
+    /// <param name="stored">The account of that name.</param>
+    public bool IsRemembered(string user, string password, StoredCredential stored)
+    {
+        ArgumentNullException.ThrowIfNull(stored);
+        return cache.IsVerified(user, password, stored.PasswordHash, stored.Level);
+    }
+
+    /// <summary>Finds the level, by memory or by computing the hash.</summary>
     /// <param name="user">The user name as sent.</param>
     /// <param name="password">The password as sent.</param>
     /// <param name="stored">The account of that name; null when there is none, which takes as long as a wrong password.</param>
     /// <param name="cancellationToken">Stops waiting for a free slot.</param>
     public async ValueTask<Verification> VerifyAsync(string user, string password, StoredCredential? stored, CancellationToken cancellationToken = default)
     {
-        if (stored is not null && cache.IsVerified(user, password, stored.PasswordHash, stored.Level))
+        if (stored is not null && IsRemembered(user, password, stored))
             return new Verification(stored.Level, NeedsRehash: false);
         if (!await hasher.VerifyAsync(password, stored?.PasswordHash, cancellationToken) || stored is null)
             return new Verification(AuthLevel.None, NeedsRehash: false);

@@ -103,8 +103,10 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
             e.Property(f => f.Name).HasMaxLength(MaxText);
             Text(e, nameof(FileRecord.Checksum), nameof(FileRecord.Uploader), nameof(FileRecord.Source));
             e.HasIndex(f => new { f.CreateTime, f.Name });
-            e.HasIndex(f => f.Source);
-            e.HasIndex(f => f.Uploader);
+            // A search for any of these reads its newest hits off the index, however many files match (wire.md §6.4.1).
+            e.HasIndex(f => new { f.Source, f.CreateTime, f.Name }).IsDescending(false, true, false);
+            e.HasIndex(f => new { f.Uploader, f.CreateTime, f.Name }).IsDescending(false, true, false);
+            e.HasIndex(f => new { f.Uploader, f.Source, f.CreateTime, f.Name }).IsDescending(false, false, true, false);
         });
         modelBuilder.Entity<Instance>(e =>
         {
@@ -139,6 +141,8 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
                 nameof(IncomingTransfer.StagingPath), nameof(IncomingTransfer.StorePath));
             e.HasOne(t => t.Store).WithMany().HasForeignKey(t => t.StoreId).OnDelete(DeleteBehavior.Restrict);
             e.HasIndex(t => new { t.Status, t.StartTime });
+            // What is promised on a store (SiteStores.ChooseAsync) is a few rows among all that ever arrived there.
+            e.HasIndex(t => new { t.StoreId, t.Status });
             e.HasIndex(t => t.StagingPath);
             e.HasIndex(t => new { t.StorePath, t.Status });
             e.HasIndex(t => t.StorePath).IsUnique().HasFilter("\"placing\"").HasDatabaseName("ux_incoming_transfers_placing");

@@ -29,13 +29,17 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
             query = query.Where(f => f.CreateTime >= from && f.CreateTime <= to);
         }
 
-        var files = take == 0 ? [] : await query.OrderByDescending(f => f.CreateTime).ThenBy(f => f.Name).Take(take)
-            .Include(f => f.Instances).Include(f => f.RemoteInstances).ThenInclude(r => r.Librarian)
-            .AsSplitQuery().ToListAsync(cancellationToken);
+        // The copies are asked for by name, not by the same search again: a file that arrives in between would push another one out of the
+        // second answer, and a hit without instances stops a neighbour's recovery (wire.md §0.12).
+        var files = take == 0 ? [] : await query.OrderByDescending(f => f.CreateTime).ThenBy(f => f.Name).Take(take).ToListAsync(cancellationToken);
         if (files.Count == 0) return Answers.Json(new Failure(Reasons.NoFilesFound, "Check the name, which must match exactly, or widen the search."), StatusCodes.Status404NotFound);
+        var names = files.ConvertAll(f => f.Name);
+        var local = (await db.Instances.AsNoTracking().Where(i => names.Contains(i.FileName)).ToListAsync(cancellationToken)).ToLookup(i => i.FileName, StringComparer.Ordinal);
+        var remote = (await db.RemoteInstances.Where(r => names.Contains(r.FileName)).Select(r => new { r.Id, r.FileName, Librarian = r.Librarian!.Name, r.CopyTime }).ToListAsync(cancellationToken))
+            .ToLookup(r => r.FileName, StringComparer.Ordinal);
         IReadOnlyList<FileSearchHit> hits = [.. files.Select(f => new FileSearchHit(f.Name, f.CreateTime, f.Size, f.Checksum, f.Uploader, f.Source,
-            [.. f.Instances.OrderBy(i => i.Id).Select(i => new LocalInstance(i.Path, (Client.Wire.DeletionPolicy)i.DeletionPolicy, i.CreatedTime, i.Available, StoreId: i.StoreId))],
-            [.. f.RemoteInstances.OrderBy(r => r.Id).Select(r => new Client.Wire.RemoteInstance(r.Librarian!.Name, r.CopyTime))]))];
+            [.. local[f.Name].OrderBy(i => i.Id).Select(i => new LocalInstance(i.Path, (Client.Wire.DeletionPolicy)i.DeletionPolicy, i.CreatedTime, i.Available, StoreId: i.StoreId))],
+            [.. remote[f.Name].OrderBy(r => r.Id).Select(r => new Client.Wire.RemoteInstance(r.Librarian, r.CopyTime))]))];
         return Answers.Json(hits);
     }
 

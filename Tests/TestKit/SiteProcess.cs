@@ -67,6 +67,17 @@ public sealed class SiteProcess : IAsyncDisposable
 
     public bool IsRunning => _process is { HasExited: false };
 
+    /// <summary>CPU time of the running process.</summary>
+    public TimeSpan ProcessorTime
+    {
+        get
+        {
+            var process = _process ?? throw new InvalidOperationException($"Site {Name} was not started.");
+            process.Refresh();
+            return process.TotalProcessorTime;
+        }
+    }
+
     public void Set(string variable, string value) => _settings[variable] = value;
 
     /// <summary>Starts the process; does not wait for it to answer.</summary>

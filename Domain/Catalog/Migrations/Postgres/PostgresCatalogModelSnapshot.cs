@@ -656,11 +656,16 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Name");
 
-                    b.HasIndex("Source");
-
-                    b.HasIndex("Uploader");
-
                     b.HasIndex("CreateTime", "Name");
+
+                    b.HasIndex("Source", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "Source", "CreateTime", "Name")
+                        .IsDescending(false, false, true, false);
 
                     b.ToTable("files", (string)null);
                 });
@@ -763,14 +768,14 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasIndex("StagingPath");
 
-                    b.HasIndex("StoreId");
-
                     b.HasIndex("StorePath")
                         .IsUnique()
                         .HasDatabaseName("ux_incoming_transfers_placing")
                         .HasFilter("\"placing\"");
 
                     b.HasIndex("Status", "StartTime");
+
+                    b.HasIndex("StoreId", "Status");
 
                     b.HasIndex("StorePath", "Status");
 

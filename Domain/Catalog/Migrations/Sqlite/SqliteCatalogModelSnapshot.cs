@@ -601,11 +601,16 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
                     b.HasKey("Name");
 
-                    b.HasIndex("Source");
-
-                    b.HasIndex("Uploader");
-
                     b.HasIndex("CreateTime", "Name");
+
+                    b.HasIndex("Source", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "Source", "CreateTime", "Name")
+                        .IsDescending(false, false, true, false);
 
                     b.ToTable("files", (string)null);
                 });
@@ -698,14 +703,14 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
                     b.HasIndex("StagingPath");
 
-                    b.HasIndex("StoreId");
-
                     b.HasIndex("StorePath")
                         .IsUnique()
                         .HasDatabaseName("ux_incoming_transfers_placing")
                         .HasFilter("\"placing\"");
 
                     b.HasIndex("Status", "StartTime");
+
+                    b.HasIndex("StoreId", "Status");
 
                     b.HasIndex("StorePath", "Status");
 

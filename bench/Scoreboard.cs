@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Librarian.Bench.Durable;
+namespace Librarian.Bench;
 
 /// <summary>The table: every figure with its target, if it has one, and whether it was met.</summary>
 internal sealed class Scoreboard
