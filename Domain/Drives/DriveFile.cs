@@ -80,8 +80,15 @@ public sealed class DriveFile : IAsyncDisposable
     /// <summary>Without a commit the file stays as it was.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _file.DisposeAsync();
-        if (!_committed) File.Delete(_file.Name);
+        try
+        {
+            // On a full drive even closing fails, because the buffer cannot be written.
+            await _file.DisposeAsync();
+        }
+        finally
+        {
+            if (!_committed) File.Delete(_file.Name);
+        }
     }
 
     private static FileStream Hand(ref PosixFile? file)

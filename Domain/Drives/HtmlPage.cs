@@ -34,9 +34,9 @@ internal sealed class HtmlPage(Stream stream, ManifestHeader header) : IAsyncDis
         td:first-child { overflow-wrap: anywhere; min-width: 14rem; }
         .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
         .time { white-space: nowrap; color: var(--soft); font-variant-numeric: tabular-nums; }
-        .check { color: var(--soft); font-size: .78rem; line-height: 1.6; }
+        .check { min-width: 19.5rem; color: var(--soft); font-size: .78rem; line-height: 1.85; }
         .members { display: inline-block; margin-left: .4rem; padding: 0 .5rem; border: 1px solid var(--line); border-radius: 1rem; color: var(--soft); font-size: .78rem; white-space: nowrap; }
-        .rest { padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line); border-left: .3rem solid var(--accent); border-radius: .6rem; }
+        .rest { max-width: none; padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line); border-left: .3rem solid var(--accent); border-radius: .6rem; }
         .facts { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.5rem; margin: 0; }
         .facts dt { color: var(--soft); }
         .facts dd { margin: 0; }
@@ -71,7 +71,7 @@ internal sealed class HtmlPage(Stream stream, ManifestHeader header) : IAsyncDis
             <p class="route">Research data on their way from <b><bdi>{site}</bdi></b> to <b><bdi>{destination}</bdi></b></p>
             <dl class="totals">
             <div><dt>Entries</dt><dd>{Amounts.Number(header.Files)} <small>{Amounts.Count(header.Members, "file", "files")} below data/</small></dd></div>
-            <div><dt>Size</dt><dd>{Amounts.Bytes(header.Bytes)} <small>{Amounts.Count(header.Bytes, "byte", "bytes")}</small></dd></div>
+            <div><dt>Size</dt><dd>{Amounts.Bytes(header.Bytes)} <small>{(header.Bytes < 1000 ? "in all" : Amounts.Number(header.Bytes) + " bytes")}</small></dd></div>
             <div><dt>Listed on</dt><dd>{header.Created:yyyy-MM-dd} <small>{header.Created:HH:mm:ss} UTC</small></dd></div>
             </dl>
             <h2>Is everything undamaged?</h2>

@@ -11,32 +11,34 @@ internal static class Readme
     private static string Text(ManifestHeader header, ManifestSeal seal)
     {
         var title = $"Drive {header.Drive}, trip {header.Trip}";
+        var exact = header.Bytes < 1000 ? "" : $" ({Amounts.Number(header.Bytes)} bytes)";
         return $"""
             {title}
             {new string('=', title.Length)}
 
-            This drive carries research data from the site "{header.Site}"
+            This drive carries research data
+            from the site "{header.Site}"
             to the site "{header.Destination}".
 
-              Contents    {Amounts.Count(header.Files, "entry", "entries")} with {Amounts.Count(header.Members, "file", "files")}, {Amounts.Bytes(header.Bytes)} ({Amounts.Number(header.Bytes)} bytes)
+              Contents    {Amounts.Count(header.Files, "entry", "entries")} with {Amounts.Count(header.Members, "file", "files")}, {Amounts.Bytes(header.Bytes)}{exact}
               Listed on   {Amounts.Time(header.Created)}
               Drive       {header.DriveId}
               Manifest    SHA-256 {seal.Sha256}
 
             It was filled by Librarian, a program that keeps a catalog of research
-            files and copies them between sites; this drive was sent because the
-            line between the two was too slow. You need no Librarian to read it.
-            Everything here is ordinary files.
+            files and copies them between sites. It was sent because there was no
+            line between the two, or none fast enough. You need no Librarian to
+            read it: everything here is ordinary files.
 
 
             If you have found this drive
             ----------------------------
 
             Please do not erase it or write to it: it may hold the only copy of
-            something. Ask "{header.Site}" or "{header.Destination}" whether the data
-            have arrived; tell them the drive and the trip named above. If neither
-            exists any more: each line of MANIFEST.jsonl names in "uploader" the
-            account that made the file and in "source" where it came from.
+            something. Ask the two sites named above whether the data have arrived;
+            tell them the drive and the trip. If neither exists any more: each line
+            of MANIFEST.jsonl names in "uploader" the account that made the file and
+            in "source" where it came from.
 
             If there is a file RECEIPT.jsonl, the destination has read the drive:
             it says for each file whether it was stored there.

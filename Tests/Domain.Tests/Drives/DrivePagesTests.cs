@@ -101,6 +101,26 @@ public class DrivePagesTests
         Assert.Equal(Count, File.ReadLines(root["SHA256SUMS"]).Count());
     }
 
+    [Fact]
+    public async Task WriteAsync_FullDrive_LeavesTheOldFilesAndNothingElse()
+    {
+        using var directory = new TemporaryDirectory();
+        var content = Enumerable.Range(0, 2000).Select(i => (Samples.File($"f{i}", "x"), Array.Empty<ManifestMember>()));
+        var manifest = directory.Write("m.jsonl", await Samples.ManifestAsync(Samples.Header with { Files = 2000, Members = 2000, Bytes = 2000 }, content));
+        directory.MakeDirectory("drive");
+        directory.Shell("mount -t tmpfs -o size=128k none drive; printf old > drive/README.txt");
+        try
+        {
+            await Assert.ThrowsAsync<IOException>(() => DrivePages.WriteAsync(manifest, directory["drive"], default));
+            Assert.Equal([directory["drive/README.txt"]], Directory.GetFileSystemEntries(directory["drive"]));
+            Assert.Equal("old", File.ReadAllText(directory["drive/README.txt"]));
+        }
+        finally
+        {
+            directory.Shell("umount drive");
+        }
+    }
+
     [Theory]
     [InlineData(0, "0 bytes")]
     [InlineData(1, "1 byte")]
