@@ -128,8 +128,9 @@ public sealed class FakeNeighbour : IAsyncDisposable
                 foreach (var id in ids) States[id] = body.GetProperty("new_status").GetInt32();
                 return $$"""{"modified_source_transfer_ids":[],"modified_destination_transfer_ids":[{{string.Join(',', ids)}}],"unmodified_source_transfer_ids":[],"unmodified_destination_transfer_ids":[],"reasons":[]}""";
             case "checkin/status":
-                return $$"""{"source_transfer_status":{},"destination_transfer_status":{{{string.Join(',', body.GetProperty("destination_transfer_ids").EnumerateArray().Select(i => i.GetInt64())
-                    .Select(i => $"\"{i}\":{(States.TryGetValue(i, out var state) ? state.ToString() : "null")}"))}}}}""";
+                var states = body.GetProperty("destination_transfer_ids").EnumerateArray().Select(i => i.GetInt64()).Distinct()
+                    .ToDictionary(i => i.ToString(), i => States.TryGetValue(i, out var state) ? state : (int?)null);
+                return $$"""{"source_transfer_status":{},"destination_transfer_status":{{JsonSerializer.Serialize(states)}} }""";
             case "clone/fail":
                 States[body.GetProperty("destination_transfer_id").GetInt64()] = 4;
                 return $$"""{"source_transfer_id":{{body.GetProperty("source_transfer_id")}},"destination_transfer_id":{{body.GetProperty("destination_transfer_id")}},"success":true}""";

@@ -2,7 +2,7 @@ using System.Net;
 using System.Reflection;
 using System.Text.Json;
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Transfers;
+using Librarian.Durable;
 using Librarian.Functions.Hosting;
 using Librarian.Functions.Startup;
 using Librarian.Orchestrations.Clone;

@@ -132,7 +132,7 @@ public abstract class SecurityWeaknessTests(PostgresServer server, DatabaseKind 
         await db.Database.OpenConnectionAsync(Stop);
         await using var command = db.Database.GetDbConnection().CreateCommand();
         command.CommandText = Kind == DatabaseKind.Sqlite
-            ? "select m.name || '.' || p.name, lower(p.type) from sqlite_master m join pragma_table_info(m.name) p on true where m.type = 'table'"
+            ? "select m.name || '.' || p.name, lower(p.type) from sqlite_master m join pragma_table_info(m.name) p on true where m.type = 'table' and m.name not like 'sqlite_%'"
             : "select table_name || '.' || column_name, data_type from information_schema.columns where table_schema = 'public'";
         var types = new Dictionary<string, string>();
         await using (var reader = await command.ExecuteReaderAsync(Stop))

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Librarian.Domain.Catalog;
+using Librarian.Durable;
 using Librarian.Orchestrations.Clone;
 using Librarian.Tests.Functions.Api;
 using Librarian.Tests.TestKit;
