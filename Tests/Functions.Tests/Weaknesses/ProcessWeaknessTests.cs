@@ -55,7 +55,7 @@ public sealed partial class ProcessWeaknessTests(PostgresServer server) : IDispo
         await using var site = new SiteProcess("fresh", _directory.FullName);
         site.Set("Site__AdminPassword", "");
         await site.StartAsync(Stop);
-        var password = Announcement().Match(site.Output).Groups[1].Value;
+        var password = Announcement().Match(site.Output).Groups["password"].Value;
         Assert.Equal(24, password.Length);
         Assert.Equal(200, (await PostAsync(site, "ping/admin", "{}", "admin", password)).Status);
         foreach (var guess in new[] { "password", "admin", "x" }) Assert.Equal(401, (await PostAsync(site, "ping/admin", "{}", "admin", guess)).Status);
@@ -99,6 +99,6 @@ public sealed partial class ProcessWeaknessTests(PostgresServer server) : IDispo
         return at < 0 ? "" : output[Math.Max(0, at - 300)..Math.Min(output.Length, at + 300)];
     }
 
-    [GeneratedRegex("First administrator: admin, password: ([A-Za-z0-9]+) ", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
+    [GeneratedRegex("First administrator: admin, password: (?<password>[A-Za-z0-9]+) ", RegexOptions.None, matchTimeoutMilliseconds: 5000)]
     private static partial Regex Announcement();
 }

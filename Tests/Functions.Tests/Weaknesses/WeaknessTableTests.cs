@@ -33,7 +33,7 @@ public sealed partial class WeaknessTableTests
     {
         var named = Rows().SelectMany(r => r.Tests.Select(t => (r.Number, Method: t[(t.IndexOf('.', StringComparison.Ordinal) + 1)..]))).ToHashSet();
         var forgotten = Directory.EnumerateFiles(Path.Combine(Repository, "Tests"), "*.cs", SearchOption.AllDirectories)
-            .SelectMany(f => TestOfAWeakness().Matches(File.ReadAllText(f))).Select(m => (Number: int.Parse(m.Groups[2].Value), Method: m.Groups[1].Value))
+            .SelectMany(f => TestOfAWeakness().Matches(File.ReadAllText(f))).Select(m => (Number: int.Parse(m.Groups["number"].Value), Method: m.Groups["method"].Value))
             .Where(t => !named.Contains(t)).Select(t => t.Method);
         Assert.Empty(forgotten);
     }
@@ -45,7 +45,7 @@ public sealed partial class WeaknessTableTests
             .Select(cells =>
             {
                 Assert.True(cells.Length == 7, $"{cells[1]} has not five columns");
-                return (int.Parse(cells[1][1..]), cells[2], (IReadOnlyList<string>)[.. TestName().Matches(cells[4]).Select(m => m.Groups[1].Value)], cells[5]);
+                return (int.Parse(cells[1][1..]), cells[2], (IReadOnlyList<string>)[.. TestName().Matches(cells[4]).Select(m => m.Groups["test"].Value)], cells[5]);
             })];
 
     /// <summary>Of this assembly by reflection, of other test projects in their sources.</summary>
@@ -69,9 +69,9 @@ public sealed partial class WeaknessTableTests
     [GeneratedRegex("^W[0-9]{2}$", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex WeaknessNumber();
 
-    [GeneratedRegex("`([A-Za-z0-9]+\\.[A-Za-z0-9_]+)`", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex("`(?<test>[A-Za-z0-9]+\\.[A-Za-z0-9_]+)`", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex TestName();
 
-    [GeneratedRegex("public (?:async )?(?:Task|void) (W([0-9]{2})_\\w+)\\(", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex("public (?:async )?(?:Task|void) (?<method>W(?<number>[0-9]{2})_\\w+)\\(", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex TestOfAWeakness();
 }
