@@ -2,7 +2,7 @@ namespace Librarian.Client.Wire;
 
 /// <summary>Request of admin/add_file: catalogs data that already lies on a store (wire.md §6.10.1).</summary>
 /// <param name="Name">Catalog name.</param>
-/// <param name="CreateTime">Ignored; the time of the call is recorded.</param>
+/// <param name="CreateTime">UTC time to catalogue the file under (upstream ignores it and takes its own).</param>
 /// <param name="Size">Bytes.</param>
 /// <param name="Checksum">Checksum string.</param>
 /// <param name="Uploader">Who made it.</param>

@@ -25,6 +25,10 @@ public sealed class PasswordHasher : IDisposable
     private readonly PasswordHasherOptions _options;
     private readonly SemaphoreSlim _slots;
     private readonly PasswordHash _dummy;
+    private long _computations;
+
+    /// <summary>Argon2 computations begun since the start: what the passwords that were not remembered have cost.</summary>
+    public long Computations => Interlocked.Read(ref _computations);
 
     /// <param name="options">Null for the defaults.</param>
     public PasswordHasher(PasswordHasherOptions? options = null)
@@ -66,6 +70,7 @@ public sealed class PasswordHasher : IDisposable
     private async Task<byte[]> ComputeAsync(string password, byte[] salt, Argon2Cost cost, int length, CancellationToken cancellationToken)
     {
         await _slots.WaitAsync(cancellationToken);
+        Interlocked.Increment(ref _computations);
         try
         {
             return await Task.Run(

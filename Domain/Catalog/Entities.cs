@@ -38,7 +38,7 @@ public sealed class FileRecord
     /// <summary>Unique, normalised, relative POSIX path; at most 256 characters.</summary>
     public required string Name { get; init; }
 
-    /// <summary>UTC time of ingest at this site.</summary>
+    /// <summary>UTC time of ingest at this site, or the time that an administrator named for data that lay here already.</summary>
     public required DateTime CreateTime { get; init; }
 
     /// <summary>Bytes; for a directory the sum over its files (wire.md §4.4).</summary>

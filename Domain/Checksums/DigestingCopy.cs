@@ -51,6 +51,16 @@ public static class DigestingCopy
         return BlockingWork.RunAsync(() => Copy(source, destination, algorithms, options, progress, cancellationToken), cancellationToken);
     }
 
+    /// <summary>The same into a directory that the caller holds open, so that nobody can put another in its place meanwhile.</summary>
+    internal static Task<DigestResult> CopyIntoAsync(
+        string source,
+        PosixDirectory parent,
+        EntryName name,
+        IReadOnlyCollection<ChecksumAlgorithm> algorithms,
+        CopyOptions options,
+        CancellationToken cancellationToken) =>
+        BlockingWork.RunAsync(() => CopyInto(source, parent, name, algorithms, options, progress: null, cancellationToken), cancellationToken);
+
     private static DigestResult Copy(
         string source,
         string destination,
@@ -67,15 +77,27 @@ public static class DigestingCopy
         try
         {
             using var parent = PosixDirectory.TryOpen(slash == 0 ? "/" : trimmed[..slash]);
-            if (parent is null)
-                return DigestResult.Failed(DigestStatus.IoError, destination, "The directory to copy into does not exist. Nothing was copied.");
-            var plan = new CopyPlan(parent, new EntryName(trimmed[(slash + 1)..]), FollowSymlinks: true, options.GroupWritable);
-            var pass = new TreePass(algorithms, new DigestOptions { MaxParallelism = options.MaxParallelism, FlushToDisk = options.FlushToDisk, OnMember = options.OnMember }, progress, plan);
-            return pass.DigestPath(source, cancellationToken);
+            return parent is null
+                ? DigestResult.Failed(DigestStatus.IoError, destination, "The directory to copy into does not exist. Nothing was copied.")
+                : CopyInto(source, parent, new EntryName(trimmed[(slash + 1)..]), algorithms, options, progress, cancellationToken);
         }
         catch (PosixException failure)
         {
             return DigestResult.Failed(DigestStatus.IoError, destination, failure.Message);
         }
+    }
+
+    private static DigestResult CopyInto(
+        string source,
+        PosixDirectory parent,
+        EntryName name,
+        IReadOnlyCollection<ChecksumAlgorithm> algorithms,
+        CopyOptions options,
+        IProgress<long>? progress,
+        CancellationToken cancellationToken)
+    {
+        var plan = new CopyPlan(parent, name, FollowSymlinks: true, options.GroupWritable);
+        var pass = new TreePass(algorithms, new DigestOptions { MaxParallelism = options.MaxParallelism, FlushToDisk = options.FlushToDisk, OnMember = options.OnMember }, progress, plan);
+        return pass.DigestPath(source, cancellationToken);
     }
 }

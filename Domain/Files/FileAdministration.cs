@@ -16,7 +16,8 @@ namespace Librarian.Domain.Files;
 /// <param name="Source">Where it came from.</param>
 /// <param name="Path">Absolute path inside the store.</param>
 /// <param name="StoreName">The store.</param>
-public sealed record StoredData(string Name, long Size, string Checksum, string Uploader, string Source, string Path, string StoreName);
+/// <param name="CreateTime">UTC time to catalogue it under; a time in the future counts as now.</param>
+public sealed record StoredData(string Name, long Size, string Checksum, string Uploader, string Source, string Path, string StoreName, DateTime CreateTime);
 
 /// <summary>What became of <see cref="FileAdministration.AddAsync"/>.</summary>
 public enum AddOutcome
@@ -87,7 +88,9 @@ public sealed class FileAdministration(CatalogDatabase database, SiteStores stor
         if (!digest.IsComplete) return (AddOutcome.Mismatch, $"It cannot be read: {digest.Message ?? digest.Status.ToString()}.");
         if (!digest.Matches(expected)) return (AddOutcome.Mismatch, $"Declared {data.Size} bytes with {data.Checksum}, found {digest.SizeBytes} bytes with {digest.Checksums[expected.Checksum.Algorithm]}.");
         var now = time.GetUtcNow().UtcDateTime;
-        db.Files.Add(new FileRecord { Name = name.Value, CreateTime = now, Size = data.Size, Checksum = data.Checksum, Uploader = data.Uploader, Source = data.Source });
+        // The caller's time, which upstream drops (W19): data that have lain here for years are not new.
+        var created = DateTime.SpecifyKind(data.CreateTime, DateTimeKind.Utc);
+        db.Files.Add(new FileRecord { Name = name.Value, CreateTime = created < now ? created : now, Size = data.Size, Checksum = data.Checksum, Uploader = data.Uploader, Source = data.Source });
         db.Instances.Add(new Instance { Path = location, FileName = name.Value, StoreId = row.Id, DeletionPolicy = DeletionPolicy.Disallowed, CreatedTime = now, Available = true });
         try
         {

@@ -107,7 +107,8 @@ public sealed partial class LocalStore
 
     private PosixDirectory MakeStaged(PosixDirectory parent, EntryName name)
     {
-        var made = parent.MakeDirectory(name, 0x1ff);
+        // Whatever the umask: others may change staged data only where the configuration lets them (upstream W47).
+        var made = parent.MakeDirectory(name, Options.GroupWriteAfterStage ? SharedDirectory : OwnersDirectory);
         var directory = parent.OpenDirectory(name);
         if (made && Options.GroupWriteAfterStage)
         {

@@ -19,6 +19,7 @@ public sealed partial class LocalStore
 {
     private const uint PrivateDirectory = 0x1c0;
     private const uint SharedDirectory = 0x1fd;
+    private const uint OwnersDirectory = 0x1ed;
     private const int MaxKnownDirectories = 100_000;
 
     private static readonly EntryName Working = new(StorePath.WorkingDirectory);

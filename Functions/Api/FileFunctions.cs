@@ -13,7 +13,7 @@ public sealed class FileFunctions(FileAdministration files)
     [Function("AddFile"), Requires(AuthLevel.Admin)]
     public async Task<IResult> AddAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminAddFile)] HttpRequest request, [FromBody] AddFileRequest body, CancellationToken cancellationToken)
     {
-        var (outcome, message) = await files.AddAsync(new StoredData(body.Name, body.Size, body.Checksum, body.Uploader, body.Source, body.Path, body.StoreName), cancellationToken);
+        var (outcome, message) = await files.AddAsync(new StoredData(body.Name, body.Size, body.Checksum, body.Uploader, body.Source, body.Path, body.StoreName, body.CreateTime), cancellationToken);
         return outcome switch
         {
             AddOutcome.Added => Answers.Json(new AddFileResponse(false, true, true)),

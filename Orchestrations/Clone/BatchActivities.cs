@@ -261,6 +261,9 @@ public sealed class AnnounceOngoing(BatchWork work) : TaskActivity<SendCloneInpu
 [DurableTask(nameof(CopyBatch))]
 public sealed class CopyBatch(BatchWork work, TimeProvider time) : TaskActivity<SendCloneInput, BatchStep>
 {
+    /// <summary>At most this many files are still copied after transfers to the neighbour were switched off (upstream W22).</summary>
+    private const int SwitchedOffWithin = 16;
+
     /// <inheritdoc />
     public override async Task<BatchStep> RunAsync(TaskActivityContext context, SendCloneInput input)
     {
@@ -277,25 +280,23 @@ public sealed class CopyBatch(BatchWork work, TimeProvider time) : TaskActivity<
             await db.SaveChangesAsync(stop);
         }
 
-        var failures = new System.Collections.Concurrent.ConcurrentBag<(OutgoingTransfer Transfer, string Why)>();
+        var (copied, given) = (0, 0);
         var roots = work.Policy(input.Destination).LocalRoots;
-        await Parallel.ForEachAsync(transfers, new ParallelOptions { MaxDegreeOfParallelism = 2, CancellationToken = stop }, async (transfer, token) =>
+        foreach (var chunk in transfers.Chunk(SwitchedOffWithin))
         {
-            if (!LocalTransferManager.IsAllowed(transfer.DestPath!, roots))
+            var (peer, why) = await work.ConnectAsync(input.Destination, stop);
+            if (peer is null) return await work.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
+            var failures = new System.Collections.Concurrent.ConcurrentBag<(OutgoingTransfer Transfer, string Why)>();
+            await Parallel.ForEachAsync(chunk, new ParallelOptions { MaxDegreeOfParallelism = 2, CancellationToken = stop }, async (transfer, token) =>
             {
-                failures.Add((transfer, $"{transfer.DestPath} lies outside Site:Peers:LocalRoots."));
-                return;
-            }
-
-            if (await LocalTransferManager.CopyAsync(transfer.SourcePath!, transfer.DestPath!, transfer.FileName, token) is { } problem) failures.Add((transfer, problem));
-        });
-        if (!failures.IsEmpty)
-        {
-            var (peer, _) = await work.ConnectAsync(input.Destination, stop);
+                if (await LocalTransferManager.CopyAsync(transfer.SourcePath!, transfer.DestPath!, transfer.FileName, roots, token) is { } problem) failures.Add((transfer, problem));
+            });
             foreach (var reason in failures.GroupBy(f => f.Why, StringComparer.Ordinal)) await work.FailAsync(peer, [.. reason.Select(f => f.Transfer)], reason.Key, stop);
+            copied += chunk.Length - failures.Count;
+            given += failures.Count;
         }
 
-        return await work.StepAsync(StepOutcome.Done, input.QueueId, $"{transfers.Count - failures.Count} files copied, {failures.Count} could not be.", stop);
+        return await work.StepAsync(StepOutcome.Done, input.QueueId, $"{copied} files copied, {given} could not be.", stop);
     }
 }
 

@@ -42,7 +42,9 @@ public sealed class StoreManifests(CatalogDatabase database, OutgoingTransfers o
     /// </summary>
     /// <remarks>
     /// All changes are one transaction, which ends after the last line was taken: whoever reads the list to its end may rely on them, and a
-    /// reader that breaks off, or a crash, changes nothing. A thousand lines are in memory at a time.
+    /// reader that breaks off, or a crash, changes nothing. A reader whose answer was lost after that asks again for the same destination and
+    /// gets the same lines with the same transfers, the copies marked as away included, until they are acknowledged (upstream lists nothing,
+    /// W9). A thousand lines are in memory at a time.
     /// </remarks>
     public async IAsyncEnumerable<ManifestLine> ListAsync(long storeId, string? destination, bool markUnavailable, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -52,8 +54,10 @@ public sealed class StoreManifests(CatalogDatabase database, OutgoingTransfers o
         for (var last = 0L; ;)
         {
             var from = last;
-            var instances = await db.Instances.AsNoTracking().Where(i => i.StoreId == storeId && i.Available && i.Id > from).OrderBy(i => i.Id)
-                .Take(chunk).Include(i => i.File).ToListAsync(cancellationToken);
+            var instances = await db.Instances.AsNoTracking()
+                .Where(i => i.StoreId == storeId && i.Id > from && (i.Available || db.OutgoingTransfers.Any(t => t.InstanceId == i.Id && t.Destination == destination
+                    && t.SendQueueId == null && OutgoingTransfers.Unfinished.Contains(t.Status))))
+                .OrderBy(i => i.Id).Take(chunk).Include(i => i.File).ToListAsync(cancellationToken);
             if (instances.Count == 0) break;
             last = instances[^1].Id;
             var transfers = destination is null ? [] : await OpenTransfersAsync(db, instances, destination, cancellationToken);
@@ -73,12 +77,17 @@ public sealed class StoreManifests(CatalogDatabase database, OutgoingTransfers o
     private async Task<Dictionary<long, long>> OpenTransfersAsync(CatalogContext db, List<Instance> instances, string destination, CancellationToken cancellationToken)
     {
         var names = instances.Select(i => i.FileName).ToList();
-        var online = await db.OutgoingTransfers.Where(t => names.Contains(t.FileName) && t.Destination == destination && OutgoingTransfers.Unfinished.Contains(t.Status))
-            .Select(t => t.Id).ToListAsync(cancellationToken);
-        await outgoing.FailAsync(db, online, "The file travels on a drive instead.", cancellationToken, TransferStatus.Cancelled);
-        await scheduler.SettleAsync(db, online, cancellationToken);
+        var ids = instances.ConvertAll(i => i.Id);
+        var open = await db.OutgoingTransfers.Where(t => names.Contains(t.FileName) && t.Destination == destination && OutgoingTransfers.Unfinished.Contains(t.Status))
+            .Select(t => new { t.Id, t.InstanceId, t.SendQueueId }).ToListAsync(cancellationToken);
+        // An earlier manifest of this very copy has opened these; no batch carries them.
+        var travelling = open.Where(t => t.SendQueueId is null && t.InstanceId is { } instance && ids.Contains(instance)).ToDictionary(t => t.InstanceId!.Value, t => t.Id);
+        var kept = travelling.Values.ToHashSet();
+        var replaced = open.Select(t => t.Id).Where(id => !kept.Contains(id)).ToList();
+        await outgoing.FailAsync(db, replaced, "The file travels on a drive instead.", cancellationToken, TransferStatus.Cancelled);
+        await scheduler.SettleAsync(db, replaced, cancellationToken);
         var now = time.GetUtcNow().UtcDateTime;
-        var rows = instances.Select(i => new OutgoingTransfer
+        var rows = instances.Where(i => !travelling.ContainsKey(i.Id)).Select(i => new OutgoingTransfer
         {
             Status = TransferStatus.Ongoing,
             Destination = destination,
@@ -92,6 +101,7 @@ public sealed class StoreManifests(CatalogDatabase database, OutgoingTransfers o
         db.OutgoingTransfers.AddRange(rows);
         await db.SaveChangesAsync(cancellationToken);
         db.ChangeTracker.Clear();
-        return rows.ToDictionary(r => r.InstanceId!.Value, r => r.Id);
+        foreach (var row in rows) travelling.Add(row.InstanceId!.Value, row.Id);
+        return travelling;
     }
 }

@@ -112,8 +112,9 @@ public sealed class Arrivals(CatalogDatabase database, IncomingTransfers incomin
             var asked = await peer.Client.GetCheckinStatusAsync(new Client.Wire.CheckinStatusRequest([.. clones.Select(t => t.SourceTransferId!.Value).Distinct()], []), cancellationToken);
             if (!asked.IsSuccess) continue;
             await AdoptStagedAsync([.. clones.Where(t => asked.Value.SourceTransferStatus.GetValueOrDefault(t.SourceTransferId!.Value) == Client.Wire.TransferStatus.Staged).Select(t => t.Id)], cancellationToken);
-            var ended = clones.Where(t => asked.Value.SourceTransferStatus.GetValueOrDefault(t.SourceTransferId!.Value)
-                is null or Client.Wire.TransferStatus.Failed or Client.Wire.TransferStatus.Cancelled or Client.Wire.TransferStatus.Completed);
+            // An id that the answer leaves out is no statement about it (upstream ends the transfer on any odd reply, W13).
+            var ended = clones.Where(t => asked.Value.SourceTransferStatus.TryGetValue(t.SourceTransferId!.Value, out var status)
+                && status is null or Client.Wire.TransferStatus.Failed or Client.Wire.TransferStatus.Cancelled or Client.Wire.TransferStatus.Completed);
             await GiveUpAsync(ended.Select(t => t.Id), $"Its source '{group.Key}' has ended the transfer.", cancellationToken);
         }
     }

@@ -223,7 +223,7 @@ public class LocalStoreTests
 
     /// <summary>Removal with the rights of an ordinary user, which mode bits do stop.</summary>
     [Fact]
-    public void TreeRemoval_ReadOnlyTreeOfAnOrdinaryUser_IsRemovedAndNothingElseLoosened()
+    public void W47_ReadOnlyTreeOfAnOrdinaryUser_IsRemovedAndNothingElseLoosened()
     {
         const int Nobody = 65534;
         using var root = new TemporaryDirectory();

@@ -197,7 +197,7 @@ public abstract class AdministrationTests(PostgresServer server, DatabaseKind ki
     }
 
     [Fact]
-    public async Task Librarians_RemovedAndSwitched_KeepHistoryAndAnswerAsDocumented()
+    public async Task W11_LibrarianSwitchedAndRemoved_KeepsItsHistoryAndSearchesWork()
     {
         await UploadAsync("obs/a");
         await RememberRemoteAsync("obs/a", "away");

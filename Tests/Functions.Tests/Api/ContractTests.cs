@@ -194,7 +194,7 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     [InlineData(".")]
     [InlineData("")]
     [InlineData("a\\u0000b")]
-    public async Task Paths_ThatEscape_AreRefusedInEveryField(string path)
+    public async Task W40_PathsThatEscape_AreRefusedInEveryField(string path)
     {
         var (id, location, staging) = await _site.StageAsync("obs/safe.bin", HelloSum, 11);
         await File.WriteAllTextAsync(location, "hello world");
@@ -240,9 +240,9 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     }
 
     [Fact]
-    public async Task Commit_TwoUploadsOfOneName_ExactlyOneWinsAndItsBytesStay()
+    public async Task W02_TwoUploadsOfOneName_ExactlyOneWinsAndItsBytesStay()
     {
-        // upstream W2: the second content replaced the first.
+        // Upstream: the second content replaced the first.
         const string Other = "xxh3:::06b05ab6733a618578af5f94892f3950";
         var first = await _site.StageAsync("race", HelloSum, 11);
         var second = await _site.StageAsync("race", Other, 3, "other");
@@ -272,15 +272,21 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     }
 
     [Fact]
-    public async Task Stage_SameContentByTwoUsers_BothSucceed()
+    public async Task W04_SameContentByTwoUsersAndAClone_AllSucceed()
     {
-        // upstream W4: the second stage failed the first transfer because the checksums agree.
+        // Upstream: each further stage failed the earlier transfers because the checksums agree.
+        var (_, body) = await _site.PostAsync("clone/batch_stage", Batch(("c", HelloSum, 4)), "other");
         var first = await _site.StageAsync("a", HelloSum, 11);
         var second = await _site.StageAsync("b", HelloSum, 11, "other");
         await File.WriteAllTextAsync(first.Location, "hello world");
         await File.WriteAllTextAsync(second.Location, "hello world");
+        await File.WriteAllTextAsync(body.GetProperty("uploads")[0].GetProperty("staging_location").GetString()!, "hello world");
         Assert.Equal(HttpStatusCode.OK, (await _site.CommitAsync(first.Id, "a")).Status);
         Assert.Equal(HttpStatusCode.OK, (await _site.CommitAsync(second.Id, "b", "other")).Status);
+        var clone = body.GetProperty("uploads")[0].GetProperty("destination_transfer_id").GetInt64();
+        var staged = await _site.PostAsync("checkin/update", $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{clone}}],"new_status":2}""", "other");
+        Assert.Equal($"[{clone}]", staged.Body.GetProperty("modified_destination_transfer_ids").GetRawText());
+        await WaitForFileAsync("c");
     }
 
     [Fact]
@@ -317,9 +323,9 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     }
 
     [Fact]
-    public async Task Stage_BeyondTheSpacePromisedToOthers_Is413()
+    public async Task W29_StageBeyondTheSpacePromisedToOthers_Is413()
     {
-        // upstream W29: two uploads of 90 % of the free space were both accepted.
+        // Upstream: two uploads of 90 % of the free space were both accepted.
         await using (var db = _site.Catalog.Open())
         {
             db.IncomingTransfers.Add(new IncomingTransfer
@@ -446,9 +452,9 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     }
 
     [Fact]
-    public async Task Librarians_UnreachableOne_IsReportedNotAnError()
+    public async Task W32_UnreachableLibrarian_IsReportedNotAnError()
     {
-        // upstream W32: both calls answered 500.
+        // Upstream: both calls answered 500.
         var port = PostgresServer.FreePort();
         var refused = await _site.PostAsync("admin/librarians/add", $$"""{"librarian_name":"down","url":"http://127.0.0.1","port":{{port}},"authenticator":"a:b"}""");
         Assert.Equal("""{"success":false,"already_exists":false,"ping_success":false}""", refused.Body.GetRawText());
