@@ -87,7 +87,7 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
     private const int SweepChunk = 500;
 
     private const string InsertEach = """
-        insert into incoming_transfers (status, uploader, upload_name, source, transfer_size, transfer_checksum, store_id, start_time, staging_path, store_path, source_transfer_id, placing)
+        insert into incoming_transfers (status, uploader, upload_name, source, transfer_size, transfer_checksum, store_id, start_time, staging_path, store_path, source_transfer_id, "placing")
         select 'INITIATED', {0}, e.value->>'name', {1}, cast(e.value->>'size' as bigint), e.value->>'checksum', {2}, {3}, e.value->>'staging', e.value->>'path', cast(e.value->>'theirs' as bigint), false
         from
         """;

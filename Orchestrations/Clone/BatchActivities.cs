@@ -92,7 +92,7 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(error);
         await directory.MarkFullAsync(input.Destination, full: true, cancellationToken);
-        await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, Matter(input.Destination),
+        await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, Room(input.Destination),
             $"'{input.Destination}' has no room for more files: {error} Files for it wait here, nothing is lost. Space is to be made there; it is asked again by itself.", cancellationToken);
         return await StepAsync(StepOutcome.Full, input.QueueId, error.ToString()!, cancellationToken);
     }
@@ -102,8 +102,12 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
     {
         ArgumentNullException.ThrowIfNull(peer);
         await directory.MarkFullAsync(peer.Login.Name, full: false, cancellationToken);
-        await errors.SettleAsync(Matter(peer.Login.Name), cancellationToken);
+        await AnswersAsync(peer.Login.Name, cancellationToken);
+        await errors.SettleAsync(Room(peer.Login.Name), cancellationToken);
     }
+
+    /// <summary>The neighbour lets us in: what was reported about its absence or our account has ended.</summary>
+    public Task AnswersAsync(string destination, CancellationToken cancellationToken) => errors.SettleAsync(Matter(destination), cancellationToken);
 
     /// <summary>
     /// Ends transfers here without success and, as far as it can be reached now, at the neighbour. One that misses this finds out when it
@@ -210,6 +214,7 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
         var byRemote = transfers.ToDictionary(t => t.RemoteTransferId!.Value);
         var told = await peer.Client.UpdateCheckinAsync(new CheckinUpdateRequest([], [.. byRemote.Keys], (Client.Wire.TransferStatus)status), cancellationToken);
         if (!told.IsSuccess) return await WaitAsync(input, told.Error, cancellationToken);
+        await AnswersAsync(input.Destination, cancellationToken);
         var modified = told.Value.ModifiedDestinationTransferIds.ToHashSet();
         List<long> accepted = [.. byRemote.Where(t => modified.Contains(t.Key)).Select(t => t.Value.Id)];
         List<long> refused = [.. byRemote.Keys.Where(id => !modified.Contains(id))];
@@ -233,8 +238,10 @@ public sealed class BatchWork(CatalogDatabase database, OutgoingTransfers outgoi
         return await StepAsync(StepOutcome.Done, input.QueueId, $"{accepted.Count} files are {status}.", cancellationToken);
     }
 
-    /// <summary>Under this name everything about a neighbour as a whole is reported, so that its next success settles it.</summary>
+    /// <summary>Under this name its absence and our account there are reported, so that its next answer settles them.</summary>
     private static string Matter(string destination) => $"librarian {destination}";
+
+    private static string Room(string destination) => $"room at librarian {destination}";
 }
 
 /// <summary>Says ONGOING for every file that has a place.</summary>
@@ -336,6 +343,7 @@ public sealed class ReviewBatch(BatchWork work) : TaskActivity<SendCloneInput, B
         if (peer is null) return await work.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
         var asked = await peer.Client.GetCheckinStatusAsync(new CheckinStatusRequest([], [.. open.Where(t => t.RemoteTransferId is not null).Select(t => t.RemoteTransferId!.Value)]), stop);
         if (!asked.IsSuccess) return await work.WaitAsync(input, asked.Error, stop);
+        await work.AnswersAsync(input.Destination, stop);
         var forgotten = new List<long>();
         var gone = new List<OutgoingTransfer>();
         foreach (var transfer in open)
@@ -349,7 +357,7 @@ public sealed class ReviewBatch(BatchWork work) : TaskActivity<SendCloneInput, B
         // It has forgotten that the bytes are there (a restored backup): say so again.
         if (forgotten.Count > 0) await peer.Client.UpdateCheckinAsync(new CheckinUpdateRequest([], forgotten, Client.Wire.TransferStatus.Staged), stop);
         await work.FailAsync(peer, gone, $"'{input.Destination}' has ended the transfer, or does not know it, and does not hold the file.", stop);
-        return await work.StepAsync(StepOutcome.Wait, input.QueueId, "Waiting for the destination to verify.", stop);
+        return await work.StepAsync(StepOutcome.Soon, input.QueueId, "Waiting for the destination to verify.", stop);
     }
 }
 

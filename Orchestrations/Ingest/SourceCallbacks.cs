@@ -54,11 +54,11 @@ public sealed class SourceCallbacks(CatalogDatabase database, PeerDirectory peer
     public async Task DropAsync(string source, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        var dropped = await db.IncomingTransfers.Where(t => t.Source == source && t.CallbackTries != null)
-            .ExecuteUpdateAsync(s => s.SetProperty(t => t.CallbackTries, (int?)null), cancellationToken);
-        if (dropped == 0) return;
-        Logs.CallbacksDropped(log, dropped, source);
+        var due = db.IncomingTransfers.Where(t => t.Source == source && t.CallbackTries != null);
+        if (!await due.AnyAsync(cancellationToken)) return;
+        // Before they are dropped: after a crash in between, the next wake-up does both again.
         await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.Configuration, $"callback {source}",
             $"'{source}' sends files but is not a registered librarian here, so it cannot be told that they have arrived. Add it with 'librarian add-librarian'; it also finds out by itself when it reviews its transfers.", cancellationToken);
+        Logs.CallbacksDropped(log, await due.ExecuteUpdateAsync(s => s.SetProperty(t => t.CallbackTries, (int?)null), cancellationToken), source);
     }
 }

@@ -131,6 +131,14 @@ internal sealed class PeerRig : IAsyncDisposable
         }
     }
 
+    /// <summary>Files that have a place at the peer.</summary>
+    public static List<string> Placed(Dictionary<string, OutgoingTransfer> rows) => [.. rows.Where(r => r.Value.RemoteTransferId is not null).Select(r => r.Key).Order(StringComparer.Ordinal)];
+
+    /// <summary>A peer that has room for so many bytes at once.</summary>
+    public static Func<WireRequest, Task<WireAnswer?>> NoRoomAbove(long bytes) => request => Task.FromResult(
+        request.Path == "clone/batch_stage" && request.Json.GetProperty("total_size").GetInt64() > bytes
+            ? new WireAnswer(413, """{"detail":"{\"reason\":\"No stores available for upload. Your upload is too large.\",\"suggested_remedy\":\"\",\"source_transfer_id\":-1,\"destination_transfer_id\":-1}"}""") : null);
+
     public async ValueTask DisposeAsync()
     {
         await Site.DisposeAsync();

@@ -97,7 +97,7 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
         Destination.Incoming.TryRemove(2, out _);
         Destination.Incoming.TryRemove(4, out _);
         var step = await _rig.RunAsync<ReviewBatch, SendCloneInput, BatchStep>(batch);
-        Assert.Equal((StepOutcome.Wait, 1), (step.Outcome, step.Remaining));
+        Assert.Equal((StepOutcome.Soon, 1), (step.Outcome, step.Remaining));
         var rows = await _rig.OutgoingAsync();
         Assert.Equal([TransferStatus.Completed, TransferStatus.Completed, TransferStatus.Staged, TransferStatus.Failed], rows.OrderBy(r => r.Key, StringComparer.Ordinal).Select(r => r.Value.Status));
         Assert.Equal("""{"name":"obs/a","create_time_window":null,"uploader":null,"source":null,"max_results":64}""", Destination.Bodies("search/file")[0]);
@@ -123,22 +123,10 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
         var rows = await _rig.OutgoingAsync();
         Assert.Equal(TransferStatus.Completed, rows["obs/001"].Status);
         Assert.Equal(TransferStatus.Failed, rows["obs/003"].Status);
-        Assert.Equal(["obs/000", "obs/002", "obs/004"], Placed(rows));
+        Assert.Equal(["obs/000", "obs/002", "obs/004"], PeerRig.Placed(rows));
         Assert.Equal(2, Staged.Count);
         await using var db = _rig.Site.Catalog.Open();
         Assert.Equal(("obs/001", 1L), await db.RemoteInstances.Select(r => new ValueTuple<string, long>(r.FileName, r.StoreId)).SingleAsync());
-    }
-
-    [Fact]
-    public async Task Stage_409WithoutIds_FindsTheFileByAskingForHalves()
-    {
-        Destination.Files["obs/005"] = (11, PeerRig.HelloSum);
-        Destination.Interfere = request => Task.FromResult(request.Path == "clone/batch_stage" && request.Body.Contains("obs/005", StringComparison.Ordinal)
-            ? new WireAnswer(409, """{"reason":"File already exists on librarian.","suggested_remedy":""}""") : null);
-        var step = await _rig.StageAsync(await _rig.BatchAsync(8));
-        Assert.Equal((StepOutcome.Done, 7), (step.Outcome, step.Remaining));
-        Assert.Equal(TransferStatus.Completed, (await _rig.OutgoingAsync())["obs/005"].Status);
-        Assert.InRange(Staged.Count, 4, 7);
     }
 
     [Fact]
@@ -149,7 +137,7 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
         Destination.Incoming[500] = new UpstreamTransfer { Id = 500, Name = "obs/002", Size = 11, Checksum = PeerRig.HelloSum, Status = 1 };
         Assert.Equal((StepOutcome.Done, 3), await OutcomeAsync(batch));
         var rows = await _rig.OutgoingAsync();
-        Assert.Equal(["obs/000", "obs/001", "obs/003"], Placed(rows));
+        Assert.Equal(["obs/000", "obs/001", "obs/003"], PeerRig.Placed(rows));
         Assert.Equal(TransferStatus.Cancelled, rows["obs/002"].Status);
         Assert.InRange(rows["obs/002"].RetryAfter!.Value - DateTime.UtcNow, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(15));
         Assert.Empty(await _rig.ErrorsAsync());
@@ -162,7 +150,7 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
         Destination.Incoming[500].Status = 4;
         await LetRetryAsync();
         Assert.Equal((StepOutcome.Done, 1), await OutcomeAsync((await _rig.BatchAsync())!));
-        Assert.Equal(["obs/000", "obs/001", "obs/002", "obs/003"], Placed(await _rig.OutgoingAsync()));
+        Assert.Equal(["obs/000", "obs/001", "obs/002", "obs/003"], PeerRig.Placed(await _rig.OutgoingAsync()));
     }
 
     [Fact]
@@ -184,26 +172,16 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
     }
 
     [Fact]
-    public async Task Stage_406_IsAskedAgainAndTaken()
-    {
-        var batch = await _rig.BatchAsync(2);
-        Destination.Incoming[500] = new UpstreamTransfer { Id = 500, Name = "obs/001", Size = 11, Checksum = PeerRig.HelloSum };
-        Assert.Equal((StepOutcome.Soon, 2), await OutcomeAsync(batch));
-        Assert.Equal((StepOutcome.Done, 2), await OutcomeAsync(batch));
-        Assert.Equal(["obs/000", "obs/001"], Placed(await _rig.OutgoingAsync()));
-    }
-
-    [Fact]
     public async Task Stage_413_StopsNewBatchesTellsAPersonOnceAndEndsWhenItTakesFilesAgain()
     {
         var batch = await _rig.BatchAsync(8);
-        Destination.Interfere = NoRoomAbove(-1);
+        Destination.Interfere = PeerRig.NoRoomAbove(-1);
         Assert.Equal((StepOutcome.Full, 8), await OutcomeAsync(batch));
         // All of them, then the smallest alone.
         Assert.Equal(2, Staged.Count);
         Assert.Equal((StepOutcome.Full, 8), await OutcomeAsync(batch));
         var error = Assert.Single(await _rig.ErrorsAsync());
-        Assert.Equal((ErrorCategory.StoreFull, "librarian aaa", false), (error.Category, error.Caller, error.Cleared));
+        Assert.Equal((ErrorCategory.StoreFull, "room at librarian aaa", false), (error.Category, error.Caller, error.Cleared));
 
         await _rig.KeepAsync("later");
         var scheduler = _rig.Site.Services.GetRequiredService<CloneScheduler>();
@@ -212,148 +190,6 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
         Assert.Equal((StepOutcome.Done, 8), await OutcomeAsync(batch));
         Assert.True((await _rig.ErrorsAsync()).Single().Cleared);
         Assert.Equal(1, await scheduler.ScheduleAsync(CancellationToken.None));
-    }
-
-    [Fact]
-    public async Task Stage_413WithNoBatchLeftThatAsks_MakesOneSoThatThePauseEnds()
-    {
-        var batch = await _rig.BatchAsync(1);
-        Destination.Interfere = NoRoomAbove(-1);
-        Assert.Equal((StepOutcome.Full, 1), await OutcomeAsync(batch));
-        await using (var db = _rig.Site.Catalog.Open()) await db.SendQueue.ExecuteUpdateAsync(s => s.SetProperty(q => q.Completed, true));
-        Destination.Interfere = null;
-        await _rig.KeepAsync("later");
-        Assert.Equal(1, await _rig.Site.Services.GetRequiredService<CloneScheduler>().ScheduleAsync(CancellationToken.None));
-        await _rig.UntilAsync(async () =>
-        {
-            await using var db = _rig.Site.Catalog.Open();
-            return await db.Librarians.AnyAsync(l => l.FullSince == null);
-        }, "not full any more");
-    }
-
-    [Fact]
-    public async Task Stage_413WithRoomForSome_FillsItWithTheSmallerOnes()
-    {
-        for (var i = 0; i < 16; i++) await _rig.KeepAsync($"obs/{i:00}", content: new string('x', 10 * (i + 1)));
-        var batch = (await _rig.BatchAsync())!;
-        Destination.Interfere = NoRoomAbove(100);
-        Assert.Equal((StepOutcome.Done, 10), await OutcomeAsync(batch));
-        var rows = await _rig.OutgoingAsync();
-        Assert.Equal(Enumerable.Range(0, 10).Select(i => $"obs/{i:00}"), Placed(rows));
-        Assert.All(rows.Where(r => r.Value.RemoteTransferId is null), r => Assert.Equal(TransferStatus.Cancelled, r.Value.Status));
-        Assert.Empty(await _rig.ErrorsAsync());
-        Assert.InRange(Staged.Count, 5, 40);
-    }
-
-    [Fact]
-    public async Task Stage_401_WaitsAndTellsUntilTheLoginIsRight()
-    {
-        var batch = await _rig.BatchAsync(2);
-        Destination.PasswordHere = "changed";
-        Assert.Equal((StepOutcome.Wait, 2), await OutcomeAsync(batch));
-        Assert.Equal((StepOutcome.Wait, 2), await OutcomeAsync(batch));
-        var error = Assert.Single(await _rig.ErrorsAsync());
-        Assert.Equal((ErrorCategory.Configuration, "librarian aaa"), (error.Category, error.Caller));
-        Assert.All((await _rig.OutgoingAsync()).Values, t => Assert.Equal(TransferStatus.Initiated, t.Status));
-        Destination.PasswordHere = "open-sesame";
-        Assert.Equal((StepOutcome.Done, 2), await OutcomeAsync(batch));
-        Assert.True((await _rig.ErrorsAsync()).Single().Cleared);
-    }
-
-    [Theory]
-    [InlineData(400, """{"reason":"No.","suggested_remedy":""}""")]
-    [InlineData(422, """{"detail":[{"type":"string_too_long","loc":["body"],"msg":"too long","input":1}]}""")]
-    [InlineData(400, "<html>Bad Request</html>")]
-    public async Task Stage_RefusedForOneBadFile_GivesUpOnlyThat(int status, string body)
-    {
-        var batch = await _rig.BatchAsync(33);
-        Destination.Interfere = Poison("obs/017", new WireAnswer(status, body));
-        Assert.Equal((StepOutcome.Done, 32), await OutcomeAsync(batch));
-        var rows = await _rig.OutgoingAsync();
-        Assert.Equal(TransferStatus.Failed, rows["obs/017"].Status);
-        Assert.Equal(32, Placed(rows).Count);
-        Assert.InRange(Staged.Count, 6, 13);
-        Assert.Equal("send obs/017 to aaa", Assert.Single(await _rig.ErrorsAsync()).Caller);
-    }
-
-    [Fact]
-    public async Task Stage_EveryFileRefused_StopsAfterAFewAndWaits()
-    {
-        var batch = await _rig.BatchAsync(64);
-        Destination.Interfere = Poison("obs/", new WireAnswer(400, """{"reason":"No.","suggested_remedy":""}"""));
-        Assert.Equal((StepOutcome.Wait, 56), await OutcomeAsync(batch));
-        Assert.InRange(Staged.Count, 10, 48);
-    }
-
-    [Fact]
-    public async Task Stage_FaultsThatGoOn_AreLookedForInTheFiles()
-    {
-        // Upstream answers 500 for ever to a file that it has two unfinished transfers of (wire.md §6.6.2 row 6).
-        var batch = await _rig.BatchAsync(8);
-        foreach (var id in new[] { 500L, 501L }) Destination.Incoming[id] = new UpstreamTransfer { Id = id, Name = "obs/006", Size = 11, Checksum = PeerRig.HelloSum };
-        Assert.Equal((StepOutcome.Wait, 8), await OutcomeAsync(batch));
-        Assert.Single(Staged);
-        Assert.Equal((StepOutcome.Done, 7), await OutcomeAsync(batch with { Waits = 4 }));
-        Assert.Equal(TransferStatus.Failed, (await _rig.OutgoingAsync())["obs/006"].Status);
-    }
-
-    [Theory]
-    [InlineData("away")]
-    [InlineData("dropped")]
-    [InlineData("gateway")]
-    [InlineData("garbage")]
-    [InlineData("truncated")]
-    [InlineData("busy")]
-    [InlineData("redirected")]
-    public async Task Stage_NoUsableAnswer_WaitsAndLosesNothing(string trouble)
-    {
-        var batch = await _rig.BatchAsync(3);
-        if (trouble == "away") Destination.Server.GoAway();
-        Destination.Interfere = request => Task.FromResult(request.Path != "clone/batch_stage" ? null : trouble switch
-        {
-            "dropped" => WireAnswer.Drop,
-            "gateway" => new WireAnswer(503, "<html>", "text/html"),
-            "garbage" => new WireAnswer(201, "<html>", "text/html"),
-            "truncated" => new WireAnswer(201, """{"available_bytes_on_store":1,"store_name":"x","uploads":[{"staging_name":"x"}"""),
-            "busy" => new WireAnswer(429, "{}"),
-            _ => new WireAnswer(302, "", null, "http://127.0.0.1:9/elsewhere"),
-        });
-        for (var i = 0; i < 2; i++) Assert.Equal((StepOutcome.Wait, 3), await OutcomeAsync(batch));
-        Assert.All((await _rig.OutgoingAsync()).Values, t => Assert.Equal((TransferStatus.Initiated, null), (t.Status, t.RemoteTransferId)));
-        if (trouble == "away") Destination.Server.ComeBack();
-        Destination.Interfere = null;
-        Assert.Equal((StepOutcome.Done, 3), await OutcomeAsync(batch));
-    }
-
-    [Fact]
-    public async Task Stage_AnswerWithMissingDoubleAndForeignPlaces_UsesTheRest()
-    {
-        var batch = await _rig.BatchAsync(4);
-        var outside = Path.Combine(_rig.Folder, "outside");
-        Destination.Interfere = request => Task.FromResult(request.Path != "clone/batch_stage" ? null : new WireAnswer(201,
-            $$"""{"available_bytes_on_store":1,"store_name":"s","uploads":[{{Place(1, 11, Destination.Staging)}},{{Place(3, 12, outside)}},{{Place(4, 13, Destination.Staging)}},{{Place(4, 14, Destination.Staging)}},{{Place(99, 15, Destination.Staging)}}],"async_transfer_providers":{{Destination.Providers}}}"""));
-        Assert.Equal((StepOutcome.Done, 1), await OutcomeAsync(batch));
-        var rows = await _rig.OutgoingAsync();
-        Assert.Equal(["obs/000"], Placed(rows).Where(n => rows[n].Status == TransferStatus.Initiated));
-        Assert.Equal(3, rows.Values.Count(t => t.Status == TransferStatus.Failed));
-        // The one place that was named outside is given back.
-        Assert.Equal("""{"source_transfer_id":3,"destination_transfer_id":12,"reason":"'aaa' named a staging location outside Site:Peers:LocalRoots, or none."}""", Destination.Bodies("clone/fail").Single());
-
-        static string Place(long ours, long theirs, string root) =>
-            $$"""{"staging_name":"s{{theirs}}","staging_location":"{{root}}/s{{theirs}}/x","upload_name":"x","destination_location":"x","source_transfer_id":{{ours}},"destination_transfer_id":{{theirs}}}""";
-    }
-
-    [Theory]
-    [InlineData("{}")]
-    [InlineData("""{"globus":{"destination_endpoint":"dead-beef"}}""")]
-    [InlineData("""{"local":{"hostnames":["elsewhere"]},"new":{"kind":"x"}}""")]
-    public async Task Stage_NoUsableProvider_GivesThePlacesBackInOneCall(string providers)
-    {
-        Destination.Providers = providers;
-        Assert.Equal((StepOutcome.Done, 0), await OutcomeAsync(await _rig.BatchAsync(3)));
-        Assert.Equal("""{"source_transfer_ids":[],"destination_transfer_ids":[1,2,3],"new_status":4}""", Destination.Bodies("checkin/update").Single());
-        Assert.All(Destination.Incoming.Values, t => Assert.Equal(4, t.Status));
-        Assert.Single(await _rig.ErrorsAsync());
     }
 
     [Fact]
@@ -370,55 +206,6 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
         Assert.Equal((StepOutcome.Done, 2), (step.Outcome, step.Remaining));
         var rows = await _rig.OutgoingAsync();
         Assert.Equal([TransferStatus.Ongoing, TransferStatus.Failed, TransferStatus.Ongoing, TransferStatus.Failed, TransferStatus.Completed], rows.OrderBy(r => r.Key, StringComparer.Ordinal).Select(r => r.Value.Status));
-    }
-
-    [Fact]
-    public async Task Connections_ToAPeer_StayFewOverTwoHundredCalls()
-    {
-        var peer = (await _rig.Site.Services.GetRequiredService<PeerConnections>().FindAsync("aaa", CancellationToken.None))!;
-        for (var i = 0; i < 25; i++) Assert.All(await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => peer.Client.PingLoggedAsync())), r => Assert.True(r.IsSuccess));
-        Assert.Equal(200, Destination.Server.Requests.Count);
-        Assert.InRange(Destination.Server.Connections, 1, 8);
-    }
-
-    [Fact]
-    public async Task Redirect_307OnTheSameHost_IsFollowedWithBodyAndCredentialsAndNoOther()
-    {
-        var peer = (await _rig.Site.Services.GetRequiredService<PeerConnections>().FindAsync("aaa", CancellationToken.None))!.Client;
-        var answers = new Queue<WireAnswer?>([new WireAnswer(307, "", null, $"http://127.0.0.1:{Destination.Server.Port}/api/v2/search/file"), null]);
-        Destination.Interfere = _ => Task.FromResult(answers.Dequeue());
-        Assert.True((await peer.SearchFilesAsync(new Librarian.Client.Wire.FileSearchRequest(Name: "x"))).IsSuccess);
-        Assert.Equal(2, Destination.Bodies("search/file").Count);
-        Assert.Single(Destination.Bodies("search/file").Distinct(StringComparer.Ordinal));
-        Assert.All(Destination.Server.Requests, r => Assert.Equal(("testsite", "open-sesame"), r.Credentials));
-
-        await using var thief = new WireServer(_ => Task.FromResult(new WireAnswer(200, "[]")));
-        foreach (var (status, location) in new[]
-        {
-            (307, $"http://127.0.0.1:{thief.Port}/api/v2/search/file"), (307, $"http://localhost:{Destination.Server.Port}/api/v2/search/file"), (301, "/api/v2/search/file"),
-            (302, "/api/v2/search/file"), (303, "/api/v2/search/file"), (308, "/api/v2/search/file"),
-        })
-        {
-            Destination.Interfere = _ => Task.FromResult<WireAnswer?>(new WireAnswer(status, "", null, location));
-            var before = Destination.Server.Requests.Count;
-            Assert.Equal(status, Assert.IsType<Refused>((await peer.SearchFilesAsync(new Librarian.Client.Wire.FileSearchRequest(Name: "x"))).Error).Status);
-            Assert.Equal(before + 1, Destination.Server.Requests.Count);
-        }
-
-        Assert.Equal(0, thief.Connections);
-    }
-
-    [Fact]
-    public async Task Calls_ToAPeerThatHangs_EndWithTheirTimeout()
-    {
-        var hold = new TaskCompletionSource<WireAnswer?>();
-        Destination.Interfere = _ => hold.Task;
-        var connections = _rig.Site.Services.GetRequiredService<PeerConnections>();
-        var login = (await connections.FindAsync("aaa", CancellationToken.None))!.Login;
-        Assert.Equal(TimeSpan.FromMinutes(5), connections.For(login)!.Client.AnswerTimeout);
-        var reply = await connections.For(login, TimeSpan.FromMilliseconds(200))!.Client.PingLoggedAsync();
-        Assert.True(Assert.IsType<Unreachable>(reply.Error).MayHaveActed);
-        hold.SetResult(null);
     }
 
     /// <summary>Two processes of the site, and timers that overlap: the in-flight index lets one transfer per file through.</summary>
@@ -489,15 +276,6 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
         var step = await _rig.StageAsync(batch);
         return (step.Outcome, step.Remaining);
     }
-
-    private static List<string> Placed(Dictionary<string, OutgoingTransfer> rows) => [.. rows.Where(r => r.Value.RemoteTransferId is not null).Select(r => r.Key).Order(StringComparer.Ordinal)];
-
-    private static Func<WireRequest, Task<WireAnswer?>> NoRoomAbove(long bytes) => request => Task.FromResult(
-        request.Path == "clone/batch_stage" && request.Json.GetProperty("total_size").GetInt64() > bytes
-            ? new WireAnswer(413, """{"detail":"{\"reason\":\"No stores available for upload. Your upload is too large.\",\"suggested_remedy\":\"\",\"source_transfer_id\":-1,\"destination_transfer_id\":-1}"}""") : null);
-
-    private static Func<WireRequest, Task<WireAnswer?>> Poison(string name, WireAnswer answer) => request => Task.FromResult(
-        request.Path == "clone/batch_stage" && request.Body.Contains(name, StringComparison.Ordinal) ? answer : null);
 
     private async Task LetRetryAsync()
     {
