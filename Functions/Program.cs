@@ -24,4 +24,5 @@ app.UseRouting();
 app.UseAuthentication();
 app.UseAuthorization();
 app.MapFunctions();
+app.MapApiReference();
 return await app.RunFunctionsAsync();

@@ -11,7 +11,7 @@ namespace Librarian.Functions.Api;
 [Tags("Check-in")]
 public sealed class CheckinFunctions(CloneCallbacks callbacks)
 {
-    /// <summary>Changes states; always 200, the lists say what really changed.</summary>
+    /// <summary>Changes states of transfers; always 200, the lists say what really changed.</summary>
     [Function("CheckinUpdate"), Requires(AuthLevel.Callback)]
     [Responds<CheckinUpdateResponse>(200, "What was changed, and what was not and why.")]
     public async Task<IResult> UpdateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CheckinUpdate)] HttpRequest request, [FromBody] CheckinUpdateRequest body, CancellationToken cancellationToken)
@@ -20,7 +20,7 @@ public sealed class CheckinFunctions(CloneCallbacks callbacks)
         return Answers.Json(new CheckinUpdateResponse(outgoing.Modified, arriving.Modified, outgoing.Unmodified, arriving.Unmodified, [.. outgoing.Reasons.Union(arriving.Reasons, StringComparer.Ordinal)]));
     }
 
-    /// <summary>Shows states; every id asked is answered, null when unknown or not the caller's.</summary>
+    /// <summary>Shows states of transfers; every id asked is answered, null when unknown or not the caller's.</summary>
     [Function("CheckinStatus"), Requires(AuthLevel.Callback)]
     [Responds<CheckinStatusResponse>(200, "The states.")]
     public async Task<IResult> StatusAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CheckinStatus)] HttpRequest request, [FromBody] CheckinStatusRequest body, CancellationToken cancellationToken)

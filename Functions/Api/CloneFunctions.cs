@@ -15,7 +15,7 @@ namespace Librarian.Functions.Api;
 [Tags("Clones")]
 public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks callbacks, LocalTransferManager local, IOptions<SiteOptions> options)
 {
-    /// <summary>A neighbour, or the person who ingests a drive, announces one file and copies it while it waits; failures are wrapped (wire.md §6.6.1).</summary>
+    /// <summary>Announces one file, which the caller copies itself; for neighbours and for people who ingest a drive. Failures are wrapped as JSON text in <c>detail</c> (wire.md §6.6.1).</summary>
     [Function("CloneStage"), Requires(AuthLevel.ReadAppend)]
     [Responds<CloneStageResponse>(201, "Space is reserved. Copy the data to `staging_location`, then call `clone/staged`.")]
     [Refuses<WrappedFailure>(400, Reasons.SizeNegative, "The request is not valid.")]
@@ -38,7 +38,7 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             new OrderedDictionary<string, SyncProvider> { ["local"] = new SyncProvider(local.Hostnames) }, body.SourceTransferId, place.TransferId), StatusCodes.Status201Created);
     }
 
-    /// <summary>A neighbour announces a batch; all or nothing.</summary>
+    /// <summary>Announces a batch of files; all or nothing.</summary>
     [Function("CloneBatchStage"), Requires(AuthLevel.ReadAppend)]
     [Responds<CloneBatchStageResponse>(201, "Space is reserved for all of them. Copy each to its `staging_location`, and report with `checkin/update`.")]
     [Refuses<Either<WrappedFailure, BatchFailure>>(400, Reasons.SizeNegative, "The request is not valid.")]
@@ -68,7 +68,7 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             new OrderedDictionary<string, AsyncProvider> { ["local"] = new LocalProvider(local.Hostnames) }), StatusCodes.Status201Created);
     }
 
-    /// <summary>The sender has begun.</summary>
+    /// <summary>Tells that the data are on their way.</summary>
     [Function("CloneOngoing"), Requires(AuthLevel.ReadAppend)]
     [Responds<TransferPair>(200, "Recorded.")]
     [Refuses<TransferFailure>(404, Reasons.TransferNotFound)]
@@ -81,7 +81,7 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             _ => Answers.Fail(request, 406, new TransferFailure(Reasons.NotInitiated, "Ask checkin/status for its state.", body.SourceTransferId, body.DestinationTransferId)),
         };
 
-    /// <summary>The data are complete in staging.</summary>
+    /// <summary>Tells that the data are complete in staging.</summary>
     [Function("CloneStaged"), Requires(AuthLevel.Callback)]
     [Responds<TransferPairResponse>(200, "Recorded; it will be verified and stored.")]
     [Refuses<TransferFailure>(404, Reasons.TransferNotFound)]
@@ -94,7 +94,7 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             _ => Answers.Fail(request, 406, new TransferFailure(Reasons.NotOngoing, "Ask checkin/status for its state.", body.SourceTransferId, body.DestinationTransferId)),
         };
 
-    /// <summary>The destination has verified and stored a file of ours.</summary>
+    /// <summary>Tells that the destination has verified and stored a file of ours.</summary>
     [Function("CloneComplete"), Requires(AuthLevel.Callback)]
     [Responds<TransferPair>(200, "The copy is recorded.")]
     [Refuses<TransferFailure>(400, Reasons.TransferNotFound, "Could not find librarian {name}.")]
@@ -111,7 +111,7 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
         };
     }
 
-    /// <summary>The sender gives a transfer up; one that is already stored stays stored (wire.md §10 no. 11).</summary>
+    /// <summary>Gives a transfer up; one that is already stored stays stored (wire.md §10 no. 11).</summary>
     [Function("CloneFail"), Requires(AuthLevel.ReadAppend)]
     [Responds<TransferPairResponse>(200, "It is given up, unless it had been stored already.")]
     [Refuses<TransferFailure>(404, "Could not find transfer with ID {destination_transfer_id}.")]

@@ -10,7 +10,7 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
-/// <summary>Neighbours (wire.md §6.10.5).</summary>
+/// <summary>Neighbouring sites: their addresses, our credentials there, and whether files are sent to them (wire.md §6.10.5).</summary>
 [Tags("Neighbours")]
 public sealed class LibrarianFunctions(PeerDirectory peers, PeerConnections connections, PeerRemoval removal)
 {
@@ -66,7 +66,7 @@ public sealed class LibrarianFunctions(PeerDirectory peers, PeerConnections conn
     public async Task<IResult> ChangeTransferStatusAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansTransferStatusChange)] HttpRequest request, [FromBody] TransferStatusChange body, CancellationToken cancellationToken) =>
         await peers.SwitchTransfersAsync(body.LibrarianName, body.TransfersEnabled, cancellationToken) ? Answers.Json(body) : Unknown(request, body.LibrarianName);
 
-    /// <summary>The same under the name that the Python client calls (wire.md §6.10.5).</summary>
+    /// <summary>Switches transfers to a neighbour on or off; this is the name that the Python client calls (wire.md §6.10.5).</summary>
     [Function("LibrarianTransferStatusSet"), Requires(AuthLevel.Admin)]
     [Responds<TransferStatusChange>(200, "Switched.")]
     [Refuses<Failure>(400, "Librarian {librarian_name} does not exist.")]

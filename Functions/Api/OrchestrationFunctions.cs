@@ -23,6 +23,26 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 {
     private const string Prefix = OrchestrationRoutes.Prefix;
 
+    /// <summary>What is refused, as it is worded below and in <see cref="OrchestrationRequest"/>; each begins with a stable code.</summary>
+    private static class Refusals
+    {
+        public const string NameInvalid = "NameInvalid: this cannot be the name of an orchestrator or event. Nothing was changed.";
+        public const string OrchestratorUnknown = "OrchestratorUnknown: no orchestrator is named '{name}'. Nothing was started.";
+        public const string InstanceIdInvalid = "InstanceIdInvalid: this cannot be the id of an instance.";
+        public const string NewInstanceIdInvalid = "InstanceIdInvalid: this cannot be the id of a new instance. Nothing was started.";
+        public const string InstanceNotFound = "InstanceNotFound: there is no orchestration instance '{id}'.";
+        public const string InstanceActive = "InstanceActive: the instance '{id}' exists and has not ended. It runs on untouched.";
+        public const string InstanceFinished = "InstanceFinished: the instance '{id}' is {status}.";
+        public const string InstanceNotFinished = "InstanceNotFinished: the instance '{id}' is {status} and was left alone.";
+        public const string NothingToPurge = "NothingToPurge: no finished instance fits. Nothing was removed.";
+        public const string ParameterInvalid = "ParameterInvalid: {name} is '{value}'. Nothing was changed.";
+        public const string ParameterMissing = "ParameterMissing: createdTimeFrom is required. Nothing was removed.";
+        public const string ContinuationTokenInvalid = "ContinuationTokenInvalid: x-ms-continuation-token is not from an earlier page of this list.";
+        public const string ContentTypeInvalid = "ContentTypeInvalid: an event's data is JSON. Nothing was sent.";
+        public const string JsonInvalid = "JsonInvalid: {why} Nothing was changed.";
+        public const string PayloadTooLarge = "PayloadTooLarge: {what}";
+    }
+
     // As Durable Functions answers: seconds a caller should leave between looks.
     private const string RetryAfterStart = "10";
     private const string RetryAfterStatus = "5";
@@ -39,10 +59,10 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [RespondsHeader(202, "Location", "Address of its status.")]
     [RespondsHeader(202, "Retry-After", "Seconds to wait before looking.")]
     [Responds<JsonElement>(200, "Waited to the end: the bare output, or the status of an instance that failed or was terminated.")]
-    [Refuses<Failure>(400, "NameInvalid: {what}", "InstanceIdInvalid: {what}", "OrchestratorUnknown: {what}", "ParameterInvalid: {what}", "JsonInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}")]
-    [Refuses<Failure>(409, "InstanceActive: {what}")]
-    [Refuses<Failure>(413, "PayloadTooLarge: {what}")]
+    [Refuses<Failure>(400, Refusals.NameInvalid, Refusals.NewInstanceIdInvalid, Refusals.OrchestratorUnknown, Refusals.ParameterInvalid, Refusals.JsonInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(409, Refusals.InstanceActive)]
+    [Refuses<Failure>(413, Refusals.PayloadTooLarge)]
     public async Task<IResult> StartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "orchestrators/{functionName}/{instanceId?}")] HttpRequest request, string functionName, string? instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -81,8 +101,8 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Responds<OrchestrationInstance>(202, "It has not ended.")]
     [RespondsHeader(202, "Location", "The same address again.")]
     [RespondsHeader(202, "Retry-After", "Seconds to wait before looking again.")]
-    [Refuses<Failure>(400, "InstanceIdInvalid: {what}", "ParameterInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Responds<Either<OrchestrationInstance, Failure>>(500, "It failed, when asked to be told so; or `Internal server error.`")]
     public async Task<IResult> GetAsync([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances/{instanceId}")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
     {
@@ -129,7 +149,7 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [ReadsHeader(OrchestrationRoutes.ContinuationHeader, "Position given by the page before.")]
     [Responds<IReadOnlyList<OrchestrationInstance>>(200, "A page.")]
     [RespondsHeader(200, OrchestrationRoutes.ContinuationHeader, "Position of the next page; empty on the last.")]
-    [Refuses<Failure>(400, "ParameterInvalid: {what}", "ContinuationTokenInvalid: {what}")]
+    [Refuses<Failure>(400, Refusals.ParameterInvalid, Refusals.ContinuationTokenInvalid)]
     public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances")] HttpRequest request, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -169,8 +189,8 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     /// <summary>Removes a finished instance with its history.</summary>
     [Function("DurablePurge"), Requires(AuthLevel.Admin)]
     [Responds<OrchestrationsPurged>(200, "It is gone.")]
-    [Refuses<Failure>(400, "InstanceIdInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}", "InstanceNotFinished: {what}")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound, Refusals.InstanceNotFinished)]
     public async Task<IResult> PurgeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances/{instanceId}")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -188,8 +208,8 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [ReadsQuery<DateTimeOffset>("createdTimeTo", "Created at or before.")]
     [ReadsQuery<OrchestrationState[]>("runtimeStatus", "In any of these; repeated or separated by commas.")]
     [Responds<OrchestrationsPurged>(200, "They are gone.")]
-    [Refuses<Failure>(400, "ParameterMissing: {what}", "ParameterInvalid: {what}")]
-    [Refuses<Failure>(404, "NothingToPurge: {what}")]
+    [Refuses<Failure>(400, Refusals.ParameterMissing, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.NothingToPurge)]
     public async Task<IResult> PurgeManyAsync([HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances")] HttpRequest request, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -206,10 +226,10 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Function("DurableRaiseEvent"), Requires(AuthLevel.Admin)]
     [ReadsJson("The event's data, any JSON.")]
     [Responds(202, "The event is recorded.")]
-    [Refuses<Failure>(400, "InstanceIdInvalid: {what}", "NameInvalid: {what}", "ContentTypeInvalid: {what}", "JsonInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}")]
-    [Refuses<Failure>(410, "InstanceFinished: {what}")]
-    [Refuses<Failure>(413, "PayloadTooLarge: {what}")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.NameInvalid, Refusals.ContentTypeInvalid, Refusals.JsonInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
+    [Refuses<Failure>(413, Refusals.PayloadTooLarge)]
     public async Task<IResult> RaiseEventAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/raiseEvent/{eventName}")] HttpRequest request, string instanceId, string eventName, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -237,9 +257,9 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Function("DurableTerminate"), Requires(AuthLevel.Admin)]
     [ReadsQuery<string>("reason", "Why, for people.")]
     [Responds(202, "Recorded.")]
-    [Refuses<Failure>(400, "InstanceIdInvalid: {what}", "ParameterInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}")]
-    [Refuses<Failure>(410, "InstanceFinished: {what}")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
     public Task<IResult> TerminateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/terminate")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
         ControlAsync(request, instanceId, (id, reason) => client.TerminateInstanceAsync(id, (object?)reason, cancellationToken), cancellationToken);
 
@@ -247,9 +267,9 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Function("DurableSuspend"), Requires(AuthLevel.Admin)]
     [ReadsQuery<string>("reason", "Why, for people.")]
     [Responds(202, "Recorded.")]
-    [Refuses<Failure>(400, "InstanceIdInvalid: {what}", "ParameterInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}")]
-    [Refuses<Failure>(410, "InstanceFinished: {what}")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
     public Task<IResult> SuspendAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/suspend")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
         ControlAsync(request, instanceId, (id, reason) => client.SuspendInstanceAsync(id, reason, cancellationToken), cancellationToken);
 
@@ -257,9 +277,9 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Function("DurableResume"), Requires(AuthLevel.Admin)]
     [ReadsQuery<string>("reason", "Why, for people.")]
     [Responds(202, "Recorded.")]
-    [Refuses<Failure>(400, "InstanceIdInvalid: {what}", "ParameterInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}")]
-    [Refuses<Failure>(410, "InstanceFinished: {what}")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
     public Task<IResult> ResumeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/resume")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
         ControlAsync(request, instanceId, (id, reason) => client.ResumeInstanceAsync(id, reason, cancellationToken), cancellationToken);
 
@@ -267,10 +287,10 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Function("DurableRewind"), Requires(AuthLevel.Admin)]
     [ReadsQuery<string>("reason", "Why, for people.")]
     [Responds(202, "Recorded; what failed is repeated.")]
-    [Refuses<Failure>(400, "InstanceIdInvalid: {what}", "ParameterInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Refuses<Failure>(409, "{what}")]
-    [Refuses<Failure>(410, "InstanceFinished: {what}")]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
     public async Task<IResult> RewindAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/rewind")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -302,9 +322,9 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [RespondsHeader(202, "Location", "Address of its status.")]
     [RespondsHeader(202, "Retry-After", "Seconds to wait before looking.")]
     [Responds<JsonElement>(200, "Waited to the end: the bare output, or the status of an instance that failed or was terminated.")]
-    [Refuses<Failure>(400, "InstanceIdInvalid: {what}", "InstanceNotFound: {what}", "ParameterInvalid: {what}")]
-    [Refuses<Failure>(404, "InstanceNotFound: {what}")]
-    [Refuses<Failure>(409, "InstanceActive: {what}")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.InstanceNotFound, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(409, Refusals.InstanceActive)]
     public async Task<IResult> RestartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/restart")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);

@@ -12,17 +12,17 @@ namespace Librarian.Functions.Api;
 [Tags("Ping")]
 public sealed class PingFunctions(IOptions<SiteOptions> options)
 {
-    /// <summary>Any credentials do.</summary>
+    /// <summary>Tells that the site is there.</summary>
     [Function("Ping"), Requires(AuthLevel.None)]
     [Responds<PingResponse>(200, "The site is there.")]
     public IResult Ping([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + "ping")] HttpRequest request, [FromBody] PingRequest body) => Answer();
 
-    /// <summary>A valid account.</summary>
+    /// <summary>Tells that the account may log in.</summary>
     [Function("PingLogged"), Requires(AuthLevel.ReadOnly)]
     [Responds<PingResponse>(200, "The account may log in.")]
     public IResult PingLogged([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.PingLogged)] HttpRequest request, [FromBody] PingRequest body) => Answer();
 
-    /// <summary>An administrator.</summary>
+    /// <summary>Tells that the account is an administrator.</summary>
     [Function("PingAdmin"), Requires(AuthLevel.Admin)]
     [Responds<PingResponse>(200, "The account is an administrator.")]
     public IResult PingAdmin([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.PingAdmin)] HttpRequest request, [FromBody] PingRequest body) => Answer();

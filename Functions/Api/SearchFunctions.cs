@@ -15,7 +15,7 @@ namespace Librarian.Functions.Api;
 [Tags("Searches")]
 public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, IOptions<SiteOptions> options)
 {
-    /// <summary>Files with all their copies, newest first; three statements whatever the number of hits.</summary>
+    /// <summary>Finds files, with all their copies.</summary>
     [Function("SearchFile"), Requires(AuthLevel.ReadOnly)]
     [Responds<IReadOnlyList<FileSearchHit>>(200, "The files, at least one.")]
     [Refuses<Failure>(404, Reasons.NoFilesFound)]
@@ -33,6 +33,7 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
             query = query.Where(f => f.CreateTime >= from && f.CreateTime <= to);
         }
 
+        // Three statements whatever the number of hits.
         var files = take == 0 ? [] : await query.OrderByDescending(f => f.CreateTime).ThenBy(f => f.Name).Take(take)
             .Include(f => f.Instances).Include(f => f.RemoteInstances).ThenInclude(r => r.Librarian)
             .AsSplitQuery().ToListAsync(cancellationToken);
@@ -43,7 +44,7 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
         return Answers.Json(hits);
     }
 
-    /// <summary>Recorded errors (wire.md §6.4.2).</summary>
+    /// <summary>Finds recorded errors (wire.md §6.4.2).</summary>
     [Function("SearchError"), Requires(AuthLevel.Admin)]
     [Responds<IReadOnlyList<ErrorSearchHit>>(200, "The errors, at least one.")]
     [Refuses<Failure>(404, Reasons.NoErrorsFound)]
@@ -68,7 +69,7 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
         return Answers.Json(hits);
     }
 
-    /// <summary>Copies on this site's stores (wire.md §6.4.3).</summary>
+    /// <summary>Finds copies on this site's stores (wire.md §6.4.3).</summary>
     [Function("SearchInstanceLocal"), Requires(AuthLevel.Admin)]
     [Responds<IReadOnlyList<LocalInstance>>(200, "The copies, at least one.")]
     [Refuses<Failure>(404, Reasons.NoInstancesFound)]
@@ -97,7 +98,7 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
         return Answers.Json(hits);
     }
 
-    /// <summary>Known copies at neighbours (wire.md §6.4.4); <c>copy_time</c> is compared for equality (upstream fails, W49).</summary>
+    /// <summary>Finds known copies at neighbours (wire.md §6.4.4); <c>copy_time</c> is compared for equality (upstream fails, W49).</summary>
     [Function("SearchInstanceRemote"), Requires(AuthLevel.Admin)]
     [Responds<IReadOnlyList<Client.Wire.RemoteInstance>>(200, "The copies, at least one.")]
     [Refuses<Failure>(404, Reasons.NoInstancesFound)]

@@ -39,7 +39,7 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
             ? Answers.Json(new StoreStateChangeResponse(body.StoreName, body.Enabled, true))
             : UnknownStore(request, body.StoreName);
 
-    /// <summary>What lies on a store, optionally making it ready to travel. The store is switched off before the destination is looked for, as upstream does.</summary>
+    /// <summary>Lists what lies on a store, and makes it ready to travel when asked. The store is switched off before the destination is looked for, as upstream does.</summary>
     [Function("StoreManifest"), Requires(AuthLevel.Admin)]
     [Responds<Manifest>(200, "Everything asked for is done once the answer has arrived whole.")]
     [Refuses<Failure>(400, "Store {store_name} does not exist.", "Librarian {destination_librarian} does not exist.")]

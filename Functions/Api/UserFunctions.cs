@@ -8,7 +8,7 @@ using WireLevel = Librarian.Client.Wire.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
-/// <summary>Accounts (wire.md §6.2). The 400s carry no <c>reason</c>, which the Python client relies on.</summary>
+/// <summary>Who may do what (wire.md §6.2). The 400s carry no <c>reason</c>, which the Python client relies on.</summary>
 [Tags("Accounts")]
 public sealed class UserFunctions(AccountDirectory accounts)
 {

@@ -7,7 +7,7 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
-/// <summary>Is it good (wire.md §6.8).</summary>
+/// <summary>Are the copies of a file good, here and at the neighbours (wire.md §6.8).</summary>
 [Tags("Validation")]
 public sealed class ValidationFunctions(FileValidator validator)
 {

@@ -19,8 +19,7 @@ public static class ApiDocument
     /// <summary>Command line verb: <c>librarian-site openapi --output FILE</c>.</summary>
     public const string Verb = "openapi";
 
-    /// <summary>Name of the description inside the program.</summary>
-    public const string ResourceName = "openapi.json";
+    private const string ResourceName = "openapi.json";
 
     private const string Name = "v2";
 
@@ -40,6 +39,11 @@ public static class ApiDocument
         """;
 
     private static readonly JsonSerializerOptions Readable = new() { WriteIndented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>Opens the description this program was built with.</summary>
+    /// <exception cref="InvalidOperationException">It was built without.</exception>
+    public static Stream Open() => typeof(ApiDocument).Assembly.GetManifestResourceStream(ResourceName)
+        ?? throw new InvalidOperationException("This program was built without docs/openapi.json. Write it with the verb 'openapi' and build again.");
 
     /// <summary>Runs the verb when the command line asks for it. Needs neither settings nor a running site.</summary>
     /// <returns>Exit code, or null when the command line asks for something else.</returns>
@@ -102,6 +106,7 @@ public static class ApiDocument
             .SelectMany(f => f.ActionDescriptor.EndpointMetadata.OfType<ITagsMetadata>().SelectMany(t => t.Tags).Select(tag => (Tag: tag, Class: ClassOf(f))))
             .DistinctBy(t => t.Tag).OrderBy(t => t.Tag, StringComparer.Ordinal)
             .Select(t => new OpenApiTag { Name = t.Tag, Description = DocStrings.Of(t.Class) }));
+        foreach (var schema in document.Components!.Schemas!.Values) WireSchemas.RaiseDescriptions(schema);
         Order(document, functions);
         return Task.CompletedTask;
     }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Librarian.Client.Wire;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.OpenApi;
@@ -40,10 +39,11 @@ internal static class Operations
         operation.Description = rest;
         if (operation.RequestBody is not null) responses.TryAdd("422", new OpenApiResponseReference(NotValid, document));
         responses.TryAdd("500", new OpenApiResponseReference(Internal, document));
+        foreach (var said in metadata.OfType<RespondsAttribute>()) responses[said.StatusCode.ToString()].Description = said.Description;
         foreach (var read in metadata.OfType<ReadsAttribute>()) Read(operation, read, document);
         foreach (var header in metadata.OfType<RespondsHeaderAttribute>())
         {
-            var response = (OpenApiResponse)responses[header.StatusCode.ToString(CultureInfo.InvariantCulture)];
+            var response = (OpenApiResponse)responses[header.StatusCode.ToString()];
             response.Headers ??= new Dictionary<string, IOpenApiHeader>();
             response.Headers[header.Name] = new OpenApiHeader { Description = header.Description, Schema = new OpenApiSchema { Type = JsonSchemaType.String } };
         }

@@ -36,7 +36,7 @@ public sealed class RespondsAttribute<T>(int status, string meaning) : RespondsA
 /// <param name="status">HTTP status.</param>
 /// <param name="reasons">Every text of <c>reason</c>; what varies stands in braces, as <c>{name}</c>.</param>
 public sealed class RefusesAttribute<T>(int status, params string[] reasons)
-    : RespondsAttribute(status, string.Join(" or ", reasons.Select(r => $"`{r}`")))
+    : RespondsAttribute(status, reasons.Length == 1 ? $"`{reasons[0]}`" : string.Join('\n', reasons.Select(r => $"- `{r}`")))
 {
     /// <inheritdoc />
     public override Type Type => typeof(T);

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -49,7 +48,7 @@ internal static class WireSchemas
 
     /// <summary>Name under which a type's schema is shared; null: it is written where it is used.</summary>
     internal static string? SharedName(JsonTypeInfo type) =>
-        type.Type == typeof(JsonElement) || IsEither(type.Type) ? null : OpenApiOptions.CreateDefaultSchemaReferenceId(type);
+        (Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(JsonElement) || type.Type == typeof(AsyncProvider) || IsEither(type.Type) ? null : OpenApiOptions.CreateDefaultSchemaReferenceId(type);
 
     /// <summary>What the generator cannot know of one schema.</summary>
     internal static async Task TransformAsync(OpenApiSchema schema, OpenApiSchemaTransformerContext context, CancellationToken cancellationToken)
@@ -62,17 +61,13 @@ internal static class WireSchemas
         {
             Time(schema, orNull);
         }
-        else if (type == typeof(TimeWindow))
+        else if (type == typeof(TimeWindow) && schema.Pattern is null)
         {
+            // The generator comes by again for the items, with the same type.
             schema.Type = JsonSchemaType.Array | orNull;
             schema.Items = new OpenApiSchema();
             Time((OpenApiSchema)schema.Items, default);
             (schema.MinItems, schema.MaxItems) = (2, 2);
-        }
-        else if (type.IsEnum && orNull != default)
-        {
-            (schema.Type, schema.Enum) = (null, null);
-            schema.OneOf = [new OpenApiSchema { Type = JsonSchemaType.Null }, await context.GetOrCreateSchemaAsync(type, null, cancellationToken)];
         }
         else if (type.IsEnum)
         {
@@ -80,12 +75,29 @@ internal static class WireSchemas
         }
         else if (IsEither(type))
         {
+            (schema.Type, schema.Description) = (null, null);
             schema.AnyOf = [.. await Task.WhenAll(type.GetGenericArguments().Select(t => context.GetOrCreateSchemaAsync(t, null, cancellationToken)))];
+        }
+        else if (context.JsonTypeInfo is { Kind: JsonTypeInfoKind.Dictionary, ElementType: { } values })
+        {
+            var value = await context.GetOrCreateSchemaAsync(values, null, cancellationToken);
+            schema.AdditionalProperties = Nullable.GetUnderlyingType(values) is null ? value : new OpenApiSchema { OneOf = [new OpenApiSchema { Type = JsonSchemaType.Null }, value] };
         }
         else if (type == typeof(AsyncProvider))
         {
             Type[] kinds = [typeof(GlobusProvider), typeof(RsyncProvider), typeof(LocalProvider)];
             schema.AnyOf = [.. await Task.WhenAll(kinds.Select(t => context.GetOrCreateSchemaAsync(t, null, cancellationToken)))];
+        }
+    }
+
+    /// <summary>The generator hides what a field means in one arm of "null or that"; it belongs beside the name.</summary>
+    internal static void RaiseDescriptions(IOpenApiSchema schema)
+    {
+        foreach (var field in schema.Properties?.Values.OfType<OpenApiSchema>() ?? [])
+        {
+            if (field.OneOf?.OfType<OpenApiSchemaReference>().FirstOrDefault() is not { } reference) continue;
+            field.Description ??= reference.Reference.Description;
+            reference.Reference.Description = null;
         }
     }
 
@@ -116,13 +128,16 @@ internal static class WireSchemas
     {
         var isNumber = type.GetCustomAttribute<JsonConverterAttribute>()?.ConverterType is { IsGenericType: true } converter && converter.GetGenericTypeDefinition() == typeof(IntegerEnumConverter<>);
         schema.Type = isNumber ? JsonSchemaType.Integer : JsonSchemaType.String;
-        if (isNumber) schema.Enum = [.. Enum.GetValues(type).Cast<object>().Select(v => (JsonNode)Convert.ToInt32(v, CultureInfo.InvariantCulture))];
+        // Null is not one of its members: where a field may be null, the generator says so beside it.
+        schema.Enum = isNumber
+            ? [.. Enum.GetValues(type).Cast<object>().Select(v => (JsonNode)Convert.ToInt32(v))]
+            : [.. schema.Enum!.Where(v => v is not null)];
         var names = Enum.GetNames(type).Select(n => isNumber ? n.ToUpperInvariant() : n).ToArray();
         var meanings = Enum.GetNames(type).Select(n => DocStrings.Of(type, n)).ToArray();
         schema.Extensions ??= new Dictionary<string, IOpenApiExtension>();
         if (isNumber) schema.Extensions["x-enum-varnames"] = new JsonNodeExtension(new JsonArray([.. names]));
         schema.Extensions["x-enum-descriptions"] = new JsonNodeExtension(new JsonArray([.. meanings]));
-        schema.Description += "\n\n" + string.Join('\n', schema.Enum!.Select((value, i) => isNumber ? $"- `{value}` {names[i]}: {meanings[i]}" : $"- `{value}`: {meanings[i]}"));
+        schema.Description += "\n\n" + string.Join('\n', schema.Enum.Select((value, i) => isNumber ? $"- `{value}` {names[i]}: {meanings[i]}" : $"- `{value}`: {meanings[i]}"));
     }
 
     private static void WithoutConverters(JsonTypeInfo type)

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Librarian.Domain.Catalog;
 using Librarian.Functions.Api;
+using Librarian.Tests.Functions.Documentation;
 using Librarian.Tests.TestKit;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Mvc.Testing;
@@ -61,7 +62,7 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server, Action<IServiceCollection>? services = null, IReadOnlyDictionary<string, string>? settings = null)
     {
         var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null, services, settings);
-        site._client = site.CreateDefaultClient();
+        site._client = site.CreateDefaultClient(new DocumentedAnswers());
         await site.UserAsync("reader", 1);
         await site.UserAsync("callback", 2);
         await site.UserAsync("uploader", 3);
