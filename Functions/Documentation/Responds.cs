@@ -15,10 +15,10 @@ public class RespondsAttribute(int status, string meaning) : Attribute, IProduce
     public string? Description { get; } = meaning;
 
     /// <inheritdoc />
-    public virtual Type? Type => null;
+    public virtual Type Type => typeof(void);
 
     /// <inheritdoc />
-    public IEnumerable<string> ContentTypes => Type is null ? [] : ["application/json"];
+    public IEnumerable<string> ContentTypes => Type == typeof(void) ? [] : ["application/json"];
 }
 
 /// <summary>An answer of a function, for the API description.</summary>

@@ -63,7 +63,7 @@ public sealed partial class ApiDescription
             : body.TryGetProperty("detail", out var detail) ? Unwrapped(detail.GetString()!)
             : null;
         if (reason is null) yield break;
-        var listed = Code().Matches(response.GetProperty("description").GetString()!).Select(m => m.Groups[1].Value).ToArray();
+        var listed = Code().Matches(response.GetProperty("description").GetString()!).Select(m => m.Groups["code"].Value).ToArray();
         if (!listed.Any(l => Regex.IsMatch(reason, "^" + Varying().Replace(Regex.Escape(l), ".+") + "$", RegexOptions.Singleline, TimeSpan.FromSeconds(1))))
             yield return $"{at} has the reason '{reason}', described are {string.Join(", ", listed)}";
     }
@@ -86,6 +86,6 @@ public sealed partial class ApiDescription
     [GeneratedRegex(@"\\\{[^}]*}", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Varying();
 
-    [GeneratedRegex("`([^`]+)`", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex("`(?<code>[^`]+)`", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Code();
 }

@@ -48,7 +48,7 @@ public partial class ApiReferenceTests(PostgresServer server)
         Assert.Equal(HttpStatusCode.OK, page.StatusCode);
         Assert.DoesNotContain("://", html, StringComparison.Ordinal);
         Assert.Contains("api/v2/openapi.json", html, StringComparison.Ordinal);
-        foreach (var script in Script().Matches(html).Select(m => m.Groups[1].Value).Append("favicon.svg"))
+        foreach (var script in Script().Matches(html).Select(m => m.Groups["file"].Value).Append("favicon.svg"))
         {
             using var answer = await site.Http.GetAsync(new Uri(new Uri("http://localhost/docs/"), script));
             Assert.True(answer.IsSuccessStatusCode, script);
@@ -66,7 +66,7 @@ public partial class ApiReferenceTests(PostgresServer server)
         var policy = Assert.Single(page.Headers.GetValues("Content-Security-Policy"));
         Assert.Contains("default-src 'none'", policy, StringComparison.Ordinal);
         Assert.Contains("connect-src 'self';", policy, StringComparison.Ordinal);
-        var nonce = Nonce().Match(policy).Groups[1].Value;
+        var nonce = Nonce().Match(policy).Groups["nonce"].Value;
         Assert.Contains($"nonce=\"{nonce}\"", WebUtility.HtmlDecode(await page.Content.ReadAsStringAsync()), StringComparison.Ordinal);
         Assert.DoesNotContain(nonce, Assert.Single(again.Headers.GetValues("Content-Security-Policy")), StringComparison.Ordinal);
     }
@@ -101,10 +101,10 @@ public partial class ApiReferenceTests(PostgresServer server)
         Assert.Contains("docs/{*file}", routes);
     }
 
-    [GeneratedRegex("src=\"([^\"]+)\"", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex("src=\"(?<file>[^\"]+)\"", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Script();
 
-    [GeneratedRegex("script-src 'self' 'nonce-([^']+)';", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex("script-src 'self' 'nonce-(?<nonce>[^']+)';", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Nonce();
 
     [GeneratedRegex(@"\{[^}]+}", RegexOptions.None, matchTimeoutMilliseconds: 1000)]

@@ -102,7 +102,7 @@ public partial class LintTests
         var parameters = o.Operation.TryGetProperty("parameters", out var list) ? list.EnumerateArray().ToArray() : [];
         Assert.All(parameters, p => Assert.NotEmpty(Text(p, "description")));
         Assert.All(parameters, p => Assert.True(p.TryGetProperty("schema", out _)));
-        Assert.Equal(Segment().Matches(o.Path).Select(m => m.Groups[1].Value).Order(StringComparer.Ordinal), parameters.Where(p => Text(p, "in") == "path").Select(p => Text(p, "name")).Order(StringComparer.Ordinal));
+        Assert.Equal(Segment().Matches(o.Path).Select(m => m.Groups["name"].Value).Order(StringComparer.Ordinal), parameters.Where(p => Text(p, "in") == "path").Select(p => Text(p, "name")).Order(StringComparer.Ordinal));
     });
 
     [Fact]
@@ -210,6 +210,6 @@ public partial class LintTests
         if (function.Route.EndsWith("?}", StringComparison.Ordinal)) yield return path[..path.LastIndexOf('/')];
     }
 
-    [GeneratedRegex(@"\{([^}]+)}", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex(@"\{(?<name>[^}]+)}", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Segment();
 }
