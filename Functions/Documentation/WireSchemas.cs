@@ -63,13 +63,13 @@ internal static class WireSchemas
         }
         else if (type == typeof(TimeWindow) && schema.Pattern is null)
         {
-            // The generator comes by again for the items, with the same type.
+            // The generator comes by again for the items, with the same type, as it does for the values of a dictionary.
             schema.Type = JsonSchemaType.Array | orNull;
             schema.Items = new OpenApiSchema();
             Time((OpenApiSchema)schema.Items, default);
             (schema.MinItems, schema.MaxItems) = (2, 2);
         }
-        else if (type.IsEnum)
+        else if (type.IsEnum && schema.OneOf is null)
         {
             DescribeMembers(schema, type);
         }
@@ -80,7 +80,7 @@ internal static class WireSchemas
         }
         else if (context.JsonTypeInfo is { Kind: JsonTypeInfoKind.Dictionary, ElementType: { } values })
         {
-            var value = await context.GetOrCreateSchemaAsync(values, null, cancellationToken);
+            var value = await context.GetOrCreateSchemaAsync(Nullable.GetUnderlyingType(values) ?? values, null, cancellationToken);
             schema.AdditionalProperties = Nullable.GetUnderlyingType(values) is null ? value : new OpenApiSchema { OneOf = [new OpenApiSchema { Type = JsonSchemaType.Null }, value] };
         }
         else if (type == typeof(AsyncProvider))
@@ -137,7 +137,7 @@ internal static class WireSchemas
         schema.Extensions ??= new Dictionary<string, IOpenApiExtension>();
         if (isNumber) schema.Extensions["x-enum-varnames"] = new JsonNodeExtension(new JsonArray([.. names]));
         schema.Extensions["x-enum-descriptions"] = new JsonNodeExtension(new JsonArray([.. meanings]));
-        schema.Description += "\n\n" + string.Join('\n', schema.Enum.Select((value, i) => isNumber ? $"- `{value}` {names[i]}: {meanings[i]}" : $"- `{value}`: {meanings[i]}"));
+        schema.Description = DocStrings.Of(type) + "\n\n" + string.Join('\n', schema.Enum.Select((value, i) => isNumber ? $"- `{value}` {names[i]}: {meanings[i]}" : $"- `{value}`: {meanings[i]}"));
     }
 
     private static void WithoutConverters(JsonTypeInfo type)
