@@ -1,9 +1,11 @@
 using Librarian.Domain.Catalog;
 using Librarian.Functions.Api;
 using Librarian.Functions.Configuration;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Startup;
 
 if (await FunctionJson.TryRunVerbAsync(args, typeof(Program).Assembly) is { } exitCode) return exitCode;
+if (await ApiDocument.TryRunVerbAsync(args, typeof(Program).Assembly) is { } written) return written;
 
 var builder = FunctionsApplication.CreateBuilder(args);
 builder.AddFunctions(typeof(Program).Assembly);
@@ -22,4 +24,5 @@ app.UseRouting();
 app.UseAuthentication();
 app.UseAuthorization();
 app.MapFunctions();
+app.MapApiReference();
 return await app.RunFunctionsAsync();

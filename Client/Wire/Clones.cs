@@ -136,7 +136,7 @@ public sealed record CheckinUpdateResponse(
 public sealed record CheckinStatusRequest(IReadOnlyList<long> SourceTransferIds, IReadOnlyList<long> DestinationTransferIds);
 
 /// <summary>200 of checkin/status; every id asked is a key, null when unknown or not the caller's.</summary>
-/// <param name="SourceTransferStatus">Id to state.</param>
-/// <param name="DestinationTransferStatus">Id to state.</param>
+/// <param name="SourceTransferStatus">State of each outgoing transfer; the keys are ids as decimal text.</param>
+/// <param name="DestinationTransferStatus">State of each incoming transfer; the keys are ids as decimal text.</param>
 public sealed record CheckinStatusResponse(
     OrderedDictionary<long, TransferStatus?> SourceTransferStatus, OrderedDictionary<long, TransferStatus?> DestinationTransferStatus);

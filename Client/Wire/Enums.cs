@@ -18,7 +18,7 @@ public enum AuthLevel
     /// <summary>May add files; held by uploaders, and by a source site on its destination.</summary>
     ReadAppend = 3,
 
-    /// <summary>As <see cref="ReadAppend"/>; no endpoint tells the two apart.</summary>
+    /// <summary>As READAPPEND; no endpoint tells the two apart.</summary>
     ReadWrite = 4,
 
     /// <summary>May do everything.</summary>

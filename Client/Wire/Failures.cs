@@ -7,14 +7,14 @@ namespace Librarian.Client.Wire;
 /// <param name="SuggestedRemedy">What a person can do next.</param>
 public sealed record Failure(string Reason, string SuggestedRemedy);
 
-/// <summary>Failure about one transfer: F1 of wire.md §6.6; for <c>clone/stage</c> it goes into a <see cref="WrappedFailure"/>.</summary>
+/// <summary>Failure about one transfer (F1 of wire.md §6.6); for <c>clone/stage</c> it goes into a <see cref="WrappedFailure"/>.</summary>
 /// <param name="Reason">What happened.</param>
 /// <param name="SuggestedRemedy">What a person can do next.</param>
 /// <param name="SourceTransferId">Outgoing transfer on the source, or -1.</param>
 /// <param name="DestinationTransferId">Incoming transfer on the destination, or -1.</param>
 public sealed record TransferFailure(string Reason, string SuggestedRemedy, long SourceTransferId, long DestinationTransferId);
 
-/// <summary>Failure about a batch: FB of wire.md §6.6. Peers recover from 409 only if they find the plural ids at top level.</summary>
+/// <summary>Failure about a batch (FB of wire.md §6.6). Peers recover from 409 only if they find the plural ids at top level.</summary>
 /// <param name="Reason">What happened.</param>
 /// <param name="SuggestedRemedy">What a person can do next.</param>
 /// <param name="SourceTransferIds">The bad items' outgoing transfers.</param>

@@ -4,7 +4,7 @@ namespace Librarian.Client.Wire;
 
 /// <summary>Request of upload/stage (wire.md §6.3.1).</summary>
 /// <param name="UploadSize">Bytes.</param>
-/// <param name="UploadChecksum">Checksum string of wire.md §4.1, such as <c>xxh3:::…</c>; kept byte for byte.</param>
+/// <param name="UploadChecksum">Algorithm, three colons and lower-case hexadecimal digits, such as <c>xxh3:::…</c> (wire.md §4.1); kept byte for byte.</param>
 /// <param name="UploadName">Name inside the staging directory.</param>
 /// <param name="DestinationLocation">Path relative to the store, which becomes the file's name in the catalog.</param>
 /// <param name="Uploader">Recorded as the file's uploader; not verified.</param>

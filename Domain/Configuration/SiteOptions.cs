@@ -66,6 +66,9 @@ public sealed class SiteOptions
     /// <summary>How long a failed orchestration is kept after its end, so that it can be looked at, rewound or restarted; not shorter than <see cref="FinishedInstanceRetention"/>.</summary>
     public TimeSpan FailedInstanceRetention { get; set; } = TimeSpan.FromDays(90);
 
+    /// <summary>Serve the description of the API: <c>/api/v2/openapi.json</c>, and a page to read it at <c>/docs</c> (wire.md §1.3).</summary>
+    public bool ApiDocumentation { get; set; }
+
     /// <summary>Host names whose file systems are this site's; offered to senders for direct copies. Default: this machine's name.</summary>
     public List<string> LocalHostnames { get; set; } = [];
 

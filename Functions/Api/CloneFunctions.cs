@@ -2,6 +2,7 @@ using Librarian.Client.Wire;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.TransferManagers;
 using Librarian.Domain.Transfers;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Clone;
 using Microsoft.AspNetCore.Mvc;
@@ -11,10 +12,17 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 namespace Librarian.Functions.Api;
 
 /// <summary>Files from and to neighbours (wire.md §6.6).</summary>
+[Tags("Clones")]
 public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks callbacks, LocalTransferManager local, IOptions<SiteOptions> options)
 {
-    /// <summary>A neighbour, or the person who ingests a drive, announces one file and copies it while it waits; failures are wrapped (wire.md §6.6.1).</summary>
+    /// <summary>Announces one file, which the caller copies itself; for neighbours and for people who ingest a drive. Failures are wrapped as JSON text in <c>detail</c> (wire.md §6.6.1).</summary>
     [Function("CloneStage"), Requires(AuthLevel.ReadAppend)]
+    [Responds<CloneStageResponse>(201, "Space is reserved. Copy the data to `staging_location`, then call `clone/staged`.")]
+    [Refuses<WrappedFailure>(400, Reasons.SizeNegative, "The request is not valid.")]
+    [Refuses<WrappedFailure>(406, Reasons.TransferDuplicate)]
+    [Refuses<WrappedFailure>(409, Reasons.FileExists)]
+    [Refuses<WrappedFailure>(413, Reasons.NoStore)]
+    [Refuses<WrappedFailure>(425, Reasons.TransferOngoing)]
     public async Task<IResult> StageAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneStage)] HttpRequest request, [FromBody] CloneStageRequest body, CancellationToken cancellationToken)
     {
         var result = await incoming.StageCloneAsync(new Arrival(body.UploadSize, body.UploadChecksum, body.UploadName, body.DestinationLocation, body.SourceTransferId), body.Source, request.Caller(), cancellationToken);
@@ -30,8 +38,14 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             new OrderedDictionary<string, SyncProvider> { ["local"] = new SyncProvider(local.Hostnames) }, body.SourceTransferId, place.TransferId), StatusCodes.Status201Created);
     }
 
-    /// <summary>A neighbour announces a batch; all or nothing.</summary>
+    /// <summary>Announces a batch of files; all or nothing.</summary>
     [Function("CloneBatchStage"), Requires(AuthLevel.ReadAppend)]
+    [Responds<CloneBatchStageResponse>(201, "Space is reserved for all of them. Copy each to its `staging_location`, and report with `checkin/update`.")]
+    [Refuses<Either<WrappedFailure, BatchFailure>>(400, Reasons.SizeNegative, "The request is not valid.")]
+    [Refuses<BatchFailure>(406, Reasons.TransferDuplicate)]
+    [Refuses<BatchFailure>(409, Reasons.FileExists)]
+    [Refuses<WrappedFailure>(413, Reasons.NoStore)]
+    [Refuses<BatchFailure>(425, Reasons.TransferOngoing)]
     public async Task<IResult> BatchStageAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneBatchStage)] HttpRequest request, [FromBody] CloneBatchStageRequest body, CancellationToken cancellationToken)
     {
         if (body.Uploads.Any(u => u is null)) return Answers.Fail(request, 422, "The request body is not valid.", "uploads must not contain null.");
@@ -54,8 +68,11 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             new OrderedDictionary<string, AsyncProvider> { ["local"] = new LocalProvider(local.Hostnames) }), StatusCodes.Status201Created);
     }
 
-    /// <summary>The sender has begun.</summary>
+    /// <summary>Tells that the data are on their way.</summary>
     [Function("CloneOngoing"), Requires(AuthLevel.ReadAppend)]
+    [Responds<TransferPair>(200, "Recorded.")]
+    [Refuses<TransferFailure>(404, Reasons.TransferNotFound)]
+    [Refuses<TransferFailure>(406, Reasons.NotInitiated)]
     public async Task<IResult> OngoingAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneOngoing)] HttpRequest request, [FromBody] TransferPair body, CancellationToken cancellationToken) =>
         await callbacks.AdvanceIncomingAsync(body.DestinationTransferId, Domain.Catalog.TransferStatus.Initiated, Domain.Catalog.TransferStatus.Ongoing, request.Caller(), cancellationToken) switch
         {
@@ -64,8 +81,11 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             _ => Answers.Fail(request, 406, new TransferFailure(Reasons.NotInitiated, "Ask checkin/status for its state.", body.SourceTransferId, body.DestinationTransferId)),
         };
 
-    /// <summary>The data are complete in staging.</summary>
+    /// <summary>Tells that the data are complete in staging.</summary>
     [Function("CloneStaged"), Requires(AuthLevel.Callback)]
+    [Responds<TransferPairResponse>(200, "Recorded; it will be verified and stored.")]
+    [Refuses<TransferFailure>(404, Reasons.TransferNotFound)]
+    [Refuses<TransferFailure>(406, Reasons.NotOngoing)]
     public async Task<IResult> StagedAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneStaged)] HttpRequest request, [FromBody] TransferPair body, CancellationToken cancellationToken) =>
         await callbacks.AdvanceIncomingAsync(body.DestinationTransferId, Domain.Catalog.TransferStatus.Ongoing, Domain.Catalog.TransferStatus.Staged, request.Caller(), cancellationToken) switch
         {
@@ -74,8 +94,11 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
             _ => Answers.Fail(request, 406, new TransferFailure(Reasons.NotOngoing, "Ask checkin/status for its state.", body.SourceTransferId, body.DestinationTransferId)),
         };
 
-    /// <summary>The destination has verified and stored a file of ours.</summary>
+    /// <summary>Tells that the destination has verified and stored a file of ours.</summary>
     [Function("CloneComplete"), Requires(AuthLevel.Callback)]
+    [Responds<TransferPair>(200, "The copy is recorded.")]
+    [Refuses<TransferFailure>(400, Reasons.TransferNotFound, "Could not find librarian {name}.")]
+    [Refuses<TransferFailure>(406, Reasons.NotOngoingOrStaged)]
     public async Task<IResult> CompleteAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneComplete)] HttpRequest request, [FromBody] CloneCompleteRequest body, CancellationToken cancellationToken)
     {
         var pair = new TransferPair(body.SourceTransferId, body.DestinationTransferId);
@@ -88,8 +111,10 @@ public sealed class CloneFunctions(IncomingTransfers incoming, CloneCallbacks ca
         };
     }
 
-    /// <summary>The sender gives a transfer up; one that is already stored stays stored (wire.md §10 no. 11).</summary>
+    /// <summary>Gives a transfer up; one that is already stored stays stored (wire.md §10 no. 11).</summary>
     [Function("CloneFail"), Requires(AuthLevel.ReadAppend)]
+    [Responds<TransferPairResponse>(200, "It is given up, unless it had been stored already.")]
+    [Refuses<TransferFailure>(404, "Could not find transfer with ID {destination_transfer_id}.")]
     public async Task<IResult> FailAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneFail)] HttpRequest request, [FromBody] CloneFailRequest body, CancellationToken cancellationToken) =>
         await callbacks.FailIncomingAsync(body.DestinationTransferId, body.Reason, request.Caller(), cancellationToken)
             ? Answers.Json(new TransferPairResponse(body.SourceTransferId, body.DestinationTransferId, true))

@@ -1,5 +1,6 @@
 using Librarian.Client.Wire;
 using Librarian.Domain.Files;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
 using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
@@ -7,10 +8,13 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 namespace Librarian.Functions.Api;
 
 /// <summary>What an administrator does to the catalog by hand (wire.md §6.10.1, §6.10.6).</summary>
+[Tags("Files")]
 public sealed class FileFunctions(FileAdministration files)
 {
     /// <summary>Catalogues data that lie in a store already, after reading them.</summary>
     [Function("AddFile"), Requires(AuthLevel.Admin)]
+    [Responds<AddFileResponse>(200, "It is catalogued, or had been before.")]
+    [Refuses<Failure>(400, "Store {store_name} does not exist.", "File {path} does not exist.", "File {path} does not have the declared checksum or size.", "The File is not valid.")]
     public async Task<IResult> AddAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminAddFile)] HttpRequest request, [FromBody] AddFileRequest body, CancellationToken cancellationToken)
     {
         var (outcome, message) = await files.AddAsync(new StoredData(body.Name, body.Size, body.Checksum, body.Uploader, body.Source, body.Path, body.StoreName, body.CreateTime), cancellationToken);
@@ -27,11 +31,15 @@ public sealed class FileFunctions(FileAdministration files)
 
     /// <summary>Forgets a local copy, with its data when asked.</summary>
     [Function("InstanceDeleteLocal"), Requires(AuthLevel.Admin)]
+    [Responds<InstanceDeleteResponse>(200, "The site does not know of it any more.")]
+    [Responds<InstanceDeleteResponse>(400, "There is no such copy, or its data could not be deleted. It is still catalogued.")]
     public async Task<IResult> DeleteLocalAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminInstanceDeleteLocal)] HttpRequest request, [FromBody] InstanceDeleteRequest body, CancellationToken cancellationToken) =>
         Answer(body.InstanceId, await files.DeleteLocalAsync(body.InstanceId, body.DeleteFile ?? false, cancellationToken));
 
     /// <summary>Forgets a neighbour's copy.</summary>
     [Function("InstanceDeleteRemote"), Requires(AuthLevel.Admin)]
+    [Responds<InstanceDeleteResponse>(200, "The site does not know of it any more.")]
+    [Responds<InstanceDeleteResponse>(400, "There is no such copy.")]
     public async Task<IResult> DeleteRemoteAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminInstanceDeleteRemote)] HttpRequest request, [FromBody] InstanceDeleteRequest body, CancellationToken cancellationToken) =>
         Answer(body.InstanceId, await files.DeleteRemoteAsync(body.InstanceId, cancellationToken));
 

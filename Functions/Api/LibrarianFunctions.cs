@@ -2,6 +2,7 @@ using Librarian.Client;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Peers;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Peers;
 using Microsoft.AspNetCore.Mvc;
@@ -9,13 +10,16 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
-/// <summary>Neighbours (wire.md §6.10.5).</summary>
+/// <summary>Neighbouring sites: their addresses, our credentials there, and whether files are sent to them (wire.md §6.10.5).</summary>
+[Tags("Neighbours")]
 public sealed class LibrarianFunctions(PeerDirectory peers, PeerConnections connections, PeerRemoval removal)
 {
     private static readonly TimeSpan PingWait = TimeSpan.FromSeconds(10);
 
     /// <summary>Registers a neighbour; an unreachable one is reported, not an error (upstream W32).</summary>
     [Function("LibrarianAdd"), Requires(AuthLevel.Admin)]
+    [Responds<LibrarianAddResponse>(200, "Registered if `success`.")]
+    [Refuses<Failure>(400, "The librarian is not valid.")]
     public async Task<IResult> AddLibrarianAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansAdd)] HttpRequest request, [FromBody] LibrarianAddRequest body, CancellationToken cancellationToken)
     {
         var colon = body.Authenticator.IndexOf(':', StringComparison.Ordinal);
@@ -37,6 +41,7 @@ public sealed class LibrarianFunctions(PeerDirectory peers, PeerConnections conn
 
     /// <summary>Lists neighbours, each asked at the same time whether it answers.</summary>
     [Function("LibrarianList"), Requires(AuthLevel.Admin)]
+    [Responds<LibrarianListResponse>(200, "The neighbours.")]
     public async Task<IResult> ListLibrariansAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansList)] HttpRequest request, [FromBody] LibrarianListRequest body, CancellationToken cancellationToken)
     {
         var all = await peers.ListAsync(cancellationToken);
@@ -47,6 +52,8 @@ public sealed class LibrarianFunctions(PeerDirectory peers, PeerConnections conn
 
     /// <summary>Forgets a neighbour and what we knew of its copies.</summary>
     [Function("LibrarianRemove"), Requires(AuthLevel.Admin)]
+    [Responds<LibrarianRemoveResponse>(200, "It is forgotten.")]
+    [Refuses<Failure>(400, "Librarian {librarian_name} does not exist.")]
     public async Task<IResult> RemoveLibrarianAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansRemove)] HttpRequest request, [FromBody] LibrarianRemoveRequest body, CancellationToken cancellationToken) =>
         await removal.RemoveAsync(body.LibrarianName, body.RemoveOutgoingTransfers, cancellationToken) is { } given
             ? Answers.Json(new LibrarianRemoveResponse(true, given))
@@ -54,11 +61,15 @@ public sealed class LibrarianFunctions(PeerDirectory peers, PeerConnections conn
 
     /// <summary>Switches transfers to a neighbour on or off.</summary>
     [Function("LibrarianTransferStatusChange"), Requires(AuthLevel.Admin)]
+    [Responds<TransferStatusChange>(200, "Switched.")]
+    [Refuses<Failure>(400, "Librarian {librarian_name} does not exist.")]
     public async Task<IResult> ChangeTransferStatusAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansTransferStatusChange)] HttpRequest request, [FromBody] TransferStatusChange body, CancellationToken cancellationToken) =>
         await peers.SwitchTransfersAsync(body.LibrarianName, body.TransfersEnabled, cancellationToken) ? Answers.Json(body) : Unknown(request, body.LibrarianName);
 
-    /// <summary>The same under the name that the Python client calls (wire.md §6.10.5).</summary>
+    /// <summary>Switches transfers to a neighbour on or off; this is the name that the Python client calls (wire.md §6.10.5).</summary>
     [Function("LibrarianTransferStatusSet"), Requires(AuthLevel.Admin)]
+    [Responds<TransferStatusChange>(200, "Switched.")]
+    [Refuses<Failure>(400, "Librarian {librarian_name} does not exist.")]
     public Task<IResult> SetTransferStatusAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminLibrariansTransferStatusSet)] HttpRequest request, [FromBody] TransferStatusChange body, CancellationToken cancellationToken) =>
         ChangeTransferStatusAsync(request, body, cancellationToken);
 

@@ -1,6 +1,8 @@
+using System.Text.Json;
 using Librarian.Client.Wire;
 using Librarian.Domain.Configuration;
 using Librarian.Durable;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.Extensions.Options;
 using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
@@ -13,9 +15,33 @@ namespace Librarian.Functions.Api;
 /// The HTTP management API of Durable Functions under an address of its own, because <c>/runtime/webhooks</c> belongs to the Functions
 /// host (functions-host.md §4; docs/orchestrations.md). Entities and <c>makeprimary</c> do not exist here.
 /// </summary>
+[Tags("Orchestrations")]
+[ReadsPath("functionName", "Name of an orchestrator; case-sensitive.")]
+[ReadsPath("instanceId", "Id of an instance.")]
+[ReadsPath("eventName", "Name of the event.")]
 public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredTasks tasks, IOptions<DurableTaskOptions> durable, IOptions<SiteOptions> site, TimeProvider time)
 {
     private const string Prefix = OrchestrationRoutes.Prefix;
+
+    /// <summary>What is refused, as it is worded below and in <see cref="OrchestrationRequest"/>; each begins with a stable code.</summary>
+    private static class Refusals
+    {
+        public const string NameInvalid = "NameInvalid: this cannot be the name of an orchestrator or event. Nothing was changed.";
+        public const string OrchestratorUnknown = "OrchestratorUnknown: no orchestrator is named '{name}'. Nothing was started.";
+        public const string InstanceIdInvalid = "InstanceIdInvalid: this cannot be the id of an instance.";
+        public const string NewInstanceIdInvalid = "InstanceIdInvalid: this cannot be the id of a new instance. Nothing was started.";
+        public const string InstanceNotFound = "InstanceNotFound: there is no orchestration instance '{id}'.";
+        public const string InstanceActive = "InstanceActive: the instance '{id}' exists and has not ended. It runs on untouched.";
+        public const string InstanceFinished = "InstanceFinished: the instance '{id}' is {status}.";
+        public const string InstanceNotFinished = "InstanceNotFinished: the instance '{id}' is {status} and was left alone.";
+        public const string NothingToPurge = "NothingToPurge: no finished instance fits. Nothing was removed.";
+        public const string ParameterInvalid = "ParameterInvalid: {name} is '{value}'. Nothing was changed.";
+        public const string ParameterMissing = "ParameterMissing: createdTimeFrom is required. Nothing was removed.";
+        public const string ContinuationTokenInvalid = "ContinuationTokenInvalid: x-ms-continuation-token is not from an earlier page of this list.";
+        public const string ContentTypeInvalid = "ContentTypeInvalid: an event's data is JSON. Nothing was sent.";
+        public const string JsonInvalid = "JsonInvalid: {why} Nothing was changed.";
+        public const string PayloadTooLarge = "PayloadTooLarge: {what}";
+    }
 
     // As Durable Functions answers: seconds a caller should leave between looks.
     private const string RetryAfterStart = "10";
@@ -26,6 +52,17 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 
     /// <summary>Starts an orchestration and, when both <c>timeout</c> and <c>pollingInterval</c> are given, waits for its end.</summary>
     [Function("DurableStart"), Requires(AuthLevel.Admin)]
+    [ReadsJson("Its input; none is allowed.")]
+    [ReadsQuery<double>("timeout", "Seconds to wait for the end, together with `pollingInterval`; without both the answer comes at once. Never more than 200 s are waited.", Most = 86400)]
+    [ReadsQuery<double>("pollingInterval", "Seconds, at most `timeout`.", Most = 86400)]
+    [Responds<OrchestrationLinks>(202, "Started; the addresses of the instance.")]
+    [RespondsHeader(202, "Location", "Address of its status.")]
+    [RespondsHeader(202, "Retry-After", "Seconds to wait before looking.")]
+    [Responds<JsonElement>(200, "Waited to the end: the bare output, or the status of an instance that failed or was terminated.")]
+    [Refuses<Failure>(400, Refusals.NameInvalid, Refusals.NewInstanceIdInvalid, Refusals.OrchestratorUnknown, Refusals.ParameterInvalid, Refusals.JsonInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(409, Refusals.InstanceActive)]
+    [Refuses<Failure>(413, Refusals.PayloadTooLarge)]
     public async Task<IResult> StartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "orchestrators/{functionName}/{instanceId?}")] HttpRequest request, string functionName, string? instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -56,6 +93,17 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 
     /// <summary>Shows an instance, with its history when asked.</summary>
     [Function("DurableInstance"), Requires(AuthLevel.ReadOnly)]
+    [ReadsQuery<bool>("showHistory", "Send `historyEvents`.", Default = false)]
+    [ReadsQuery<bool>("showHistoryOutput", "Send results in the history.", Default = false)]
+    [ReadsQuery<bool>("showInput", "Send inputs.", Default = true)]
+    [ReadsQuery<bool>("returnInternalServerErrorOnFailure", "Answer 500 for a failed instance.", Default = false)]
+    [Responds<OrchestrationInstance>(200, "It has ended.")]
+    [Responds<OrchestrationInstance>(202, "It has not ended.")]
+    [RespondsHeader(202, "Location", "The same address again.")]
+    [RespondsHeader(202, "Retry-After", "Seconds to wait before looking again.")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Responds<Either<OrchestrationInstance, Failure>>(500, "It failed, when asked to be told so; or `Internal server error.`")]
     public async Task<IResult> GetAsync([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances/{instanceId}")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -92,6 +140,16 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 
     /// <summary>Lists instances, oldest first.</summary>
     [Function("DurableInstances"), Requires(AuthLevel.ReadOnly)]
+    [ReadsQuery<string>("instanceIdPrefix", "The id begins with this.")]
+    [ReadsQuery<DateTimeOffset>("createdTimeFrom", "Created at or after.")]
+    [ReadsQuery<DateTimeOffset>("createdTimeTo", "Created at or before.")]
+    [ReadsQuery<OrchestrationState[]>("runtimeStatus", "In any of these; repeated or separated by commas.")]
+    [ReadsQuery<bool>("showInput", "Send inputs.", Default = true)]
+    [ReadsQuery<int>("top", "Instances per page.", Default = 100, Least = 1, Most = 1000)]
+    [ReadsHeader(OrchestrationRoutes.ContinuationHeader, "Position given by the page before.")]
+    [Responds<IReadOnlyList<OrchestrationInstance>>(200, "A page.")]
+    [RespondsHeader(200, OrchestrationRoutes.ContinuationHeader, "Position of the next page; empty on the last.")]
+    [Refuses<Failure>(400, Refusals.ParameterInvalid, Refusals.ContinuationTokenInvalid)]
     public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances")] HttpRequest request, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -130,6 +188,9 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 
     /// <summary>Removes a finished instance with its history.</summary>
     [Function("DurablePurge"), Requires(AuthLevel.Admin)]
+    [Responds<OrchestrationsPurged>(200, "It is gone.")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound, Refusals.InstanceNotFinished)]
     public async Task<IResult> PurgeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances/{instanceId}")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -143,6 +204,12 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 
     /// <summary>Removes finished instances by creation time.</summary>
     [Function("DurablePurgeMany"), Requires(AuthLevel.Admin)]
+    [ReadsQuery<DateTimeOffset>("createdTimeFrom", "Created at or after.", Required = true)]
+    [ReadsQuery<DateTimeOffset>("createdTimeTo", "Created at or before.")]
+    [ReadsQuery<OrchestrationState[]>("runtimeStatus", "In any of these; repeated or separated by commas.")]
+    [Responds<OrchestrationsPurged>(200, "They are gone.")]
+    [Refuses<Failure>(400, Refusals.ParameterMissing, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.NothingToPurge)]
     public async Task<IResult> PurgeManyAsync([HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances")] HttpRequest request, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -157,6 +224,12 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 
     /// <summary>Sends an event to an instance; its body is the event's data.</summary>
     [Function("DurableRaiseEvent"), Requires(AuthLevel.Admin)]
+    [ReadsJson("The event's data, any JSON.")]
+    [Responds(202, "The event is recorded.")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.NameInvalid, Refusals.ContentTypeInvalid, Refusals.JsonInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
+    [Refuses<Failure>(413, Refusals.PayloadTooLarge)]
     public async Task<IResult> RaiseEventAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/raiseEvent/{eventName}")] HttpRequest request, string instanceId, string eventName, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -182,21 +255,42 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 
     /// <summary>Ends an instance; the reason becomes its output.</summary>
     [Function("DurableTerminate"), Requires(AuthLevel.Admin)]
+    [ReadsQuery<string>("reason", "Why, for people.")]
+    [Responds(202, "Recorded.")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
     public Task<IResult> TerminateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/terminate")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
         ControlAsync(request, instanceId, (id, reason) => client.TerminateInstanceAsync(id, (object?)reason, cancellationToken), cancellationToken);
 
     /// <summary>Stops an instance until it is resumed.</summary>
     [Function("DurableSuspend"), Requires(AuthLevel.Admin)]
+    [ReadsQuery<string>("reason", "Why, for people.")]
+    [Responds(202, "Recorded.")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
     public Task<IResult> SuspendAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/suspend")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
         ControlAsync(request, instanceId, (id, reason) => client.SuspendInstanceAsync(id, reason, cancellationToken), cancellationToken);
 
     /// <summary>Lets a suspended instance go on.</summary>
     [Function("DurableResume"), Requires(AuthLevel.Admin)]
+    [ReadsQuery<string>("reason", "Why, for people.")]
+    [Responds(202, "Recorded.")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
     public Task<IResult> ResumeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/resume")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
         ControlAsync(request, instanceId, (id, reason) => client.ResumeInstanceAsync(id, reason, cancellationToken), cancellationToken);
 
     /// <summary>Repeats what failed in a failed instance; what succeeded is kept.</summary>
     [Function("DurableRewind"), Requires(AuthLevel.Admin)]
+    [ReadsQuery<string>("reason", "Why, for people.")]
+    [Responds(202, "Recorded; what failed is repeated.")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(409, "{what}")]
+    [Refuses<Failure>(410, Refusals.InstanceFinished)]
     public async Task<IResult> RewindAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/rewind")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);
@@ -221,6 +315,16 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
 
     /// <summary>Starts an instance again with its old input, under a new id unless <c>restartWithNewInstanceId</c> is false.</summary>
     [Function("DurableRestart"), Requires(AuthLevel.Admin)]
+    [ReadsQuery<bool>("restartWithNewInstanceId", "Whether to take a new id.", Default = true)]
+    [ReadsQuery<double>("timeout", "Seconds to wait for the end, together with `pollingInterval`; without both the answer comes at once. Never more than 200 s are waited.", Most = 86400)]
+    [ReadsQuery<double>("pollingInterval", "Seconds, at most `timeout`.", Most = 86400)]
+    [Responds<OrchestrationLinks>(202, "Started; the addresses of the instance.")]
+    [RespondsHeader(202, "Location", "Address of its status.")]
+    [RespondsHeader(202, "Retry-After", "Seconds to wait before looking.")]
+    [Responds<JsonElement>(200, "Waited to the end: the bare output, or the status of an instance that failed or was terminated.")]
+    [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.InstanceNotFound, Refusals.ParameterInvalid)]
+    [Refuses<Failure>(404, Refusals.InstanceNotFound)]
+    [Refuses<Failure>(409, Refusals.InstanceActive)]
     public async Task<IResult> RestartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/restart")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
     {
         var read = new OrchestrationRequest(request);

@@ -2,6 +2,7 @@ using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
@@ -11,10 +12,13 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 namespace Librarian.Functions.Api;
 
 /// <summary>Where is it, and what went wrong (wire.md §6.4). Every search answers newest first.</summary>
+[Tags("Searches")]
 public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, IOptions<SiteOptions> options)
 {
-    /// <summary>Files with all their copies, newest first; three statements whatever the number of hits.</summary>
+    /// <summary>Finds files, with all their copies.</summary>
     [Function("SearchFile"), Requires(AuthLevel.ReadOnly)]
+    [Responds<IReadOnlyList<FileSearchHit>>(200, "The files, at least one.")]
+    [Refuses<Failure>(404, Reasons.NoFilesFound)]
     public async Task<IResult> FilesAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.SearchFile)] HttpRequest request, [FromBody] FileSearchRequest body, CancellationToken cancellationToken)
     {
         var take = Limit(body.MaxResults);
@@ -43,8 +47,10 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
         return Answers.Json(hits);
     }
 
-    /// <summary>Recorded errors (wire.md §6.4.2).</summary>
+    /// <summary>Finds recorded errors (wire.md §6.4.2).</summary>
     [Function("SearchError"), Requires(AuthLevel.Admin)]
+    [Responds<IReadOnlyList<ErrorSearchHit>>(200, "The errors, at least one.")]
+    [Refuses<Failure>(404, Reasons.NoErrorsFound)]
     public async Task<IResult> ErrorsAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.SearchError)] HttpRequest request, [FromBody] ErrorSearchRequest body, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -66,8 +72,10 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
         return Answers.Json(hits);
     }
 
-    /// <summary>Copies on this site's stores (wire.md §6.4.3).</summary>
+    /// <summary>Finds copies on this site's stores (wire.md §6.4.3).</summary>
     [Function("SearchInstanceLocal"), Requires(AuthLevel.Admin)]
+    [Responds<IReadOnlyList<LocalInstance>>(200, "The copies, at least one.")]
+    [Refuses<Failure>(404, Reasons.NoInstancesFound)]
     public async Task<IResult> LocalInstancesAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.SearchInstanceLocal)] HttpRequest request, [FromBody] LocalInstanceSearchRequest body, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -93,8 +101,10 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
         return Answers.Json(hits);
     }
 
-    /// <summary>Known copies at neighbours (wire.md §6.4.4); <c>copy_time</c> is compared for equality (upstream fails, W49).</summary>
+    /// <summary>Finds known copies at neighbours (wire.md §6.4.4); <c>copy_time</c> is compared for equality (upstream fails, W49).</summary>
     [Function("SearchInstanceRemote"), Requires(AuthLevel.Admin)]
+    [Responds<IReadOnlyList<Client.Wire.RemoteInstance>>(200, "The copies, at least one.")]
+    [Refuses<Failure>(404, Reasons.NoInstancesFound)]
     public async Task<IResult> RemoteInstancesAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.SearchInstanceRemote)] HttpRequest request, [FromBody] RemoteInstanceSearchRequest body, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -114,6 +124,9 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
 
     /// <summary>Marks an error as dealt with (wire.md §6.5); the client tells the two failures apart by their text.</summary>
     [Function("ErrorClear"), Requires(AuthLevel.Admin)]
+    [Responds<ErrorClearResponse>(200, "It counts as dealt with.")]
+    [Refuses<Failure>(400, "Error with ID {id} has already been cleared.")]
+    [Refuses<Failure>(404, "No error found with ID {id} to clear.")]
     public async Task<IResult> ClearErrorAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.ErrorClear)] HttpRequest request, [FromBody] ErrorClearRequest body, CancellationToken cancellationToken)
     {
         var (outcome, at) = await errors.ClearAsync(body.Id, cancellationToken);

@@ -3,6 +3,7 @@ using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Stores;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Drives;
 using Microsoft.AspNetCore.Mvc;
@@ -13,10 +14,12 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 namespace Librarian.Functions.Api;
 
 /// <summary>Stores and what lies on them (wire.md §6.10.2 to §6.10.4).</summary>
+[Tags("Stores")]
 public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, StoreManifests manifests, IOptions<SiteOptions> options)
 {
     /// <summary>Lists stores; called without a body, and any body is ignored.</summary>
     [Function("StoreList"), Requires(AuthLevel.Admin)]
+    [Responds<IReadOnlyList<StoreEntry>>(200, "The stores.")]
     public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresList)] HttpRequest request, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -29,13 +32,17 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
 
     /// <summary>Takes a store out of use or back into it.</summary>
     [Function("StoreStateChange"), Requires(AuthLevel.Admin)]
+    [Responds<StoreStateChangeResponse>(200, "Switched.")]
+    [Refuses<Failure>(400, "Store {store_name} does not exist.")]
     public async Task<IResult> ChangeStateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresStateChange)] HttpRequest request, [FromBody] StoreStateChangeRequest body, CancellationToken cancellationToken) =>
         await manifests.SwitchAsync(body.StoreName, body.Enabled, cancellationToken)
             ? Answers.Json(new StoreStateChangeResponse(body.StoreName, body.Enabled, true))
             : UnknownStore(request, body.StoreName);
 
-    /// <summary>What lies on a store, optionally making it ready to travel. The store is switched off before the destination is looked for, as upstream does.</summary>
+    /// <summary>Lists what lies on a store, and makes it ready to travel when asked. The store is switched off before the destination is looked for, as upstream does.</summary>
     [Function("StoreManifest"), Requires(AuthLevel.Admin)]
+    [Responds<Manifest>(200, "Everything asked for is done once the answer has arrived whole.")]
+    [Refuses<Failure>(400, "Store {store_name} does not exist.", "Librarian {destination_librarian} does not exist.")]
     public async Task<IResult> ManifestAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresManifest)] HttpRequest request, [FromBody] ManifestRequest body, CancellationToken cancellationToken)
     {
         if (await manifests.FindAsync(body.StoreName, cancellationToken) is not { } id) return UnknownStore(request, body.StoreName);

@@ -1,6 +1,7 @@
 using Librarian.Client.Wire;
 using Librarian.Domain.TransferManagers;
 using Librarian.Domain.Transfers;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Ingest;
 using Microsoft.AspNetCore.Mvc;
@@ -9,10 +10,15 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 namespace Librarian.Functions.Api;
 
 /// <summary>Bringing a file to this site (wire.md §6.3).</summary>
+[Tags("Uploads")]
 public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits commits, LocalTransferManager local)
 {
     /// <summary>Reserves space and names a staging place.</summary>
     [Function("UploadStage"), Requires(AuthLevel.ReadAppend)]
+    [Responds<UploadStageResponse>(201, "Space is reserved. Copy the data to `staging_location`, then commit.")]
+    [Refuses<Failure>(400, Reasons.SizeNegative, "The path is not valid.")]
+    [Refuses<Failure>(409, Reasons.FileExists)]
+    [Refuses<Failure>(413, Reasons.SizeTooLarge, Reasons.NoStore)]
     public async Task<IResult> StageAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.UploadStage)] HttpRequest request, [FromBody] UploadStageRequest body, CancellationToken cancellationToken)
     {
         var result = await incoming.StageUploadAsync(new Arrival(body.UploadSize, body.UploadChecksum, body.UploadName, body.DestinationLocation), body.Uploader, request.Caller(), cancellationToken);
@@ -36,6 +42,11 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
 
     /// <summary>Verifies and ingests; the answer comes when the file is stored, catalogued and safe against a power cut.</summary>
     [Function("UploadCommit"), Requires(AuthLevel.ReadAppend)]
+    [Responds(200, "The file is verified, stored, catalogued and on disk. You may delete your copy.")]
+    [Refuses<Failure>(400, "Store {store_name} does not exist.")]
+    [Refuses<Failure>(404, Reasons.TransferNotFound, Reasons.NotInStaging)]
+    [Refuses<Failure>(406, Reasons.Mismatch)]
+    [Refuses<Failure>(409, Reasons.FileExistsOnStore)]
     public async Task<IResult> CommitAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.UploadCommit)] HttpRequest request, [FromBody] UploadCommitRequest body, CancellationToken cancellationToken)
     {
         // Only the word "allowed" allows: the Python client's "1" means disallowed upstream, which keeps data safe (wire.md §6.3.2).

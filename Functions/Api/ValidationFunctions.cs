@@ -1,4 +1,5 @@
 using Librarian.Client.Wire;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Validation;
 using Microsoft.AspNetCore.Mvc;
@@ -6,11 +7,16 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
-/// <summary>Is it good (wire.md §6.8).</summary>
+/// <summary>Are the copies of a file good, here and at the neighbours (wire.md §6.8).</summary>
+[Tags("Validation")]
 public sealed class ValidationFunctions(FileValidator validator)
 {
     /// <summary>Reads every copy here and asks the neighbours to read theirs; may take as long as reading takes.</summary>
     [Function("ValidateFile"), Requires(AuthLevel.ReadOnly)]
+    [ReadsHeader(NetworkValidation.AskedHeader, "Sites that the question has reached, separated by commas and percent-encoded; they are not asked again.")]
+    [Responds<IReadOnlyList<FileValidation>>(200, "One entry per copy that could be read.")]
+    [RespondsHeader(200, NetworkValidation.UnreachableHeader, "Sites that hold copies but gave no answer, in the same form; absent when all answered.")]
+    [Refuses<Failure>(400, Reasons.FileUnknown)]
     public async Task<IResult> ValidateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.ValidateFile)] HttpRequest request, [FromBody] ValidateFileRequest body, CancellationToken cancellationToken)
     {
         var asked = NetworkValidation.Split(request.Headers[NetworkValidation.AskedHeader]);

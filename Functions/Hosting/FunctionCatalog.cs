@@ -4,6 +4,15 @@ using System.Text.RegularExpressions;
 
 namespace Librarian.Functions.Hosting;
 
+/// <summary>The function exists only where a setting is true; elsewhere its address is as unknown as any other.</summary>
+/// <param name="setting">Full name of the setting, such as <c>Site:ApiDocumentation</c>.</param>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class EnabledByAttribute(string setting) : Attribute
+{
+    /// <summary>Full name of the setting.</summary>
+    public string Setting { get; } = setting;
+}
+
 /// <summary>One function of the site.</summary>
 /// <param name="Name">Unique name.</param>
 /// <param name="Method">The method that runs.</param>
@@ -15,6 +24,10 @@ public abstract record FunctionDescriptor(string Name, MethodInfo Method)
     /// </summary>
     public bool IsDisabled(IConfiguration configuration) =>
         bool.TryParse(configuration[$"AzureWebJobs.{Name}.Disabled"] ?? configuration[$"AzureWebJobs:{Name}:Disabled"], out var disabled) && disabled;
+
+    /// <summary>Whether the site has the function at all: see <see cref="EnabledByAttribute"/>.</summary>
+    public bool IsOffered(IConfiguration configuration) =>
+        Method.GetCustomAttribute<EnabledByAttribute>() is not { } enabled || (bool.TryParse(configuration[enabled.Setting], out var on) && on);
 
     /// <summary>Name and method, for messages.</summary>
     internal string Describe() => $"function '{Name}' ({Method.DeclaringType?.FullName}.{Method.Name})";

@@ -28,6 +28,7 @@ public static class FunctionEndpoints
         var group = endpoints.MapGroup("");
         foreach (var function in catalog.HttpFunctions)
         {
+            if (!function.IsOffered(configuration)) continue;
             if (function.IsDisabled(configuration)) Logs.FunctionDisabled(logger, function.Name);
             else MapHttp(group, function, services);
         }

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Librarian.Domain.Catalog;
 using Librarian.Functions.Api;
+using Librarian.Tests.Functions.Documentation;
 using Librarian.Tests.TestKit;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -73,7 +74,7 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     {
         var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null, services, settings);
         if (listen) site.UseKestrel(0);
-        site._client = site.CreateDefaultClient();
+        site._client = site.CreateDefaultClient(new DocumentedAnswers());
         await site.UserAsync("reader", 1);
         await site.UserAsync("callback", 2);
         await site.UserAsync("uploader", 3);
