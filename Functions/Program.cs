@@ -1,9 +1,13 @@
 using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
 using Librarian.Functions.Api;
 using Librarian.Functions.Configuration;
 using Librarian.Functions.Startup;
+using Microsoft.Extensions.Options;
 
 if (await FunctionJson.TryRunVerbAsync(args, typeof(Program).Assembly) is { } exitCode) return exitCode;
+if (args is [AdoptCommand.Verb, ..])
+    return await AdoptCommand.RunAsync(args, () => new ConfigurationBuilder().AddSiteSources(Environment.CurrentDirectory).Build(), Console.Out, Console.Error, TimeProvider.System);
 
 var builder = FunctionsApplication.CreateBuilder(args);
 builder.AddFunctions(typeof(Program).Assembly);
@@ -13,7 +17,11 @@ builder.AddSiteTelemetry();
 var app = builder.Build();
 if (args is ["migrate", ..])
 {
-    await app.Services.GetRequiredService<CatalogDatabase>().MigrateAsync(CancellationToken.None);
+    var catalog = app.Services.GetRequiredService<CatalogDatabase>();
+    var options = app.Services.GetRequiredService<IOptions<SiteOptions>>().Value;
+    Directory.CreateDirectory(options.DataDirectory);
+    using var hold = SiteLock.Take(catalog.Kind, options);
+    await catalog.MigrateAsync(CancellationToken.None);
     return 0;
 }
 

@@ -108,6 +108,7 @@ public static class SiteServices
         });
     }
 
-    private static string ConnectionString(SiteOptions options) =>
+    /// <summary>Where the catalog is.</summary>
+    internal static string ConnectionString(SiteOptions options) =>
         options.Database.Length > 0 ? options.Database : $"Data Source={Path.Combine(options.DataDirectory, "catalog.db")}";
 }

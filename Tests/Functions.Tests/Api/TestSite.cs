@@ -58,10 +58,11 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     /// <summary>Requests with the site's address; the caller authorizes them.</summary>
     public HttpClient Http => _client!;
 
-    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server, Action<IServiceCollection>? services = null, IReadOnlyDictionary<string, string>? settings = null)
+    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server, Action<IServiceCollection>? services = null, IReadOnlyDictionary<string, string>? settings = null, bool makeUsers = true)
     {
         var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null, services, settings);
         site._client = site.CreateDefaultClient();
+        if (!makeUsers) return site;
         await site.UserAsync("reader", 1);
         await site.UserAsync("callback", 2);
         await site.UserAsync("uploader", 3);
