@@ -25,7 +25,10 @@ internal sealed partial class AdoptRun
             return candidate;
         },
         rows => { var names = rows.Select(u => u.Username).ToList(); return _db.Users.Where(u => EF.Parameter(names).Contains(u.Username)).ToListAsync(cancellationToken); },
-        user => user.Username), cancellationToken);
+        user => user.Username)
+    {
+        Kept = (old, kept) => old.AuthToken == kept.AuthToken && old.AuthLevel == kept.AuthLevel ? null : "the account here stays as it is, with its own password and level",
+    }, cancellationToken);
 
     private async Task AdoptLibrariansAsync(CancellationToken cancellationToken)
     {

@@ -60,9 +60,10 @@ internal sealed partial class AdoptRun
 
         // In the catalog a batch is open as long as one of its transfers is (upstream closed it when the bytes had been moved); the review
         // of silent batches starts a workflow for each.
-        var opened = await _db.SendQueue.Where(q => q.Completed && _db.OutgoingTransfers.Any(t => t.SendQueueId == q.Id && OutgoingTransfers.Unfinished.Contains(t.Status)))
+        await _db.SendQueue.Where(q => q.Completed && _db.OutgoingTransfers.Any(t => t.SendQueueId == q.Id && OutgoingTransfers.Unfinished.Contains(t.Status)))
             .ExecuteUpdateAsync(s => s.SetProperty(q => q.Completed, false).SetProperty(q => q.CompletedTime, (DateTime?)null), cancellationToken);
-        if (opened > 0) report.Notes.Add($"{opened} batches have transfers on their way. The site takes them up by itself, {options.OutgoingReviewAge} after they were made (Site:OutgoingReviewAge) or at its first review.");
+        if (await _db.SendQueue.CountAsync(q => !q.Completed && q.OrchestrationId == null, cancellationToken) is > 0 and var open)
+            report.Notes.Add($"{open} batches have transfers on their way. The site takes them up by itself, {options.OutgoingReviewAge} after they were made (Site:OutgoingReviewAge) or at its first review.");
         var unnamed = await _db.OutgoingTransfers.Where(t => t.SendQueueId != null && OutgoingTransfers.Unfinished.Contains(t.Status)).Select(t => t.Destination).Distinct().ToListAsync(cancellationToken);
         unnamed.RemoveAll(name => options.Peers.Exists(p => p.Name == name));
         if (unnamed.Count > 0) report.Notes.Add($"Transfers are on their way to {Quoted(unnamed)}, which Site:Peers does not name: configure them (Send, LocalRoots) before you start the site, or the transfers that have not been copied are given up.");

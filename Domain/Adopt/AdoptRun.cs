@@ -115,7 +115,7 @@ internal sealed partial class AdoptRun(
                     continue;
                 }
 
-                candidate.IsThere();
+                candidate.IsThere(kind.Kept?.Invoke(candidate.Row, same));
                 wanted += table.IdentityHash(candidate.Row);
                 found += table.IdentityHash(same);
             }

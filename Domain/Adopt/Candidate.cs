@@ -66,4 +66,7 @@ internal sealed record Kind<T>(string Name, string Sql, Func<UpstreamRow, Candid
 {
     /// <summary>Looks up what a chunk of rows refers to.</summary>
     public Func<IReadOnlyList<Candidate<T>>, Task>? Prepare { get; init; }
+
+    /// <summary>What is to be said about a row of the source for which the catalog keeps its own; null for nothing.</summary>
+    public Func<T, T, string?>? Kept { get; init; }
 }

@@ -54,18 +54,18 @@ public class AdoptQuirkTests(PostgresServer server)
         Assert.Contains(("instances", "15 /elsewhere/b", "noted"), rig.Lines().Select(l => (l.Kind, l.Row, l.Effect)));
 
         Assert.Equal((6, 2, 0, 1, 3), run.Counts("remote_instances"));
-        Assert.Equal([(20, "obs/a", 4, 3), (22, "obs/a", 4, 8)], await db.RemoteInstances.OrderBy(r => r.Id).Select(r => ValueTuple.Create(r.Id, r.FileName, r.LibrarianId, r.StoreId)).ToListAsync());
+        Assert.Equal([(20, "obs/a", 4, 3), (22, "obs/a", 4, 8)], (await db.RemoteInstances.OrderBy(r => r.Id).ToListAsync()).Select(r => (r.Id, r.FileName, r.LibrarianId, r.StoreId)));
 
         Assert.Equal((3, 2, 0, 0, 1), run.Counts("store_metadata"));
-        Assert.Equal([(3, "main", true), (5, "drive", false)], await db.Stores.OrderBy(s => s.Id).Select(s => ValueTuple.Create(s.Id, s.Name, s.Enabled)).ToListAsync());
+        Assert.Equal([(3, "main", true), (5, "drive", false)], (await db.Stores.OrderBy(s => s.Id).ToListAsync()).Select(s => (s.Id, s.Name, s.Enabled)));
     }
 
     private static async Task AccountsAsync(AdoptRun run, CatalogContext db)
     {
         Assert.Equal((5, 3, 0, 0, 2), run.Counts("users"));
-        Assert.Equal(["admin 100", "archive 2", "mountain 3"], await db.Users.OrderBy(u => u.Username).Select(u => u.Username + " " + (int)u.AuthLevel).ToListAsync());
+        Assert.Equal(["admin 100", "archive 2", "mountain 3"], (await db.Users.OrderBy(u => u.Username).ToListAsync()).Select(u => $"{u.Username} {(int)u.AuthLevel}"));
         Assert.Equal(AdoptRig.PasswordHash, (await db.Users.SingleAsync(u => u.Username == "admin")).AuthToken);
-        Assert.Equal([(4, "archive", false), (7, "mountain", true)], await db.Librarians.OrderBy(l => l.Id).Select(l => ValueTuple.Create(l.Id, l.Name, l.TransfersEnabled)).ToListAsync());
+        Assert.Equal([(4, "archive", false), (7, "mountain", true)], (await db.Librarians.OrderBy(l => l.Id).ToListAsync()).Select(l => (l.Id, l.Name, l.TransfersEnabled)));
     }
 
     private static async Task OutgoingAsync(AdoptRun run, CatalogContext db)
@@ -89,10 +89,11 @@ public class AdoptQuirkTests(PostgresServer server)
 
         Assert.Equal((4, 4, 0, 0, 0), run.Counts("send_queue"));
         Assert.Equal([(-1, false, true), (30, false, true), (31, false, true), (32, false, false), (33, true, true)],
-            await db.SendQueue.OrderBy(q => q.Id).Select(q => ValueTuple.Create(q.Id, q.Completed, q.Consumed)).ToListAsync());
+            (await db.SendQueue.OrderBy(q => q.Id).ToListAsync()).Select(q => (q.Id, q.Completed, q.Consumed)));
         Assert.True((await db.SendQueue.SingleAsync(q => q.Id == 33)).Failed);
         Assert.Equal((2, 1, 0, 0, 1), run.Counts("completed_transfers"));
-        Assert.Equal((30L, "task-1", 90.5), await db.CompletedTransfers.Select(c => ValueTuple.Create(c.Id, c.TaskId, c.DurationSeconds)).SingleAsync());
+        var record = await db.CompletedTransfers.SingleAsync();
+        Assert.Equal((30L, "task-1", 90.5), (record.Id, record.TaskId, record.DurationSeconds));
     }
 
     private static async Task IncomingAsync(AdoptRun run, AdoptRig rig, CatalogContext db)
@@ -116,9 +117,10 @@ public class AdoptQuirkTests(PostgresServer server)
         Assert.Equal([(70L, TransferStatus.Completed, 10L, 12L), (71L, TransferStatus.Failed, 18L, null)],
             (await db.CloneTransfers.OrderBy(t => t.Id).ToListAsync()).Select(t => (t.Id, t.Status, t.SourceInstanceId!.Value, t.DestinationInstanceId)));
         Assert.Equal((2, 2, 0, 0, 0), run.Counts("corrupt_files"));
-        Assert.Equal([(80, 10, 3, false), (81, 999, 1, true)], await db.CorruptFiles.OrderBy(c => c.Id).Select(c => ValueTuple.Create(c.Id, c.InstanceId, c.Count, c.ReplacementRequested)).ToListAsync());
+        Assert.Equal([(80, 10, 3, false), (81, 999, 1, true)], (await db.CorruptFiles.OrderBy(c => c.Id).ToListAsync()).Select(c => (c.Id, c.InstanceId, c.Count, c.ReplacementRequested)));
         Assert.Equal((1, 1, 0, 0, 0), run.Counts("errors"));
-        Assert.Equal((ErrorSeverity.Critical, ErrorCategory.LibrarianNetworkAvailability, "lost it", Utc), await db.Errors.Select(e => ValueTuple.Create(e.Severity, e.Category, e.Message, e.RaisedTime)).SingleAsync());
+        var error = await db.Errors.SingleAsync();
+        Assert.Equal((ErrorSeverity.Critical, ErrorCategory.LibrarianNetworkAvailability, "lost it", Utc), (error.Severity, error.Category, error.Message, error.RaisedTime));
     }
 
     private static async Task FillAsync(AdoptRig rig)
