@@ -1,11 +1,15 @@
 using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
 using Librarian.Functions.Api;
 using Librarian.Functions.Configuration;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Startup;
+using Microsoft.Extensions.Options;
 
 if (await FunctionJson.TryRunVerbAsync(args, typeof(Program).Assembly) is { } exitCode) return exitCode;
 if (await ApiDocument.TryRunVerbAsync(args, typeof(Program).Assembly) is { } written) return written;
+if (args is [AdoptCommand.Verb, ..])
+    return await AdoptCommand.RunAsync(args, () => new ConfigurationBuilder().AddSiteSources(Environment.CurrentDirectory).Build(), Console.Out, Console.Error, TimeProvider.System);
 
 var builder = FunctionsApplication.CreateBuilder(args);
 builder.AddFunctions(typeof(Program).Assembly);
@@ -15,7 +19,11 @@ builder.AddSiteTelemetry();
 var app = builder.Build();
 if (args is ["migrate", ..])
 {
-    await app.Services.GetRequiredService<CatalogDatabase>().MigrateAsync(CancellationToken.None);
+    var catalog = app.Services.GetRequiredService<CatalogDatabase>();
+    var options = app.Services.GetRequiredService<IOptions<SiteOptions>>().Value;
+    Directory.CreateDirectory(options.DataDirectory);
+    using var hold = SiteLock.Take(catalog.Kind, options);
+    await catalog.MigrateAsync(CancellationToken.None);
     return 0;
 }
 

@@ -180,7 +180,8 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
         await db.Users.AnyAsync(u => u.Username == username && u.AuthLevel == AuthLevel.Admin, cancellationToken)
         && !await db.Users.AnyAsync(u => u.Username != username && u.AuthLevel == AuthLevel.Admin, cancellationToken);
 
-    private static bool IsValidName(string name) => name.Length is > 0 and <= CatalogContext.MaxText && name.All(c => char.IsAscii(c) && !char.IsControl(c) && c != ':');
+    /// <summary>Whether the name can be sent over HTTP Basic.</summary>
+    internal static bool IsValidName(string name) => name.Length is > 0 and <= CatalogContext.MaxText && name.All(c => char.IsAscii(c) && !char.IsControl(c) && c != ':');
 
     private static bool IsValidPassword(string password) => password.Length is > 0 and <= 1024 && password.All(char.IsAscii);
 }

@@ -72,7 +72,7 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
             }
             else
             {
-                marker = MakeNew(configured);
+                marker = EnsureMarker(configured);
                 row = new StoreRecord { Name = configured.Name, Ingestable = configured.Ingestable, Enabled = true };
                 db.Stores.Add(row);
             }
@@ -113,7 +113,8 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
     /// <summary>The store of a catalog row; null when it is no longer configured or not mounted.</summary>
     public LocalStore? Find(long? id) => id is { } key && _byId.TryGetValue(key, out var store) && store.IsMounted ? store.Store : null;
 
-    private static string MakeNew(StoreOptions configured)
+    /// <summary>Makes the directories of a store that is new to the catalog, and its marker; returns that, or the one that is there.</summary>
+    internal static string EnsureMarker(StoreOptions configured)
     {
         Directory.CreateDirectory(configured.StagingPath);
         var file = Path.Combine(configured.StorePath, SiteStore.MarkerFile);

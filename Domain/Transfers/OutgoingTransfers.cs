@@ -89,9 +89,12 @@ public sealed class OutgoingTransfers(TimeProvider time)
         return new SendBatch(queue.Id, destination, files.Count);
     }
 
-    /// <summary>Batches to a neighbour that have not ended.</summary>
+    /// <summary>
+    /// Batches to a neighbour that this site has made and that have not ended. Those taken over from a Python site have no workflow of their
+    /// own and may be many; they must not hold up new ones.
+    /// </summary>
     public static Task<int> CountOpenBatchesAsync(CatalogContext db, string destination, CancellationToken cancellationToken) =>
-        db.SendQueue.CountAsync(q => q.Destination == destination && !q.Completed, cancellationToken);
+        db.SendQueue.CountAsync(q => q.Destination == destination && !q.Completed && q.OrchestrationId != null, cancellationToken);
 
     /// <summary>Moves transfers of a batch forward; returns how many really were in one of <paramref name="from"/>.</summary>
     public static Task<int> AdvanceAsync(CatalogContext db, IReadOnlyCollection<long> ids, TransferStatus[] from, TransferStatus to, CancellationToken cancellationToken)

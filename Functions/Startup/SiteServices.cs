@@ -124,6 +124,7 @@ public static class SiteServices
     /// <summary>Drives worked on at the same time; more wait for each other, half a minute at a time.</summary>
     private const int MostPluggedDrives = 8;
 
-    private static string ConnectionString(SiteOptions options) =>
+    /// <summary>Where the catalog is.</summary>
+    internal static string ConnectionString(SiteOptions options) =>
         options.Database.Length > 0 ? options.Database : $"Data Source={Path.Combine(options.DataDirectory, "catalog.db")}";
 }

@@ -15,13 +15,13 @@ namespace Librarian.Functions.Startup;
 /// </summary>
 public sealed class SiteStart(CatalogDatabase database, IServiceProvider services, SiteStores stores, AccountDirectory accounts, Arrivals arrivals, IOptions<SiteOptions> options, ILogger<SiteStart> log) : IHostedService, IDisposable
 {
-    private FileStream? _hold;
+    private IDisposable? _hold;
 
     /// <inheritdoc />
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         Directory.CreateDirectory(options.Value.DataDirectory);
-        HoldEmbeddedCatalog();
+        _hold = SiteLock.Take(database.Kind, options.Value);
         await database.MigrateAsync(cancellationToken);
         await ClaimCatalogAsync(cancellationToken);
         await stores.SynchroniseAsync(cancellationToken);
@@ -41,21 +41,6 @@ public sealed class SiteStart(CatalogDatabase database, IServiceProvider service
 
     /// <inheritdoc />
     public void Dispose() => _hold?.Dispose();
-
-    /// <summary>Before anything is touched: an embedded catalog serves one process.</summary>
-    private void HoldEmbeddedCatalog()
-    {
-        if (database.Kind != DatabaseKind.Sqlite) return;
-        var path = Path.Combine(options.Value.DataDirectory, "site.lock");
-        try
-        {
-            _hold = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException e)
-        {
-            throw new InvalidOperationException($"Another process holds {path}: a catalog on SQLite serves one process. Nothing was changed. Stop the other one, or set Site:Database to a PostgreSQL server.", e);
-        }
-    }
 
     /// <summary>Refuses a catalog of another site, and credentials that the key cannot read (a lost key is restored, never replaced).</summary>
     private async Task ClaimCatalogAsync(CancellationToken cancellationToken)

@@ -384,7 +384,8 @@ public sealed class FinishBatch(BatchWork work, TimeProvider time) : TaskActivit
             queue.Completed = true;
             queue.CompletedTime = now;
             queue.Failed = completed is null;
-            if (completed is not null)
+            // A batch taken over from a Python site may have its record already: there it ended when the bytes had been moved.
+            if (completed is not null && !await db.CompletedTransfers.AnyAsync(c => c.Id == queue.Id, stop))
             {
                 var seconds = Math.Max(0.001, (now - queue.CreatedTime).TotalSeconds);
                 db.CompletedTransfers.Add(new CompletedTransfer

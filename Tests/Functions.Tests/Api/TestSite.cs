@@ -70,11 +70,13 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     /// <param name="services">Replaces services.</param>
     /// <param name="settings">Settings beyond those of every test site.</param>
     /// <param name="listen">Whether it listens on a port of its own, so that others can call it over a socket.</param>
-    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server, Action<IServiceCollection>? services = null, IReadOnlyDictionary<string, string>? settings = null, bool listen = false)
+    /// <param name="makeUsers">Whether one account of each level is made.</param>
+    public static async Task<TestSite> CreateAsync(DatabaseKind kind, PostgresServer server, Action<IServiceCollection>? services = null, IReadOnlyDictionary<string, string>? settings = null, bool listen = false, bool makeUsers = true)
     {
         var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null, services, settings);
         if (listen) site.UseKestrel(0);
         site._client = site.CreateDefaultClient(new DocumentedAnswers());
+        if (!makeUsers) return site;
         await site.UserAsync("reader", 1);
         await site.UserAsync("callback", 2);
         await site.UserAsync("uploader", 3);
