@@ -3,6 +3,7 @@ using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
+using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Drives;
 using Microsoft.AspNetCore.Http.Features;
@@ -14,6 +15,7 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 namespace Librarian.Functions.Api;
 
 /// <summary>Hand-carried drives (docs/drives.md). These endpoints are this project's own; the Python Librarian has none of them.</summary>
+[Tags("Drives")]
 public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrivals, DriveOverview overview, DriveDispatch dispatch, DriveReceipts receipts, CatalogDatabase database, SiteSigningKey key, IOptions<SiteOptions> options)
 {
     private const string Prefix = Routes.Prefix;
@@ -21,11 +23,15 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
 
     /// <summary>Makes an empty, mounted drive a drive of this site; its filling begins.</summary>
     [Function("DriveInitialise"), Requires(AuthLevel.Admin)]
+    [Responds<DriveDone>(201, "The drive is known and is filled by itself.")]
+    [Refuses<Failure>(400, "{code}: {what happened, what was not lost, what to do next}")]
+    [Refuses<Failure>(409, "{code}: {what stands in the way, and what to do next}")]
     public async Task<IResult> InitialiseAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Initialise)] HttpRequest request, [FromBody] DriveInitialiseRequest body, CancellationToken cancellationToken) =>
         Of(request, await commands.InitialiseAsync(new NewDrive(body.Name, body.Path, body.Destination, body.FullFraction, body.AllowDirectory), cancellationToken), StatusCodes.Status201Created);
 
     /// <summary>Where every drive is and what to do next.</summary>
     [Function("DriveList"), Requires(AuthLevel.ReadOnly)]
+    [Responds<DriveListResponse>(200, "Every drive.")]
     public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.List)] HttpRequest request, [FromBody] DriveListRequest body, CancellationToken cancellationToken)
     {
         var drives = await overview.ListDrivesAsync(body.Name, cancellationToken);
@@ -39,11 +45,17 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
 
     /// <summary>Ends the filling; the manifest is written by the drive's workflow.</summary>
     [Function("DriveFreeze"), Requires(AuthLevel.Admin)]
+    [Responds<DriveDone>(200, "Done; the message says what follows.")]
+    [Refuses<Failure>(400, "{code}: {what happened, what was not lost, what to do next}")]
+    [Refuses<Failure>(404, "drive.unknown: {message}")]
+    [Refuses<Failure>(409, "{code}: {what stands in the way, and what to do next}")]
     public async Task<IResult> FreezeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Freeze)] HttpRequest request, [FromBody] DriveRequest body, CancellationToken cancellationToken) =>
         Of(request, await commands.FreezeAsync(body.Name, cancellationToken));
 
     /// <summary>The manifest as it is on the drive; the same call gives the same bytes.</summary>
     [Function("DriveManifest"), Requires(AuthLevel.Admin)]
+    [Responds(200, "The bytes of the manifest (docs/formats/drive-v1.md).")]
+    [Refuses<Failure>(404, "drive.unknown: No drive of this site is named {name}.", "drive.no_manifest: drive {name} has no manifest.")]
     public async Task<IResult> ManifestAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Manifest)] HttpRequest request, [FromBody] DriveRequest body, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -55,11 +67,18 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
 
     /// <summary>Has an acknowledged drive wiped for its next trip, or gives a lost one up.</summary>
     [Function("DriveRecycle"), Requires(AuthLevel.Admin)]
+    [Responds<DriveDone>(200, "Done; the message says what follows.")]
+    [Refuses<Failure>(400, "{code}: {what happened, what was not lost, what to do next}")]
+    [Refuses<Failure>(404, "drive.unknown: {message}")]
+    [Refuses<Failure>(409, "{code}: {what stands in the way, and what to do next}")]
     public async Task<IResult> RecycleAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Recycle)] HttpRequest request, [FromBody] DriveRecycleRequest body, CancellationToken cancellationToken) =>
         Of(request, body.Lost ? await commands.GiveUpAsync(body.Name, cancellationToken) : await commands.RecycleAsync(body.Name, cancellationToken));
 
     /// <summary>Checks a drive that is plugged in here and starts its ingest, or goes on with it.</summary>
     [Function("DriveIngest"), Requires(AuthLevel.Admin)]
+    [Responds<DriveIngestResponse>(200, "The drive was accepted; its ingest runs.")]
+    [Refuses<Failure>(400, "{code}: {what happened, what was not lost, what to do next}")]
+    [Refuses<Failure>(409, "{code}: {what stands in the way, and what to do next}")]
     public async Task<IResult> IngestAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Ingest)] HttpRequest request, [FromBody] DriveIngestRequest body, CancellationToken cancellationToken)
     {
         var (answer, arrival) = await arrivals.StartAsync(new PluggedDrive(body.Path, body.AcceptKey, body.UpstreamManifest, body.StoreRoot, body.Unsigned), cancellationToken);
@@ -69,6 +88,7 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
 
     /// <summary>What became of the files of a drive that was plugged in here.</summary>
     [Function("DriveArrivalFiles"), Requires(AuthLevel.ReadOnly)]
+    [Responds<IReadOnlyList<DriveArrivalFileStatus>>(200, "A page of files; empty at the end.")]
     public async Task<IResult> ArrivalFilesAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.ArrivalFiles)] HttpRequest request, [FromBody] DriveArrivalFilesRequest body, CancellationToken cancellationToken)
     {
         DriveFileOutcome? outcome = body.Outcome switch { null => null, "stored" => DriveFileOutcome.Stored, "already_here" => DriveFileOutcome.AlreadyHere, "failed" => DriveFileOutcome.Failed, _ => (DriveFileOutcome)(-1) };
@@ -83,6 +103,8 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
 
     /// <summary>The receipt of a drive that was ingested here, of everything decided so far.</summary>
     [Function("DriveReceipt"), Requires(AuthLevel.Admin)]
+    [Responds(200, "The bytes of the receipt (docs/formats/drive-v1.md).")]
+    [Refuses<Failure>(404, "drive.unknown: {message}")]
     public async Task<IResult> ReceiptAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Receipt)] HttpRequest request, [FromBody] DriveReceiptRequest body, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -94,6 +116,10 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
 
     /// <summary>Applies a destination's receipt, which is the body.</summary>
     [Function("DriveAcknowledge"), Requires(AuthLevel.Admin)]
+    [ReadsQuery<string>("accept_key", "Fingerprint of the destination's key that an administrator has compared.")]
+    [Responds<DriveDone>(200, "Done; the message says what follows.")]
+    [Refuses<Failure>(400, "{code}: {what happened, what was not lost, what to do next}")]
+    [Refuses<Failure>(409, "{code}: {what stands in the way, and what to do next}")]
     public async Task<IResult> AcknowledgeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Acknowledge)] HttpRequest request, CancellationToken cancellationToken)
     {
         // A receipt of a million files has 200 MB; it is spooled and checked as a whole before anything is believed.
@@ -112,6 +138,7 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
 
     /// <summary>A destination reports what became of a drive's files.</summary>
     [Function("DriveDelivered"), Requires(AuthLevel.Callback)]
+    [Responds<DeliveriesResponse>(200, "Recorded, apart from those that are listed.")]
     public async Task<IResult> DeliveredAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Delivered)] HttpRequest request, [FromBody] DeliveriesRequest body, CancellationToken cancellationToken)
     {
         if (body.Deliveries.Count > DriveDeliveries.MaxBatch || body.Deliveries.Any(d => d is null or { Stored: true, StoreId: null }))
@@ -122,6 +149,7 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
 
     /// <summary>The key by which others recognise this site's manifests and receipts.</summary>
     [Function("DriveKey"), Requires(AuthLevel.ReadOnly)]
+    [Responds<SiteKeyResponse>(200, "The key.")]
     public IResult Key([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.Key)] HttpRequest request) =>
         Answers.Json(new SiteKeyResponse(options.Value.Name, key.PublicKey.ToString(), key.PublicKey.Fingerprint));
 

@@ -65,7 +65,7 @@ public sealed class DriveAlert : TaskOrchestrator<DriveAlertInput, string>
             for (var tries = 0; tries < MaxTries; tries++)
             {
                 if (await context.CallActivityAsync<bool>(nameof(SendAlert), new AlertDelivery(input.Alert, webhook, tries), PeerCalls.Options)) return true;
-                await context.CreateTimer(PeerCalls.Pause(tries), CancellationToken.None);
+                await context.CreateTimer(PeerCalls.Pause(tries, context.NewGuid()), CancellationToken.None);
             }
 
             return false;

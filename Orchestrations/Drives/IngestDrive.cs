@@ -312,7 +312,7 @@ public sealed class TellDriveSource : TaskOrchestrator<ArrivalInput, string>
             if (step.MayGoOn) waits = input.Waits;
             else
             {
-                await context.CreateTimer(step.IsReachable ? TimeSpan.FromSeconds(Idle) : PeerCalls.Pause(waits - input.Waits), CancellationToken.None);
+                await context.CreateTimer(step.IsReachable ? TimeSpan.FromSeconds(Idle) : PeerCalls.Pause(waits - input.Waits, context.NewGuid()), CancellationToken.None);
                 if (++waits - input.Waits < WaitsPerGeneration) continue;
                 context.ContinueAsNew(input);
                 return "";
