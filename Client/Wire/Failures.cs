@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace Librarian.Client.Wire;
 
 /// <summary>Body of an ordinary failure. A body must never have a top-level <c>detail</c> object: it crashes Python's client (wire.md §8.1).</summary>
-/// <param name="Reason">What happened; some values are protocol, see <see cref="Reasons"/>.</param>
+/// <param name="Reason">What happened. Programs compare it with texts that are protocol.</param>
 /// <param name="SuggestedRemedy">What a person can do next.</param>
 public sealed record Failure(string Reason, string SuggestedRemedy);
 

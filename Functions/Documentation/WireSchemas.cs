@@ -85,7 +85,7 @@ internal static class WireSchemas
         }
         else if (type == typeof(AsyncProvider))
         {
-            Type[] kinds = [typeof(GlobusProvider), typeof(RsyncProvider), typeof(LocalProvider)];
+            Type[] kinds = [typeof(LocalProvider), typeof(GlobusProvider), typeof(RsyncProvider)];
             schema.AnyOf = [.. await Task.WhenAll(kinds.Select(t => context.GetOrCreateSchemaAsync(t, null, cancellationToken)))];
         }
     }
