@@ -141,8 +141,8 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
                 nameof(IncomingTransfer.StagingPath), nameof(IncomingTransfer.StorePath));
             e.HasOne(t => t.Store).WithMany().HasForeignKey(t => t.StoreId).OnDelete(DeleteBehavior.Restrict);
             e.HasIndex(t => new { t.Status, t.StartTime });
-            // What is promised on a store (SiteStores.ChooseAsync) is a few rows among all that ever arrived there.
-            e.HasIndex(t => new { t.StoreId, t.Status });
+            // What is promised on a store (SiteStores.ChooseAsync) is a few rows among all that ever arrived there; the index alone tells their sum.
+            e.HasIndex(t => new { t.StoreId, t.Status, t.TransferSize });
             e.HasIndex(t => t.StagingPath);
             e.HasIndex(t => new { t.StorePath, t.Status });
             e.HasIndex(t => t.StorePath).IsUnique().HasFilter("\"placing\"").HasDatabaseName("ux_incoming_transfers_placing");

@@ -41,7 +41,8 @@ public sealed class CatalogDatabase : IDisposable
         else
         {
             ConnectionString = new SqliteConnectionStringBuilder(connectionString) { ForeignKeys = true, DefaultTimeout = 60 }.ToString();
-            _sqlite = new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(ConnectionString)
+            // A list is one parameter, as on PostgreSQL: with one for each element every length is a statement of its own, and SQLite binds names slowly.
+            _sqlite = new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(ConnectionString, o => o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter))
                 .AddInterceptors([SqlitePragmas.Instance, .. interceptors]).Options;
         }
     }
@@ -71,7 +72,7 @@ public sealed class CatalogDatabase : IDisposable
         ArgumentNullException.ThrowIfNull(transaction);
         var connection = transaction.Connection ?? throw new InvalidOperationException("The transaction has already ended.");
         CatalogContext context = Kind == DatabaseKind.Sqlite
-            ? new SqliteCatalog(new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(connection).Options)
+            ? new SqliteCatalog(new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(connection, o => o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter)).Options)
             : new PostgresCatalog(new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(connection).Options);
         context.Database.UseTransaction(transaction);
         return context;

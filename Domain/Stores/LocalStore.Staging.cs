@@ -19,6 +19,26 @@ public sealed partial class LocalStore
         return Task.Run(() => CreateStaging(stagingName, uploadName), cancellationToken);
     }
 
+    /// <summary>The same for many, in their order, up to the first that fails.</summary>
+    /// <returns>The failure; null when all were made.</returns>
+    public Task<StagingResult?> CreateStagingAsync(IReadOnlyList<(Guid StagingName, StorePath UploadName)> places, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(places);
+        return Task.Run(
+            () =>
+            {
+                foreach (var (stagingName, uploadName) in places)
+                {
+                    cancellationToken.ThrowIfCancellationRequested();
+                    var made = CreateStaging(stagingName, uploadName);
+                    if (made.Location is null) return made;
+                }
+
+                return null;
+            },
+            cancellationToken);
+    }
+
     /// <summary>
     /// Removes a staging directory and everything in it, read-only trees too, and touches nothing else. Nothing there is success.
     /// A crash leaves a part of it; calling again removes the rest.

@@ -361,21 +361,16 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
     private async Task<StageResult> MakeDirectoriesAsync(StageResult result, CancellationToken cancellationToken)
     {
         if (result is not StageResult.Accepted accepted) return result;
-        foreach (var place in accepted.Places)
-        {
-            var made = await accepted.Store.Store.CreateStagingAsync(Guid.Parse(place.StagingName), Parsed(place.UploadName), cancellationToken);
-            if (made.Location is not null) continue;
-            Logs.StagingNotMade(log, accepted.Store.Store.Options.Name, made.Message);
-            await errors.RaiseAsync(ErrorSeverity.Critical, ErrorCategory.Configuration, $"staging {accepted.Store.Store.Options.Name}",
-                $"No staging directory could be made on store '{accepted.Store.Store.Options.Name}', so senders are refused: {made.Message}", cancellationToken);
-            var ids = accepted.Places.Select(p => p.TransferId).ToList();
-            await using var db = database.Open();
-            var given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => ids.Contains(t.Id)), made.Message, cancellationToken);
-            await RemoveStagingAsync(given, cancellationToken);
-            return Refuse(StageRefusal.NoStore, made.Message, Ids(accepted.Places));
-        }
-
-        return result;
+        var failed = await accepted.Store.Store.CreateStagingAsync([.. accepted.Places.Select(p => (Guid.Parse(p.StagingName), Parsed(p.UploadName)))], cancellationToken);
+        if (failed is null) return result;
+        Logs.StagingNotMade(log, accepted.Store.Store.Options.Name, failed.Message);
+        await errors.RaiseAsync(ErrorSeverity.Critical, ErrorCategory.Configuration, $"staging {accepted.Store.Store.Options.Name}",
+            $"No staging directory could be made on store '{accepted.Store.Store.Options.Name}', so senders are refused: {failed.Message}", cancellationToken);
+        var ids = accepted.Places.Select(p => p.TransferId).ToList();
+        await using var db = database.Open();
+        var given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => ids.Contains(t.Id)), failed.Message, cancellationToken);
+        await RemoveStagingAsync(given, cancellationToken);
+        return Refuse(StageRefusal.NoStore, failed.Message, Ids(accepted.Places));
     }
 
     private static StorePath Parsed(string normalised) =>

@@ -415,9 +415,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasIndex("Status", "StartTime");
 
-                    b.HasIndex("StoreId", "Status");
-
                     b.HasIndex("StorePath", "Status");
+
+                    b.HasIndex("StoreId", "Status", "TransferSize");
 
                     b.ToTable("incoming_transfers", (string)null);
                 });

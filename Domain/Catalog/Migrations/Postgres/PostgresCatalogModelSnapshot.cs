@@ -775,13 +775,13 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasIndex("Status", "StartTime");
 
-                    b.HasIndex("StoreId", "Status");
-
                     b.HasIndex("StorePath", "Status");
 
                     b.HasIndex("Source", "CallbackTries", "Id")
                         .HasDatabaseName("ix_incoming_transfers_callback")
                         .HasFilter("callback_tries is not null");
+
+                    b.HasIndex("StoreId", "Status", "TransferSize");
 
                     b.ToTable("incoming_transfers", (string)null);
                 });

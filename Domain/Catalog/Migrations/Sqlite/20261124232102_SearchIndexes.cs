@@ -23,9 +23,9 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 table: "files");
 
             migrationBuilder.CreateIndex(
-                name: "IX_incoming_transfers_store_id_status",
+                name: "IX_incoming_transfers_store_id_status_transfer_size",
                 table: "incoming_transfers",
-                columns: new[] { "store_id", "status" });
+                columns: new[] { "store_id", "status", "transfer_size" });
 
             migrationBuilder.CreateIndex(
                 name: "IX_files_source_create_time_name",
@@ -50,7 +50,7 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
         protected override void Down(MigrationBuilder migrationBuilder)
         {
             migrationBuilder.DropIndex(
-                name: "IX_incoming_transfers_store_id_status",
+                name: "IX_incoming_transfers_store_id_status_transfer_size",
                 table: "incoming_transfers");
 
             migrationBuilder.DropIndex(
