@@ -5,6 +5,7 @@
 // Ends with 1 when a target was missed.
 using System.Diagnostics;
 using System.Globalization;
+using Librarian.Bench;
 using Librarian.Bench.Durable;
 using Librarian.Tests.TestKit;
 using Microsoft.Data.Sqlite;

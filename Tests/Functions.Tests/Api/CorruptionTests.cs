@@ -246,6 +246,7 @@ public abstract class CorruptionTests(PostgresServer server, DatabaseKind kind) 
         var builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         var app = builder.Build();
+        app.MapPost("/api/v2/ping/", () => Results.Text("""{"name":"x","description":"y"}""", "application/json"));
         app.MapPost("/api/v2/ping/logged", () => Results.Text("""{"name":"x","description":"y"}""", "application/json"));
         app.MapPost("/api/v2/clone/batch_stage", () => stage(_theirs.FullName));
         app.MapPost("/api/v2/checkin/update", () => Results.Text("""{"modified_source_transfer_ids":[],"modified_destination_transfer_ids":[77],"unmodified_source_transfer_ids":[],"unmodified_destination_transfer_ids":[],"reasons":[]}""", "application/json"));

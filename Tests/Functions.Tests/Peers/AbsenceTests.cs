@@ -10,7 +10,6 @@ using Librarian.Orchestrations.Ingest;
 using Librarian.Orchestrations.Peers;
 using Librarian.Tests.TestKit;
 using Librarian.Tests.TestKit.Upstream;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;

@@ -1,10 +1,6 @@
-using System.Net;
-using Librarian.Client;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Clone;
-using Librarian.Orchestrations.Ingest;
-using Librarian.Orchestrations.Peers;
 using Librarian.Tests.TestKit;
 using Librarian.Tests.TestKit.Upstream;
 using Microsoft.EntityFrameworkCore;
