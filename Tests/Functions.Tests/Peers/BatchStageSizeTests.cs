@@ -31,7 +31,8 @@ public abstract class BatchStageSizeTests(PostgresServer server, DatabaseKind ki
         await StageAsync(1);
         var (few, _) = await StageAsync(16);
         var (many, _) = await StageAsync(1024);
-        Assert.Equal(few, many);
+        // One of a call's statements reads the account, and that is remembered for a second: the larger batch may save it, or pay it.
+        Assert.InRange(many, few - 1, few + 1);
         Assert.InRange(many, 1, 12);
         await using var db = _site.Catalog.Open();
         Assert.Equal(1041, await db.IncomingTransfers.CountAsync(t => t.Status == TransferStatus.Initiated && t.SourceTransferId != null && !t.Placing && t.CallbackTries == null));
