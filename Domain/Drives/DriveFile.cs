@@ -91,6 +91,9 @@ public sealed class DriveFile : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether a drive could not be read; a missing part of this program is an IOException too, and no fault of the drive.</summary>
+    internal static bool IsReadFailure(Exception failure) => failure is UnauthorizedAccessException or (IOException and not FileNotFoundException and not FileLoadException);
+
     private static FileStream Hand(ref PosixFile? file)
     {
         var stream = file!.ToStream();

@@ -63,7 +63,7 @@ public sealed record DriveMarker
             var length = await file.ReadAtLeastAsync(bytes, bytes.Length, throwOnEndOfStream: false, cancellationToken);
             return length <= MaxLength ? Parse(bytes.AsSpan(0, length)) : null;
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        catch (Exception failure) when (DriveFile.IsReadFailure(failure))
         {
             return null;
         }

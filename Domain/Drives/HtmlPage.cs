@@ -13,7 +13,7 @@ internal sealed class HtmlPage(Stream stream, ManifestHeader header) : IAsyncDis
         @media (prefers-color-scheme: dark) { :root { --ink: #e4eaf0; --soft: #96a5b4; --line: #2c3844; --page: #12181f; --card: #1a222b; --accent: #6fc3df; } }
         * { box-sizing: border-box; }
         body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-        main { max-width: 72rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
+        main { max-width: 80rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
         h1 { margin: 0; font-size: 2.1rem; line-height: 1.2; letter-spacing: -.01em; }
         h2 { margin: 2.75rem 0 .75rem; font-size: 1.2rem; }
         .kind { margin: 0 0 .35rem; color: var(--accent); font-size: .85rem; font-weight: 600; letter-spacing: .06em; text-transform: uppercase; }
@@ -34,12 +34,13 @@ internal sealed class HtmlPage(Stream stream, ManifestHeader header) : IAsyncDis
         td:first-child { overflow-wrap: anywhere; min-width: 14rem; }
         .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
         .time { white-space: nowrap; color: var(--soft); font-variant-numeric: tabular-nums; }
-        .check { min-width: 19.5rem; color: var(--soft); font-size: .78rem; line-height: 1.85; }
+        .check { min-width: 20.5rem; color: var(--soft); font-size: .76rem; line-height: 1.9; }
         .members { display: inline-block; margin-left: .4rem; padding: 0 .5rem; border: 1px solid var(--line); border-radius: 1rem; color: var(--soft); font-size: .78rem; white-space: nowrap; }
         .rest { max-width: none; padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line); border-left: .3rem solid var(--accent); border-radius: .6rem; }
         .facts { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.5rem; margin: 0; }
         .facts dt { color: var(--soft); }
         .facts dd { margin: 0; }
+        @media (max-width: 75rem) { .check { min-width: 10rem; } }
         @media (max-width: 42rem) { .check, .time, th:nth-child(3), th:nth-child(4) { display: none; } td:first-child { min-width: 0; } .facts { grid-template-columns: 1fr; } }
         @media print { body { background: none; font-size: 10pt; } main { max-width: none; padding: 0; } tr { break-inside: avoid; } thead { display: table-header-group; } }
         """;

@@ -32,7 +32,7 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
                 return Refuse("missing", $"There is no {noun} '{path}'. Either another directory is mounted here or the {noun} was never finished.");
             await using (stream) return await RunAsync(stream, cancellationToken);
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        catch (Exception failure) when (DriveFile.IsReadFailure(failure))
         {
             return Refuse("unreadable", $"The {noun} '{path}' cannot be read: {failure.Message}. The drive may be failing; copy what it still gives.");
         }

@@ -104,7 +104,7 @@ public static class UpstreamManifest
             if (stream is null) return Refuse("missing", $"There is no upstream manifest '{path}'. Another directory may be mounted here.");
             await using (stream) return await CheckAsync(stream, cancellationToken);
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        catch (Exception failure) when (DriveFile.IsReadFailure(failure))
         {
             return Refuse("unreadable", $"The upstream manifest '{path}' cannot be read: {failure.Message}. The drive may be failing; copy what it still gives.");
         }
