@@ -1,5 +1,6 @@
 using Librarian.Client.Wire;
 using Librarian.Domain.Accounts;
+using Librarian.Domain.Catalog;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
@@ -29,7 +30,7 @@ public sealed class UserFunctions(AccountDirectory accounts)
     public async Task<IResult> UpdateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.UsersUpdate)] HttpRequest request, [FromBody] UserUpdateRequest body, CancellationToken cancellationToken)
     {
         var change = await accounts.UpdateAsync(body.Username, body.Password, (AuthLevel?)body.Permission, cancellationToken);
-        return change == AccountChange.Unknown ? Answers.Json(new UserChangeResponse(false, body.Username)) : Change(change, body.Username, StatusCodes.Status200OK);
+        return change == AccountChange.Unknown && body.Username.Length <= CatalogContext.MaxText ? Answers.Json(new UserChangeResponse(false, body.Username)) : Change(change, body.Username, StatusCodes.Status200OK);
     }
 
     /// <summary>Removes an account.</summary>

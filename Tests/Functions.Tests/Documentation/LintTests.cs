@@ -43,7 +43,7 @@ public partial class LintTests
     [Fact]
     public void Operations_Contract_AreItsPathsLetterByLetter()
     {
-        var contract = typeof(Routes).GetFields().Where(f => f.Name != nameof(Routes.Prefix)).Select(f => "/" + Routes.Prefix + f.GetRawConstantValue());
+        var contract = typeof(Routes).GetFields().Concat(typeof(DriveRoutes).GetFields()).Where(f => f.Name != nameof(Routes.Prefix)).Select(f => "/" + Routes.Prefix + f.GetRawConstantValue());
 
         Assert.Equal(contract.Order(StringComparer.Ordinal), Api.Operations.Select(o => o.Path).Where(p => p.StartsWith("/" + Routes.Prefix, StringComparison.Ordinal)).Order(StringComparer.Ordinal));
     }
@@ -125,7 +125,7 @@ public partial class LintTests
     public void Schemas_Fields_AreNamedAsOnTheWire() => Assert.All(Schemas(), schema =>
     {
         if (!schema.Value.TryGetProperty("properties", out var fields) || schema.Name == nameof(OrchestrationHistoryRow)) return;
-        var pattern = schema.Name.StartsWith("Orchestration", StringComparison.Ordinal) ? "^[a-z]+([A-Z][a-z]+)*$" : "^[a-z]+(_[a-z]+)*$";
+        var pattern = schema.Name.StartsWith("Orchestration", StringComparison.Ordinal) ? "^[a-z]+([A-Z][a-z]+)*$" : "^[a-z]+(_[a-z0-9]+)*$";
         Assert.All(fields.EnumerateObject(), field => Assert.Matches(pattern, field.Name));
     });
 

@@ -1,0 +1,60 @@
+using System.Security.Cryptography;
+using System.Text;
+using Librarian.Domain.Catalog;
+using Librarian.Tests.Functions.Api;
+using Librarian.Tests.TestKit;
+using Microsoft.EntityFrameworkCore;
+
+namespace Librarian.Tests.Functions.Contract;
+
+/// <summary>One site for all rows of the table: starting one for each would take most of the time.</summary>
+public abstract class SharedSite(PostgresServer server, DatabaseKind kind) : IAsyncLifetime
+{
+    public TestSite Site { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        Site = await TestSite.CreateAsync(kind, server);
+        var (status, _) = await Site.PostAsync("users/create", """{"username":"writer","password":"writerpw","permission":4}""");
+        Assert.Equal(201, (int)status);
+        (status, _) = await Site.PostAsync("users/create", """{"username":"nothing","password":"nothingpw","permission":0}""");
+        Assert.Equal(201, (int)status);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Site.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>A digest of every row that requests may change and of every path on the disk. Logins and recorded errors are not state of the contract.</summary>
+    public async Task<string> FingerprintAsync()
+    {
+        await using var db = Site.Catalog.Open();
+        var text = new StringBuilder();
+        foreach (var table in new[] { "files", "instances", "remote_instances", "store_metadata", "incoming_transfers", "outgoing_transfers", "clone_transfers", "librarians", "send_queue", "corrupt_files", "users", "dt_instance" })
+        {
+            await using var command = db.Database.GetDbConnection().CreateCommand();
+            if (command.Connection!.State != System.Data.ConnectionState.Open) await command.Connection.OpenAsync();
+            command.CommandText = $"select * from {table} order by 1";
+            await using var reader = await command.ExecuteReaderAsync();
+            text.Append(table).Append('\n');
+            while (await reader.ReadAsync())
+            {
+                for (var i = 0; i < reader.FieldCount; i++) text.Append(reader.GetValue(i)).Append('|');
+                text.Append('\n');
+            }
+        }
+
+        foreach (var root in new[] { Site.StagingPath, Site.StorePath })
+        {
+            foreach (var entry in Directory.EnumerateFileSystemEntries(root, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)) text.Append(entry).Append('\n');
+        }
+
+        return Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())));
+    }
+}
+
+public sealed class SqliteSite(PostgresServer server) : SharedSite(server, DatabaseKind.Sqlite);
+
+public sealed class PostgresSite(PostgresServer server) : SharedSite(server, DatabaseKind.PostgreSql);
