@@ -59,8 +59,9 @@ public sealed class PasswordHasher : IDisposable
         ArgumentNullException.ThrowIfNull(password);
         var known = PasswordHash.TryParse(storedHash, out var hash);
         hash ??= _dummy;
-        var computed = await ComputeAsync(password, hash.Salt, hash.Cost, hash.Hash.Length, cancellationToken);
-        return CryptographicOperations.FixedTimeEquals(computed, hash.Hash) && known;
+        // Nobody has an empty password, and Argon2 takes none; it costs what every wrong one costs.
+        var computed = await ComputeAsync(password.Length == 0 ? "\0" : password, hash.Salt, hash.Cost, hash.Hash.Length, cancellationToken);
+        return CryptographicOperations.FixedTimeEquals(computed, hash.Hash) && known && password.Length > 0;
     }
 
     /// <summary>Whether a stored hash should be replaced at the next successful login: it has another cost than new ones.</summary>
