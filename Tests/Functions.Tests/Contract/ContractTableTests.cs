@@ -31,7 +31,7 @@ public abstract class ContractTableTests(SharedSite shared)
         var served = FunctionCatalog.Discover(typeof(Librarian.Functions.Api.PingFunctions).Assembly).HttpFunctions
             .Select(f => f.Route).Where(r => r.StartsWith("api/v2/", StringComparison.Ordinal)).Select(r => r["api/v2/".Length..])
             // This project's own; the contract knows nothing of them.
-            .Where(r => !r.StartsWith("drives/", StringComparison.Ordinal));
+            .Where(r => !r.StartsWith("drives/", StringComparison.Ordinal) && r != "openapi.json");
         Assert.Equal(ContractTable.Endpoints.Select(e => e.Path.TrimEnd('/')).Order(StringComparer.Ordinal), served.Select(p => p.TrimEnd('/')).Order(StringComparer.Ordinal));
         Assert.Equal(37, ContractTable.Endpoints.Count);
     }
