@@ -64,7 +64,7 @@ public sealed partial class ApiDescription
             : null;
         if (reason is null) yield break;
         var listed = Code().Matches(response.GetProperty("description").GetString()!).Select(m => m.Groups["code"].Value).ToArray();
-        if (!listed.Any(l => Regex.IsMatch(reason, "^" + Varying().Replace(Regex.Escape(l), ".+") + "$", RegexOptions.Singleline, TimeSpan.FromSeconds(1))))
+        if (!listed.Any(l => Regex.IsMatch(reason, "^" + Varying().Replace(Regex.Escape(l), ".*") + "$", RegexOptions.Singleline, TimeSpan.FromSeconds(1))))
             yield return $"{at} has the reason '{reason}', described are {string.Join(", ", listed)}";
     }
 
