@@ -25,7 +25,7 @@ namespace Librarian.Durable.Testing;
 /// </example>
 public sealed class DurableTestHost : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
     private readonly string _folder = Directory.CreateTempSubdirectory("durable-test-").FullName;
     private readonly TimeProvider _time;
     private readonly Action<TimeSpan> _advance;
