@@ -156,7 +156,7 @@ internal sealed partial class AdoptRun
         await table.InsertAsync(rows, cancellationToken);
         var now = (await _db.Stores.ToListAsync(cancellationToken)).ToDictionary(s => s.Id);
         entry.CatalogAfter = now.Count;
-        entry.Differences = adopted.Values.Count(s => !now.TryGetValue(s.Id, out var row) || row.Name != s.Name) + rows.Count(r => !now.TryGetValue(r.Id, out var row) || !table.IsEqual(r, row));
+        entry.Differences = adopted.Values.Count(s => !now.TryGetValue(s.Id, out var row) || row.Name != s.Name) + rows.Count(r => !now.TryGetValue(r.Id, out var row) || !table.Values(r).AsSpan().SequenceEqual(table.Values(row)));
     }
 
     /// <summary>What the row of a store says about the disk. A new store gets its marker now, as at the first start of a site.</summary>

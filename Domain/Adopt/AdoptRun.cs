@@ -105,29 +105,33 @@ internal sealed partial class AdoptRun(
             seams.Reach?.Invoke($"{kind.Name} {entry.Read}");
             if (kind.Prepare is not null) await kind.Prepare([.. chunk.Where(c => c.Fate is null)]);
             var open = chunk.Where(c => c.Fate is null).ToList();
-            var there = (await kind.Find(open.ConvertAll(c => c.Row))).ToDictionary(kind.Key);
+            // Nothing to be found in a table that was empty: what this run has written has other keys.
+            var there = entry.CatalogBefore == 0 ? [] : (await kind.Find(open.ConvertAll(c => c.Row))).ToDictionary(kind.Key);
             foreach (var candidate in open)
             {
                 if (!there.TryGetValue(kind.Key(candidate.Row), out var same)) continue;
-                if (!table.IsSame(candidate.Row, same))
+                var (theirs, ours) = (table.Identity(candidate.Row), table.Identity(same));
+                if (!theirs.AsSpan().SequenceEqual(ours))
                 {
                     candidate.Contradict("the catalog holds something else under this key");
                     continue;
                 }
 
                 candidate.IsThere(kind.Kept?.Invoke(candidate.Row, same));
-                wanted += table.IdentityHash(candidate.Row);
-                found += table.IdentityHash(same);
+                wanted += CatalogTable<T>.Hash(theirs);
+                found += CatalogTable<T>.Hash(ours);
             }
 
             var fresh = open.FindAll(c => c.Fate is null).ConvertAll(c => c.Row);
-            await table.InsertAsync(fresh, cancellationToken);
+            var written = fresh.ConvertAll(table.Values);
+            await table.InsertAsync(written, cancellationToken);
             var back = (await kind.Find(fresh)).ToDictionary(kind.Key);
-            foreach (var row in fresh)
+            for (var i = 0; i < fresh.Count; i++)
             {
-                wanted += table.Hash(row);
-                if (back.TryGetValue(kind.Key(row), out var read)) found += table.Hash(read);
-                if (read is null || !table.IsEqual(row, read)) entry.Differences++;
+                var read = back.TryGetValue(kind.Key(fresh[i]), out var row) ? table.Values(row) : [];
+                wanted += CatalogTable<T>.Hash(written[i]);
+                found += CatalogTable<T>.Hash(read);
+                if (!written[i].AsSpan().SequenceEqual(read)) entry.Differences++;
             }
 
             foreach (var candidate in chunk) Count(entry, candidate);

@@ -22,7 +22,7 @@ internal sealed class CatalogTable<T>
 {
     private readonly CatalogContext _db;
     private readonly Column[] _columns;
-    private readonly Column[] _identity;
+    private readonly int[] _identity;
 
     /// <param name="db">The catalog, in a transaction.</param>
     /// <param name="identity">Properties that tell whether two rows with one key are the same thing.</param>
@@ -32,85 +32,42 @@ internal sealed class CatalogTable<T>
         var type = db.Model.FindEntityType(typeof(T))!;
         Name = type.GetTableName()!;
         _columns = [.. type.GetProperties().Select(p => new Column(p))];
-        _identity = [.. identity.Select(name => _columns.Single(c => c.Property.Name == name))];
+        _identity = [.. identity.Select(name => Array.FindIndex(_columns, c => c.Property == name))];
+        if (_identity.Contains(-1)) throw new ArgumentException($"{type.Name} lacks one of {string.Join(", ", identity)}.", nameof(identity));
     }
 
     /// <summary>The table.</summary>
     public string Name { get; }
 
-    /// <summary>Whether the two are the same thing, whatever has become of it since.</summary>
-    public bool IsSame(T one, T other) => _identity.All(c => Equals(c.Value(one), c.Value(other)));
+    /// <summary>The row as the database keeps it: one value per column.</summary>
+    public object?[] Values(T row) => Array.ConvertAll(_columns, c => c.Value(row));
 
-    /// <summary>Whether the two are equal in every column.</summary>
-    public bool IsEqual(T one, T other) => _columns.All(c => Equals(c.Value(one), c.Value(other)));
-
-    /// <summary>A hash over a whole row.</summary>
-    public UInt128 Hash(T row) => Hash(row, _columns);
-
-    /// <summary>A hash over what identifies a row.</summary>
-    public UInt128 IdentityHash(T row) => Hash(row, _identity);
+    /// <summary>Of a row's values those that tell what it is, whatever has become of it since.</summary>
+    public object?[] Identity(T row) => Array.ConvertAll(_identity, i => _columns[i].Value(row));
 
     /// <summary>Rows in the table.</summary>
     public Task<long> CountAsync(CancellationToken cancellationToken) => _db.Set<T>().LongCountAsync(cancellationToken);
 
     /// <summary>Adds rows.</summary>
-    public async Task InsertAsync(IReadOnlyList<T> rows, CancellationToken cancellationToken)
+    public Task InsertAsync(IEnumerable<T> rows, CancellationToken cancellationToken) => InsertAsync([.. rows.Select(Values)], cancellationToken);
+
+    /// <summary>Adds rows that <see cref="Values"/> has made.</summary>
+    public async Task InsertAsync(IReadOnlyList<object?[]> rows, CancellationToken cancellationToken)
     {
         if (rows.Count == 0) return;
         if (_db.Database.GetDbConnection() is NpgsqlConnection postgres) await CopyAsync(postgres, rows, cancellationToken);
         else await ExecuteAsync((SqliteConnection)_db.Database.GetDbConnection(), rows, cancellationToken);
     }
 
-    private async Task CopyAsync(NpgsqlConnection connection, IReadOnlyList<T> rows, CancellationToken cancellationToken)
-    {
-        await using var copy = await connection.BeginBinaryImportAsync($"COPY {Name} ({Names}) FROM STDIN (FORMAT BINARY)", cancellationToken);
-        foreach (var row in rows)
-        {
-            await copy.StartRowAsync(cancellationToken);
-            foreach (var column in _columns)
-            {
-                if (column.Value(row) is { } value) await copy.WriteAsync(value, TypeOf(value), cancellationToken);
-                else await copy.WriteNullAsync(cancellationToken);
-            }
-        }
-
-        await copy.CompleteAsync(cancellationToken);
-    }
-
-    private async Task ExecuteAsync(SqliteConnection connection, IReadOnlyList<T> rows, CancellationToken cancellationToken)
-    {
-        await using var insert = connection.CreateCommand();
-        insert.Transaction = (SqliteTransaction?)_db.Database.CurrentTransaction?.GetDbTransaction();
-        insert.CommandText = $"INSERT INTO {Name} ({Names}) VALUES ({string.Join(", ", _columns.Select((_, i) => $"$c{i}"))})";
-        var parameters = _columns.Select((_, i) => insert.Parameters.Add(new SqliteParameter($"$c{i}", null))).ToList();
-        foreach (var row in rows)
-        {
-            for (var i = 0; i < _columns.Length; i++) parameters[i].Value = _columns[i].Value(row) ?? DBNull.Value;
-            await insert.ExecuteNonQueryAsync(cancellationToken);
-        }
-    }
-
-    private string Names => string.Join(", ", _columns.Select(c => $"\"{c.Name}\""));
-
-    private static NpgsqlDbType TypeOf(object value) => value switch
-    {
-        string => NpgsqlDbType.Text,
-        long => NpgsqlDbType.Bigint,
-        int => NpgsqlDbType.Integer,
-        bool => NpgsqlDbType.Boolean,
-        double => NpgsqlDbType.Double,
-        DateTime => NpgsqlDbType.TimestampTz,
-        _ => throw new InvalidOperationException($"The catalog has a column of type {value.GetType().Name}, which the adoption does not write yet."),
-    };
-
-    private static UInt128 Hash(T row, Column[] columns)
+    /// <summary>A hash over values.</summary>
+    public static UInt128 Hash(object?[] values)
     {
         var hash = new XxHash128();
         Span<byte> number = stackalloc byte[8];
-        foreach (var column in columns)
+        foreach (var entry in values)
         {
             // A mark per kind and the length of a text keep neighbouring values apart.
-            switch (column.Value(row))
+            switch (entry)
             {
                 case null: hash.Append("n"u8); break;
                 case string text:
@@ -139,6 +96,48 @@ internal sealed class CatalogTable<T>
         return hash.GetCurrentHashAsUInt128();
     }
 
+    private async Task CopyAsync(NpgsqlConnection connection, IReadOnlyList<object?[]> rows, CancellationToken cancellationToken)
+    {
+        await using var copy = await connection.BeginBinaryImportAsync($"COPY {Name} ({Names}) FROM STDIN (FORMAT BINARY)", cancellationToken);
+        foreach (var row in rows)
+        {
+            await copy.StartRowAsync(cancellationToken);
+            foreach (var value in row)
+            {
+                if (value is not null) await copy.WriteAsync(value, TypeOf(value), cancellationToken);
+                else await copy.WriteNullAsync(cancellationToken);
+            }
+        }
+
+        await copy.CompleteAsync(cancellationToken);
+    }
+
+    private async Task ExecuteAsync(SqliteConnection connection, IReadOnlyList<object?[]> rows, CancellationToken cancellationToken)
+    {
+        await using var insert = connection.CreateCommand();
+        insert.Transaction = (SqliteTransaction?)_db.Database.CurrentTransaction?.GetDbTransaction();
+        insert.CommandText = $"INSERT INTO {Name} ({Names}) VALUES ({string.Join(", ", _columns.Select((_, i) => $"$c{i}"))})";
+        var parameters = _columns.Select((_, i) => insert.Parameters.Add(new SqliteParameter($"$c{i}", null))).ToList();
+        foreach (var row in rows)
+        {
+            for (var i = 0; i < _columns.Length; i++) parameters[i].Value = row[i] ?? DBNull.Value;
+            await insert.ExecuteNonQueryAsync(cancellationToken);
+        }
+    }
+
+    private string Names => string.Join(", ", _columns.Select(c => $"\"{c.Name}\""));
+
+    private static NpgsqlDbType TypeOf(object value) => value switch
+    {
+        string => NpgsqlDbType.Text,
+        long => NpgsqlDbType.Bigint,
+        int => NpgsqlDbType.Integer,
+        bool => NpgsqlDbType.Boolean,
+        double => NpgsqlDbType.Double,
+        DateTime => NpgsqlDbType.TimestampTz,
+        _ => throw new InvalidOperationException($"The catalog has a column of type {value.GetType().Name}, which the adoption does not write yet."),
+    };
+
     private sealed class Column
     {
         private readonly PropertyInfo _member;
@@ -146,13 +145,13 @@ internal sealed class CatalogTable<T>
 
         public Column(IProperty property)
         {
-            Property = property;
+            Property = property.Name;
             Name = property.GetColumnName();
             _member = property.PropertyInfo ?? throw new InvalidOperationException($"{property.Name} is not a property of its class.");
             _converter = property.GetTypeMapping().Converter;
         }
 
-        public IProperty Property { get; }
+        public string Property { get; }
 
         public string Name { get; }
 

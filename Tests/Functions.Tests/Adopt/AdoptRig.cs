@@ -79,7 +79,7 @@ public sealed class AdoptRig : IAsyncDisposable
 
     public static async Task<AdoptRig> CreateAsync(DatabaseKind source, DatabaseKind catalog, PostgresServer server, Revision revision = Revision.Head)
     {
-        var rig = new AdoptRig(server, catalog, catalog == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null);
+        var rig = new AdoptRig(server, catalog, catalog == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() + UpstreamSource.Patience : null);
         rig.Source = await UpstreamSource.CreateAsync(source, server, rig.Root, revision);
         return rig;
     }

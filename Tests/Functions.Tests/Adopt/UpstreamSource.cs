@@ -24,6 +24,9 @@ public enum Revision
 /// </summary>
 public sealed class UpstreamSource : IAsyncDisposable
 {
+    /// <summary>New connections learn the server's types; on a busy machine that may take longer than the usual 15 s.</summary>
+    public const string Patience = ";Timeout=300;Command Timeout=300";
+
     private readonly DatabaseKind _kind;
     private readonly DbConnection _connection;
 
@@ -40,7 +43,7 @@ public sealed class UpstreamSource : IAsyncDisposable
 
     public static async Task<UpstreamSource> CreateAsync(DatabaseKind kind, PostgresServer server, string directory, Revision revision = Revision.Head)
     {
-        var text = kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : $"Data Source={Path.Combine(directory, "librarian.db")}";
+        var text = kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() + Patience : $"Data Source={Path.Combine(directory, "librarian.db")}";
         DbConnection connection = kind == DatabaseKind.PostgreSql ? new NpgsqlConnection(text + ";Pooling=false") : new SqliteConnection(text + ";Pooling=False");
         await connection.OpenAsync();
         var source = new UpstreamSource(kind, text, connection);
