@@ -86,6 +86,10 @@ public static class AdoptCommand
         {
             return await FailAsync(errors, e.Message);
         }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return await FailAsync(errors, $"{e.Message} Nothing was changed. Run as the account of the site, and check Site:DataDirectory.");
+        }
         catch (OperationCanceledException)
         {
             return await FailAsync(errors, "Stopped. Nothing was changed.");

@@ -33,6 +33,8 @@ public class AdoptQuirkTests(PostgresServer server)
         await IncomingAsync(run, rig, db);
         await HistoryAsync(run, db);
         Assert.Contains(run.Notes, note => note.StartsWith("The Python site called itself 'oldname', this one is 'testsite'", StringComparison.Ordinal));
+        // The rig's own connection stands for a Python site that has not been stopped.
+        Assert.Equal(from == DatabaseKind.PostgreSql, run.Notes.Any(note => note.StartsWith("1 other connections to the source are open.", StringComparison.Ordinal)));
         Assert.Contains(run.Notes, note => note.StartsWith("The password for 'archive' has a colon.", StringComparison.Ordinal));
         Assert.Contains(run.Notes, note => note.StartsWith("4 batches have transfers on their way.", StringComparison.Ordinal));
     }
