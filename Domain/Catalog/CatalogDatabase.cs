@@ -36,7 +36,7 @@ public sealed class CatalogDatabase : IDisposable
         if (Kind == DatabaseKind.PostgreSql)
         {
             ConnectionString = connectionString;
-            _postgres = new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(_source = OpenSource(connectionString)).AddInterceptors(interceptors).Options;
+            _postgres = new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(_source = NpgsqlDataSource.Create(connectionString)).AddInterceptors(interceptors).Options;
         }
         else
         {
@@ -101,15 +101,6 @@ public sealed class CatalogDatabase : IDisposable
 
         await using var context = Open();
         await context.Database.MigrateAsync(cancellationToken);
-    }
-
-    /// <summary>Statements that come again are planned once per connection; a batch of a thousand inserts otherwise costs a thousand plans.</summary>
-    private static NpgsqlDataSource OpenSource(string connectionString)
-    {
-        var settings = new NpgsqlConnectionStringBuilder(connectionString);
-        if (settings.MaxAutoPrepare == 0) settings.MaxAutoPrepare = 100;
-        settings.AutoPrepareMinUsages = 2;
-        return NpgsqlDataSource.Create(settings);
     }
 
     /// <summary>Closes the pooled connections to a PostgreSQL server.</summary>

@@ -157,16 +157,13 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
                 : (new FillResult(FillOutcome.Full, 0, 0, $"The smallest file that waits has {waiting.Size} bytes; {Math.Max(0, room)} are left."), []);
         }
 
-        var files = new List<Reserved>();
+        var (files, unfit) = (new List<Reserved>(), new List<string>());
         var bytes = 0L;
         var earlier = await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Failed && page.Select(p => p.Name).Contains(c.FileName)).ToDictionaryAsync(c => c.FileName, cancellationToken);
         foreach (var file in page)
         {
             if (files.Count > 0 && bytes + file.Size > RoundBytes) break;
             if (file.Size + SpacePerFile + ReservePerFile > room) continue;
-            if (!StorePath.TryParse(file.Name, out var name, out _)) continue;
-            room -= file.Size + SpacePerFile + ReservePerFile;
-            bytes += file.Size;
             var addition = Guid.NewGuid();
             if (earlier.TryGetValue(file.Name, out var row)) (row.State, row.AdditionId, row.RetryAfter) = (DriveContentState.Copying, addition, null);
             else
@@ -174,6 +171,16 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
                 row = new DriveContent { DriveRow = drive.Id, FileName = file.Name, Destination = destination, State = DriveContentState.Copying, AdditionId = addition, Size = file.Size };
                 db.DriveContents.Add(row);
             }
+
+            if (!StorePath.TryParse(file.Name, out var name, out _) || LineRules.NameRefusal(file.Name) is not null)
+            {
+                (row.State, row.RetryAfter) = (DriveContentState.Failed, now + LongestRest);
+                unfit.Add(file.Name);
+                continue;
+            }
+
+            room -= file.Size + SpacePerFile + ReservePerFile;
+            bytes += file.Size;
 
             var instance = file.Instances.Find(i => stores.Find(i.StoreId) is not null) ?? file.Instances[0];
             files.Add(new Reserved(row, name, file.Checksum, instance.StoreId, instance.DeletionPolicy));
@@ -188,7 +195,13 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
             return (new FillResult(FillOutcome.More, 0, 0, "Another drive took one of these files at this moment."), []);
         }
 
-        return (null, files);
+        foreach (var name in unfit)
+        {
+            await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.DataAvailability, $"drive name {name}",
+                $"'{name}' is not put on drives: {LineRules.NameRefusal(name)}. Nothing was lost; ingest it again under another name, or send it over a link.", cancellationToken);
+        }
+
+        return files.Count == 0 ? (new FillResult(FillOutcome.More, 0, 0, "Some names cannot be put on drives."), files) : (null, files);
     }
 
     private async Task<FillResult> CopyAsync(Drive drive, DriveMedium medium, List<Reserved> files, Action<long>? onBytes, CancellationToken cancellationToken)
@@ -205,7 +218,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
             }
 
             var done = await medium.Store.AddAsync(source, [.. group.Select(Of)],
-                new AdditionOptions { Parallelism = options.Value.Drives.Parallelism, SpoolDirectory = spool, OnBytes = onBytes, MayWrite = () => medium.IsPlugged }, cancellationToken);
+                new AdditionOptions { Parallelism = options.Value.Drives.Parallelism, SpoolDirectory = spool, OnBytes = onBytes, RefuseMember = LineRules.MemberRefusal, MayWrite = () => medium.IsPlugged }, cancellationToken);
             results.AddRange(done.Select(r => (additions[r.Addition.Id], r)));
         }
 

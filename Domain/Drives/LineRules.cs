@@ -39,6 +39,16 @@ internal static class LineRules
     internal static LineProblem? Check(ManifestMember member) =>
         MemberPath(member.Path) ?? (member.Size < 0 ? Format("the size is negative") : null) ?? Digest(member.Sha256);
 
+    /// <summary>
+    /// Why no manifest can hold a member of this path; null when one can. A name that is not UTF-8 reads with replacement characters: it could not be told
+    /// from another, and no list of checksums would find it.
+    /// </summary>
+    internal static string? MemberRefusal(string path) =>
+        path.Contains('\uFFFD', StringComparison.Ordinal) ? $"the path {Quote(path)} in it is not valid UTF-8; rename it in a new book, a drive cannot carry it" : MemberPath(path) is { } problem ? problem.What + " (in it); a drive cannot carry it" : null;
+
+    /// <summary>Why no manifest can hold a file of this name; null when one can.</summary>
+    internal static string? NameRefusal(string name) => Name(name)?.What;
+
     internal static LineProblem? Check(ReceiptHeader header) =>
         Text("site", header.Site) ?? Text("drive", header.Drive) ?? Text("source", header.Source) ?? Digest(header.ManifestSha256)
         ?? (header.Trip < 1 ? Format("the trip is less than 1") : null)

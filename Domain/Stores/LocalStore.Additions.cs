@@ -92,6 +92,9 @@ public sealed record AdditionOptions
     /// <summary>Is told bytes as they are copied, from several threads.</summary>
     public Action<long>? OnBytes { get; init; }
 
+    /// <summary>Says why a member of a directory may not be taken, by its path; null lets all pass. The directory is then <see cref="AdditionStatus.Refused"/>.</summary>
+    public Func<string, string?>? RefuseMember { get; init; }
+
     /// <summary>Asked before each file is begun; false (the store is gone) ends the batch, and what was not begun is an <see cref="AdditionStatus.IoError"/>.</summary>
     public Func<bool>? MayWrite { get; init; }
 }
@@ -255,9 +258,11 @@ public sealed partial class LocalStore
         copy = null;
         var (checking, written) = (new MemberFingerprint(), new MemberFingerprint());
         var spool = options.SpoolDirectory is null ? null : new Lazy<MemberSpool>(() => new MemberSpool(options.SpoolDirectory, addition.Id));
+        string? refusedMember = null;
         void Member(MemberDigest member)
         {
             if (member.Path.Length == 0) return;
+            refusedMember ??= options.RefuseMember?.Invoke(member.Path);
             var sha = member.Checksums[ChecksumAlgorithm.Sha256].Digest;
             checking.Add(member.Path, member.SizeBytes, sha);
             written.Add(member.Path, member.SizeBytes, member.Checksums[ChecksumAlgorithm.Xxh3].Digest);
@@ -283,6 +288,7 @@ public sealed partial class LocalStore
                 _ when !read.Matches(addition.Expected) => (AdditionStatus.SourceDiffers, $"'{addition.Source}' is not what the catalog says: {read.SizeBytes} bytes, {read.Checksums[addition.Expected.Checksum.Algorithm]} instead of {addition.Expected.SizeBytes} bytes, {addition.Expected.Checksum}."),
                 _ when addition.ExpectedSha256 is { } expected && expected != sha => (AdditionStatus.SourceDiffers, $"'{addition.Source}' has SHA-256 {sha ?? "of a directory"} instead of {expected}."),
                 _ when addition.ExpectedMembers is { } members && (!read.IsDirectory || members != checking.ToString()) => (AdditionStatus.SourceDiffers, $"The files in '{addition.Source}' are not those of the manifest."),
+                _ when refusedMember is not null => (AdditionStatus.Refused, $"'{addition.Source}': {refusedMember}."),
                 _ => ((AdditionStatus Status, string Message)?)null,
             };
             if (refused is { } no)

@@ -124,8 +124,14 @@ internal sealed class PostgresStore : DurableStore
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 
+    /// <remarks>
+    /// After a statement that failed, Npgsql's book of prepared statements is not the server's (npgsql#6391, seen with 10.0.3): the next one of the same
+    /// text breaks the connection with a protocol error. So a session that saw a failure leaves its connection without prepared statements.
+    /// </remarks>
     private sealed class Session(PostgresStore store, NpgsqlConnection connection, NpgsqlTransaction? transaction, bool owns) : StoreSession
     {
+        private bool _failed;
+
         public override DbConnection Connection => connection;
 
         public override DbTransaction? Transaction => transaction;
@@ -137,7 +143,7 @@ internal sealed class PostgresStore : DurableStore
             {
                 await batch.ExecuteNonQueryAsync(cancellationToken);
             }
-            catch (PostgresException missed) when (missed.SqlState == PostgresErrorCodes.InvalidTextRepresentation && missed.MessageText.Contains(FenceMark, StringComparison.Ordinal))
+            catch (PostgresException missed) when (NoteFailure() && missed.SqlState == PostgresErrorCodes.InvalidTextRepresentation && missed.MessageText.Contains(FenceMark, StringComparison.Ordinal))
             {
                 var at = missed.BatchCommand is NpgsqlBatchCommand command ? batch.BatchCommands.IndexOf(command) : 0;
                 throw FenceException.RowsMissed(statements[at], missed.MessageText[(missed.MessageText.IndexOf(FenceMark, StringComparison.Ordinal) + FenceMark.Length)..].Trim('"'), missed);
@@ -145,6 +151,10 @@ internal sealed class PostgresStore : DurableStore
             catch (PostgresException taken) when (taken is { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "dt_history_pkey" })
             {
                 throw FenceException.HistoryTaken(taken);
+            }
+            catch when (NoteFailure())
+            {
+                throw;
             }
 
             var hit = new int[statements.Count];
@@ -155,14 +165,21 @@ internal sealed class PostgresStore : DurableStore
         public override async Task QueryAsync(IReadOnlyList<SqlStatement> statements, Action<int, DbDataReader> read, CancellationToken cancellationToken)
         {
             await using var batch = Batch(statements);
-            await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
-            var index = 0;
-            do
+            try
             {
-                while (await reader.ReadAsync(cancellationToken)) read(index, reader);
-                index++;
+                await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
+                var index = 0;
+                do
+                {
+                    while (await reader.ReadAsync(cancellationToken)) read(index, reader);
+                    index++;
+                }
+                while (await reader.NextResultAsync(cancellationToken));
             }
-            while (await reader.NextResultAsync(cancellationToken));
+            catch when (NoteFailure())
+            {
+                throw;
+            }
         }
 
         public override Task CommitAsync(CancellationToken cancellationToken)
@@ -177,7 +194,25 @@ internal sealed class PostgresStore : DurableStore
         {
             if (!owns) return;
             if (transaction is not null) await transaction.DisposeAsync();
+            if (_failed) ForgetPrepared();
             await connection.DisposeAsync();
+        }
+
+        private bool NoteFailure() => _failed = true;
+
+        private void ForgetPrepared()
+        {
+            if (connection.State != System.Data.ConnectionState.Open) return;
+            try
+            {
+#pragma warning disable CA1849, MA0042 // There is no asynchronous one; it is one short statement, after failures only.
+                connection.UnprepareAll();
+#pragma warning restore CA1849, MA0042
+            }
+            catch (Exception failure) when (failure is NpgsqlException or TimeoutException or IOException)
+            {
+                // The connection is gone, and its prepared statements with it.
+            }
         }
 
         private NpgsqlBatch Batch(IReadOnlyList<SqlStatement> statements)

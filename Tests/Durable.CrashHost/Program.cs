@@ -9,6 +9,7 @@ using Microsoft.Extensions.Hosting;
 //   lease=MS            lease duration (others follow it)
 //   backoff=MS          first back-off
 //   die-at=POINT        kills itself with SIGKILL at that point (see TurnTriggers)
+//   deliveries=N        after how many a work is poison (for tests whose kills are not the work's fault)
 //   record=FILE         where the activity "work" notes each run
 var (kind, connectionString, node) = (args[0], args[1], args[2]);
 var more = args.Skip(3).Select(a => a.Split('=', 2)).ToDictionary(a => a[0], a => a[1]);
@@ -29,6 +30,7 @@ builder.Services.AddDurableTask(durable =>
         }
 
         options.FirstBackoff = TimeSpan.FromMilliseconds(int.Parse(more.GetValueOrDefault("backoff", "200"), CultureInfo.InvariantCulture));
+        if (more.TryGetValue("deliveries", out var deliveries)) options.MaxDeliveries = int.Parse(deliveries, CultureInfo.InvariantCulture);
         options.PollInterval = TimeSpan.FromSeconds(1);
     });
     durable.AddTasksFrom(typeof(Program).Assembly);

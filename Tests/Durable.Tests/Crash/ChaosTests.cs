@@ -14,7 +14,7 @@ public sealed class ChaosOnPostgres() : ChaosTests(new OwnPostgresDatabase())
         var client = await ClientAsync();
         await PrepareAsync();
         var random = new Random(Seed);
-        for (var i = 0; i < 2; i++) await StartWorkerAsync("node-" + i, "lease=3000");
+        for (var i = 0; i < 2; i++) await StartWorkerAsync("node-" + i, "lease=3000", "deliveries=1000");
         for (var crash = 0; crash < 20; crash++)
         {
             await AddLoadAsync(client);
@@ -25,7 +25,7 @@ public sealed class ChaosOnPostgres() : ChaosTests(new OwnPostgresDatabase())
             await Server.StartAsync();
         }
 
-        await SettleAsync(client, TimeSpan.FromMinutes(5));
+        await SettleAsync(client);
     }
 
     [Fact, Scenario(96, "ZombieWorker"), Scenario(97, "TwoWorkersOneInstance")]
@@ -34,7 +34,7 @@ public sealed class ChaosOnPostgres() : ChaosTests(new OwnPostgresDatabase())
         var client = await ClientAsync();
         await PrepareAsync();
         var random = new Random(Seed);
-        Process[] workers = [await StartWorkerAsync("node-0", "lease=2000"), await StartWorkerAsync("node-1", "lease=2000")];
+        Process[] workers = [await StartWorkerAsync("node-0", "lease=2000", "deliveries=1000"), await StartWorkerAsync("node-1", "lease=2000", "deliveries=1000")];
         for (var freeze = 0; freeze < (Long ? 30 : 6); freeze++)
         {
             await AddLoadAsync(client);
@@ -45,7 +45,7 @@ public sealed class ChaosOnPostgres() : ChaosTests(new OwnPostgresDatabase())
             Signal(frozen, SigCont);
         }
 
-        await SettleAsync(client, TimeSpan.FromMinutes(2));
+        await SettleAsync(client);
         Assert.All(workers, worker => Assert.False(worker.HasExited));
     }
 }
@@ -68,7 +68,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
         var random = new Random(Seed);
         var (kills, freezes, crashes) = (0, 0, 0);
         var workers = new List<Process>();
-        for (var i = 0; i < (Database.IsPostgres ? 3 : 1); i++) workers.Add(await StartWorkerAsync("node-" + i, "lease=2000"));
+        for (var i = 0; i < (Database.IsPostgres ? 3 : 1); i++) workers.Add(await StartWorkerAsync("node-" + i, "lease=2000", "deliveries=1000"));
         var end = Stopwatch.GetTimestamp() + ((Long ? TimeSpan.FromMinutes(5) : TimeSpan.FromSeconds(15)).Ticks * (Stopwatch.Frequency / TimeSpan.TicksPerSecond));
         for (var step = 0; Stopwatch.GetTimestamp() < end; step++)
         {
@@ -79,7 +79,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
             {
                 case < 5:
                     await KillAsync(workers[victim]);
-                    workers[victim] = await StartWorkerAsync("node-" + victim, "lease=2000");
+                    workers[victim] = await StartWorkerAsync("node-" + victim, "lease=2000", "deliveries=1000");
                     kills++;
                     break;
                 case 5 or 6:
@@ -96,7 +96,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
             }
         }
 
-        await SettleAsync(client, TimeSpan.FromMinutes(2));
+        await SettleAsync(client);
         TestContext.Current.TestOutputHelper?.WriteLine($"{kills} kills, {freezes} freezes, {crashes} database crashes");
     }
 
@@ -119,15 +119,15 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
         await AddLoadAsync(client);
         for (var death = 0; death < (Long ? 10 : 1); death++)
         {
-            var doomed = await StartWorkerAsync("node", "die-at=" + point, "lease=3000");
+            var doomed = await StartWorkerAsync("node", "die-at=" + point, "lease=3000", "deliveries=1000");
             using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(2));
             // Some points are reached only in unlucky moments (a result whose instance was released); then it is an ordinary kill.
             await doomed.WaitForExitAsync(limit.Token).ContinueWith(static _ => { }, TaskScheduler.Default);
             await KillAsync(doomed);
         }
 
-        await StartWorkerAsync("node", "lease=3000");
-        await SettleAsync(client, TimeSpan.FromMinutes(1));
+        await StartWorkerAsync("node", "lease=3000", "deliveries=1000");
+        await SettleAsync(client);
     }
 
     [Fact, Scenario(62, "PoisonTurn"), Scenario(63, "PoisonActivity")]
@@ -153,7 +153,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
         // Twenty deliveries; two meet in one process only while one of them has had less than three, which is six times at most.
         Assert.True(lives >= 14, $"ten deliveries each were allowed, at least four of each alone; only {lives} processes died");
         await AddLoadAsync(client);
-        await SettleAsync(client, TimeSpan.FromMinutes(1));
+        await SettleAsync(client);
     }
 
     protected static void Signal(Process process, int signal) => Assert.Equal(0, kill(process.Id, signal));

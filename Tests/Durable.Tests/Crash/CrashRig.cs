@@ -77,6 +77,10 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
         lock (_gate) _instances.AddRange(ids.Select((id, index) => (id, index == 3)));
     }
 
+    /// <summary>Waits until fewer instances than that are unfinished, endless ones not counted.</summary>
+    protected Task BacklogBelowAsync(int instances) =>
+        Until(async () => await Count("select count(*) from dt_instance where name = 'load' and completed_at is null") < instances, "fewer unfinished instances", TimeSpan.FromMinutes(2));
+
     private static async Task AgainAsync(Func<Task> call)
     {
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
@@ -96,9 +100,9 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
     }
 
     /// <summary>Terminates the endless ones, waits for the rest and checks answers, effects and tables.</summary>
-    protected async Task SettleAsync(EngineHost client, TimeSpan limit)
+    protected async Task SettleAsync(EngineHost client)
     {
-        using var stop = new CancellationTokenSource(limit);
+        using var stop = new CancellationTokenSource(TimeSpan.FromMinutes(Long ? 15 : 5));
         // Of connections to a server that has crashed meanwhile, none is of use.
         Npgsql.NpgsqlConnection.ClearAllPools();
         foreach (var (id, _) in _instances.Where(instance => instance.Endless)) await AgainAsync(() => client.Client.TerminateInstanceAsync(id, "enough"));

@@ -16,7 +16,7 @@ public sealed class HiccupTests(PostgresServer server) : CrashRig(new PostgresDa
         await PrepareAsync();
         await using var proxy = new AnswerDroppingProxy(server.Port, new Random(Seed));
         var through = new NpgsqlConnectionStringBuilder(await Database.ConnectionStringAsync()) { Port = proxy.Port }.ConnectionString;
-        var workers = new[] { Launch(through, "node-0", "lease=3000"), Launch(through, "node-1", "lease=3000") };
+        var workers = new[] { Launch(through, "node-0", "lease=3000", "deliveries=1000"), Launch(through, "node-1", "lease=3000", "deliveries=1000") };
         foreach (var worker in workers) Assert.Equal("ready", await worker.StandardOutput.ReadLineAsync());
         proxy.DropShare = 0.02;
         for (var wave = 0; proxy.Dropped < (Long ? 5_000 : 200); wave++)
@@ -24,11 +24,13 @@ public sealed class HiccupTests(PostgresServer server) : CrashRig(new PostgresDa
             Assert.True(wave < 2_000, "hardly an answer was dropped");
             await AddLoadAsync(client);
             await Task.Delay(250);
+            // A slow disk must not turn this into a test of how much can be piled up.
+            await BacklogBelowAsync(40);
         }
 
         var dropped = proxy.Dropped;
         proxy.DropShare = 0;
-        await SettleAsync(client, TimeSpan.FromMinutes(2));
+        await SettleAsync(client);
         Assert.All(workers, worker => Assert.False(worker.HasExited));
         TestContext.Current.TestOutputHelper?.WriteLine($"{dropped} answers lost");
     }

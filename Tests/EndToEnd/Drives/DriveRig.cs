@@ -205,7 +205,8 @@ public sealed class DriveRig : IAsyncDisposable
             var found = await mountain.SearchFilesAsync(new FileSearchRequest(Name: name), cancellationToken);
             Assert.True(found.IsSuccess, $"{name}: {found}");
             Assert.Equal("archive", Assert.Single(Assert.Single(found.Value).RemoteInstances).LibrarianName);
-            Assert.Single(found.Value[0].Instances);
+            // A copy that was not taken stays on its drive, away, until that is recycled.
+            Assert.Single(found.Value[0].Instances, i => i.Available);
         }
     }
 
@@ -222,10 +223,18 @@ public sealed class DriveRig : IAsyncDisposable
 
     public static void Shell(string program, params string[] arguments)
     {
+        var (code, error) = Run(program, arguments);
+        Assert.True(code == 0, $"{program} {string.Join(' ', arguments)}: {error} (mounting needs root)");
+    }
+
+    public static bool TryShell(string program, params string[] arguments) => Run(program, arguments).Code == 0;
+
+    private static (int Code, string Error) Run(string program, string[] arguments)
+    {
         using var process = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(program, arguments) { RedirectStandardError = true, UseShellExecute = false })!;
         var error = process.StandardError.ReadToEnd();
         process.WaitForExit();
-        Assert.True(process.ExitCode == 0, $"{program} {string.Join(' ', arguments)}: {error} (mounting needs root)");
+        return (process.ExitCode, error);
     }
 
     private async Task ListenAsync()

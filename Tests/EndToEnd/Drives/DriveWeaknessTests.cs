@@ -1,0 +1,61 @@
+using Librarian.Client.Uploads;
+using Librarian.Client.Wire;
+using Librarian.Tests.TestKit;
+
+namespace Librarian.Tests.EndToEnd.Drives;
+
+/// <summary>What upstream gets wrong with drives (docs/compatibility.md, W10 and W28) is right here.</summary>
+public class DriveWeaknessTests(PostgresServer server)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task W10_FileThatIsAtTheDestinationAlready_IsAcknowledgedLikeTheOthers(bool postgres)
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var rig = await DriveRig.StartAsync(postgres ? server : null, reachable: true, stop);
+        var (first, source) = await rig.UploadAsync("obs/there", 5000, directory: false, stop);
+        var (second, _) = await rig.UploadAsync("obs/new", 6000, directory: true, stop);
+        using (var archive = rig.Client(rig.Archive))
+            Assert.NotNull((await new Upload(archive, TimeProvider.System).RunAsync(source, first, cancellationToken: stop)).Receipt);
+
+        var mounted = rig.NewDrive("d1", 8);
+        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d1", mounted, "--destination", "archive")).Code);
+        await rig.UntilDriveAsync("d1", d => d.Files == 2, Patience, stop);
+        Assert.Equal(0, (await rig.CliAsync("drive", "manifest", "mountain", "d1")).Code);
+        var there = rig.PlaceOf(rig.Archive, "d1");
+        rig.Carry(mounted, there);
+        var (code, said, error) = await rig.CliAsync("drive", "ingest", "archive", there);
+        Assert.True(code == 0, error + said);
+        Assert.Contains("1 files taken, 1 were here, 0 not taken", said, StringComparison.Ordinal);
+
+        // Both were uploaded by a person, whose name is no site's: the source is called back all the same.
+        await rig.UntilDriveAsync("d1", d => d is { State: "reusable", Delivered: 2, Failed: 0 }, Patience, stop);
+        await rig.VerifyAtMountainAsync([first, second], stop);
+    }
+
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task W28_FileThatDoesNotFitOrCannotBeRead_LeavesTheDriveToTheOthers(bool postgres)
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var rig = await DriveRig.StartAsync(postgres ? server : null, reachable: false, stop);
+        // The oldest come first.
+        await rig.UploadAsync("obs/big", 9_000_000, directory: false, stop);
+        var (bad, _) = await rig.UploadAsync("obs/bad", 5000, directory: false, stop);
+        File.Delete(Path.Combine(rig.Mountain.StorePath, bad));
+        var small = new List<string>();
+        for (var i = 0; i < 5; i++) small.Add((await rig.UploadAsync($"obs/small{i}", 4000 + i, directory: i == 3, stop)).Name);
+
+        var mounted = rig.NewDrive("d1", 8);
+        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d1", mounted, "--destination", "archive")).Code);
+        await rig.UntilDriveAsync("d1", d => d.Files == small.Count, Patience, stop);
+        Assert.All(small, name => Assert.True(Path.Exists(Path.Combine(mounted, "data", name)), name));
+        Assert.False(Path.Exists(Path.Combine(mounted, "data", bad)));
+        using var mountain = rig.Client(rig.Mountain);
+        await rig.UntilAsync(async () =>
+        {
+            var errors = await mountain.SearchErrorsAsync(new ErrorSearchRequest(), stop);
+            return (errors.IsSuccess && errors.Value.Any(e => e.Message.Contains(bad, StringComparison.Ordinal)), errors.ToString()!);
+        }, Patience, stop);
+    }
+}
