@@ -115,7 +115,8 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
         string? said = null;
         while (true)
         {
-            var list = await client.ListDrivesAsync(new DriveListRequest(), cancellationToken);
+            var asked = time.GetTimestamp();
+            var list = await client.ListDrivesAsync(new DriveListRequest(begun.Name), cancellationToken);
             if (!list.IsSuccess) return (null, list.Error);
             if (list.Value.Arrivals.FirstOrDefault(a => a.DriveId == begun.DriveId && a.Trip == begun.Trip) is { } status)
             {
@@ -128,7 +129,9 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
                 }
             }
 
-            await Task.Delay(Look, time, cancellationToken);
+            // Counting a million decisions takes a site a while; looking on must not become its main work.
+            var took = time.GetElapsedTime(asked) * 5;
+            await Task.Delay(took > Look ? took : Look, time, cancellationToken);
         }
     }
 

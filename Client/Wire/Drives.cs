@@ -86,10 +86,11 @@ public sealed record DriveIngestRequest(string Path, string? AcceptKey = null, s
 
 /// <summary>Answer of drives/ingest.</summary>
 /// <param name="Message">What was begun.</param>
+/// <param name="Name">The drive's name at its site.</param>
 /// <param name="DriveId">Identity of the drive.</param>
 /// <param name="Trip">Its trip.</param>
 /// <param name="InstanceId">Orchestration of the ingest.</param>
-public sealed record DriveIngestResponse(string Message, Guid DriveId, int Trip, string InstanceId);
+public sealed record DriveIngestResponse(string Message, string Name, Guid DriveId, int Trip, string InstanceId);
 
 /// <summary>Request of drives/arrival_files.</summary>
 /// <param name="DriveId">The drive.</param>
@@ -126,10 +127,12 @@ public sealed record DeliveriesRequest(Guid DriveId, int Trip, IReadOnlyList<Del
 
 /// <summary>One file.</summary>
 /// <param name="SourceTransferId">The source's number, from the manifest.</param>
+/// <param name="Name">The file, as the manifest says.</param>
+/// <param name="Checksum">Its checksum, as the manifest says.</param>
 /// <param name="Stored">Verified and catalogued at the destination.</param>
 /// <param name="StoreId">The destination's store, when stored.</param>
 /// <param name="Message">Why not.</param>
-public sealed record DeliveryReport(long SourceTransferId, bool Stored, long? StoreId = null, string? Message = null);
+public sealed record DeliveryReport(long SourceTransferId, string Name, string Checksum, bool Stored, long? StoreId = null, string? Message = null);
 
 /// <summary>Answer of drives/delivered.</summary>
 /// <param name="Recorded">How many were recorded.</param>

@@ -198,7 +198,7 @@ public sealed class DriveArrival
     /// <summary>Entries decided.</summary>
     public long FilesDone { get; set; }
 
-    /// <summary>Bytes of them.</summary>
+    /// <summary>Bytes of those that are here.</summary>
     public long BytesDone { get; set; }
 
     /// <summary>What is in the way of progress, for people; null when nothing is.</summary>

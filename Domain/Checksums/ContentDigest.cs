@@ -17,6 +17,12 @@ public sealed record DigestOptions
     /// </summary>
     public bool FromMedium { get; init; }
 
+    /// <summary>
+    /// Most bytes that are read, for data whose size is known: what is longer, or grows for ever, ends as <see cref="DigestStatus.Changed"/> instead of
+    /// filling a store. Null: no limit.
+    /// </summary>
+    public long? MaxBytes { get; init; }
+
     /// <summary>Is told each regular file that was read; calls come one at a time, in no order. Not told after the pass has failed.</summary>
     public Action<MemberDigest>? OnMember { get; init; }
 }

@@ -211,6 +211,8 @@ internal sealed partial class TreePass
     /// <returns>False when the file changed meanwhile.</returns>
     private bool Stream(PosixFile source, PosixFile? target, FileStatus status, Reader reader, CancellationToken cancellationToken)
     {
+        if (status.Size > _options.MaxBytes)
+            return false;
         if (_options.FromMedium)
             source.ForgetPages();
         if (status.Size > BufferSize)
@@ -227,6 +229,8 @@ internal sealed partial class TreePass
             reader.Hash.Append(bytes);
             length += count;
             Report(count);
+            if (length > status.Size || Interlocked.Read(ref _bytes) > _options.MaxBytes)
+                return false;
         }
 
         var after = source.Status();
@@ -261,7 +265,7 @@ internal sealed partial class TreePass
         DigestResult.Failed(DigestStatus.DestinationExists, _copy!.Parent.PathOf(_copy.Name), $"'{_copy.Parent.PathOf(_copy.Name)}' exists already and was left as it is.");
 
     private static DigestResult Changed(string path) =>
-        DigestResult.Failed(DigestStatus.Changed, path, $"'{path}' changed while it was being read. Wait until its writer is done and try again.");
+        DigestResult.Failed(DigestStatus.Changed, path, $"'{path}' changed while it was being read, or is larger than it should be. Wait until its writer is done and try again.");
 
     /// <summary>What one reading thread owns.</summary>
     private sealed class Reader(ChecksumAlgorithm[] algorithms) : IDisposable

@@ -6,9 +6,11 @@ namespace Librarian.Domain.Drives;
 
 /// <summary>What a destination says of one delivery.</summary>
 /// <param name="TransferId">Our outgoing transfer, from the manifest.</param>
+/// <param name="Name">The file, so that a number of another catalog (restored, installed anew) is not taken for ours.</param>
+/// <param name="Checksum">Its checksum in the manifest.</param>
 /// <param name="StoreId">Its store when it holds the file verified; null when it did not take it.</param>
 /// <param name="Message">Why not.</param>
-public sealed record Delivery(long TransferId, long? StoreId, string? Message);
+public sealed record Delivery(long TransferId, string Name, string Checksum, long? StoreId, string? Message);
 
 /// <summary>A delivery that could not be recorded.</summary>
 /// <param name="TransferId">As told.</param>
@@ -24,6 +26,8 @@ public sealed record DeliveryCounts(long Open, long Delivered, long Failed);
 /// <summary>The source's side of a drive's trip after it has left: deliveries, reuse, loss.</summary>
 public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider time)
 {
+    private const int MostNamed = 10;
+
     /// <summary>Most deliveries in one call.</summary>
     public const int MaxBatch = 1000;
 
@@ -46,13 +50,15 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
             return [.. deliveries.Select(d => new RefusedDelivery(d.TransferId, $"'{destination}' is not a registered librarian."))];
         List<long> ids = [.. deliveries.Select(d => d.TransferId).Distinct()];
         var known = await db.OutgoingTransfers.AsNoTracking().Where(t => ids.Contains(t.Id) && t.Destination == destination)
-            .Select(t => new { t.Id, t.Status, t.FileName }).ToDictionaryAsync(t => t.Id, cancellationToken);
+            .Select(t => new { t.Id, t.Status, t.FileName, t.TransferChecksum }).ToDictionaryAsync(t => t.Id, cancellationToken);
         var refused = new List<RefusedDelivery>();
         var stored = new Dictionary<long, Delivery>();
         var failed = new List<Delivery>();
         foreach (var delivery in deliveries)
         {
             if (!known.TryGetValue(delivery.TransferId, out var transfer)) refused.Add(new RefusedDelivery(delivery.TransferId, "There is no such transfer to this destination."));
+            else if (transfer.FileName != delivery.Name || transfer.TransferChecksum != delivery.Checksum)
+                refused.Add(new RefusedDelivery(delivery.TransferId, $"Transfer {delivery.TransferId} is of another file. The manifest is of an earlier catalog of this site: bring the drive back, or restore that catalog."));
             else if (delivery.StoreId is null && transfer.Status == TransferStatus.Completed) refused.Add(new RefusedDelivery(delivery.TransferId, "It was reported as stored before."));
             else if (delivery.StoreId is null) failed.Add(delivery);
             // A drive that had been given up, or a delivery that the link overtook: the copy exists all the same.
@@ -129,7 +135,7 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
         }
 
         if (await OnlyCopyAsync(db, drive, cancellationToken) is { } name)
-            return new DriveAnswer("drive.only_copy", $"'{name}' has no copy at '{drive.Destination}' and none on another store here: the drive may hold the last one. Nothing was wiped. Copy it back, or bring it to the destination, first.");
+            return new DriveAnswer("drive.only_copy", OnlyCopyMessage(drive, name));
         var now = Now;
         await db.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Reusable)
             .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Recycling).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), cancellationToken);
@@ -142,8 +148,9 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
         ArgumentNullException.ThrowIfNull(db);
         ArgumentNullException.ThrowIfNull(drive);
         if (drive.State == DriveState.Lost) return (DriveAnswer.Done($"Drive '{drive.Name}' was given up before."), []);
-        if (drive.State != DriveState.Recycling && await OnlyCopyAsync(db, drive, cancellationToken) is { } name)
-            return (new DriveAnswer("drive.only_copy", $"'{name}' has no copy at '{drive.Destination}' and none on another store here: if this drive is lost, so is the file. Nothing was changed. Look for the drive; if the file is truly gone, delete it from the catalog first."), []);
+        var last = drive.State == DriveState.Recycling ? [] : await OnlyCopies(db, drive).OrderBy(n => n).Take(MostNamed).ToListAsync(cancellationToken);
+        var gone = last.Count == 0 ? "" : await OnlyCopies(db, drive).CountAsync(cancellationToken) is var count
+            ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $" {count} of them have no other copy here or at '{drive.Destination}' and are gone with it, unless it turns up there: {string.Join(", ", last.Select(n => $"'{n}'"))}{(count > last.Count ? ", …" : "")}.") : "";
         var now = Now;
         var row = drive.Id;
         var open = await Open(db, row).Select(t => t.Id).ToListAsync(cancellationToken);
@@ -151,32 +158,41 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
         await Open(db, row).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Cancelled).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, $"Drive '{drive.Name}' was lost."), cancellationToken);
         await ForgetContentsAsync(db, drive, cancellationToken);
         await db.Drives.Where(d => d.Id == row).ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Lost).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), cancellationToken);
-        return (DriveAnswer.Done($"Drive '{drive.Name}' is given up; {open.Count} files that were not acknowledged are offered again."), open);
+        return (DriveAnswer.Done($"Drive '{drive.Name}' is given up; {open.Count} files that were not acknowledged are offered again, as far as there is a copy.{gone}"), open);
     }
 
     /// <summary>Wipes a plugged drive and begins its next trip; what is in the way, or success.</summary>
     /// <remarks>
-    /// Data first, catalog second: a crash leaves a partly wiped drive that is RECYCLING, and wiping goes on. Nothing on it is needed:
-    /// <see cref="RecycleAsync"/> has looked before the state was set.
+    /// Data first, catalog second: a crash leaves a partly wiped drive that is RECYCLING, and wiping goes on. Nothing on it is needed: that is looked
+    /// at again now, because weeks may lie between <see cref="RecycleAsync"/> and the drive's return.
     /// </remarks>
     public async Task<DriveAnswer> WipeAsync(CatalogDatabase database, Drive drive, SitePublicKey key, string site, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(database);
         ArgumentNullException.ThrowIfNull(drive);
-        var medium = new DriveMedium(drive);
-        if (!medium.IsPlugged) return new DriveAnswer("drive.not_plugged", $"{drive.MountPath} is not drive '{drive.Name}'. Plug it in and mount it; it is then wiped by itself.");
-        using (var hold = DriveLock.TryTake(medium.Root))
+        await using (var look = database.Open())
         {
-            if (hold is null) return new DriveAnswer("drive.busy", $"Another process works on drive '{drive.Name}', or it cannot be written.");
-            if (await medium.Store.WipeAsync(cancellationToken) is { IsGone: false } left) return new DriveAnswer("drive.wipe_failed", left.Message);
+            if (await OnlyCopyAsync(look, drive, cancellationToken) is { } name)
+            {
+                await look.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Recycling).ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Reusable), cancellationToken);
+                return new DriveAnswer("drive.only_copy", OnlyCopyMessage(drive, name));
+            }
+        }
+
+        using (var held = new DriveMedium(drive).TryHold())
+        {
+            if (held is null) return new DriveAnswer("drive.not_plugged", $"{drive.MountPath} is not drive '{drive.Name}'. Plug it in and mount it; it is then wiped by itself.");
+            using var hold = DriveLock.TryTake(held.Path, out var why);
+            if (hold is null) return new DriveAnswer("drive.busy", $"Drive '{drive.Name}' is not wiped: {held.Shown(why)}");
+            if (await held.Store.WipeAsync(cancellationToken) is { IsGone: false } left) return new DriveAnswer("drive.wipe_failed", left.Message);
             try
             {
-                foreach (var file in new[] { ManifestWriter.FileName, ReceiptWriter.FileName, UpstreamManifest.FileName, "SHA256SUMS", "README.txt", "MANIFEST.html" }) File.Delete(Path.Combine(medium.Root, file));
-                await MarkerOf(drive, key, site, drive.Trip + 1, Now).WriteAsync(medium.Root, cancellationToken);
+                foreach (var file in new[] { ManifestWriter.FileName, ReceiptWriter.FileName, UpstreamManifest.FileName, "SHA256SUMS", "README.txt", "MANIFEST.html" }) File.Delete(Path.Combine(held.Path, file));
+                await MarkerOf(drive, key, site, drive.Trip + 1, Now).WriteAsync(held.Path, cancellationToken);
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                return new DriveAnswer("drive.wipe_failed", $"Drive '{drive.Name}' could not be wiped: {e.Message}. It is tried again.");
+                return new DriveAnswer("drive.wipe_failed", $"Drive '{drive.Name}' could not be wiped: {held.Shown(e.Message)}. It is tried again.");
             }
         }
 
@@ -201,11 +217,16 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
     private static IQueryable<OutgoingTransfer> Open(CatalogContext db, long driveRow) =>
         db.OutgoingTransfers.Where(t => OutgoingTransfers.Unfinished.Contains(t.Status) && db.DriveContents.Any(c => c.DriveRow == driveRow && c.OutgoingTransferId == t.Id));
 
-    private static Task<string?> OnlyCopyAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken) =>
+    private static string OnlyCopyMessage(Drive drive, string name) =>
+        $"'{name}' has no copy at '{drive.Destination}' and none on another store here: drive '{drive.Name}' may hold the last one. Nothing was wiped. Copy it back, or bring it to the destination, first.";
+
+    private static Task<string?> OnlyCopyAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken) => OnlyCopies(db, drive).Select(n => (string?)n).FirstOrDefaultAsync(cancellationToken);
+
+    private static IQueryable<string> OnlyCopies(CatalogContext db, Drive drive) =>
         db.DriveContents.Where(c => c.DriveRow == drive.Id && (c.State == DriveContentState.Stored || c.State == DriveContentState.Undelivered)
             && !db.RemoteInstances.Any(r => r.FileName == c.FileName && r.Librarian!.Name == drive.Destination)
             && !db.Instances.Any(i => i.FileName == c.FileName && i.StoreId != drive.StoreId && i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)))
-            .Select(c => (string?)c.FileName).FirstOrDefaultAsync(cancellationToken);
+            .Select(c => c.FileName);
 
     private static async Task ForgetContentsAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
     {

@@ -53,7 +53,14 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
     {
         ArgumentNullException.ThrowIfNull(db);
         ArgumentNullException.ThrowIfNull(drive);
-        if (drive.State == DriveState.InTransit) return (DriveAnswer.Done($"Drive '{drive.Name}' is frozen already."), []);
+        if (drive.State == DriveState.InTransit)
+        {
+            // Asked for again with the drive plugged in: it is written anew, for whatever became of the one on the drive.
+            if (drive.ManifestOnDrive && new DriveMedium(drive).IsPlugged)
+                await db.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.InTransit).ExecuteUpdateAsync(s => s.SetProperty(d => d.ManifestOnDrive, false), cancellationToken);
+            return (DriveAnswer.Done($"Drive '{drive.Name}' is frozen already."), []);
+        }
+
         if (drive.State is not (DriveState.Filling or DriveState.Full)) return (new DriveAnswer("drive.wrong_state", $"Drive '{drive.Name}' is {drive.State}: there is nothing to write a manifest of. Nothing was changed."), []);
         var now = time.GetUtcNow().UtcDateTime;
         var (row, destination) = (drive.Id, drive.Destination);
@@ -96,26 +103,32 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
         var path = ManifestPath(drive);
         if (drive.ManifestSha256 is null || !File.Exists(path))
         {
-            var seal = await ArchiveAsync(drive, path, cancellationToken);
+            var seal = await ArchiveAsync(drive, path, drive.ManifestSha256, cancellationToken);
             if (drive.ManifestSha256 is { } before && before != seal.Sha256)
                 return new DriveAnswer("drive.archive_lost", $"The archived manifest of drive '{drive.Name}' is missing ({path}) and could not be made again with the same bytes. Copy {ManifestWriter.FileName} from the drive to that path.");
             await using var db = database.Open();
             await db.Drives.Where(d => d.Id == driveRow).ExecuteUpdateAsync(s => s.SetProperty(d => d.ManifestSha256, seal.Sha256), cancellationToken);
+            drive.ManifestSha256 = seal.Sha256;
         }
 
-        var medium = new DriveMedium(drive);
-        if (!medium.IsPlugged)
+        using var medium = new DriveMedium(drive).TryHold();
+        if (medium is null)
             return new DriveAnswer("drive.not_plugged", $"The manifest is in the archive, but {drive.MountPath} is not drive '{drive.Name}'. Plug it in and mount it; the manifest is then written to it by itself.");
+        if (medium.Marker!.Trip != drive.Trip)
+            return new DriveAnswer("drive.other_trip", $"The marker of drive '{drive.Name}' says trip {medium.Marker.Trip}, the catalog says {drive.Trip}: the catalog was restored from an older backup, or the drive is a copy. No manifest is written to it, because no destination would take it.");
         try
         {
-            using var hold = DriveLock.TryTake(medium.Root);
-            if (hold is null) return new DriveAnswer("drive.busy", $"Another process works on drive '{drive.Name}'.");
-            await CopyAsync(path, medium.Root, ManifestWriter.FileName, cancellationToken);
-            await DrivePages.WriteAsync(path, medium.Root, cancellationToken);
+            using var hold = DriveLock.TryTake(medium.Path, out var why);
+            if (hold is null) return new DriveAnswer("drive.busy", $"The manifest is in the archive, but not on drive '{drive.Name}': {medium.Shown(why)}");
+            await CopyAsync(path, medium.Path, ManifestWriter.FileName, cancellationToken);
+            await DrivePages.WriteAsync(path, medium.Path, cancellationToken);
+            var written = await ManifestReader.CheckAsync(Path.Combine(medium.Path, ManifestWriter.FileName), cancellationToken);
+            if (written.Seal?.Sha256 != drive.ManifestSha256)
+                return new DriveAnswer("drive.write_failed", $"The manifest was written to drive '{drive.Name}' and could not be read back: {medium.Shown(written.Refusal?.Message) ?? "it is another one"} Nothing was lost; it is tried again. If it stays so, the medium is bad.");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return new DriveAnswer("drive.write_failed", $"The manifest is in the archive, but could not be written to drive '{drive.Name}': {e.Message}. Nothing was lost; it is tried again.");
+            return new DriveAnswer("drive.write_failed", $"The manifest is in the archive, but could not be written to drive '{drive.Name}': {medium.Shown(e.Message)}. Nothing was lost; it is tried again.");
         }
 
         await using (var db = database.Open())
@@ -123,7 +136,8 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
         return DriveAnswer.Done($"Drive '{drive.Name}' has its manifest and may be unplugged.");
     }
 
-    private async Task<ManifestSeal> ArchiveAsync(Drive drive, string path, CancellationToken cancellationToken)
+    /// <summary>Writes the archived manifest; one that is not <paramref name="expected"/> is not kept.</summary>
+    private async Task<ManifestSeal> ArchiveAsync(Drive drive, string path, string? expected, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
         var totals = await db.DriveContents.Where(c => c.DriveRow == drive.Id).GroupBy(c => 1)
@@ -153,6 +167,8 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
                 .OrderBy(x => x.Content.Id).ToListAsync(cancellationToken);
             if (page.Count == 0) break;
             last = page[^1].Content.Id;
+            await using var members = Members(drive, after, last, cancellationToken).GetAsyncEnumerator(cancellationToken);
+            var more = await members.MoveNextAsync();
             foreach (var entry in page)
             {
                 var directoryEntry = entry.Content.Sha256 is null;
@@ -169,24 +185,30 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
                     DeletionPolicy = entry.Policy,
                     OutgoingTransferId = entry.Content.OutgoingTransferId ?? -1,
                 }, cancellationToken);
-                if (directoryEntry) await WriteMembersAsync(db, writer, entry.Content.Id, cancellationToken);
+                for (; more && members.Current.ContentId == entry.Content.Id; more = await members.MoveNextAsync())
+                    await writer.WriteMemberAsync(new ManifestMember(members.Current.Path, members.Current.Size, members.Current.Sha256), cancellationToken);
             }
         }
 
         var seal = await writer.EndAsync(key, cancellationToken);
-        await file.CommitAsync(cancellationToken);
+        if (expected is null || expected == seal.Sha256) await file.CommitAsync(cancellationToken);
         return seal;
     }
 
-    private static async Task WriteMembersAsync(CatalogContext db, ManifestWriter writer, long content, CancellationToken cancellationToken)
+    /// <summary>Members of the directories among a page of contents, in their order; one statement for each thousand members.</summary>
+    private async IAsyncEnumerable<DriveMember> Members(Drive drive, long after, long last, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        for (var last = ""; ;)
+        await using var db = database.Open();
+        var (content, path) = (after, "");
+        while (true)
         {
-            var after = last;
-            var page = await db.DriveMembers.AsNoTracking().Where(m => m.ContentId == content && string.Compare(m.Path, after) > 0).OrderBy(m => m.Path).Take(Page).ToListAsync(cancellationToken);
-            foreach (var member in page) await writer.WriteMemberAsync(new ManifestMember(member.Path, member.Size, member.Sha256), cancellationToken);
-            if (page.Count < Page) return;
-            last = page[^1].Path;
+            var (c, p) = (content, path);
+            var page = await db.DriveMembers.AsNoTracking()
+                .Where(m => m.ContentId >= c && (m.ContentId > c || (m.ContentId == c && string.Compare(m.Path, p) > 0)) && m.ContentId <= last && db.DriveContents.Any(d => d.Id == m.ContentId && d.DriveRow == drive.Id))
+                .OrderBy(m => m.ContentId).ThenBy(m => m.Path).Take(Page).ToListAsync(cancellationToken);
+            foreach (var member in page) yield return member;
+            if (page.Count < Page) yield break;
+            (content, path) = (page[^1].ContentId, page[^1].Path);
         }
     }
 

@@ -3,12 +3,15 @@ using Librarian.Domain.Stores.Posix;
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// A file in the root of a drive (or of a site's archive) that appears whole or not at all: written under <c>NAME.new</c>, flushed, renamed, and
-/// the directory flushed. A crash before the rename leaves the old file and a <c>NAME.new</c> that the next writing replaces.
+/// A file in the root of a drive (or of a site's archive) that appears whole or not at all: written under a name of its own,
+/// <c>NAME.*.new</c>, flushed, renamed, and the directory flushed. A crash before the rename leaves the old file and a rest that the next writing removes.
 /// </summary>
 /// <remarks>A drive comes from elsewhere: no name in its root is followed when it is a symbolic link, and nothing but regular files is opened.</remarks>
 public sealed class DriveFile : IAsyncDisposable
 {
+    /// <summary>Ends the name of a file that is being written.</summary>
+    public const string TemporaryExtension = ".new";
+
     private readonly FileStream _file;
     private readonly string _root;
     private readonly string _name;
@@ -32,9 +35,10 @@ public sealed class DriveFile : IAsyncDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
         ArgumentException.ThrowIfNullOrEmpty(name);
-        var temporary = Path.Combine(root, name + ".new");
-        // Neither removing a name nor creating it exclusively follows a link.
-        File.Delete(temporary);
+        // Of a writer that was interrupted; one that is still at it fails at its rename, and nothing half written is ever published.
+        foreach (var left in Directory.EnumerateFiles(root, $"{name}.*{TemporaryExtension}")) File.Delete(left);
+        var temporary = Path.Combine(root, $"{name}.{Guid.NewGuid():N}{TemporaryExtension}");
+        // Creating a name exclusively follows no link.
         return new DriveFile(new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 64 * 1024), root, name);
     }
 

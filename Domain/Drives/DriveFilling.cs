@@ -78,13 +78,16 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
             await stores.RefreshDrivesAsync(db, cancellationToken);
         }
 
-        var medium = new DriveMedium(drive);
-        if (!medium.IsPlugged) return NotPlugged(drive);
-        using var hold = DriveLock.TryTake(medium.Root);
-        if (hold is null) return new FillResult(FillOutcome.Trouble, 0, 0, $"Another process works on drive '{drive.Name}'.");
+        using var medium = new DriveMedium(drive).TryHold();
+        if (medium is null) return NotPlugged(drive);
+        if (medium.Marker!.Trip != drive.Trip)
+            return new FillResult(FillOutcome.Trouble, 0, 0, $"The marker of drive '{drive.Name}' says trip {medium.Marker.Trip}, the catalog says {drive.Trip}: the catalog was restored from an older backup, or the drive is a copy. Nothing is written. If nothing on it is needed, give it up (librarian drive recycle CONN {drive.Name} --lost), make a new file system on it and initialise it again.");
+        using var hold = DriveLock.TryTake(medium.Path, out var why);
+        if (hold is null) return new FillResult(FillOutcome.Trouble, 0, 0, $"Drive '{drive.Name}' is not filled: {medium.Shown(why)}");
         if (await EarlierDriveAsync(drive, cancellationToken) is { } earlier)
             return new FillResult(FillOutcome.StandBy, 0, 0, $"Drive '{earlier}' is filled first.");
-        await DropUnfinishedAsync(drive, medium, cancellationToken);
+        if (!await DropUnfinishedAsync(drive, medium, cancellationToken))
+            return new FillResult(FillOutcome.Trouble, 0, 0, $"Drive '{drive.Name}' refuses the removal of a copy that was interrupted. It is tried again; if it stays so, look at the medium (dmesg).");
         var reserved = await ReserveAsync(drive, medium, cancellationToken);
         if (reserved.Outcome is { } outcome) return outcome;
         return await CopyAsync(drive, medium, reserved.Files, onBytes, cancellationToken);
@@ -102,34 +105,40 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         return earlier.Find(d => d.Problem is null && new DriveMedium(d).IsPlugged)?.Name;
     }
 
-    private async Task DropUnfinishedAsync(Drive drive, DriveMedium medium, CancellationToken cancellationToken)
+    private async Task<bool> DropUnfinishedAsync(Drive drive, HeldDrive medium, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
         while (true)
         {
             var left = await db.DriveContents.AsNoTracking().Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Copying).OrderBy(c => c.Id).Take(RoundFiles).ToListAsync(cancellationToken);
-            if (left.Count == 0) return;
-            foreach (var content in left) await DropDataAsync(medium, content.FileName, content.AdditionId, cancellationToken);
-            List<long> ids = [.. left.Select(c => c.Id)];
+            if (left.Count == 0) return true;
+            List<long> ids = [];
+            foreach (var content in left)
+            {
+                // What cannot be removed now keeps its row, so that it is not forgotten.
+                if (await DropDataAsync(medium, content.FileName, content.AdditionId, cancellationToken)) ids.Add(content.Id);
+            }
+
+            if (ids.Count == 0) return false;
             await db.DriveContents.Where(c => ids.Contains(c.Id) && c.State == DriveContentState.Copying).ExecuteDeleteAsync(cancellationToken);
         }
     }
 
     /// <summary>Removes what a copy left on the drive; the catalog has never claimed it.</summary>
-    private static async Task DropDataAsync(DriveMedium medium, string name, Guid addition, CancellationToken cancellationToken)
-    {
-        await medium.Store.RemoveStagingAsync(addition, cancellationToken);
-        if (StorePath.TryParse(name, out var path, out _)) await medium.Store.DeleteAsync(path, cancellationToken);
-    }
+    private static async Task<bool> DropDataAsync(HeldDrive medium, string name, Guid addition, CancellationToken cancellationToken) =>
+        (await medium.Store.RemoveStagingAsync(addition, cancellationToken)).IsGone
+        && (!StorePath.TryParse(name, out var path, out _) || (await medium.Store.DeleteAsync(path, cancellationToken)).IsGone);
 
-    private async Task<(FillResult? Outcome, List<Reserved> Files)> ReserveAsync(Drive drive, DriveMedium medium, CancellationToken cancellationToken)
+    private async Task<(FillResult? Outcome, List<Reserved> Files)> ReserveAsync(Drive drive, HeldDrive medium, CancellationToken cancellationToken)
     {
         var now = Now;
         await using var db = database.Open();
         var held = await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Stored).GroupBy(c => 1)
             .Select(g => new { Files = g.Count(), Members = g.Sum(c => c.Members) }).SingleOrDefaultAsync(cancellationToken);
         // The manifest and its pages need room too, and they come last.
-        var room = medium.Store.FreeBytes() - Reserve - (ReservePerFile * ((held?.Files ?? 0) + (held?.Members ?? 0)));
+        var free = medium.Store.FreeBytes();
+        if (free < 0) return (NotPlugged(drive), []);
+        var room = free - Reserve - (ReservePerFile * ((held?.Files ?? 0) + (held?.Members ?? 0)));
         var (destination, largest) = (drive.Destination, Math.Max(-1, room - SpacePerFile - ReservePerFile));
         var wanted = db.Files.AsNoTracking()
             .Where(f => f.Source != destination)
@@ -145,6 +154,8 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
                 f.Name,
                 f.Size,
                 f.Checksum,
+                f.Uploader,
+                f.Source,
                 Instances = f.Instances.Where(i => i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)).OrderBy(i => i.Id).Select(i => new { i.StoreId, i.Path, i.DeletionPolicy }).ToList(),
             })
             .ToListAsync(cancellationToken);
@@ -157,7 +168,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
                 : (new FillResult(FillOutcome.Full, 0, 0, $"The smallest file that waits has {waiting.Size} bytes; {Math.Max(0, room)} are left."), []);
         }
 
-        var (files, unfit) = (new List<Reserved>(), new List<string>());
+        var (files, unfit) = (new List<Reserved>(), new List<(string Name, string Why)>());
         var bytes = 0L;
         var earlier = await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Failed && page.Select(p => p.Name).Contains(c.FileName)).ToDictionaryAsync(c => c.FileName, cancellationToken);
         foreach (var file in page)
@@ -172,10 +183,11 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
                 db.DriveContents.Add(row);
             }
 
-            if (!StorePath.TryParse(file.Name, out var name, out _) || LineRules.NameRefusal(file.Name) is not null)
+            var refusal = LineRules.FileRefusal(file.Name, file.Checksum, file.Uploader, file.Source);
+            if (!StorePath.TryParse(file.Name, out var name, out _) || refusal is not null)
             {
                 (row.State, row.RetryAfter) = (DriveContentState.Failed, now + LongestRest);
-                unfit.Add(file.Name);
+                unfit.Add((file.Name, refusal ?? "it is no name in a store"));
                 continue;
             }
 
@@ -195,16 +207,16 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
             return (new FillResult(FillOutcome.More, 0, 0, "Another drive took one of these files at this moment."), []);
         }
 
-        foreach (var name in unfit)
+        foreach (var (name, refusal) in unfit)
         {
             await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.DataAvailability, $"drive name {name}",
-                $"'{name}' is not put on drives: {LineRules.NameRefusal(name)}. Nothing was lost; ingest it again under another name, or send it over a link.", cancellationToken);
+                $"'{name}' is not put on drives: {refusal}. Nothing was lost; ingest it again under another name, or send it over a link.", cancellationToken);
         }
 
         return files.Count == 0 ? (new FillResult(FillOutcome.More, 0, 0, "Some names cannot be put on drives."), files) : (null, files);
     }
 
-    private async Task<FillResult> CopyAsync(Drive drive, DriveMedium medium, List<Reserved> files, Action<long>? onBytes, CancellationToken cancellationToken)
+    private async Task<FillResult> CopyAsync(Drive drive, HeldDrive medium, List<Reserved> files, Action<long>? onBytes, CancellationToken cancellationToken)
     {
         var spool = Directory.CreateDirectory(Path.Combine(options.Value.DataDirectory, "spool", drive.DriveId.ToString("D"))).FullName;
         var results = new List<(Reserved File, AdditionResult Result)>();
@@ -218,10 +230,13 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
             }
 
             var done = await medium.Store.AddAsync(source, [.. group.Select(Of)],
-                new AdditionOptions { Parallelism = options.Value.Drives.Parallelism, SpoolDirectory = spool, OnBytes = onBytes, RefuseMember = LineRules.MemberRefusal, MayWrite = () => medium.IsPlugged }, cancellationToken);
+                new AdditionOptions { Parallelism = options.Value.Drives.Parallelism, SpoolDirectory = spool, OnBytes = onBytes, RefuseMember = LineRules.MemberRefusal }, cancellationToken);
             results.AddRange(done.Select(r => (additions[r.Addition.Id], r)));
         }
 
+        // A medium that was pulled out says nothing about files: what it did not take stays reserved, and the next round begins by dropping that.
+        var answers = medium.Answers();
+        if (!answers) results.RemoveAll(r => r.Result.Status != AdditionStatus.Added);
         var recorded = await RecordAsync(drive, results, cancellationToken);
         foreach (var (_, result) in results.Where(r => r.Result.MembersFile is not null)) File.Delete(result.MembersFile!);
         if (!recorded)
@@ -234,7 +249,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         var added = results.Where(r => r.Result.Status == AdditionStatus.Added).ToList();
         var bad = results.Where(r => r.Result.Status is AdditionStatus.IoError or AdditionStatus.CopyDiffers).ToList();
         await TellAsync(drive, results, cancellationToken);
-        if (!medium.IsPlugged) return NotPlugged(drive);
+        if (!answers) return NotPlugged(drive);
         var bytes = added.Sum(r => r.File.Row.Size);
         if (added.Count == 0 && bad.Count > 0) return new FillResult(FillOutcome.Trouble, 0, 0, $"Drive '{drive.Name}' refuses writes: {bad[0].Result.Message}");
         if (added.Count == 0 && results.Exists(r => r.Result.Status == AdditionStatus.NoSpace)) return new FillResult(FillOutcome.Full, 0, 0, $"Drive '{drive.Name}' has no room for what waits.");
@@ -339,16 +354,26 @@ public sealed class DriveLock : IDisposable
 
     private DriveLock(FileStream file) => _file = file;
 
+    private const int TryAgain = 11;
+
     /// <summary>Null when somebody holds it, or the drive cannot be written.</summary>
-    /// <param name="root">Where the drive is mounted.</param>
-    public static DriveLock? TryTake(string root)
+    /// <param name="root">A path of the drive's root.</param>
+    /// <param name="why">Which of the two, and what to do.</param>
+    public static DriveLock? TryTake(string root, out string why)
     {
+        var path = Path.Combine(root, StorePath.WorkingDirectory, "lock");
+        why = "";
         try
         {
-            return new DriveLock(new FileStream(Path.Combine(root, StorePath.WorkingDirectory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            // A drive comes from elsewhere: its lock is no link.
+            if (new FileInfo(path).LinkTarget is not null) File.Delete(path);
+            return new DriveLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
+            why = (e.HResult & 0xffff) == TryAgain || e.Message.Contains("being used by another process", StringComparison.Ordinal)
+                ? "Another process works on it; it goes on by itself."
+                : $"It cannot be written: {e.Message} Mount it writable for the site's account, or replace it if the kernel reports errors of the medium (dmesg).";
             return null;
         }
     }

@@ -42,14 +42,16 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
     private const int RoundFiles = 512;
     private const long RoundBytes = 4L << 30;
     private const int MaxDiagnosed = 100_000;
-    private const string Manager = "drive";
 
     private DateTime Now => time.GetUtcNow().UtcDateTime;
 
     /// <summary>Where the manifest of an arrival is kept.</summary>
     public string ManifestPath(Guid driveId, int trip) => Path.Combine(Archive(), $"arrival-{driveId:N}-trip-{trip}.manifest");
 
-    /// <summary>Decides the next entries of an arrival.</summary>
+    /// <summary>
+    /// Decides the next entries of an arrival. Done means that every entry is decided; the caller says so with <see cref="FinishAsync"/> when it has
+    /// written the receipt.
+    /// </summary>
     /// <param name="arrivalId">The arrival.</param>
     /// <param name="onBytes">Is told bytes as they are copied.</param>
     /// <param name="cancellationToken">Stops between files.</param>
@@ -58,22 +60,109 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         DriveArrival arrival;
         await using (var db = database.Open()) arrival = await db.DriveArrivals.AsNoTracking().SingleAsync(a => a.Id == arrivalId, cancellationToken);
         if (arrival.State == DriveArrivalState.Ingested) return new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
-        if (!IsPlugged(arrival)) return Away(arrival);
-        await using var cursor = await OpenAsync(arrival, cancellationToken);
-        var (entries, next) = await ReadAsync(cursor, arrival, cancellationToken);
-        if (entries.Count == 0)
+        // A stalled process and its successor must not write one staging directory.
+        using var claim = TryClaim(arrival);
+        if (claim is null) return new IngestRoundResult(IngestRound.Wait, $"Another process is ingesting drive '{arrival.Name}'.");
+        using var held = HeldDrive.TryTake(arrival.IsUpstream ? arrival.DataPath : arrival.MountPath, arrival.IsUpstream ? null : arrival.DriveId,
+            new LocalStoreOptions { Name = arrival.Name, StagingPath = arrival.DataPath, StorePath = arrival.DataPath, Ingestable = false });
+        if (held is null)
         {
-            await using var db = database.Open();
-            var now = Now;
-            await db.DriveArrivals.Where(a => a.Id == arrivalId && a.State == DriveArrivalState.Ingesting)
-                .ExecuteUpdateAsync(s => s.SetProperty(a => a.State, DriveArrivalState.Ingested).SetProperty(a => a.StateSince, now).SetProperty(a => a.Problem, (string?)null), cancellationToken);
-            return new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
+            await ReleaseAsync(arrival, cancellationToken);
+            return Away(arrival);
         }
 
-        return await DecideAsync(arrival, entries, next, onBytes, cancellationToken);
+        await using var cursor = await OpenAsync(arrival, cancellationToken);
+        IngestRoundResult? noRoom = null;
+        while (true)
+        {
+            var (entries, next) = await ReadAsync(cursor, arrival, cancellationToken);
+            if (entries.Count == 0) return noRoom ?? new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
+            var (result, fits) = await DecideAsync(arrival, held, entries, noRoom is null ? next : null, onBytes, cancellationToken);
+            if (fits) return result;
+            // Nothing of these fits anywhere; smaller ones behind them may.
+            noRoom ??= result;
+        }
     }
 
-    private static bool IsPlugged(DriveArrival arrival) => arrival.IsUpstream ? Directory.Exists(arrival.DataPath) : DriveMedium.IdentityAt(arrival.MountPath) == arrival.DriveId && Directory.Exists(arrival.DataPath);
+    /// <summary>Ends an ingest whose entries are all decided.</summary>
+    /// <param name="arrivalId">The arrival.</param>
+    /// <param name="problem">Why the receipt is not on the drive; null when it is.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task FinishAsync(long arrivalId, string? problem, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        var now = Now;
+        await db.DriveArrivals.Where(a => a.Id == arrivalId && a.State == DriveArrivalState.Ingesting)
+            .ExecuteUpdateAsync(s => s.SetProperty(a => a.State, DriveArrivalState.Ingested).SetProperty(a => a.StateSince, now).SetProperty(a => a.Problem, problem), cancellationToken);
+    }
+
+    private static string ManagerOf(DriveArrival arrival) => $"drive:{arrival.Id}";
+
+    private FileStream? TryClaim(DriveArrival arrival)
+    {
+        try
+        {
+            return new FileStream(Path.Combine(Archive(), $"arrival-{arrival.Id}.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>
+    /// The drive is away, perhaps for ever: names that an interrupted round had reserved must not stay closed to everybody else. What that round had placed
+    /// is verified and recorded, the rest is released.
+    /// </summary>
+    private async Task ReleaseAsync(DriveArrival arrival, CancellationToken cancellationToken)
+    {
+        var manager = ManagerOf(arrival);
+        List<IncomingTransfer> left;
+        await using (var db = database.Open()) left = await db.IncomingTransfers.AsNoTracking().Where(t => t.Placing && t.TransferManagerName == manager).ToListAsync(cancellationToken);
+        if (left.Count == 0) return;
+        var reservations = left.ToDictionary(t => t.StorePath!, StringComparer.Ordinal);
+        var decisions = new List<Decision>();
+        await using (var cursor = await OpenAsync(arrival, cancellationToken))
+        {
+            for (var missing = left.Count; missing > 0;)
+            {
+                var (entries, _) = await ReadAsync(cursor, arrival, cancellationToken);
+                if (entries.Count == 0) break;
+                foreach (var entry in entries.Where(e => e.Path is not null && reservations.ContainsKey(e.File.Name)))
+                {
+                    missing--;
+                    var transfer = reservations[entry.File.Name];
+                    if (stores.Find(transfer.StoreId) is not { } store)
+                    {
+                        // Nothing can be said of it now; it keeps its reservation.
+                        reservations.Remove(entry.File.Name);
+                        continue;
+                    }
+
+                    if (await IsPlacedAsync(store, entry, cancellationToken)) decisions.Add(new Decision(entry, DriveFileOutcome.Stored, transfer.StoreId, null));
+                    else await store.RemoveStagingAsync(Guid.Parse(transfer.StagingPath!), cancellationToken);
+                }
+            }
+        }
+
+        if (reservations.Count > 0) await RecordAsync(arrival, decisions, reservations, null, arrival.Problem, cancellationToken);
+    }
+
+    private static async Task<bool> IsPlacedAsync(LocalStore store, Entry entry, CancellationToken cancellationToken)
+    {
+        var expected = new ContentDescription(Checksum.Parse(entry.File.Checksum), entry.File.Size);
+        var members = new MemberFingerprint();
+        var found = await store.DigestAsync(entry.Path!, [expected.Checksum.Algorithm, ChecksumAlgorithm.Sha256], new DigestOptions
+        {
+            FlushToDisk = true,
+            OnMember = m =>
+            {
+                if (m.Path.Length > 0) members.Add(m.Path, m.SizeBytes, m.Checksums[ChecksumAlgorithm.Sha256].Digest);
+            },
+        }, cancellationToken: cancellationToken);
+        return found.Matches(expected) && (entry.Members is null || entry.Members == members.ToString())
+            && (entry.File.Sha256 is null || (!found.IsDirectory && found.Checksums[ChecksumAlgorithm.Sha256].Digest == entry.File.Sha256));
+    }
 
     private static IngestRoundResult Away(DriveArrival arrival) => new(IngestRound.Wait,
         $"{arrival.MountPath} is not drive '{arrival.Name}' now. Nothing was lost; plug it in and mount it there, the ingest goes on by itself.");
@@ -88,7 +177,7 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
     private static async Task<(List<Entry> Entries, long Next)> ReadAsync(IManifestCursor cursor, DriveArrival arrival, CancellationToken cancellationToken)
     {
-        var (entries, bytes, next) = (new List<Entry>(), 0L, arrival.Position);
+        var (entries, bytes, next) = (new List<Entry>(), 0L, cursor.Position);
         while (entries.Count < RoundFiles && bytes < RoundBytes)
         {
             var start = cursor.Position;
@@ -110,40 +199,90 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         return (entries, next);
     }
 
-    private async Task<IngestRoundResult> DecideAsync(DriveArrival arrival, List<Entry> entries, long next, Action<long>? onBytes, CancellationToken cancellationToken)
+    /// <param name="arrival">The arrival.</param>
+    /// <param name="held">The drive.</param>
+    /// <param name="entries">A window of the manifest.</param>
+    /// <param name="next">Where the next window begins; null when an earlier one is not decided.</param>
+    /// <param name="onBytes">Is told bytes as they are copied.</param>
+    /// <param name="cancellationToken">Stops between files.</param>
+    /// <returns>The result; false when nothing of the window fits on any store.</returns>
+    private async Task<(IngestRoundResult Result, bool Fits)> DecideAsync(DriveArrival arrival, HeldDrive held, List<Entry> entries, long? next, Action<long>? onBytes, CancellationToken cancellationToken)
     {
         var decisions = new List<Decision>();
         List<Entry> open;
         var whole = true;
         SiteStore? store = null;
+        IngestRoundResult? wait = null;
+        var fits = true;
         var reservations = new Dictionary<string, IncomingTransfer>(StringComparer.Ordinal);
         await using (var db = database.Open())
         {
             open = await SortAsync(db, arrival, entries, decisions, cancellationToken);
+            await TakeUpDecidedAsync(db, arrival, decisions, reservations, cancellationToken);
             if (open.Count > 0)
             {
                 var wanted = open.Count;
-                await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-                if (await ReserveAsync(db, arrival, open, reservations, cancellationToken) is { } wait) return wait;
-                whole = open.Count == wanted;
-                try
+                await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
                 {
-                    await db.SaveChangesAsync(cancellationToken);
-                }
-                catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
-                {
-                    return new IngestRoundResult(IngestRound.Wait, "Another transfer is storing one of these files at this moment. Both are safe; the ingest goes on by itself.");
+                    (wait, fits) = await ReserveAsync(db, arrival, open, reservations, cancellationToken);
+                    whole = wait is null && open.Count == wanted;
+                    if (wait is not null) open.Clear();
+                    try
+                    {
+                        await db.SaveChangesAsync(cancellationToken);
+                    }
+                    catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
+                    {
+                        return (new IngestRoundResult(IngestRound.Wait, "Another transfer is storing one of these files at this moment. Both are safe; the ingest goes on by itself."), true);
+                    }
+
+                    await transaction.CommitAsync(cancellationToken);
                 }
 
-                await transaction.CommitAsync(cancellationToken);
-                store = stores.Configured.Single(s => s.Id == reservations.Values.First().StoreId);
+                if (open.Count > 0 && await NestedAsync(db, open, cancellationToken) is { Count: > 0 } nested)
+                {
+                    open.RemoveAll(e => nested.Contains(e.File.Name));
+                    (whole, wait) = (false, new IngestRoundResult(IngestRound.Wait, $"Another transfer is storing something that contains '{nested.First()}', or lies below it, at this moment. Both are safe; the ingest goes on by itself."));
+                }
+
+                if (open.Count > 0) store = stores.Configured.Single(s => s.Id == reservations[open[0].File.Name].StoreId);
             }
         }
 
-        var undecided = open.Count == 0 ? null : await CopyAsync(arrival, open, reservations, store!, decisions, onBytes, cancellationToken);
-        await RecordAsync(arrival, decisions, reservations, undecided is null && whole ? next : null, undecided, cancellationToken);
-        if (undecided is null) return new IngestRoundResult(IngestRound.More, $"{decisions.Count} files decided.");
-        return IsPlugged(arrival) ? new IngestRoundResult(IngestRound.Wait, undecided) : Away(arrival);
+        var undecided = open.Count == 0 ? null : await CopyAsync(arrival, held, open, reservations, store!, decisions, onBytes, cancellationToken);
+        var problem = undecided ?? wait?.Message;
+        if (decisions.Count > 0 || reservations.Count > 0 || problem is null) await RecordAsync(arrival, decisions, reservations, undecided is null && whole ? next : null, problem, cancellationToken);
+        if (undecided is not null && !held.Answers()) return (Away(arrival), true);
+        if (problem is null || decisions.Count > 0) return (new IngestRoundResult(IngestRound.More, $"{decisions.Count} files decided."), true);
+        return (wait ?? new IngestRoundResult(IngestRound.Wait, problem), fits);
+    }
+
+    /// <summary>Reservations of an interrupted round for names that are decided now without a copy: they end with the decision.</summary>
+    private async Task TakeUpDecidedAsync(CatalogContext db, DriveArrival arrival, List<Decision> decisions, Dictionary<string, IncomingTransfer> reservations, CancellationToken cancellationToken)
+    {
+        if (decisions.Count == 0) return;
+        var (manager, names) = (ManagerOf(arrival), decisions.ConvertAll(d => d.Entry.File.Name));
+        foreach (var transfer in await db.IncomingTransfers.AsNoTracking().Where(t => t.Placing && t.TransferManagerName == manager && names.Contains(t.StorePath!)).ToListAsync(cancellationToken))
+        {
+            reservations[transfer.StorePath!] = transfer;
+            if (stores.Find(transfer.StoreId) is { } store) await store.RemoveStagingAsync(Guid.Parse(transfer.StagingPath!), cancellationToken);
+        }
+    }
+
+    /// <summary>
+    /// Names that something catalogued, or being stored at this moment, would contain or lie in. Looked at after the reservations are committed, as every
+    /// ingest does, so that of two names of which one contains the other whoever looks later sees the earlier.
+    /// </summary>
+    private async Task<HashSet<string>> NestedAsync(CatalogContext db, List<Entry> open, CancellationToken cancellationToken)
+    {
+        var names = open.ConvertAll(e => e.File.Name);
+        List<string> above = [.. names.SelectMany(Ancestors).Distinct(StringComparer.Ordinal)];
+        var blocking = (await db.IncomingTransfers.Where(t => t.Placing && above.Contains(t.StorePath!)).Select(t => t.StorePath!).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
+        blocking.UnionWith(await db.Files.Where(f => above.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken));
+        var found = await ContainingAsync(db, names, "incoming_transfers", "store_path", "x.placing AND", cancellationToken);
+        found.UnionWith(await ContainingAsync(db, names, cancellationToken));
+        found.UnionWith(names.Where(n => Ancestors(n).Any(blocking.Contains)));
+        return found;
     }
 
     /// <summary>Decides what can be decided without reading: files that are here, and names that cannot be stored.</summary>
@@ -186,29 +325,40 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
     }
 
     /// <summary>Which of the names have catalogued files below them; one statement, one range of the index for each name.</summary>
-    private async Task<HashSet<string>> ContainingAsync(CatalogContext db, List<string> names, CancellationToken cancellationToken)
+    private Task<HashSet<string>> ContainingAsync(CatalogContext db, List<string> names, CancellationToken cancellationToken) => ContainingAsync(db, names, "files", "name", "", cancellationToken);
+
+    private async Task<HashSet<string>> ContainingAsync(CatalogContext db, List<string> names, string table, string column, string condition, CancellationToken cancellationToken)
     {
-        // '0' follows '/' in byte order.
+        // '0' follows '/' in byte order. Table, column and condition are this class' own words.
         var found = database.Kind == DatabaseKind.Sqlite
-            ? db.Database.SqlQuery<string>($"SELECT n.value AS \"Value\" FROM json_each({System.Text.Json.JsonSerializer.Serialize(names)}) n WHERE EXISTS (SELECT 1 FROM files f WHERE f.name >= n.value || '/' AND f.name < n.value || '0')")
-            : db.Database.SqlQuery<string>($"SELECT n AS \"Value\" FROM unnest({names}) n WHERE EXISTS (SELECT 1 FROM files f WHERE f.name >= (n || '/') COLLATE \"C\" AND f.name < (n || '0') COLLATE \"C\")");
+            ? db.Database.SqlQueryRaw<string>($$"""SELECT n.value AS "Value" FROM json_each({0}) n WHERE EXISTS (SELECT 1 FROM {{table}} x WHERE {{condition}} x.{{column}} >= n.value || '/' AND x.{{column}} < n.value || '0')""", System.Text.Json.JsonSerializer.Serialize(names))
+            : db.Database.SqlQueryRaw<string>($$"""SELECT n AS "Value" FROM unnest({0}) n WHERE EXISTS (SELECT 1 FROM {{table}} x WHERE {{condition}} x.{{column}} >= (n || '/') COLLATE "C" AND x.{{column}} < (n || '0') COLLATE "C")""", names);
         return (await found.ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
     }
 
-    /// <summary>Takes up the reservations that an interrupted round left, and makes those that are missing, all on one store.</summary>
-    private async Task<IngestRoundResult?> ReserveAsync(CatalogContext db, DriveArrival arrival, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, CancellationToken cancellationToken)
+    /// <summary>
+    /// Takes up the reservations that an interrupted round left, and makes those that are missing, all on one store. When there is not room for all, the
+    /// smallest go in, as many as fit; false when not even one does.
+    /// </summary>
+    private async Task<(IngestRoundResult? Wait, bool Fits)> ReserveAsync(CatalogContext db, DriveArrival arrival, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, CancellationToken cancellationToken)
     {
         var names = open.ConvertAll(e => e.File.Name);
         var left = await db.IncomingTransfers.Where(t => t.Placing && names.Contains(t.StorePath!)).ToListAsync(cancellationToken);
-        if (left.Find(t => t.TransferManagerName != Manager || t.Source != arrival.Source) is { } foreign)
-            return new IngestRoundResult(IngestRound.Wait, $"Another transfer is storing '{foreign.StorePath}' at this moment. Both are safe; the ingest goes on by itself.");
+        var foreign = left.Where(t => t.TransferManagerName != ManagerOf(arrival)).Select(t => t.StorePath!).ToHashSet(StringComparer.Ordinal);
+        if (foreign.Count > 0)
+        {
+            left.RemoveAll(t => foreign.Contains(t.StorePath!));
+            open.RemoveAll(e => foreign.Contains(e.File.Name));
+            if (open.Count == 0) return (new IngestRoundResult(IngestRound.Wait, $"Another transfer is storing '{foreign.First()}' at this moment. Both are safe; the ingest goes on by itself."), true);
+        }
+
         SiteStore store;
         if (left.Count > 0)
         {
             var id = left[0].StoreId;
             open.RemoveAll(e => left.Exists(t => t.StorePath == e.File.Name && t.StoreId != id));
             left.RemoveAll(t => t.StoreId != id);
-            if (stores.Find(id) is null) return new IngestRoundResult(IngestRound.Wait, "The store that was being written is not mounted.");
+            if (stores.Find(id) is null) return (new IngestRoundResult(IngestRound.Wait, "The store that was being written is not mounted."), true);
             store = stores.Configured.Single(s => s.Id == id);
         }
         else
@@ -217,16 +367,24 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
             var chosen = await stores.ChooseAsync(db, wanted, cancellationToken);
             if (chosen is null)
             {
-                // Not all at once: the first ones, as many as fit.
-                open.RemoveRange(1, open.Count - 1);
-                chosen = await stores.ChooseAsync(db, open[0].File.Size, cancellationToken);
+                open.Sort((a, b) => a.File.Size.CompareTo(b.File.Size));
+                var (fitting, tooMany) = (0, open.Count);
+                while (fitting + 1 < tooMany)
+                {
+                    var middle = (fitting + tooMany) / 2;
+                    if (await stores.ChooseAsync(db, open.Take(middle).Sum(e => e.File.Size), cancellationToken) is { } some) (fitting, chosen) = (middle, some);
+                    else tooMany = middle;
+                }
+
+                if (fitting == 0 && open.Count > 0) chosen = await stores.ChooseAsync(db, open[0].File.Size, cancellationToken);
+                open.RemoveRange(Math.Max(1, fitting), open.Count - Math.Max(1, fitting));
             }
 
             if (chosen is null)
             {
                 await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, $"drive {arrival.Name}",
                     $"Drive '{arrival.Name}' cannot be ingested: no enabled, ingestable store has room for '{open[0].File.Name}', {open[0].File.Size} bytes. Nothing was lost; make space, the ingest goes on by itself.", cancellationToken);
-                return new IngestRoundResult(IngestRound.Wait, $"No enabled, ingestable store has room for '{open[0].File.Name}' ({open[0].File.Size} bytes). Make space; the ingest goes on by itself.");
+                return (new IngestRoundResult(IngestRound.Wait, $"No enabled, ingestable store has room for '{open[0].File.Name}' ({open[0].File.Size} bytes). Make space; the ingest goes on by itself."), false);
             }
 
             store = chosen.Value.Store;
@@ -246,7 +404,7 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                 TransferSize = entry.File.Size,
                 TransferChecksum = entry.File.Checksum,
                 StoreId = store.Id,
-                TransferManagerName = Manager,
+                TransferManagerName = ManagerOf(arrival),
                 StartTime = now,
                 StagingPath = Guid.NewGuid().ToString("D"),
                 StorePath = entry.File.Name,
@@ -256,17 +414,20 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
             reservations[entry.File.Name] = transfer;
         }
 
-        return null;
+        return (null, true);
     }
 
     /// <summary>Copies; returns why some entries could not be decided, or null.</summary>
-    private async Task<string?> CopyAsync(DriveArrival arrival, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, SiteStore store, List<Decision> decisions, Action<long>? onBytes, CancellationToken cancellationToken)
+    private async Task<string?> CopyAsync(DriveArrival arrival, HeldDrive held, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, SiteStore store, List<Decision> decisions, Action<long>? onBytes, CancellationToken cancellationToken)
     {
-        var drive = new LocalStore(new LocalStoreOptions { Name = arrival.Name, StagingPath = arrival.DataPath, StorePath = arrival.DataPath, Ingestable = false });
         var byName = open.ToDictionary(e => e.File.Name, StringComparer.Ordinal);
-        var results = await store.Store.AddAsync(drive, [.. open.Select(e => Of(e, Guid.Parse(reservations[e.File.Name].StagingPath!)))],
+        var results = await store.Store.AddAsync(held.Store, [.. open.Select(e => Of(e, Guid.Parse(reservations[e.File.Name].StagingPath!)))],
             new AdditionOptions { Parallelism = options.Value.Drives.Parallelism, OnBytes = onBytes, MayWrite = () => store.IsMounted }, cancellationToken);
         string? undecided = null;
+        // Asked after the copies: if the medium does not answer now, what it refused says nothing about single files.
+        var answers = held.Answers();
+        if (answers && arrival.IsUpstream && results.All(r => r.Status == AdditionStatus.SourceMissing) && !await HoldsEarlierAsync(arrival, held, cancellationToken))
+            return $"None of the next {open.Count} files of the manifest is in {arrival.DataPath}. Is the right drive mounted there, and was --store-root right? If it is, and the files are gone, there is nothing left to take.";
         foreach (var result in results)
         {
             var entry = byName[result.Addition.Name.Value];
@@ -275,8 +436,8 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                 case AdditionStatus.Added:
                     decisions.Add(new Decision(entry, DriveFileOutcome.Stored, store.Id, null));
                     break;
-                case AdditionStatus.SourceDiffers or AdditionStatus.SourceMissing or AdditionStatus.SourceError or AdditionStatus.Refused when IsPlugged(arrival):
-                    decisions.Add(Decision.Fail(entry, await DiagnoseAsync(arrival, drive, entry, result, cancellationToken)));
+                case AdditionStatus.SourceDiffers or AdditionStatus.SourceMissing or AdditionStatus.SourceError or AdditionStatus.Refused when answers:
+                    decisions.Add(Decision.Fail(entry, await DiagnoseAsync(arrival, held.Store, entry, result, cancellationToken)));
                     break;
                 case AdditionStatus.NameTaken:
                     decisions.Add(Decision.Fail(entry, $"{result.Message} They are not in the catalog; look at them, then move them away or catalogue them with admin/add_file."));
@@ -291,6 +452,18 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
         static Addition Of(Entry entry, Guid id) =>
             new(entry.Path!, entry.Path!, new ContentDescription(Checksum.Parse(entry.File.Checksum), entry.File.Size), id) { ExpectedSha256 = entry.File.Sha256, ExpectedMembers = entry.Members };
+    }
+
+    /// <summary>Whether something that was taken from this drive before is still on it.</summary>
+    private async Task<bool> HoldsEarlierAsync(DriveArrival arrival, HeldDrive held, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        foreach (var name in await db.DriveArrivalFiles.AsNoTracking().Where(f => f.ArrivalId == arrival.Id && f.Outcome == DriveFileOutcome.Stored).OrderByDescending(f => f.Id).Take(100).Select(f => f.FileName).ToListAsync(cancellationToken))
+        {
+            if (StorePath.TryParse(name, out var path, out _) && await held.Store.ExistsAsync(path, cancellationToken)) return true;
+        }
+
+        return false;
     }
 
     /// <summary>Which members of a bad directory are bad.</summary>
@@ -359,7 +532,7 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
             await db.IncomingTransfers.Where(t => completed.Contains(t.Id)).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now), cancellationToken);
             await db.IncomingTransfers.Where(t => others.Contains(t.Id)).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Failed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now)
                 .SetProperty(t => t.FailureReason, "It was not taken from the drive; see 'librarian drive status'."), cancellationToken);
-            var (count, bytes) = (decisions.Count, decisions.Sum(d => d.Entry.File.Size));
+            var (count, bytes) = (decisions.Count, decisions.Where(d => d.Outcome != DriveFileOutcome.Failed).Sum(d => d.Entry.File.Size));
             await db.DriveArrivals.Where(a => a.Id == arrival.Id).ExecuteUpdateAsync(s => s.SetProperty(a => a.FilesDone, a => a.FilesDone + count).SetProperty(a => a.BytesDone, a => a.BytesDone + bytes)
                 .SetProperty(a => a.Position, a => next ?? a.Position).SetProperty(a => a.Problem, problem), cancellationToken);
             await transaction.CommitAsync(cancellationToken);

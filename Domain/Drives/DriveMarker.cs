@@ -52,15 +52,15 @@ public sealed record DriveMarker
     /// <summary>
     /// The marker in the directory <paramref name="root"/>; null when there is none, or it is unreadable, above 64 KiB, or of another format or version.
     /// </summary>
-    public static async Task<DriveMarker?> TryReadAsync(string root, CancellationToken cancellationToken)
+    public static DriveMarker? TryRead(string root)
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
         try
         {
-            await using var file = DriveFile.TryOpenRead(root, FileName);
+            using var file = DriveFile.TryOpenRead(root, FileName);
             if (file is null) return null;
             var bytes = new byte[MaxLength + 1];
-            var length = await file.ReadAtLeastAsync(bytes, bytes.Length, throwOnEndOfStream: false, cancellationToken);
+            var length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
             return length <= MaxLength ? Parse(bytes.AsSpan(0, length)) : null;
         }
         catch (Exception failure) when (DriveFile.IsReadFailure(failure))
@@ -68,6 +68,9 @@ public sealed record DriveMarker
             return null;
         }
     }
+
+    /// <summary>The same without holding up the caller's thread: a medium may take its time.</summary>
+    public static Task<DriveMarker?> TryReadAsync(string root, CancellationToken cancellationToken) => Task.Run(() => TryRead(root), cancellationToken);
 
     /// <summary>Writes the marker whole or not at all; it is on disk when the task ends.</summary>
     /// <exception cref="InvalidOperationException">No reader would accept it.</exception>

@@ -31,9 +31,10 @@ public sealed class DriveOverview(CatalogDatabase database)
     {
         await using var db = database.Open();
         var drives = await db.Drives.AsNoTracking().Where(d => name == null || d.Name == name).OrderBy(d => d.Name).ToListAsync(cancellationToken);
-        var loads = await db.DriveContents.Where(c => c.State == DriveContentState.Stored || c.State == DriveContentState.Undelivered).GroupBy(c => c.DriveRow)
+        var rows = drives.ConvertAll(d => d.Id);
+        var loads = await db.DriveContents.Where(c => rows.Contains(c.DriveRow)).Where(c => c.State == DriveContentState.Stored || c.State == DriveContentState.Undelivered).GroupBy(c => c.DriveRow)
             .Select(g => new { g.Key, Files = g.LongCount(), Bytes = g.Sum(c => c.Size) }).ToDictionaryAsync(g => g.Key, cancellationToken);
-        var deliveries = (await db.DriveContents.Where(c => c.OutgoingTransferId != null).Join(db.OutgoingTransfers, c => c.OutgoingTransferId, t => t.Id, (c, t) => new { c.DriveRow, t.Status })
+        var deliveries = (await db.DriveContents.Where(c => rows.Contains(c.DriveRow) && c.OutgoingTransferId != null).Join(db.OutgoingTransfers, c => c.OutgoingTransferId, t => t.Id, (c, t) => new { c.DriveRow, t.Status })
             .GroupBy(x => new { x.DriveRow, x.Status }).Select(g => new { g.Key.DriveRow, g.Key.Status, Count = g.LongCount() }).ToListAsync(cancellationToken)).ToLookup(x => x.DriveRow);
         return [.. drives.Select(drive =>
         {
@@ -47,11 +48,11 @@ public sealed class DriveOverview(CatalogDatabase database)
     }
 
     /// <summary>Drives of other sites that were plugged in here, newest first.</summary>
-    public async Task<IReadOnlyList<ArrivalSituation>> ListArrivalsAsync(CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<ArrivalSituation>> ListArrivalsAsync(string? name, CancellationToken cancellationToken)
     {
         const int most = 200;
         await using var db = database.Open();
-        var arrivals = await db.DriveArrivals.AsNoTracking().OrderByDescending(a => a.Id).Take(most).ToListAsync(cancellationToken);
+        var arrivals = await db.DriveArrivals.AsNoTracking().Where(a => name == null || a.Name == name).OrderByDescending(a => a.Id).Take(most).ToListAsync(cancellationToken);
         var ids = arrivals.ConvertAll(a => a.Id);
         var counts = (await db.DriveArrivalFiles.Where(f => ids.Contains(f.ArrivalId)).GroupBy(f => new { f.ArrivalId, f.Outcome, f.Told })
             .Select(g => new { g.Key.ArrivalId, g.Key.Outcome, g.Key.Told, Count = g.LongCount() }).ToListAsync(cancellationToken)).ToLookup(c => c.ArrivalId);
@@ -80,6 +81,7 @@ public sealed class DriveOverview(CatalogDatabase database)
     {
         DriveArrivalState.Ingesting => arrival.Problem ?? "Wait: it is being ingested.",
         _ when failed > 0 => $"Done, {failed.ToString(CultureInfo.InvariantCulture)} files were not taken: librarian drive status CONN {arrival.Name} lists them. To try them again: librarian drive ingest CONN {arrival.MountPath}",
+        _ when arrival.Problem is { } problem => $"Done, but {problem} Plug the drive in and repeat 'librarian drive ingest CONN {arrival.MountPath}', or send the receipt another way: librarian drive receipt.",
         _ when untold > 0 => $"Done; {untold.ToString(CultureInfo.InvariantCulture)} files are still to be reported to '{arrival.Source}', by itself when it can be reached, or by the receipt on the drive.",
         _ => "Done. The drive may be carried back.",
     };

@@ -1,5 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 
@@ -68,18 +69,19 @@ public sealed class DriveReceipts(CatalogDatabase database, SiteSigningKey key, 
             await file.CommitAsync(cancellationToken);
         }
 
-        if (DriveMedium.IdentityAt(arrival.MountPath) != arrival.DriveId) return $"Drive '{arrival.Name}' is not plugged in; the receipt is at {path}.";
+        using var held = HeldDrive.TryTake(arrival.MountPath, arrival.DriveId, new LocalStoreOptions { Name = arrival.Name, StagingPath = arrival.DataPath, StorePath = arrival.DataPath, Ingestable = false });
+        if (held is null) return $"Drive '{arrival.Name}' is not plugged in; the receipt is at {path}.";
         try
         {
             await using var from = File.OpenRead(path);
-            await using var to = DriveFile.Create(arrival.MountPath, ReceiptWriter.FileName);
+            await using var to = DriveFile.Create(held.Path, ReceiptWriter.FileName);
             await from.CopyToAsync(to.Stream, cancellationToken);
             await to.CommitAsync(cancellationToken);
             return null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return $"The receipt could not be written to the drive ({e.Message}); it is at {path}.";
+            return $"The receipt could not be written to the drive ({held.Shown(e.Message)}); it is at {path}.";
         }
     }
 

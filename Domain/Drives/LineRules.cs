@@ -16,6 +16,9 @@ internal static class LineRules
     /// <summary>Longest path of a member, bytes of UTF-8.</summary>
     internal const int MaxMemberPathBytes = 4096;
 
+    /// <summary>Longest path of a member that this site puts on drives, bytes of UTF-8: PostgreSQL's indexes hold no longer ones.</summary>
+    internal const int MaxWrittenPathBytes = 2000;
+
     private const int MaxTextLength = 256;
     private const int DigestLength = 64;
 
@@ -44,10 +47,11 @@ internal static class LineRules
     /// from another, and no list of checksums would find it.
     /// </summary>
     internal static string? MemberRefusal(string path) =>
-        path.Contains('\uFFFD', StringComparison.Ordinal) ? $"the path {Quote(path)} in it is not valid UTF-8; rename it in a new book, a drive cannot carry it" : MemberPath(path) is { } problem ? problem.What + " (in it); a drive cannot carry it" : null;
+        Encoding.UTF8.GetByteCount(path) > MaxWrittenPathBytes ? $"a path in it is longer than {MaxWrittenPathBytes} bytes; a drive cannot carry it"
+        : path.Contains('\uFFFD', StringComparison.Ordinal) ? $"the path {Quote(path)} in it is not valid UTF-8; rename it in a new book, a drive cannot carry it" : MemberPath(path) is { } problem ? problem.What + " (in it); a drive cannot carry it" : null;
 
-    /// <summary>Why no manifest can hold a file of this name; null when one can.</summary>
-    internal static string? NameRefusal(string name) => Name(name)?.What;
+    /// <summary>Why no manifest can hold such a file; null when one can.</summary>
+    internal static string? FileRefusal(string name, string checksum, string uploader, string source) => (Name(name) ?? Texts(checksum, uploader, source))?.What;
 
     internal static LineProblem? Check(ReceiptHeader header) =>
         Text("site", header.Site) ?? Text("drive", header.Drive) ?? Text("source", header.Source) ?? Digest(header.ManifestSha256)
@@ -72,10 +76,16 @@ internal static class LineRules
 
     private static LineProblem? Values(ManifestFile file) =>
         file.Size < 0 ? Format("the size is negative")
-        : file.Checksum.Length == 0 ? Format("the checksum is empty")
-        : !IsUnicode(file.Checksum) || !IsUnicode(file.Uploader) || !IsUnicode(file.Source) ? Format("a text is not valid Unicode")
+        : Texts(file.Checksum, file.Uploader, file.Source) is { } text ? text
         : file.DeletionPolicy is not (DeletionPolicy.Disallowed or DeletionPolicy.Allowed) ? Format("the deletion policy is neither 0 nor 1")
         : file.OutgoingTransferId < -1 ? Format("the outgoing transfer is less than -1")
+        : null;
+
+    // What a catalog can hold: PostgreSQL refuses U+0000, and columns end at 256 characters.
+    private static LineProblem? Texts(string checksum, string uploader, string source) =>
+        checksum.Length == 0 ? Format("the checksum is empty")
+        : new[] { checksum, uploader, source }.Any(t => !IsUnicode(t)) ? Format("a text is not valid Unicode")
+        : new[] { checksum, uploader, source }.Any(t => t.Length > MaxTextLength || t.Contains('\0', StringComparison.Ordinal)) ? Format($"a text is longer than {MaxTextLength} characters or has a zero character")
         : null;
 
     private static LineProblem? Name(string name) =>

@@ -214,18 +214,18 @@ public sealed partial class LocalStore
             if (copy is not null) return null;
             var staged = CreateStaging(addition.Id, addition.Name);
             if (staged.Location is null) return new AdditionResult(addition, staged.Code == "store.no_space" ? AdditionStatus.NoSpace : AdditionStatus.IoError, staged.Message);
-            using var root = PosixDirectory.Open(_stagingRoot);
+            using var root = OpenRoot(_stagingRoot);
             using var parent = TryOpenStagedParent(root, addition.Id, addition.Name);
             PosixDirectory? from;
             PosixDirectory sourceRoot;
             try
             {
-                sourceRoot = PosixDirectory.Open(source._storeRoot);
+                sourceRoot = source.OpenRoot(source._storeRoot);
                 from = TryOpenParent(sourceRoot, addition.Source);
             }
             catch (PosixException failure)
             {
-                return new AdditionResult(addition, failure.Errno == Errno.NoEntry ? AdditionStatus.SourceMissing : AdditionStatus.SourceError, failure.Message);
+                return new AdditionResult(addition, failure.Errno is Errno.NoEntry or Errno.NotADirectory ? AdditionStatus.SourceMissing : AdditionStatus.SourceError, failure.Message);
             }
 
             using (sourceRoot)
@@ -234,6 +234,10 @@ public sealed partial class LocalStore
                 if (from is null) return new AdditionResult(addition, AdditionStatus.SourceMissing, $"Nothing is at '{source.Locate(addition.Source)}'.");
                 return Read(from, addition.Source, parent!, addition, options, stop, out copy);
             }
+        }
+        catch (PosixException failure) when (failure.Errno is Errno.NotADirectory or Errno.TooManyLinks)
+        {
+            return new AdditionResult(addition, AdditionStatus.NameTaken, $"Something that is no directory lies in the way of '{addition.Name}' in store '{Options.Name}'; it was left as it is: {failure.Message}");
         }
         catch (PosixException failure)
         {
@@ -245,7 +249,7 @@ public sealed partial class LocalStore
     private AdditionResult? Recognise(Addition addition, AdditionOptions options, CancellationToken stop, out StagedCopy? copy)
     {
         copy = null;
-        using var root = PosixDirectory.Open(_storeRoot);
+        using var root = OpenRoot(_storeRoot);
         using var parent = TryOpenParent(root, addition.Name);
         if (parent?.Status(NameOf(addition.Name)) is null) return null;
         if (Read(parent, addition.Name, null, addition, options, stop, out copy) is null) return null;
@@ -275,7 +279,7 @@ public sealed partial class LocalStore
             var progress = options.OnBytes is null ? null : new Forward(now => options.OnBytes(now - Interlocked.Exchange(ref told, now)));
             var plan = to is null ? null : new CopyPlan(to, NameOf(addition.Name), FollowSymlinks: false, GroupWritable: false);
             var pass = new TreePass([addition.Expected.Checksum.Algorithm, ChecksumAlgorithm.Sha256, ChecksumAlgorithm.Xxh3],
-                new DigestOptions { MaxParallelism = Math.Max(1, options.Parallelism), OnMember = Member }, progress, plan);
+                new DigestOptions { MaxParallelism = Math.Max(1, options.Parallelism), OnMember = Member, MaxBytes = addition.Expected.SizeBytes }, progress, plan);
             var read = pass.DigestEntry(from, NameOf(source), stop);
             var sha = read.IsDirectory || !read.IsComplete ? null : read.Checksums[ChecksumAlgorithm.Sha256].Digest;
             var refused = read switch
@@ -327,11 +331,11 @@ public sealed partial class LocalStore
             : new AdditionResult(addition, AdditionStatus.IoError, $"'{addition.Name}' could not be read back: {read.Message}");
     }
 
-    private static string? Flush(string path)
+    private string? Flush(string path)
     {
         try
         {
-            using var root = PosixDirectory.Open(path);
+            using var root = OpenRoot(path);
             root.SyncFileSystem();
             return null;
         }
@@ -357,7 +361,7 @@ public sealed partial class LocalStore
 
     private void RemoveStaged(Guid id)
     {
-        using var root = PosixDirectory.TryOpen(_stagingRoot);
+        using var root = TryOpenRoot(_stagingRoot);
         if (root is not null && root.Status(new EntryName(StagingName(id))) is not null) TreeRemoval.Remove(root, new EntryName(StagingName(id)), CancellationToken.None);
     }
 

@@ -55,7 +55,7 @@ public sealed partial class LocalStore
     public Task<bool> IsAsideAsync(Guid id, CancellationToken cancellationToken = default) => BlockingWork.RunAsync(
         () =>
         {
-            using var root = PosixDirectory.TryOpen(_storeRoot);
+            using var root = TryOpenRoot(_storeRoot);
             using var working = root?.TryOpenDirectory(Working);
             using var all = working?.TryOpenDirectory(new EntryName(Aside));
             using var one = all?.TryOpenDirectory(new EntryName(id.ToString("D")));
@@ -80,7 +80,7 @@ public sealed partial class LocalStore
     public Task<int> RemoveAsideAsync(DateTimeOffset before, CancellationToken cancellationToken = default) => BlockingWork.RunAsync(
         () =>
         {
-            using var root = PosixDirectory.TryOpen(_storeRoot);
+            using var root = TryOpenRoot(_storeRoot);
             using var working = root?.TryOpenDirectory(Working);
             using var all = working?.TryOpenDirectory(new EntryName(Aside));
             if (all is null) return 0;
@@ -103,7 +103,7 @@ public sealed partial class LocalStore
     {
         try
         {
-            using var root = PosixDirectory.TryOpen(_storeRoot);
+            using var root = TryOpenRoot(_storeRoot);
             if (root is null) return new AsideResult(AsideStatus.IoError, $"Store '{Options.Name}' is not available. Mount it and try again.");
             using var all = OpenWorkingDirectory(root, Aside);
             using var one = OpenOrMake(all, new EntryName(id.ToString("D")), PrivateDirectory) ?? throw new PosixException(Errno.NoEntry, "opening", all.PathOf(new EntryName(id.ToString("D"))));

@@ -28,7 +28,7 @@ public sealed partial class LocalStore
         {
             try
             {
-                using var root = PosixDirectory.TryOpen(_storeRoot);
+                using var root = TryOpenRoot(_storeRoot);
                 using var working = root?.TryOpenDirectory(Working);
                 using var trash = working?.TryOpenDirectory(new EntryName(Trash));
                 if (trash is null)
@@ -62,7 +62,7 @@ public sealed partial class LocalStore
         var parents = new List<PosixDirectory>();
         try
         {
-            var root = PosixDirectory.TryOpen(_storeRoot);
+            var root = TryOpenRoot(_storeRoot);
             if (root is null)
                 return new RemovalResult(RemovalStatus.IoError, "store.unavailable", $"Store '{Options.Name}' is not available; nothing was removed. Mount it and try again.");
             parents.Add(root);

@@ -45,7 +45,7 @@ public sealed partial class LocalStore
         {
             try
             {
-                using var root = PosixDirectory.Open(_storeRoot);
+                using var root = OpenRoot(_storeRoot);
                 using var incoming = TryOpenIncoming(root, placementId, out var busy);
                 if (busy)
                     return new RemovalResult(RemovalStatus.IoError, "store.placement_running", $"Placement {placementId} is running; its copy was not removed. Try again when it has ended.");
@@ -116,8 +116,8 @@ public sealed partial class LocalStore
     /// </returns>
     private PlaceResult? TryPlace(Placement placement, bool flush, CancellationToken cancellationToken)
     {
-        using var root = PosixDirectory.TryOpen(_storeRoot);
-        using var stagingRoot = PosixDirectory.TryOpen(_stagingRoot);
+        using var root = TryOpenRoot(_storeRoot);
+        using var stagingRoot = TryOpenRoot(_stagingRoot);
         if (root is null || stagingRoot is null)
             return new PlaceResult(PlaceStatus.IoError, "store.unavailable", $"Store '{Options.Name}' is not available. Nothing was lost. Mount it and try again.");
 

@@ -49,7 +49,7 @@ public sealed partial class LocalStore
             var name = new EntryName(StagingName(stagingName));
             try
             {
-                using var root = PosixDirectory.TryOpen(_stagingRoot);
+                using var root = TryOpenRoot(_stagingRoot);
                 if (root?.Status(name) is null)
                     return new RemovalResult(RemovalStatus.NothingThere, "store.nothing_there", $"Store '{Options.Name}' has no staging directory '{name}'.");
                 TreeRemoval.Remove(root, name, cancellationToken);
@@ -69,7 +69,7 @@ public sealed partial class LocalStore
     /// <exception cref="IOException">The staging root cannot be listed.</exception>
     public async IAsyncEnumerable<StagedEntry> ListStagingAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        using var root = await Task.Run(() => PosixDirectory.Open(_stagingRoot), cancellationToken);
+        using var root = await Task.Run(() => OpenRoot(_stagingRoot), cancellationToken);
         using var stream = root.OpenStream();
         while (true)
         {
@@ -102,7 +102,7 @@ public sealed partial class LocalStore
     {
         try
         {
-            using var root = PosixDirectory.TryOpen(_stagingRoot);
+            using var root = TryOpenRoot(_stagingRoot);
             if (root is null)
                 return new StagingResult("store.unavailable", $"The staging directory of store '{Options.Name}' does not exist. Mount it and try again.", null);
 

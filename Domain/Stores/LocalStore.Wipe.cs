@@ -16,7 +16,7 @@ public sealed partial class LocalStore
             {
                 foreach (var path in new[] { _storeRoot, _stagingRoot })
                 {
-                    using var root = PosixDirectory.Open(path);
+                    using var root = OpenRoot(path);
                     using var stream = root.OpenStream();
                     var names = new List<EntryName>();
                     do

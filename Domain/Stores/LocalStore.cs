@@ -50,7 +50,7 @@ public sealed partial class LocalStore
     public LocalStoreOptions Options { get; }
 
     /// <summary>Whether both directories exist now (wire.md §7.2).</summary>
-    public bool IsAvailable => Directory.Exists(Options.StagingPath) && Directory.Exists(Options.StorePath);
+    public bool IsAvailable => Options.Medium is null ? Directory.Exists(Options.StagingPath) && Directory.Exists(Options.StorePath) : CanOpen(_stagingRoot) && CanOpen(_storeRoot);
 
     /// <summary>
     /// Free space in bytes as reported to clients: the lesser of both filesystems' unprivileged-available space, less the part
@@ -98,7 +98,7 @@ public sealed partial class LocalStore
         return Task.Run(
             () =>
             {
-                using var root = PosixDirectory.TryOpen(_storeRoot);
+                using var root = TryOpenRoot(_storeRoot);
                 if (root is null)
                     return false;
                 try
@@ -159,7 +159,7 @@ public sealed partial class LocalStore
         return Task.Run(
             () =>
             {
-                using var root = PosixDirectory.Open(_stagingRoot);
+                using var root = OpenRoot(_stagingRoot);
                 using var parent = TryOpenStagedParent(root, stagingName, uploadName);
                 return parent is null ? new TreeInspection() : TreeInspection.Inspect(parent, NameOf(uploadName), checkOwners: false, cancellationToken);
             },
@@ -172,7 +172,7 @@ public sealed partial class LocalStore
 
     private static string StagingName(Guid name) => name.ToString("D");
 
-    private static DigestResult DigestBelow(
+    private DigestResult DigestBelow(
         string rootPath,
         Func<PosixDirectory, PosixDirectory?> openParent,
         StorePath path,
@@ -181,7 +181,7 @@ public sealed partial class LocalStore
     {
         try
         {
-            using var root = PosixDirectory.TryOpen(rootPath);
+            using var root = TryOpenRoot(rootPath);
             using var parent = root is null ? null : openParent(root);
             return parent is null
                 ? DigestResult.Failed(DigestStatus.Missing, path.Value, $"Nothing is at '{path}'.")
@@ -254,9 +254,48 @@ public sealed partial class LocalStore
         return directory;
     }
 
+    private PosixDirectory OpenRoot(string path) => TryOpenRoot(path) ?? throw new PosixException(Errno.NoEntry, "opening", path);
+
+    /// <summary>Opens the store's or the staging root; on a removable medium no component below the mount point may be a link or a mount.</summary>
+    private PosixDirectory? TryOpenRoot(string path)
+    {
+        if (Options.Medium is not { } medium) return PosixDirectory.TryOpen(path);
+        var at = PosixDirectory.TryOpen(medium.OpenPath, medium.MountPath);
+        try
+        {
+            var device = at?.Status().Identity.Device;
+            foreach (var component in path[Trim(medium.MountPath).Length..].Split('/', StringSplitOptions.RemoveEmptyEntries))
+            {
+                var next = at?.TryOpenDirectory(new EntryName(component));
+                at?.Dispose();
+                at = next;
+                if (at is not null && at.Status().Identity.Device != device) throw new PosixException(Errno.CrossDevice, "opening", path);
+            }
+
+            return Interlocked.Exchange(ref at, null);
+        }
+        finally
+        {
+            at?.Dispose();
+        }
+    }
+
+    private bool CanOpen(string path)
+    {
+        try
+        {
+            using var root = TryOpenRoot(path);
+            return root is not null;
+        }
+        catch (PosixException)
+        {
+            return false;
+        }
+    }
+
     private double Free(string path)
     {
-        var filesystem = new DriveInfo(path);
+        var filesystem = new DriveInfo(Options.Medium?.OpenPath ?? path);
         return filesystem.AvailableFreeSpace - (filesystem.TotalSize * (1 - Options.ReportFullFraction));
     }
 

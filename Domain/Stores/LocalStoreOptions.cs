@@ -29,7 +29,18 @@ public sealed record LocalStoreOptions
 
     /// <summary>Whether committed files get mode 0444 and directories 0555.</summary>
     public bool ReadonlyAfterCommit { get; init; }
+
+    /// <summary>The removable medium on which both paths lie; null for a store that belongs to this machine.</summary>
+    public StoreMedium? Medium { get; init; }
 }
+
+/// <summary>
+/// A medium that comes from elsewhere, so that nothing on it is trusted: below its root no symbolic link is followed, and no other file
+/// system is entered.
+/// </summary>
+/// <param name="MountPath">Absolute directory at which it is mounted; staging and store lie below it.</param>
+/// <param name="OpenPath">How its root is opened: the same path, or <c>/proc/self/fd/N</c> for a mount that is held while whatever happens at the path.</param>
+public sealed record StoreMedium(string MountPath, string OpenPath);
 
 /// <summary>
 /// Lets tests stop a store between any two steps, and impose what a filesystem may lack. Production code passes none.

@@ -35,11 +35,11 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
     public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + DriveRoutes.List)] HttpRequest request, [FromBody] DriveListRequest body, CancellationToken cancellationToken)
     {
         var drives = await overview.ListDrivesAsync(body.Name, cancellationToken);
-        var here = await overview.ListArrivalsAsync(cancellationToken);
+        var here = await overview.ListArrivalsAsync(body.Name, cancellationToken);
         return Answers.Json(new DriveListResponse(
             [.. drives.Select(s => new DriveStatus(s.Drive.Name, s.Drive.DriveId, s.Drive.Destination, s.Drive.MountPath, Wire(s.Drive.State), s.Drive.StateSince, s.Drive.Trip, s.IsPlugged, s.Files, s.Bytes, s.FreeBytes,
                 s.Deliveries.Delivered, s.Deliveries.Open, s.Deliveries.Failed, s.Drive.ManifestSha256, s.Drive.ManifestOnDrive, s.Drive.Problem, s.NextStep))],
-            [.. here.Where(a => body.Name is null || a.Arrival.Name == body.Name).Select(a => new DriveArrivalStatus(a.Arrival.Name, a.Arrival.DriveId, a.Arrival.Trip, a.Arrival.Source, a.Arrival.MountPath, Wire(a.Arrival.State), a.Arrival.StateSince,
+            [.. here.Select(a => new DriveArrivalStatus(a.Arrival.Name, a.Arrival.DriveId, a.Arrival.Trip, a.Arrival.Source, a.Arrival.MountPath, Wire(a.Arrival.State), a.Arrival.StateSince,
                 a.Arrival.Files, a.Arrival.Bytes, a.Arrival.FilesDone, a.Arrival.BytesDone, a.Stored, a.AlreadyHere, a.Failed, a.Untold, DriveArrivals.IngestId(a.Arrival.DriveId, a.Arrival.Trip), a.Arrival.Problem, a.NextStep))]));
     }
 
@@ -83,7 +83,7 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
     {
         var (answer, arrival) = await arrivals.StartAsync(new PluggedDrive(body.Path, body.AcceptKey, body.UpstreamManifest, body.StoreRoot, body.Unsigned), cancellationToken);
         return arrival is null ? Of(request, answer)
-            : Answers.Json(new DriveIngestResponse(answer.Message, arrival.DriveId, arrival.Trip, DriveArrivals.IngestId(arrival.DriveId, arrival.Trip)));
+            : Answers.Json(new DriveIngestResponse(answer.Message, arrival.Name, arrival.DriveId, arrival.Trip, DriveArrivals.IngestId(arrival.DriveId, arrival.Trip)));
     }
 
     /// <summary>What became of the files of a drive that was plugged in here.</summary>
@@ -143,7 +143,7 @@ public sealed class DriveFunctions(DriveCommands commands, DriveArrivals arrival
     {
         if (body.Deliveries.Count > DriveDeliveries.MaxBatch || body.Deliveries.Any(d => d is null or { Stored: true, StoreId: null }))
             return Answers.Fail(request, 422, "The request body is not valid.", $"deliveries must be at most {DriveDeliveries.MaxBatch}, and each that is stored must name its store.");
-        var refused = await commands.RecordAsync([.. body.Deliveries.Select(d => new Delivery(d.SourceTransferId, d.Stored ? d.StoreId : null, d.Message))], request.Caller().Username, cancellationToken);
+        var refused = await commands.RecordAsync([.. body.Deliveries.Select(d => new Delivery(d.SourceTransferId, d.Name, d.Checksum, d.Stored ? d.StoreId : null, d.Message))], request.Caller().Username, cancellationToken);
         return Answers.Json(new DeliveriesResponse(body.Deliveries.Count - refused.Count, [.. refused.Select(r => new DeliveryRefusal(r.TransferId, r.Reason))]));
     }
 

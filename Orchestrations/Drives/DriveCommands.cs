@@ -64,6 +64,8 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
         {
             Directory.CreateDirectory(DriveMedium.DataPathOf(wanted.Path));
             Directory.CreateDirectory(DriveMedium.StagingPathOf(wanted.Path));
+            if (!new DriveMedium(drive).Store.IsAvailable)
+                return new DriveAnswer("drive.not_empty", $"'{DriveMedium.DataDirectory}' or '{StorePath.WorkingDirectory}' in {wanted.Path} is a link or another file system. Nothing was catalogued. Make a new file system on the drive and try again.");
             await DriveDeliveries.MarkerOf(drive, key.PublicKey, options.Value.Name, drive.Trip, Now).WriteAsync(wanted.Path, cancellationToken);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -136,6 +138,33 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
     {
         var stamp = File.Exists(path) ? (File.GetLastWriteTimeUtc(path), new FileInfo(path).Length) : default;
         if (acceptKey is null && _applied.TryGetValue(path, out var before) && before == stamp) return DriveAnswer.Done("The receipt was applied before.");
+        // What is checked must be what is applied: a drive can change, or fail, between two readings.
+        var copy = Path.Combine(dispatch.Archive, $"checked-{Guid.NewGuid():N}.receipt");
+        try
+        {
+            await using (var from = DriveFile.TryOpenRead(path))
+            {
+                if (from is null) return new DriveAnswer("receipt.missing", $"{path} does not exist. Nothing was changed.");
+                await using var to = new FileStream(copy, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16, FileOptions.Asynchronous);
+                await from.CopyToAsync(to, cancellationToken);
+            }
+
+            var answer = await ApplyAsync(copy, acceptKey, cancellationToken);
+            if (answer.IsOk) _applied[path] = stamp;
+            return answer;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new DriveAnswer("receipt.unreadable", $"{path} cannot be read: {e.Message} Nothing was changed that the receipt does not say. It is tried again, or bring the receipt another way ('librarian drive receipt' at the destination).");
+        }
+        finally
+        {
+            File.Delete(copy);
+        }
+    }
+
+    private async Task<DriveAnswer> ApplyAsync(string path, string? acceptKey, CancellationToken cancellationToken)
+    {
         var check = await ReceiptReader.CheckAsync(path, cancellationToken);
         if (check.Accepted) await LearnKeyAsync(check.Header.Site, check.Header.SiteKey, acceptKey, cancellationToken);
         var (drive, answer) = await receipts.ExamineAsync(path, keyring, cancellationToken);
@@ -147,7 +176,7 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
             while (true)
             {
                 var line = await cursor.ReadLineAsync(cancellationToken);
-                if (line is not null) page.Add(new Delivery(line.OutgoingTransferId, line.Outcome == ReceiptOutcome.Stored ? line.StoreId ?? 0 : null, line.Message));
+                if (line is not null) page.Add(new Delivery(line.OutgoingTransferId, line.Name, line.Checksum, line.Outcome == ReceiptOutcome.Stored ? line.StoreId ?? 0 : null, line.Message));
                 if (page.Count == 0 || (line is not null && page.Count < DriveDeliveries.MaxBatch))
                 {
                     if (line is null) break;
@@ -162,8 +191,7 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
             }
         }
 
-        _applied[path] = stamp;
-        return DriveAnswer.Done($"{recorded} files of drive '{drive!.Name}' are recorded as the receipt says{(refused > 0 ? $", {refused} could not be (they were decided before)" : "")}.");
+        return DriveAnswer.Done($"{recorded} files of drive '{drive!.Name}' are recorded as the receipt says{(refused > 0 ? $", {refused} could not be (they were decided before, or are of another catalog)" : "")}.");
     }
 
     /// <summary>
@@ -244,16 +272,17 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
     {
         if (await DriveMarker.TryReadAsync(wanted.Path, cancellationToken) is { } marker)
         {
-            var unfinished = marker.Site == options.Value.Name && marker.Name == wanted.Name && marker.Destination == wanted.Destination && !await db.Drives.AnyAsync(d => d.DriveId == marker.DriveId, cancellationToken)
+            var unfinished = marker.Site == options.Value.Name && marker.Name == wanted.Name && marker.Destination == wanted.Destination && marker.Trip == 1 && marker.SiteKey == key.PublicKey && !await db.Drives.AnyAsync(d => d.DriveId == marker.DriveId, cancellationToken)
                 && !Directory.EnumerateFileSystemEntries(DriveMedium.DataPathOf(wanted.Path)).Any();
-            if (unfinished) return (DriveAnswer.Done(""), marker.DriveId);
+            // A new identity: with the old one a destination that met it before would find another manifest for the same trip.
+            if (unfinished) return (DriveAnswer.Done(""), null);
             var own = existing is { State: DriveState.Lost } && marker.DriveId == existing.DriveId;
             return (new DriveAnswer(own ? "drive.not_empty" : "drive.marked", own
                 ? $"This is drive '{wanted.Name}', which was given up; it still holds what it carried. Nothing was written. Make sure that nothing on it is needed, make a new file system on it, and try again."
                 : $"{wanted.Path} is drive '{marker.Name}' of site '{marker.Site}' (trip {marker.Trip} to '{marker.Destination}'). Nothing was written. If it is not needed any more, make a new file system on it first."), null);
         }
 
-        var found = Directory.EnumerateFileSystemEntries(wanted.Path).Select(Path.GetFileName).FirstOrDefault(n => n is not ("lost+found" or DriveMedium.DataDirectory or StorePath.WorkingDirectory or DriveMarker.FileName + ".new"));
+        var found = Directory.EnumerateFileSystemEntries(wanted.Path).Select(Path.GetFileName).FirstOrDefault(n => n is not ("lost+found" or DriveMedium.DataDirectory or StorePath.WorkingDirectory) && !(n!.StartsWith(DriveMarker.FileName, StringComparison.Ordinal) && n.EndsWith(DriveFile.TemporaryExtension, StringComparison.Ordinal)));
         var data = DriveMedium.DataPathOf(wanted.Path);
         if (found is null && Directory.Exists(data) && Directory.EnumerateFileSystemEntries(data).Any()) found = DriveMedium.DataDirectory;
         return found is null ? (DriveAnswer.Done(""), null)

@@ -166,7 +166,7 @@ public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling,
         // A drive that has come back may bring the destination's receipt: then nobody has to carry a file around.
         var medium = new DriveMedium(drive);
         var receipt = Path.Combine(medium.Root, ReceiptWriter.FileName);
-        if (medium.IsPlugged && File.Exists(receipt))
+        if (medium.IsPlugged && new FileInfo(receipt) is { Exists: true, LinkTarget: null })
         {
             var applied = await commands.AcknowledgeAsync(receipt, acceptKey: null, stop);
             return applied.IsOk ? new DriveStep(nameof(DriveState.InTransit), applied.Message, Poll) : new DriveStep(Problem, applied.Message, Poll);

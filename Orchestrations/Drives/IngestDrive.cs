@@ -76,14 +76,9 @@ public sealed class DriveArrivals(CatalogDatabase database, DriveIngest ingest, 
                 return (new DriveAnswer("manifest.unknown_key", $"The key of '{header.Site}' is not known here, so the manifest cannot be trusted. Nothing was read. Compare its fingerprint, {header.SiteKey.Fingerprint}, with what 'librarian drive key' prints there, then repeat with --accept-key '{header.SiteKey.Fingerprint}'."), null);
             if (known != header.SiteKey)
                 return (new DriveAnswer("manifest.other_key", $"The manifest is signed with another key than the one known for '{header.Site}' ({header.SiteKey.Fingerprint} instead of {known.Fingerprint}). Nothing was read. If that site was installed anew, compare fingerprints by another way and repeat with --accept-key."), null);
-            File.Move(staged, ingest.ManifestPath(marker.DriveId, marker.Trip), overwrite: !await IsKnownAsync(marker.DriveId, marker.Trip, cancellationToken));
+            // Of a drive that is known the archived copy stays; RegisterAsync compares the digests.
+            if (!await IsKnownAsync(marker.DriveId, marker.Trip, cancellationToken)) File.Move(staged, ingest.ManifestPath(marker.DriveId, marker.Trip), overwrite: true);
             return (DriveAnswer.Done(""), Arrival(marker.DriveId, marker.Trip, marker.Name, header.Site, plugged.Path, DriveMedium.DataPathOf(plugged.Path), isUpstream: false, check.Seal.Sha256, header.Files, header.Bytes));
-        }
-        catch (IOException) when (File.Exists(ingest.ManifestPath(marker.DriveId, marker.Trip)))
-        {
-            // Known: the archived copy stays; RegisterAsync compares the digests.
-            var again = await ManifestReader.CheckAsync(staged, cancellationToken);
-            return (DriveAnswer.Done(""), Arrival(marker.DriveId, marker.Trip, marker.Name, again.Header!.Site, plugged.Path, DriveMedium.DataPathOf(plugged.Path), isUpstream: false, again.Seal!.Sha256, again.Header.Files, again.Header.Bytes));
         }
         finally
         {
@@ -124,12 +119,19 @@ public sealed class DriveArrivals(CatalogDatabase database, DriveIngest ingest, 
 
     private static async Task<DriveAnswer?> CopyManifestAsync(string root, string name, string to, CancellationToken cancellationToken)
     {
-        await using var from = DriveFile.TryOpenRead(root, name);
-        if (from is null) return new DriveAnswer("manifest.missing", $"{Path.Combine(root, name)} does not exist. Nothing was read. Write the manifest at the drive's site first.");
-        await using var file = new FileStream(to, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16, FileOptions.Asynchronous);
-        await from.CopyToAsync(file, cancellationToken);
-        file.Flush(flushToDisk: true);
-        return null;
+        try
+        {
+            await using var from = DriveFile.TryOpenRead(root, name);
+            if (from is null) return new DriveAnswer("manifest.missing", $"{Path.Combine(root, name)} does not exist. Nothing was read. Write the manifest at the drive's site first.");
+            await using var file = new FileStream(to, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16, FileOptions.Asynchronous);
+            await from.CopyToAsync(file, cancellationToken);
+            file.Flush(flushToDisk: true);
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new DriveAnswer("manifest.unreadable", $"{Path.Combine(root, name)} could not be copied to the archive: {e.Message} Nothing was ingested. If the drive fails, have its source write the manifest again, or bring the manifest another way.");
+        }
     }
 
     private DriveArrival Arrival(Guid drive, int trip, string name, string source, string path, string data, bool isUpstream, string sha256, long files, long bytes) => new()
@@ -172,10 +174,11 @@ public sealed class DriveArrivals(CatalogDatabase database, DriveIngest ingest, 
             {
                 // Asked for again: what was not taken gets another try, everything else is done.
                 var again = await db.DriveArrivalFiles.Where(f => f.ArrivalId == known.Id && f.Outcome == DriveFileOutcome.Failed).ExecuteDeleteAsync(cancellationToken);
-                if (again == 0) message = $"Drive '{arrival.Name}' has been ingested completely; nothing is left to do.";
+                (known.State, known.StateSince) = (DriveArrivalState.Ingesting, time.GetUtcNow().UtcDateTime);
+                if (again == 0) message = $"Drive '{arrival.Name}' has been ingested completely; nothing is left to do but to write its receipt again.";
                 else
                 {
-                    (known.State, known.StateSince, known.Position) = (DriveArrivalState.Ingesting, time.GetUtcNow().UtcDateTime, 0);
+                    known.Position = 0;
                     known.FilesDone -= again;
                     message = $"{again} files of drive '{arrival.Name}' that were not taken are tried again.";
                 }
@@ -287,6 +290,8 @@ public sealed class IngestDriveFiles(CatalogDatabase database, DriveIngest inges
         if (round.Outcome != IngestRound.Done) return round;
         var arrival = await db.DriveArrivals.AsNoTracking().SingleAsync(a => a.Id == input.ArrivalId, stop);
         var note = await receipts.WriteAsync(arrival, stop);
+        // Only now: whoever waits for the end of the ingest unplugs the drive.
+        await ingest.FinishAsync(arrival.Id, arrival.IsUpstream ? null : note, stop);
         return round with { Message = $"Every file has been decided. {note ?? "The receipt is on the drive."}" };
     }
 }
@@ -362,7 +367,7 @@ public sealed class TellDriveBatch(CatalogDatabase database, PeerConnections pee
         }
 
         var answer = await peer.Client.TellDeliveriesAsync(new DeliveriesRequest(arrival.DriveId, arrival.Trip,
-            [.. batch.Select(f => new DeliveryReport(f.OutgoingTransferId, f.Outcome != DriveFileOutcome.Failed, f.StoreId, f.Message))]), stop);
+            [.. batch.Select(f => new DeliveryReport(f.OutgoingTransferId, f.FileName, f.Checksum, f.Outcome != DriveFileOutcome.Failed, f.StoreId, f.Message))]), stop);
         if (answer.IsSuccess)
         {
             await MarkAsync(batch.ConvertAll(f => (f.Id, answer.Value.Refused.FirstOrDefault(r => r.SourceTransferId == f.OutgoingTransferId)?.Reason)), stop);

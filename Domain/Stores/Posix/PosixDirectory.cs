@@ -25,13 +25,19 @@ internal sealed unsafe class PosixDirectory : IDisposable
     /// <summary>Opens a directory by a path the operator configured; symbolic links in it are followed.</summary>
     internal static PosixDirectory Open(string path) => TryOpen(path) ?? throw new PosixException(Errno.NoEntry, "opening", path);
 
-    internal static PosixDirectory? TryOpen(string path)
+    internal static PosixDirectory? TryOpen(string path) => TryOpen(path, path);
+
+    /// <summary>The same, with another path for messages.</summary>
+    internal static PosixDirectory? TryOpen(string path, string shownPath)
     {
         var descriptor = Libc.OpenAt(Libc.CurrentDirectory, new EntryName(path).ZeroTerminated, Libc.OpenDirectory | Libc.OpenCloseOnExec, 0);
         if (descriptor >= 0)
-            return new PosixDirectory(descriptor, path);
-        return PosixException.LastErrno() == Errno.NoEntry ? null : throw PosixException.Last("opening", path);
+            return new PosixDirectory(descriptor, shownPath);
+        return PosixException.LastErrno() == Errno.NoEntry ? null : throw PosixException.Last("opening", shownPath);
     }
+
+    /// <summary>A path that leads to this open directory, whatever is mounted at its own path meanwhile.</summary>
+    internal string HeldPath => $"/proc/self/fd/{_handle.DangerousGetHandle()}";
 
     /// <summary>Status of a path the operator or the user named, following symbolic links; null when nothing is there.</summary>
     internal static FileStatus? StatusOfPath(string path)

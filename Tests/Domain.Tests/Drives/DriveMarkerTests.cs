@@ -128,8 +128,8 @@ public class DriveFileTests
 
     /// <summary>What a drive from elsewhere could have prepared, and what a crash may have left.</summary>
     [Theory]
-    [InlineData("ln -s ../outside a.new; ln -s ../outside a")]
-    [InlineData("printf rubbish > a.new; printf old > a")]
+    [InlineData("ln -s ../outside a.1.new; ln -s ../outside a")]
+    [InlineData("printf rubbish > a.1.new; printf old > a")]
     public async Task CommitAsync_NamesThatExist_AreReplacedNeverFollowed(string prepare)
     {
         using var directory = new TemporaryDirectory();

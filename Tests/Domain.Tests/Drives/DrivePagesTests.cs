@@ -48,7 +48,7 @@ public class DrivePagesTests
         string[] names = ["SHA256SUMS", "README.txt", "MANIFEST.html", "manifest.upstream.json"];
         var first = names.ToDictionary(name => name, name => File.ReadAllBytes(root[name]));
         root.Write("README.txt", "overwritten");
-        root.Write("README.txt.new", "left by a crash");
+        root.Write("README.txt.0123.new", "left by a crash");
         await DrivePages.WriteAsync(root["MANIFEST.jsonl"], root, default);
         foreach (var name in names) Assert.Equal(first[name], File.ReadAllBytes(root[name]));
         Assert.Equal([.. names, "MANIFEST.jsonl", "data"], Directory.GetFileSystemEntries(root).Select(Path.GetFileName).OrderBy(name => Array.IndexOf([.. names, "MANIFEST.jsonl", "data"], name)));
