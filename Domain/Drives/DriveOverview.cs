@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using Librarian.Domain.Catalog;
 using Microsoft.EntityFrameworkCore;
@@ -23,8 +24,26 @@ public sealed record DriveSituation(Drive Drive, long Files, long Bytes, bool Is
 /// <param name="NextStep">One sentence.</param>
 public sealed record ArrivalSituation(DriveArrival Arrival, long Stored, long AlreadyHere, long Failed, long Untold, string NextStep);
 
+/// <summary>
+/// Bytes of the present round of each ingest in this process. A round may be one book of a terabyte; its row changes only at the end, and whoever looks on
+/// wants to see it move. Nothing depends on it.
+/// </summary>
+public sealed class DriveProgress
+{
+    private readonly ConcurrentDictionary<long, long> _bytes = new();
+
+    /// <summary>A new round of an arrival begins, or its last one has been recorded.</summary>
+    public void Reset(long arrivalId) => _bytes.TryRemove(arrivalId, out _);
+
+    /// <summary>Bytes were copied.</summary>
+    public void Add(long arrivalId, long bytes) => _bytes.AddOrUpdate(arrivalId, bytes, (_, before) => before + bytes);
+
+    /// <summary>Bytes of the round under way.</summary>
+    public long Of(long arrivalId) => _bytes.GetValueOrDefault(arrivalId);
+}
+
 /// <summary>Answers "where is it and what next" about drives; a fixed number of statements for any number of them.</summary>
-public sealed class DriveOverview(CatalogDatabase database)
+public sealed class DriveOverview(CatalogDatabase database, DriveProgress progress)
 {
     /// <summary>Drives of this site by name; one when it is named.</summary>
     public async Task<IReadOnlyList<DriveSituation>> ListDrivesAsync(string? name, CancellationToken cancellationToken)
@@ -61,6 +80,7 @@ public sealed class DriveOverview(CatalogDatabase database)
             long Of(DriveFileOutcome outcome) => counts[arrival.Id].Where(c => c.Outcome == outcome).Sum(c => c.Count);
             var untold = counts[arrival.Id].Where(c => !c.Told).Sum(c => c.Count);
             var failed = Of(DriveFileOutcome.Failed);
+            if (arrival.State == DriveArrivalState.Ingesting) arrival.BytesDone = Math.Min(arrival.Bytes, arrival.BytesDone + progress.Of(arrival.Id));
             return new ArrivalSituation(arrival, Of(DriveFileOutcome.Stored), Of(DriveFileOutcome.AlreadyHere), failed, untold, NextStep(arrival, failed, untold));
         })];
     }

@@ -70,6 +70,7 @@ public static class SiteServices
         services.AddSingleton<DriveReceipts>();
         services.AddSingleton<DriveIngest>();
         services.AddSingleton<DriveOverview>();
+        services.AddSingleton<DriveProgress>();
         services.AddSingleton<DriveCommands>();
         services.AddSingleton<DriveArrivals>();
         services.AddSingleton<Arrivals>();

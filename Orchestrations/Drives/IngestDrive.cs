@@ -266,7 +266,7 @@ public sealed class IngestDrive : TaskOrchestrator<ArrivalInput, string>
 
 /// <summary>Some rounds of an ingest, for at most half a minute, and at the end the receipt; may be repeated at any point.</summary>
 [DurableTask(nameof(IngestDriveFiles))]
-public sealed class IngestDriveFiles(CatalogDatabase database, DriveIngest ingest, DriveReceipts receipts, TimeProvider time, ILogger<IngestDriveFiles> log) : TaskActivity<ArrivalInput, IngestRoundResult>
+public sealed class IngestDriveFiles(CatalogDatabase database, DriveIngest ingest, DriveReceipts receipts, DriveProgress progress, TimeProvider time, ILogger<IngestDriveFiles> log) : TaskActivity<ArrivalInput, IngestRoundResult>
 {
     private static readonly TimeSpan Slice = TimeSpan.FromSeconds(30);
 
@@ -278,8 +278,13 @@ public sealed class IngestDriveFiles(CatalogDatabase database, DriveIngest inges
         var stop = context.CancellationToken;
         var until = time.GetUtcNow() + Slice;
         IngestRoundResult round;
-        do round = await ingest.RoundAsync(input.ArrivalId, null, stop);
+        do
+        {
+            progress.Reset(input.ArrivalId);
+            round = await ingest.RoundAsync(input.ArrivalId, bytes => progress.Add(input.ArrivalId, bytes), stop);
+        }
         while (round.Outcome == IngestRound.More && time.GetUtcNow() < until);
+        progress.Reset(input.ArrivalId);
         await using var db = database.Open();
         if (round.Outcome == IngestRound.Wait)
         {

@@ -147,7 +147,7 @@ public class UpstreamManifestTests
     public async Task ReadFileAsync_ManyEntries_GivesEachFromAnyPosition()
     {
         using var directory = new TemporaryDirectory();
-        var content = Enumerable.Range(0, 2000).Select(i => (Samples.File($"f/{i:D6}", "x") with { Uploader = new string('ä', i) }, Array.Empty<ManifestMember>()));
+        var content = Enumerable.Range(0, 2000).Select(i => (Samples.File($"f/{i:D6}", "x") with { Uploader = new string('ä', i % 257), Source = new string('s', 1 + (i % 251)) }, Array.Empty<ManifestMember>()));
         var manifest = directory.Write("m.jsonl", await Samples.ManifestAsync(Samples.Header with { Files = 2000, Members = 2000, Bytes = 2000 }, content));
         var path = directory["m.json"];
         await using (var cursor = await ManifestCursor.OpenAsync(manifest, default))

@@ -372,6 +372,101 @@ public abstract class StoreComplianceTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Add_FromAnotherStore_IsReadBackAndPlaced(bool book)
+    {
+        using var source = new StoreFixture();
+        using var fixture = Open(Faults());
+        var additions = new List<Addition>();
+        for (var i = 0; i < 20; i++) additions.Add(await OfferAsync(source, $"a/{i % 3}/name{i}", book ? Book : File));
+        var results = await fixture.Store.AddAsync(source.Store, additions, new AdditionOptions { Parallelism = 3, SpoolDirectory = source.StagingPath });
+        foreach (var (addition, result) in additions.Zip(results))
+        {
+            Assert.True(result.Status == AdditionStatus.Added, result.Message);
+            Assert.Same(addition, result.Addition);
+            Assert.True((await fixture.Store.DigestAsync(addition.Name, [ChecksumAlgorithm.Xxh3])).Matches(addition.Expected));
+            Assert.Equal(book, result.IsDirectory);
+            Assert.Equal(book ? 3 : 1, result.Files);
+            Assert.Equal(book ? null : Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData("content of a file"u8)), result.Sha256);
+            Assert.Equal(book ? 3 : 0, result.MembersFile is { } list ? System.IO.File.ReadAllLines(list).Length : 0);
+        }
+
+        Assert.Empty(Directory.EnumerateFileSystemEntries(fixture.StagingPath));
+        Assert.Empty(fixture.InProgress());
+        // The source is as it was, and the same again changes nothing.
+        foreach (var again in await fixture.Store.AddAsync(source.Store, additions)) Assert.True(again.Status == AdditionStatus.Added, again.Message);
+        foreach (var addition in additions) Assert.True((await source.Store.DigestAsync(addition.Source, [ChecksumAlgorithm.Xxh3])).Matches(addition.Expected));
+    }
+
+    [Theory]
+    [MemberData(nameof(FileOrBook))]
+    public async Task Add_CrashAtEveryPoint_LosesAndDoublesNothing(bool book)
+    {
+        using var source = new StoreFixture();
+        var additions = new List<Addition> { await OfferAsync(source, "a/one", book ? Book : File), await OfferAsync(source, "a/two", File) };
+        var points = new List<string>();
+        using (var fixture = Open(Faults(points))) await fixture.Store.AddAsync(source.Store, additions, new AdditionOptions { Parallelism = 1 });
+        points = [.. points.Distinct()];
+        Assert.InRange(points.Count, 5, 20);
+        foreach (var point in points)
+        {
+            var faults = Faults();
+            using var fixture = Open(faults);
+            faults.CrashAt = point;
+            await Assert.ThrowsAsync<SimulatedCrashException>(() => fixture.Store.AddAsync(source.Store, additions, new AdditionOptions { Parallelism = 1 }));
+            faults.CrashAt = null;
+            var results = await new LocalStore(fixture.Options, faults).AddAsync(source.Store, additions, new AdditionOptions { Parallelism = 1 });
+            Assert.All(results, result => Assert.True(result.Status == AdditionStatus.Added, $"{point}: {result.Message}"));
+            foreach (var addition in additions) Assert.True((await fixture.Store.DigestAsync(addition.Name, [ChecksumAlgorithm.Xxh3])).Matches(addition.Expected), point);
+            Assert.Equal(book ? 8 : 3, fixture.Committed().Length);
+            // What the interrupted placement itself left is swept at the next start.
+            Assert.True((await fixture.Store.RemoveLeftoversAsync()).IsGone);
+            Assert.Empty(Directory.EnumerateFileSystemEntries(fixture.StagingPath));
+            Assert.Empty(fixture.InProgress());
+        }
+    }
+
+    [Fact]
+    public async Task Add_SomeThatCannotBe_AreSaidWhyAndTheOthersAdded()
+    {
+        using var source = new StoreFixture();
+        using var fixture = Open(Faults());
+        var taken = await fixture.StageAsync("taken", File);
+        await fixture.Store.PlaceAsync(taken);
+        await fixture.Store.RemoveStagingAsync(taken.StagingName);
+        var good = await OfferAsync(source, "good", Book);
+        var grown = await OfferAsync(source, "grown", File);
+        System.IO.File.AppendAllText(source.Store.Locate(grown.Source), "more and more");
+        var flipped = await OfferAsync(source, "flipped", Book);
+        System.IO.File.WriteAllText(source.Store.Locate(flipped.Source) + "/a", "2");
+        var gone = await OfferAsync(source, "gone", File);
+        System.IO.File.Delete(source.Store.Locate(gone.Source));
+        var member = await OfferAsync(source, "member", ("bad", "1"), ("fine", "2"));
+        var below = await OfferAsync(source, "taken/below", File);
+        var other = await OfferAsync(source, "taken2", File);
+        (Addition Addition, AdditionStatus Status)[] cases =
+        [
+            (grown, AdditionStatus.SourceDiffers), (good, AdditionStatus.Added), (flipped, AdditionStatus.SourceDiffers), (gone, AdditionStatus.SourceMissing), (member, AdditionStatus.Refused),
+            (below, AdditionStatus.NameTaken), (other with { Name = StoreFixture.Name("taken") }, AdditionStatus.Added), (flipped with { Name = StoreFixture.Name("taken"), Id = Guid.NewGuid() }, AdditionStatus.NameTaken),
+            (good with { Name = StoreFixture.Name("wrong-sha"), Id = Guid.NewGuid(), ExpectedMembers = "1:00" }, AdditionStatus.SourceDiffers),
+            (other with { Name = StoreFixture.Name("wrong-sha2"), Id = Guid.NewGuid(), ExpectedSha256 = new string('0', 64) }, AdditionStatus.SourceDiffers),
+        ];
+        var results = await fixture.Store.AddAsync(source.Store, [.. cases.Select(c => c.Addition)], new AdditionOptions { RefuseMember = path => path == "bad" ? "'bad' is bad" : null });
+        for (var i = 0; i < cases.Length; i++) Assert.True(results[i].Status == cases[i].Status, $"{cases[i].Addition.Name}: {results[i].Status} instead of {cases[i].Status}: {results[i].Message}");
+        Assert.Equal(["good/", "good/.hidden", "good/a", "good/sub/", "good/sub/deep/", "good/sub/deep/b", "taken"], fixture.Committed());
+        Assert.Empty(Directory.EnumerateFileSystemEntries(fixture.StagingPath));
+        Assert.True(await fixture.TargetIsAsExpectedAsync(taken));
+    }
+
+    /// <summary>A committed file or directory of another store, and how to ask for a copy of it.</summary>
+    private static async Task<Addition> OfferAsync(StoreFixture source, string name, params (string Name, string Content)[] content)
+    {
+        var placement = await source.StageAsync(name, content);
+        Assert.Equal(PlaceStatus.Placed, (await source.Store.PlaceAsync(placement)).Status);
+        return new Addition(placement.Destination, placement.Destination, placement.Expected, Guid.NewGuid());
+    }
+
     protected ScriptedFaults Faults(List<string>? points = null) => new(points) { LacksRenameWithoutReplacing = LacksRenameWithoutReplacing };
 
     private sealed class CrashAtNewPoint(ScriptedFaults inner, HashSet<string> died) : IStoreFaults

@@ -113,6 +113,8 @@ public sealed partial class UpstreamLibrarian : IAsyncDisposable
 
     private async Task<WireAnswer> AnswerAsync(WireRequest request)
     {
+        // Ours, which a site may try before it falls back on what upstream knows (wire.md §2: unknown paths need no account).
+        if (request.Path.StartsWith("drives/", StringComparison.Ordinal)) return Ok("""{"detail":"Not Found"}""", 404);
         if (Pydantic.Request(request) is { } problem)
         {
             Violations.Enqueue($"{request.Line}: {problem}: {request.Body}");

@@ -1,0 +1,137 @@
+// Filling and ingest of drives by real sites, against `cp -r`, `sync` and `sha256sum` of both sides, in the same run on the same disk.
+// The drives are directories of that disk, so the medium is as fast as the stores; absolute numbers mean nothing on a shared machine, the ratio does.
+//   dotnet run -c Release --project bench/Drives [-- --postgres] [--files 10000] [--gib 2]
+using System.Diagnostics;
+using System.Security.Cryptography;
+using Librarian.Client;
+using Librarian.Client.Uploads;
+using Librarian.Client.Wire;
+using Librarian.Tests.TestKit;
+
+var files = Option("--files", 10_000);
+var gibibytes = Option("--gib", 2);
+var postgres = args.Contains("--postgres") ? new PostgresServer { Fsync = true } : null;
+if (postgres is not null) await postgres.InitializeAsync();
+var folder = Directory.CreateTempSubdirectory("librarian-bench-drives-").FullName;
+try
+{
+    await using var mountain = new SiteProcess("mountain", folder, postgres is null ? null : await postgres.CreateDatabaseAsync());
+    await using var archive = new SiteProcess("archive", folder, postgres is null ? null : await postgres.CreateDatabaseAsync());
+    foreach (var site in new[] { mountain, archive })
+    {
+        site.Set("Logging__LogLevel__Default", "Warning");
+        site.Set("Site__Drives__PollInterval", "00:00:01");
+        await site.StartAsync(CancellationToken.None);
+    }
+
+    using var source = Client(mountain);
+    using var destination = Client(archive);
+    Done(await source.CreateUserAsync(new UserCreateRequest("archive", "apw", AuthLevel.Callback)));
+    Done(await destination.CreateUserAsync(new UserCreateRequest("mountain", "mpw", AuthLevel.ReadAppend)));
+    Done(await source.AddLibrarianAsync(new LibrarianAddRequest("archive", "http://127.0.0.1", archive.Port, "mountain:mpw", CheckConnection: false)));
+    Done(await destination.AddLibrarianAsync(new LibrarianAddRequest("mountain", "http://127.0.0.1", mountain.Port, "archive:apw", CheckConnection: false)));
+    Console.WriteLine($"database {(postgres is null ? "SQLite" : "PostgreSQL")}, {Environment.ProcessorCount} cores, {files} files of 4 KiB, {gibibytes} files of 1 GiB");
+
+    var upload = new Upload(source, TimeProvider.System);
+    var here = Path.Combine(folder, "source");
+    Directory.CreateDirectory(here);
+    await Parallel.ForEachAsync(Enumerable.Range(0, files), new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (i, stop) =>
+    {
+        var path = Path.Combine(here, $"f{i}");
+        await File.WriteAllBytesAsync(path, RandomNumberGenerator.GetBytes(4096), stop);
+        Received(await upload.RunAsync(path, $"small/{i % 100}/f{i}", cancellationToken: stop));
+        File.Delete(path);
+    });
+    await MeasureAsync("small", "4 KiB files", files, files, "files/s");
+
+    for (var i = 0; i < gibibytes; i++)
+    {
+        var path = Path.Combine(here, $"g{i}");
+        await using (var file = File.Create(path))
+        {
+            var block = RandomNumberGenerator.GetBytes(1 << 20);
+            for (var m = 0; m < 1024; m++)
+            {
+                BitConverter.TryWriteBytes(block, m + (i * 1024));
+                await file.WriteAsync(block);
+            }
+        }
+
+        Received(await upload.RunAsync(path, $"big/g{i}"));
+        File.Delete(path);
+    }
+
+    await MeasureAsync("big", "1 GiB files", gibibytes, gibibytes * 1.073741824, "GB/s");
+
+    async Task MeasureAsync(string name, string what, int count, double amount, string unit)
+    {
+        var tree = Path.Combine(mountain.StorePath, name);
+        var byHand = Path.Combine(folder, "cp-" + name);
+        Directory.CreateDirectory(byHand);
+        await ProcessRunner.RunAsync("sync", []);
+        var watch = Stopwatch.StartNew();
+        await ProcessRunner.RunAsync("cp", ["-r", tree, byHand]);
+        await ProcessRunner.RunAsync("sync", ["-f", byHand]);
+        await ProcessRunner.RunAsync("sh", ["-c", $"cd '{tree}' && find . -type f -print0 | sort -z | xargs -0 sha256sum > '{byHand}.a' && cd '{byHand}/{name}' && find . -type f -print0 | sort -z | xargs -0 sha256sum > '{byHand}.b' && cmp '{byHand}.a' '{byHand}.b'"]);
+        var baseline = watch.Elapsed;
+        Report($"cp -r + sync + sha256sum of both sides, {what}", amount / baseline.TotalSeconds, unit, null);
+        Directory.Delete(byHand, recursive: true);
+
+        var mount = Directory.CreateDirectory(Path.Combine(folder, "drive-" + name)).FullName;
+        watch.Restart();
+        Done(await source.InitialiseDriveAsync(new DriveInitialiseRequest(name, mount, "archive", AllowDirectory: true)));
+        await UntilAsync(source, list => list.Drives.Single(d => d.Name == name).Files == count);
+        Report($"fill, {what}", amount / watch.Elapsed.TotalSeconds, unit, baseline / watch.Elapsed);
+
+        watch.Restart();
+        Done(await source.FreezeDriveAsync(new DriveRequest(name)));
+        await UntilAsync(source, list => list.Drives.Single(d => d.Name == name).ManifestOnDrive);
+        Report($"manifest and pages, {what}", amount / watch.Elapsed.TotalSeconds, unit, null);
+
+        watch.Restart();
+        Done(await destination.IngestDriveAsync(new DriveIngestRequest(mount)));
+        await UntilAsync(destination, list => list.Arrivals.Any(a => a.Name == name && a.State == "ingested" && a.Failed == 0));
+        Report($"ingest, {what}", amount / watch.Elapsed.TotalSeconds, unit, baseline / watch.Elapsed);
+        await UntilAsync(source, list => list.Drives.Single(d => d.Name == name).State == "reusable");
+        Report($"ingest until the source knows, {what}", amount / watch.Elapsed.TotalSeconds, unit, baseline / watch.Elapsed);
+        Directory.Delete(mount, recursive: true);
+    }
+}
+finally
+{
+    Directory.Delete(folder, recursive: true);
+    if (postgres is not null) await postgres.DisposeAsync();
+}
+
+return 0;
+
+static LibrarianClient Client(SiteProcess site) =>
+    SiteConnection.TryCreate("http://127.0.0.1", site.Port, SiteProcess.AdminUser, SiteProcess.AdminPassword, out var connection, out var error)
+        ? new LibrarianClient(connection) : throw new InvalidOperationException(error);
+
+static async Task UntilAsync(LibrarianClient client, Func<DriveListResponse, bool> isSo)
+{
+    while (true)
+    {
+        var list = await client.ListDrivesAsync(new DriveListRequest());
+        if (!list.IsSuccess) throw new InvalidOperationException(list.ToString());
+        if (isSo(list.Value)) return;
+        if (list.Value.Drives.FirstOrDefault(d => d.Problem is not null) is { } stuck) throw new InvalidOperationException(stuck.Problem);
+        await Task.Delay(100);
+    }
+}
+
+static void Done<T>(Reply<T> reply)
+{
+    if (!reply.IsSuccess) throw new InvalidOperationException(reply.ToString());
+}
+
+static void Received(UploadOutcome outcome)
+{
+    if (outcome.Receipt is null) throw new InvalidOperationException(outcome.Error!.ToString());
+}
+
+static void Report(string what, double rate, string unit, double? ratio) =>
+    Console.WriteLine($"{what,-62} {rate,10:F2} {unit,-8} {(ratio is { } r ? $"ratio {r:F2}" : "")}");
+
+int Option(string name, int otherwise) => Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? int.Parse(args[at + 1]) : otherwise;
