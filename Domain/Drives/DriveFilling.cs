@@ -298,35 +298,30 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         }
 
         await db.SaveChangesAsync(cancellationToken);
+        // Members of many small directories go in together, those of a large one in parts: a fixed number of rows is in memory.
+        const int part = 1000;
+        db.ChangeTracker.Clear();
+        var waiting = 0;
         foreach (var (file, result) in results.Where(r => r is { Result: { Status: AdditionStatus.Added, MembersFile: not null } }))
         {
-            db.ChangeTracker.Clear();
-            await foreach (var chunk in ReadMembersAsync(result.MembersFile!, cancellationToken))
+            await foreach (var member in ReadMembersAsync(result.MembersFile!, cancellationToken))
             {
-                db.DriveMembers.AddRange(chunk.Select(m => new DriveMember { ContentId = file.Row.Id, Path = m.Path, Size = m.Size, Sha256 = m.Sha256 }));
+                db.DriveMembers.Add(new DriveMember { ContentId = file.Row.Id, Path = member.Path, Size = member.Size, Sha256 = member.Sha256 });
+                if (++waiting % part != 0) continue;
                 await db.SaveChangesAsync(cancellationToken);
                 db.ChangeTracker.Clear();
             }
         }
 
+        await db.SaveChangesAsync(cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         return true;
     }
 
-    private static async IAsyncEnumerable<List<MemberLine>> ReadMembersAsync(string path, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    private static async IAsyncEnumerable<MemberLine> ReadMembersAsync(string path, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        const int chunk = 1000;
         using var reader = new StreamReader(path);
-        var lines = new List<MemberLine>(chunk);
-        while (await reader.ReadLineAsync(cancellationToken) is { } line)
-        {
-            lines.Add(JsonSerializer.Deserialize(line, MemberLineJson.Default.MemberLine)!);
-            if (lines.Count < chunk) continue;
-            yield return lines;
-            lines = new List<MemberLine>(chunk);
-        }
-
-        if (lines.Count > 0) yield return lines;
+        while (await reader.ReadLineAsync(cancellationToken) is { } line) yield return JsonSerializer.Deserialize(line, MemberLineJson.Default.MemberLine)!;
     }
 
     private async Task TellAsync(Drive drive, List<(Reserved File, AdditionResult Result)> results, CancellationToken cancellationToken)

@@ -239,6 +239,8 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                     await transaction.CommitAsync(cancellationToken);
                 }
 
+                // Not inside the transaction: the error log writes through a connection of its own, and SQLite has one writer.
+                if (!fits) await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, $"drive {arrival.Name}", $"Drive '{arrival.Name}': {wait!.Message} Nothing was lost.", cancellationToken);
                 if (open.Count > 0 && await NestedAsync(db, open, cancellationToken) is { Count: > 0 } nested)
                 {
                     open.RemoveAll(e => nested.Contains(e.File.Name));
@@ -249,6 +251,8 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
             }
         }
 
+        // Behind a window that waits for room, one that is decided already: go on to the next.
+        if (open.Count == 0 && decisions.Count == 0 && wait is null && next is null) return (new IngestRoundResult(IngestRound.Wait, ""), false);
         var undecided = open.Count == 0 ? null : await CopyAsync(arrival, held, open, reservations, store!, decisions, onBytes, cancellationToken);
         var problem = undecided ?? wait?.Message;
         if (decisions.Count > 0 || reservations.Count > 0 || problem is null) await RecordAsync(arrival, decisions, reservations, undecided is null && whole ? next : null, problem, cancellationToken);
@@ -382,8 +386,6 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
             if (chosen is null)
             {
-                await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, $"drive {arrival.Name}",
-                    $"Drive '{arrival.Name}' cannot be ingested: no enabled, ingestable store has room for '{open[0].File.Name}', {open[0].File.Size} bytes. Nothing was lost; make space, the ingest goes on by itself.", cancellationToken);
                 return (new IngestRoundResult(IngestRound.Wait, $"No enabled, ingestable store has room for '{open[0].File.Name}' ({open[0].File.Size} bytes). Make space; the ingest goes on by itself."), false);
             }
 

@@ -137,7 +137,7 @@ public abstract class DriveChaosTests(PostgresServer? server)
         {
             while (!_enough.IsCancellationRequested)
             {
-                await PauseAsync(100, 1500);
+                await PauseAsync(50, 700);
                 await _hands.WaitAsync();
                 try
                 {
