@@ -333,10 +333,12 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
     private async Task<HashSet<string>> ContainingAsync(CatalogContext db, List<string> names, string table, string column, string condition, CancellationToken cancellationToken)
     {
-        // '0' follows '/' in byte order. Table, column and condition are this class' own words.
+        // '0' follows '/' in byte order.
+#pragma warning disable EF1002 // Table, column and condition are this class' own words; names are a parameter.
         var found = database.Kind == DatabaseKind.Sqlite
             ? db.Database.SqlQueryRaw<string>($$"""SELECT n.value AS "Value" FROM json_each({0}) n WHERE EXISTS (SELECT 1 FROM {{table}} x WHERE {{condition}} x.{{column}} >= n.value || '/' AND x.{{column}} < n.value || '0')""", System.Text.Json.JsonSerializer.Serialize(names))
             : db.Database.SqlQueryRaw<string>($$"""SELECT n AS "Value" FROM unnest({0}) n WHERE EXISTS (SELECT 1 FROM {{table}} x WHERE {{condition}} x.{{column}} >= (n || '/') COLLATE "C" AND x.{{column}} < (n || '0') COLLATE "C")""", names);
+#pragma warning restore EF1002
         return (await found.ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
     }
 

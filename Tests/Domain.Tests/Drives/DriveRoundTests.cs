@@ -130,8 +130,19 @@ public class DriveRoundTests(PostgresServer server)
                 var file = await rig.FileAsync(name);
                 db.IncomingTransfers.Add(new IncomingTransfer
                 {
-                    Status = TransferStatus.Ongoing, Placing = true, Uploader = "u", UploadName = name, Source = "mountain", TransferSize = file.Size, TransferChecksum = file.Checksum,
-                    StoreId = 1, TransferManagerName = $"drive:{arrival.Id}", StartTime = DateTime.UtcNow, StagingPath = Guid.NewGuid().ToString("D"), StorePath = name, SourceTransferId = 1,
+                    Status = TransferStatus.Ongoing,
+                    Placing = true,
+                    Uploader = "u",
+                    UploadName = name,
+                    Source = "mountain",
+                    TransferSize = file.Size,
+                    TransferChecksum = file.Checksum,
+                    StoreId = 1,
+                    TransferManagerName = $"drive:{arrival.Id}",
+                    StartTime = DateTime.UtcNow,
+                    StagingPath = Guid.NewGuid().ToString("D"),
+                    StorePath = name,
+                    SourceTransferId = 1,
                 });
             }
 

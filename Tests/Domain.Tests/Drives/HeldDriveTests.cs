@@ -1,5 +1,4 @@
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Stores;
 using Librarian.Tests.Domain.Stores;
