@@ -352,11 +352,20 @@ public sealed partial class LocalStore
         try
         {
             RemoveStaged(addition.Id);
+            // A placement that copies (across file systems) may have been interrupted between its rename and its tidying.
+            if (copy is null or { IsPlaced: true } || result.Status != AdditionStatus.Added) RemoveIncoming(addition.Id);
         }
         catch (PosixException)
         {
             // A medium that fails keeps its litter; the sweep of staging comes back to it.
         }
+    }
+
+    private void RemoveIncoming(Guid id)
+    {
+        using var root = TryOpenRoot(_storeRoot);
+        using var incoming = root is null ? null : TryOpenIncoming(root, id, out _);
+        incoming?.Remove(CancellationToken.None);
     }
 
     private void RemoveStaged(Guid id)
