@@ -19,7 +19,7 @@ public sealed class HiccupTests(PostgresServer server) : CrashRig(new PostgresDa
         var workers = new[] { Launch(through, "node-0", "lease=3000", "deliveries=1000"), Launch(through, "node-1", "lease=3000", "deliveries=1000") };
         foreach (var worker in workers) Assert.Equal("ready", await worker.StandardOutput.ReadLineAsync());
         proxy.DropShare = 0.02;
-        for (var wave = 0; proxy.Dropped < (Long ? 5_000 : 200); wave++)
+        for (var wave = 0; proxy.Dropped < (Long ? 5_000 : 100); wave++)
         {
             Assert.True(wave < 2_000, "hardly an answer was dropped");
             await AddLoadAsync(client);

@@ -3,14 +3,157 @@ using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.EndToEnd.Drives;
 
-public sealed class DriveTripOnSqlite() : DriveTripTests(null);
+public sealed class DriveTripOnSqlite() : DriveTripTests(null)
+{
+    [Fact]
+    public async Task ThreeDrives_OneFullAfterTheOther_EachFileOnOneOfThemAndOneAlertEach()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var rig = await DriveRig.StartAsync(null, reachable: true, stop);
+        var sources = new Dictionary<string, string>();
+        foreach (var name in new[] { "d1", "d2", "d3" })
+            Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", name, rig.NewDrive(name, 8), "--destination", "archive")).Code);
+        for (var i = 0; i < 22; i++)
+        {
+            var (name, source) = await rig.UploadAsync($"obs/t{i}", i % 5 == 0 ? 1 : 700_000 + (i * 10_000), directory: i % 5 == 1, stop);
+            sources[name] = source;
+        }
 
-public sealed class DriveTripOnPostgres(PostgresServer server) : DriveTripTests(server);
+        await rig.UntilDriveAsync("d1", d => d.State == "full", Patience, stop);
+        await rig.UntilAsync(async () =>
+        {
+            var all = new[] { await rig.StatusAsync(rig.Mountain, "d1", stop), await rig.StatusAsync(rig.Mountain, "d2", stop), await rig.StatusAsync(rig.Mountain, "d3", stop) };
+            return (all.Sum(d => d.Files) == sources.Count, string.Join("; ", all.Select(d => $"{d.Name} {d.State} {d.Files} {d.NextStep}")));
+        }, Patience, stop);
+        foreach (var name in new[] { "d1", "d2", "d3" })
+        {
+            var (code, _, error) = await rig.CliAsync("drive", "manifest", "mountain", name);
+            Assert.True(code == 0, error);
+            var there = rig.PlaceOf(rig.Archive, name);
+            rig.Carry(rig.PlaceOf(rig.Mountain, name), there);
+            (code, var said, error) = await rig.CliAsync("drive", "ingest", "archive", there);
+            Assert.True(code == 0, error + said);
+        }
 
-/// <summary>A drive from empty to reusable between two real sites.</summary>
+        await rig.VerifyAtArchiveAsync(sources, stop);
+        foreach (var name in new[] { "d1", "d2", "d3" }) await rig.UntilDriveAsync(name, d => d is { State: "reusable", Failed: 0 }, Patience, stop);
+        await rig.VerifyAtMountainAsync(sources.Keys, stop);
+        await rig.UntilAsync(() => Task.FromResult((rig.Alerts.Count(a => a.Contains("\\u0027d1\\u0027", StringComparison.Ordinal) && a.StartsWith("{\"text\"", StringComparison.Ordinal)) == 1, string.Join('\n', rig.Alerts))), Patience, stop);
+        lock (rig.Alerts)
+        {
+            Assert.Contains(rig.Alerts, a => a.Contains("librarian drive manifest CONN d1", StringComparison.Ordinal));
+            Assert.Single(rig.Alerts, a => a.Contains("\"kind\":\"drive-full\"", StringComparison.Ordinal) && a.Contains("\"drive\":\"d1\"", StringComparison.Ordinal));
+        }
+    }
+}
+
+public sealed class DriveTripOnPostgres(PostgresServer server) : DriveTripTests(server)
+{
+    private readonly PostgresServer _server = server;
+
+    [Fact]
+    public async Task BadDrives_AreRefusedOrTakenAsFarAsTheyAreGood()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var rig = await DriveRig.StartAsync(_server, reachable: true, stop);
+        var sources = new Dictionary<string, string>();
+        for (var i = 0; i < 6; i++)
+        {
+            var (name, source) = await rig.UploadAsync($"obs/b{i}", 5000 + i, directory: i == 1, stop);
+            sources[name] = source;
+        }
+
+        var mounted = rig.NewDrive("d1", 16);
+        // Not a mount point, not empty, unknown destination, itself.
+        Assert.Contains("drive.not_mounted", (await rig.CliAsync("drive", "init", "mountain", "dx", Path.GetTempPath(), "--destination", "archive")).Error, StringComparison.Ordinal);
+        File.WriteAllText(Path.Combine(mounted, "holiday.jpg"), "x");
+        Assert.Contains("drive.not_empty", (await rig.CliAsync("drive", "init", "mountain", "d1", mounted, "--destination", "archive")).Error, StringComparison.Ordinal);
+        File.Delete(Path.Combine(mounted, "holiday.jpg"));
+        Assert.Contains("drive.unknown_destination", (await rig.CliAsync("drive", "init", "mountain", "d1", mounted, "--destination", "nowhere")).Error, StringComparison.Ordinal);
+        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d1", mounted, "--destination", "archive")).Code);
+        await rig.UntilDriveAsync("d1", d => d.Files == sources.Count, Patience, stop);
+        Assert.Contains("drive.not_reusable", (await rig.CliAsync("drive", "recycle", "mountain", "d1")).Error, StringComparison.Ordinal);
+        Assert.Contains("drive.own", (await rig.CliAsync("drive", "ingest", "mountain", mounted)).Error, StringComparison.Ordinal);
+        Assert.Contains("manifest.missing", (await rig.CliAsync("drive", "ingest", "archive", mounted)).Error, StringComparison.Ordinal);
+        Assert.Equal(0, (await rig.CliAsync("drive", "manifest", "mountain", "d1")).Code);
+        var there = rig.PlaceOf(rig.Archive, "d1");
+        rig.Carry(mounted, there);
+        Assert.Contains("drive.not_a_drive", (await rig.CliAsync("drive", "ingest", "archive", mounted)).Error, StringComparison.Ordinal);
+        var manifest = Path.Combine(there, "MANIFEST.jsonl");
+        var good = await File.ReadAllBytesAsync(manifest, stop);
+        await File.WriteAllBytesAsync(manifest, good[..^40], stop);
+        Assert.Contains("manifest.", (await rig.CliAsync("drive", "ingest", "archive", there)).Error, StringComparison.Ordinal);
+        var edited = good.ToArray();
+        edited[good.AsSpan().IndexOf("obs/b0"u8) + 5] = (byte)'9';
+        await File.WriteAllBytesAsync(manifest, edited, stop);
+        Assert.Contains("manifest.edited", (await rig.CliAsync("drive", "ingest", "archive", there)).Error, StringComparison.Ordinal);
+        await File.WriteAllBytesAsync(manifest, good, stop);
+
+        // One missing file, one flipped byte in a member of a directory; the rest is fine.
+        File.Delete(Path.Combine(there, "data", "obs", "b2"));
+        var member = Path.Combine(there, "data", "obs", "b1", "inner", "two é.bin");
+        var bytes = await File.ReadAllBytesAsync(member, stop);
+        bytes[7] ^= 1;
+        await File.WriteAllBytesAsync(member, bytes, stop);
+        var (code, said, error) = await rig.CliAsync("drive", "ingest", "archive", there);
+        Assert.Equal(1, code);
+        Assert.Contains("4 files taken, 0 were here, 2 not taken", said, StringComparison.Ordinal);
+        Assert.Contains("not taken: obs/b1: 1 of 3 files in it are bad: 'inner/two é.bin' has other bytes", error, StringComparison.Ordinal);
+        Assert.Contains("not taken: obs/b2", error, StringComparison.Ordinal);
+
+        // The source hears of both, and the next drive carries what was not taken.
+        await rig.UntilDriveAsync("d1", d => d is { State: "reusable", Delivered: 4, Failed: 2 }, Patience, stop);
+        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d2", rig.NewDrive("d2", 16), "--destination", "archive")).Code);
+        await rig.UntilDriveAsync("d2", d => d.Files == 2, Patience, stop);
+        Assert.Equal(0, (await rig.CliAsync("drive", "manifest", "mountain", "d2")).Code);
+        var second = rig.PlaceOf(rig.Archive, "d2");
+        rig.Carry(rig.PlaceOf(rig.Mountain, "d2"), second);
+        (code, said, error) = await rig.CliAsync("drive", "ingest", "archive", second);
+        Assert.True(code == 0, error + said);
+        await rig.VerifyAtArchiveAsync(sources, stop);
+        await rig.UntilDriveAsync("d2", d => d.State == "reusable", Patience, stop);
+        await rig.VerifyAtMountainAsync(sources.Keys, stop);
+    }
+
+    [Fact]
+    public async Task LostDrive_IsGivenUp_TheNextOneCarriesEverything()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var rig = await DriveRig.StartAsync(_server, reachable: true, stop);
+        var (name, source) = await rig.UploadAsync("obs/only", 5000, directory: false, stop);
+        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d1", rig.NewDrive("d1", 8), "--destination", "archive")).Code);
+        await rig.UntilDriveAsync("d1", d => d.Files == 1, Patience, stop);
+        Assert.Equal(0, (await rig.CliAsync("drive", "manifest", "mountain", "d1")).Code);
+        rig.Carry(rig.PlaceOf(rig.Mountain, "d1"), rig.OnTheRoad("d1"));
+        // What another drive in transit carries is not put on again.
+        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d2", rig.NewDrive("d2", 8), "--destination", "archive")).Code);
+        await rig.UntilDriveAsync("d2", d => d is { IsPlugged: true, Problem: null }, Patience, stop);
+        Assert.Equal(0, (await rig.StatusAsync(rig.Mountain, "d2", stop)).Files);
+        Assert.Equal(0, (await rig.CliAsync("drive", "recycle", "mountain", "d1", "--lost")).Code);
+        await rig.UntilDriveAsync("d2", d => d.Files == 1, Patience, stop);
+        Assert.Equal("lost", (await rig.StatusAsync(rig.Mountain, "d1", stop)).State);
+
+        // The lost one turns up at the archive after all: it is taken, and the source accepts the news.
+        var there = rig.PlaceOf(rig.Archive, "d1");
+        rig.Carry(rig.OnTheRoad("d1"), there);
+        var (code, said, error) = await rig.CliAsync("drive", "ingest", "archive", there);
+        Assert.True(code == 0, error + said);
+        await rig.VerifyAtArchiveAsync(new Dictionary<string, string> { [name] = source }, stop);
+        await rig.UntilAsync(async () =>
+        {
+            using var mountain = rig.Client(rig.Mountain);
+            var found = await mountain.SearchFilesAsync(new FileSearchRequest(Name: name), stop);
+            return (found.Value![0].RemoteInstances.Count == 1, found.ToString()!);
+        }, Patience, stop);
+    }
+}
+
+/// <summary>
+/// A drive from empty to reusable between two real sites. What is the same on both databases, and is asked of single rounds there (DriveRoundTests), runs on one.
+/// </summary>
 public abstract class DriveTripTests(PostgresServer? server)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+    protected static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
     [Fact]
     public async Task Trip_WithCallbacks_EveryByteArrivesAndTheDriveIsReusable()
@@ -124,142 +267,5 @@ public abstract class DriveTripTests(PostgresServer? server)
         await rig.UntilDriveAsync("d1", d => d.State == "reusable", Patience, stop);
         await rig.VerifyAtArchiveAsync(sources, stop);
         await rig.VerifyAtMountainAsync(sources.Keys, stop);
-    }
-
-    [Fact]
-    public async Task ThreeDrives_OneFullAfterTheOther_EachFileOnOneOfThemAndOneAlertEach()
-    {
-        var stop = TestContext.Current.CancellationToken;
-        await using var rig = await DriveRig.StartAsync(server, reachable: true, stop);
-        var sources = new Dictionary<string, string>();
-        foreach (var name in new[] { "d1", "d2", "d3" })
-            Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", name, rig.NewDrive(name, 8), "--destination", "archive")).Code);
-        for (var i = 0; i < 22; i++)
-        {
-            var (name, source) = await rig.UploadAsync($"obs/t{i}", i % 5 == 0 ? 1 : 700_000 + (i * 10_000), directory: i % 5 == 1, stop);
-            sources[name] = source;
-        }
-
-        await rig.UntilDriveAsync("d1", d => d.State == "full", Patience, stop);
-        await rig.UntilAsync(async () =>
-        {
-            var all = new[] { await rig.StatusAsync(rig.Mountain, "d1", stop), await rig.StatusAsync(rig.Mountain, "d2", stop), await rig.StatusAsync(rig.Mountain, "d3", stop) };
-            return (all.Sum(d => d.Files) == sources.Count, string.Join("; ", all.Select(d => $"{d.Name} {d.State} {d.Files} {d.NextStep}")));
-        }, Patience, stop);
-        foreach (var name in new[] { "d1", "d2", "d3" })
-        {
-            var (code, _, error) = await rig.CliAsync("drive", "manifest", "mountain", name);
-            Assert.True(code == 0, error);
-            var there = rig.PlaceOf(rig.Archive, name);
-            rig.Carry(rig.PlaceOf(rig.Mountain, name), there);
-            (code, var said, error) = await rig.CliAsync("drive", "ingest", "archive", there);
-            Assert.True(code == 0, error + said);
-        }
-
-        await rig.VerifyAtArchiveAsync(sources, stop);
-        foreach (var name in new[] { "d1", "d2", "d3" }) await rig.UntilDriveAsync(name, d => d is { State: "reusable", Failed: 0 }, Patience, stop);
-        await rig.VerifyAtMountainAsync(sources.Keys, stop);
-        await rig.UntilAsync(() => Task.FromResult((rig.Alerts.Count(a => a.Contains("\\u0027d1\\u0027", StringComparison.Ordinal) && a.StartsWith("{\"text\"", StringComparison.Ordinal)) == 1, string.Join('\n', rig.Alerts))), Patience, stop);
-        lock (rig.Alerts)
-        {
-            Assert.Contains(rig.Alerts, a => a.Contains("librarian drive manifest CONN d1", StringComparison.Ordinal));
-            Assert.Single(rig.Alerts, a => a.Contains("\"kind\":\"drive-full\"", StringComparison.Ordinal) && a.Contains("\"drive\":\"d1\"", StringComparison.Ordinal));
-        }
-    }
-
-    [Fact]
-    public async Task BadDrives_AreRefusedOrTakenAsFarAsTheyAreGood()
-    {
-        var stop = TestContext.Current.CancellationToken;
-        await using var rig = await DriveRig.StartAsync(server, reachable: true, stop);
-        var sources = new Dictionary<string, string>();
-        for (var i = 0; i < 6; i++)
-        {
-            var (name, source) = await rig.UploadAsync($"obs/b{i}", 5000 + i, directory: i == 1, stop);
-            sources[name] = source;
-        }
-
-        var mounted = rig.NewDrive("d1", 16);
-        // Not a mount point, not empty, unknown destination, itself.
-        Assert.Contains("drive.not_mounted", (await rig.CliAsync("drive", "init", "mountain", "dx", Path.GetTempPath(), "--destination", "archive")).Error, StringComparison.Ordinal);
-        File.WriteAllText(Path.Combine(mounted, "holiday.jpg"), "x");
-        Assert.Contains("drive.not_empty", (await rig.CliAsync("drive", "init", "mountain", "d1", mounted, "--destination", "archive")).Error, StringComparison.Ordinal);
-        File.Delete(Path.Combine(mounted, "holiday.jpg"));
-        Assert.Contains("drive.unknown_destination", (await rig.CliAsync("drive", "init", "mountain", "d1", mounted, "--destination", "nowhere")).Error, StringComparison.Ordinal);
-        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d1", mounted, "--destination", "archive")).Code);
-        await rig.UntilDriveAsync("d1", d => d.Files == sources.Count, Patience, stop);
-        Assert.Contains("drive.not_reusable", (await rig.CliAsync("drive", "recycle", "mountain", "d1")).Error, StringComparison.Ordinal);
-        Assert.Contains("drive.own", (await rig.CliAsync("drive", "ingest", "mountain", mounted)).Error, StringComparison.Ordinal);
-        Assert.Contains("manifest.missing", (await rig.CliAsync("drive", "ingest", "archive", mounted)).Error, StringComparison.Ordinal);
-        Assert.Equal(0, (await rig.CliAsync("drive", "manifest", "mountain", "d1")).Code);
-        var there = rig.PlaceOf(rig.Archive, "d1");
-        rig.Carry(mounted, there);
-        Assert.Contains("drive.not_a_drive", (await rig.CliAsync("drive", "ingest", "archive", mounted)).Error, StringComparison.Ordinal);
-        var manifest = Path.Combine(there, "MANIFEST.jsonl");
-        var good = await File.ReadAllBytesAsync(manifest, stop);
-        await File.WriteAllBytesAsync(manifest, good[..^40], stop);
-        Assert.Contains("manifest.", (await rig.CliAsync("drive", "ingest", "archive", there)).Error, StringComparison.Ordinal);
-        var edited = good.ToArray();
-        edited[good.AsSpan().IndexOf("obs/b0"u8) + 5] = (byte)'9';
-        await File.WriteAllBytesAsync(manifest, edited, stop);
-        Assert.Contains("manifest.edited", (await rig.CliAsync("drive", "ingest", "archive", there)).Error, StringComparison.Ordinal);
-        await File.WriteAllBytesAsync(manifest, good, stop);
-
-        // One missing file, one flipped byte in a member of a directory; the rest is fine.
-        File.Delete(Path.Combine(there, "data", "obs", "b2"));
-        var member = Path.Combine(there, "data", "obs", "b1", "inner", "two é.bin");
-        var bytes = await File.ReadAllBytesAsync(member, stop);
-        bytes[7] ^= 1;
-        await File.WriteAllBytesAsync(member, bytes, stop);
-        var (code, said, error) = await rig.CliAsync("drive", "ingest", "archive", there);
-        Assert.Equal(1, code);
-        Assert.Contains("4 files taken, 0 were here, 2 not taken", said, StringComparison.Ordinal);
-        Assert.Contains("not taken: obs/b1: 1 of 3 files in it are bad: 'inner/two é.bin' has other bytes", error, StringComparison.Ordinal);
-        Assert.Contains("not taken: obs/b2", error, StringComparison.Ordinal);
-
-        // The source hears of both, and the next drive carries what was not taken.
-        await rig.UntilDriveAsync("d1", d => d is { State: "reusable", Delivered: 4, Failed: 2 }, Patience, stop);
-        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d2", rig.NewDrive("d2", 16), "--destination", "archive")).Code);
-        await rig.UntilDriveAsync("d2", d => d.Files == 2, Patience, stop);
-        Assert.Equal(0, (await rig.CliAsync("drive", "manifest", "mountain", "d2")).Code);
-        var second = rig.PlaceOf(rig.Archive, "d2");
-        rig.Carry(rig.PlaceOf(rig.Mountain, "d2"), second);
-        (code, said, error) = await rig.CliAsync("drive", "ingest", "archive", second);
-        Assert.True(code == 0, error + said);
-        await rig.VerifyAtArchiveAsync(sources, stop);
-        await rig.UntilDriveAsync("d2", d => d.State == "reusable", Patience, stop);
-        await rig.VerifyAtMountainAsync(sources.Keys, stop);
-    }
-
-    [Fact]
-    public async Task LostDrive_IsGivenUp_TheNextOneCarriesEverything()
-    {
-        var stop = TestContext.Current.CancellationToken;
-        await using var rig = await DriveRig.StartAsync(server, reachable: true, stop);
-        var (name, source) = await rig.UploadAsync("obs/only", 5000, directory: false, stop);
-        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d1", rig.NewDrive("d1", 8), "--destination", "archive")).Code);
-        await rig.UntilDriveAsync("d1", d => d.Files == 1, Patience, stop);
-        Assert.Equal(0, (await rig.CliAsync("drive", "manifest", "mountain", "d1")).Code);
-        rig.Carry(rig.PlaceOf(rig.Mountain, "d1"), rig.OnTheRoad("d1"));
-        // What another drive in transit carries is not put on again.
-        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d2", rig.NewDrive("d2", 8), "--destination", "archive")).Code);
-        await rig.UntilDriveAsync("d2", d => d is { IsPlugged: true, Problem: null }, Patience, stop);
-        Assert.Equal(0, (await rig.StatusAsync(rig.Mountain, "d2", stop)).Files);
-        Assert.Equal(0, (await rig.CliAsync("drive", "recycle", "mountain", "d1", "--lost")).Code);
-        await rig.UntilDriveAsync("d2", d => d.Files == 1, Patience, stop);
-        Assert.Equal("lost", (await rig.StatusAsync(rig.Mountain, "d1", stop)).State);
-
-        // The lost one turns up at the archive after all: it is taken, and the source accepts the news.
-        var there = rig.PlaceOf(rig.Archive, "d1");
-        rig.Carry(rig.OnTheRoad("d1"), there);
-        var (code, said, error) = await rig.CliAsync("drive", "ingest", "archive", there);
-        Assert.True(code == 0, error + said);
-        await rig.VerifyAtArchiveAsync(new Dictionary<string, string> { [name] = source }, stop);
-        await rig.UntilAsync(async () =>
-        {
-            using var mountain = rig.Client(rig.Mountain);
-            var found = await mountain.SearchFilesAsync(new FileSearchRequest(Name: name), stop);
-            return (found.Value![0].RemoteInstances.Count == 1, found.ToString()!);
-        }, Patience, stop);
     }
 }

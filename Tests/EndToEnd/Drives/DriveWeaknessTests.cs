@@ -9,11 +9,11 @@ public class DriveWeaknessTests(PostgresServer server)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
-    [Theory, InlineData(false), InlineData(true)]
-    public async Task W10_FileThatIsAtTheDestinationAlready_IsAcknowledgedLikeTheOthers(bool postgres)
+    [Fact]
+    public async Task W10_FileThatIsAtTheDestinationAlready_IsAcknowledgedLikeTheOthers()
     {
         var stop = TestContext.Current.CancellationToken;
-        await using var rig = await DriveRig.StartAsync(postgres ? server : null, reachable: true, stop);
+        await using var rig = await DriveRig.StartAsync(server, reachable: true, stop);
         var (first, source) = await rig.UploadAsync("obs/there", 5000, directory: false, stop);
         var (second, _) = await rig.UploadAsync("obs/new", 6000, directory: true, stop);
         using (var archive = rig.Client(rig.Archive))
@@ -34,11 +34,11 @@ public class DriveWeaknessTests(PostgresServer server)
         await rig.VerifyAtMountainAsync([first, second], stop);
     }
 
-    [Theory, InlineData(false), InlineData(true)]
-    public async Task W28_FileThatDoesNotFitOrCannotBeRead_LeavesTheDriveToTheOthers(bool postgres)
+    [Fact]
+    public async Task W28_FileThatDoesNotFitOrCannotBeRead_LeavesTheDriveToTheOthers()
     {
         var stop = TestContext.Current.CancellationToken;
-        await using var rig = await DriveRig.StartAsync(postgres ? server : null, reachable: false, stop);
+        await using var rig = await DriveRig.StartAsync(null, reachable: false, stop);
         // The oldest come first.
         await rig.UploadAsync("obs/big", 9_000_000, directory: false, stop);
         var (bad, _) = await rig.UploadAsync("obs/bad", 5000, directory: false, stop);
