@@ -33,7 +33,7 @@ public sealed partial class Ingest
             return await FailAsync(transfer, IngestOutcome.NameTaken, $"'{transfer.StorePath}' is catalogued, and this is not a replacement of its bad copy.", transfer.Placing, cancellationToken);
         if (!await store.IsAsideAsync(staging, cancellationToken))
         {
-            if (await VerifyAsync(transfer, store, staging, uploadName, expected, cancellationToken) is { } unfit) return unfit;
+            if (await VerifyAsync(transfer, store, staging, uploadName, destination: null, expected, cancellationToken) is { } unfit) return unfit;
             if (await ReserveReplacementAsync(transfer, cancellationToken) is { } refused) return refused;
             var aside = await store.SetAsideAsync(path, staging, cancellationToken);
             if (aside.Status == AsideStatus.IoError) return Result(transfer, IngestOutcome.TryLater, aside.Message);

@@ -83,7 +83,7 @@ public sealed partial class Ingest(CatalogDatabase database, SiteStores stores, 
         // Data at the destination of a transfer that is placing may be our own, with staging already partly removed: then only the
         // placement can tell, and nothing may be judged by what is left in staging.
         var interrupted = transfer.Placing && await store.ExistsAsync(destination, cancellationToken);
-        if (!interrupted && await VerifyAsync(transfer, store, staging, uploadName, expected, cancellationToken) is { } unfit) return unfit;
+        if (!interrupted && await VerifyAsync(transfer, store, staging, uploadName, destination, expected, cancellationToken) is { } unfit) return unfit;
         if (!interrupted && await ReserveAsync(transfer, cancellationToken) is { } refused) return refused;
         var placed = await store.PlaceAsync(new Placement(staging, uploadName, destination, expected, PlacementId: staging), cancellationToken);
         switch (placed.Status)
@@ -105,10 +105,12 @@ public sealed partial class Ingest(CatalogDatabase database, SiteStores stores, 
     }
 
     /// <summary>Reads the staged data once, flushing them to the disk; null when they are what was declared.</summary>
-    private async Task<IngestResult?> VerifyAsync(IncomingTransfer transfer, LocalStore store, Guid staging, StorePath uploadName, ContentDescription expected, CancellationToken cancellationToken)
+    private async Task<IngestResult?> VerifyAsync(IncomingTransfer transfer, LocalStore store, Guid staging, StorePath uploadName, StorePath? destination, ContentDescription expected, CancellationToken cancellationToken)
     {
         var digest = await store.DigestStagedAsync(staging, uploadName, [expected.Checksum.Algorithm],
             new DigestOptions { FlushToDisk = true, MaxParallelism = options.Value.ChecksumParallelism }, cancellationToken: cancellationToken);
+        // Another run of this ingest (a stalled worker's and its successor's overlap) may have taken the data from under us: then the placement tells.
+        if (!digest.Matches(expected) && transfer.Placing && destination is not null && await store.ExistsAsync(destination, cancellationToken)) return null;
         switch (digest.Status)
         {
             case DigestStatus.Complete when digest.Matches(expected):

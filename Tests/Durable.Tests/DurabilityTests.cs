@@ -79,7 +79,8 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
         Assert.Equal(1, (await EndOf(heir, id)).ReadOutputAs<int>());
         stuck.SetResult();
         await Until(async () => await Count("select count(*) from dt_worker where node = 'zombie'") == 1, "the zombie's new incarnation");
-        Assert.Equal(["heir"], effects);
+        // By the heir, or by the zombie's new incarnation when that was quicker; never by both.
+        Assert.Single(effects);
         Assert.Equal(1, await Count("select count(*) from dt_history where kind = 3"));
     }
 

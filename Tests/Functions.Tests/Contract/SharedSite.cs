@@ -28,11 +28,34 @@ public abstract class SharedSite(PostgresServer server, DatabaseKind kind) : IAs
     }
 
     /// <summary>A digest of every row that requests may change and of every path on the disk. Logins and recorded errors are not state of the contract.</summary>
+    /// <remarks>What an accepted request has started goes on in the background; this waits until nothing is under way and two looks see the same.</remarks>
     public async Task<string> FingerprintAsync()
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        var before = "";
+        while (true)
+        {
+            var busy = await IsBusyAsync();
+            var now = await LookAsync();
+            if (!busy && now == before) return now;
+            before = now;
+            Assert.False(limit.IsCancellationRequested, "the site never comes to rest");
+            await Task.Delay(5);
+        }
+    }
+
+    private async Task<bool> IsBusyAsync()
+    {
+        await using var db = Site.Catalog.Open();
+        var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        return await db.Database.SqlQuery<int>($"select cast((select count(*) from dt_activity) + (select count(*) from dt_inbox where visible_at <= {now}) as int) as \"Value\"").SingleAsync() > 0;
+    }
+
+    private async Task<string> LookAsync()
     {
         await using var db = Site.Catalog.Open();
         var text = new StringBuilder();
-        foreach (var table in new[] { "files", "instances", "remote_instances", "store_metadata", "incoming_transfers", "outgoing_transfers", "clone_transfers", "librarians", "send_queue", "corrupt_files", "users", "dt_instance" })
+        foreach (var table in new[] { "files", "instances", "remote_instances", "store_metadata", "incoming_transfers", "outgoing_transfers", "clone_transfers", "librarians", "send_queue", "corrupt_files", "users" })
         {
             await using var command = db.Database.GetDbConnection().CreateCommand();
             if (command.Connection!.State != System.Data.ConnectionState.Open) await command.Connection.OpenAsync();
@@ -46,6 +69,7 @@ public abstract class SharedSite(PostgresServer server, DatabaseKind kind) : IAs
             }
         }
 
+        foreach (var instance in await db.Database.SqlQuery<string>($"select instance_id as \"Value\" from dt_instance order by 1").ToListAsync()) text.Append(instance).Append('\n');
         foreach (var root in new[] { Site.StagingPath, Site.StorePath })
         {
             foreach (var entry in Directory.EnumerateFileSystemEntries(root, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)) text.Append(entry).Append('\n');

@@ -1,6 +1,7 @@
 using System.Net;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Stores;
+using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Ingest;
 using Librarian.Orchestrations.Repair;
@@ -18,6 +19,23 @@ public sealed class PostgresDataWeaknessTests(PostgresServer server) : DataWeakn
 public abstract class DataWeaknessTests(PostgresServer server, DatabaseKind kind) : WeaknessTests(server, kind)
 {
     private const string Manifest = """{"store_name":"main","create_outgoing_transfers":true,"destination_librarian":"callback","disable_store":true,"mark_local_instances_as_unavailable":true}""";
+
+    /// <summary>As a stalled worker's activity and that of its successor overlap.</summary>
+    [Fact]
+    public async Task W03_RunsOfOneIngestAtOnce_NeverFailIt()
+    {
+        await OpenAsync();
+        var ingest = Site.Services.GetRequiredService<Ingest>();
+        for (var i = 0; i < 40; i++)
+        {
+            var (id, location, _) = await Site.StageAsync($"race/{i}", HelloSum, 11);
+            await File.WriteAllTextAsync(location, "hello world", Stop);
+            await ReadAsync(db => db.IncomingTransfers.Where(t => t.Id == id).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged), Stop));
+            var outcomes = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => ingest.RunAsync(id, DeletionPolicy.Disallowed, Stop), Stop)));
+            Assert.All(outcomes, o => Assert.True(o.Outcome is IngestOutcome.Ingested or IngestOutcome.TryLater, $"{i}: {o.Outcome} {o.Message}"));
+            Assert.Equal(TransferStatus.Completed, await ReadAsync(db => db.IncomingTransfers.Where(t => t.Id == id).Select(t => t.Status).SingleAsync()));
+        }
+    }
 
     [Fact]
     public async Task W03_CommitsWhileTheReceiveTimerRuns_AllSucceedAndEachFileIsStoredOnce()
