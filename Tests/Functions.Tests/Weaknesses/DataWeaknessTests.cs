@@ -31,7 +31,12 @@ public abstract class DataWeaknessTests(PostgresServer server, DatabaseKind kind
             var (id, location, _) = await Site.StageAsync($"race/{i}", HelloSum, 11);
             await File.WriteAllTextAsync(location, "hello world", Stop);
             await ReadAsync(db => db.IncomingTransfers.Where(t => t.Id == id).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged), Stop));
-            var outcomes = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => ingest.RunAsync(id, DeletionPolicy.Disallowed, Stop), Stop)));
+            var outcomes = await Task.WhenAll(Enumerable.Range(0, 12).Select(run => Task.Run(async () =>
+            {
+                // One after the other, so that some begin between another's reservation and its rename.
+                await Task.Delay(run, Stop);
+                return await ingest.RunAsync(id, DeletionPolicy.Disallowed, Stop);
+            }, Stop)));
             Assert.All(outcomes, o => Assert.True(o.Outcome is IngestOutcome.Ingested or IngestOutcome.TryLater, $"{i}: {o.Outcome} {o.Message}"));
             Assert.Equal(TransferStatus.Completed, await ReadAsync(db => db.IncomingTransfers.Where(t => t.Id == id).Select(t => t.Status).SingleAsync()));
         }
