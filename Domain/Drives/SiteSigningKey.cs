@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Security;
 using NSec.Cryptography;
 
 namespace Librarian.Domain.Drives;
@@ -31,7 +31,7 @@ public sealed class SiteSigningKey : IDisposable
     public static SiteSigningKey OpenOrCreate(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        if (!File.Exists(path)) Generate(path);
+        if (!File.Exists(path)) SecretFile.CreateOnce(path, Encoding.ASCII.GetBytes(Prefix + Convert.ToBase64String(RandomNumberGenerator.GetBytes(SeedLength)) + "\n"));
         var text = File.ReadAllText(path).Trim();
         Span<byte> seed = stackalloc byte[SeedLength];
         return text.StartsWith(Prefix, StringComparison.Ordinal) && Convert.TryFromBase64Chars(text.AsSpan(Prefix.Length), seed, out var count) && count == SeedLength
@@ -48,30 +48,4 @@ public sealed class SiteSigningKey : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _key.Dispose();
-
-    // A crash before the rename leaves a file of its own name that nobody reads; after it, the whole key.
-    private static void Generate(string path)
-    {
-        var directory = Path.GetDirectoryName(Path.GetFullPath(path))!;
-        Directory.CreateDirectory(directory);
-        var temporary = $"{path}.{Guid.NewGuid():N}.new";
-        using (var file = new FileStream(temporary, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite }))
-        {
-            file.Write(Encoding.ASCII.GetBytes(Prefix + Convert.ToBase64String(RandomNumberGenerator.GetBytes(SeedLength)) + "\n"));
-            file.Flush(flushToDisk: true);
-        }
-
-        try
-        {
-            File.Move(temporary, path, overwrite: false);
-        }
-        catch (IOException) when (File.Exists(path))
-        {
-            // Another process was first; its key is the site's.
-            File.Delete(temporary);
-        }
-
-        using var entries = PosixDirectory.Open(directory);
-        entries.Sync();
-    }
 }

@@ -18,7 +18,7 @@ public static class SiteKeys
         if (string.IsNullOrEmpty(key))
         {
             setting = Path.Combine(options.DataDirectory, "encryption.key");
-            if (!File.Exists(setting)) Create(setting);
+            if (!File.Exists(setting)) SecretFile.CreateOnce(setting, System.Text.Encoding.ASCII.GetBytes(Fernet.GenerateKey()));
             key = File.ReadAllText(setting).Trim();
         }
 
@@ -32,18 +32,5 @@ public static class SiteKeys
     {
         ArgumentNullException.ThrowIfNull(options);
         return string.IsNullOrEmpty(options.EncryptionKey) && !File.Exists(Path.Combine(options.DataDirectory, "encryption.key"));
-    }
-
-    private static void Create(string path)
-    {
-        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        var temporary = path + ".new";
-        using (var file = new FileStream(temporary, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite }))
-        {
-            file.Write(System.Text.Encoding.ASCII.GetBytes(Fernet.GenerateKey()));
-            file.Flush(flushToDisk: true);
-        }
-
-        File.Move(temporary, path, overwrite: false);
     }
 }

@@ -78,12 +78,19 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
                 var step = await CallAsync(stage);
                 if (step.Remaining == 0) return await FinishAsync();
                 if (step.Outcome == StepOutcome.Done) break;
-                if (++turns >= TurnsPerGeneration) return NextGeneration();
-                if (step.Outcome == StepOutcome.Again) continue;
+                turns++;
+                if (step.Outcome == StepOutcome.Again)
+                {
+                    if (turns >= TurnsPerGeneration) return NextGeneration();
+                    continue;
+                }
+
                 soon = step.Outcome == StepOutcome.Soon ? soon + 1 : 0;
                 full = step.Outcome == StepOutcome.Full ? full + 1 : 0;
                 var pause = full > 0 ? PeerCalls.PauseWhenFull(full - 1, context.NewGuid()) : PeerCalls.Pause(soon > 0 ? soon - 1 : waits++, context.NewGuid());
                 if (await IsSettledWithinAsync(pause)) return await FinishAsync();
+                // After the pause: a new generation asks at once.
+                if (turns >= TurnsPerGeneration) return NextGeneration();
             }
 
             // It has answered: what its absence had let the pauses grow to says nothing about the next step.

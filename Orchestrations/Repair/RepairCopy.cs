@@ -50,14 +50,12 @@ public sealed class RepairCopy : TaskOrchestrator<RepairInput, string>
             var step = await context.CallActivityAsync<RepairStep>(nameof(AskForReplacement), input, PeerCalls.Options);
             context.SetCustomStatus(step);
             if (step.Outcome == RepairOutcome.Done) return step.Message;
-            if (waits - input.Waits >= WaitsPerGeneration)
-            {
-                context.ContinueAsNew(input with { Waits = waits });
-                return "";
-            }
-
             // Arriving or not, the next look asks for what is still missing.
             await context.CreateTimer(PeerCalls.Pause(waits, context.NewGuid()), CancellationToken.None);
+            if (waits - input.Waits < WaitsPerGeneration) continue;
+            // After the pause: a new generation asks at once.
+            context.ContinueAsNew(input with { Waits = waits + 1 });
+            return "";
         }
     }
 }

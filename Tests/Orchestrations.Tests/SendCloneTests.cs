@@ -36,6 +36,27 @@ public class SendCloneTests
     }
 
     [Fact]
+    public async Task StageBatch_WaitingThroughGenerations_IsNeverAskedTwiceWithoutAPause()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UnixEpoch);
+        var asked = new List<DateTimeOffset>();
+        await using var host = await DurableTestHost.StartAsync(time, time.Advance, durable => durable
+            .AddOrchestrator<SendClone>()
+            .AddActivityFunc<SendCloneInput, BatchStep>(nameof(StageBatch), (_, _) =>
+            {
+                asked.Add(time.GetUtcNow());
+                return Task.FromResult(new BatchStep(asked.Count < 250 ? StepOutcome.Wait : StepOutcome.Done, "", asked.Count < 250 ? 1 : 0));
+            })
+            .AddActivityFunc<SendCloneInput, string>(nameof(FinishBatch), (_, _) => Task.FromResult("finished")));
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync(nameof(SendClone), new SendCloneInput(1, "archive"));
+        await host.RunToCompletionAsync(id, TestContext.Current.CancellationToken);
+
+        Assert.Equal(250, asked.Count);
+        // Two generations end within; the pause stays what it had grown to.
+        Assert.All(asked.Zip(asked.Skip(1), (a, b) => b - a).Skip(12), pause => Assert.InRange(pause, TimeSpan.FromMinutes(5), TimeSpan.FromMinutes(10)));
+    }
+
+    [Fact]
     public async Task StageBatch_AnsweredWithFull_IsAskedAfterPausesThatGrowToHours()
     {
         var time = new FakeTimeProvider(DateTimeOffset.UnixEpoch);
