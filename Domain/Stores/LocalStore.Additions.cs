@@ -137,7 +137,7 @@ public sealed partial class LocalStore
     /// written is read back from the medium, not from memory. Many small files cost few flushes, because the file system is flushed once for all of them.
     /// </summary>
     /// <remarks>
-    /// Steps: copy into staging, flush, read back, rename without replacing, flush. A crash leaves staging directories named by the
+    /// Steps: copy into an entry of staging that is named by the addition's id, flush, read back, rename without replacing, flush. A crash leaves staging directories named by the
     /// additions' ids, and after the rename data under their names that the caller has not recorded; calling again with the same additions
     /// removes the first and recognises the second by reading them (<see cref="PlaceAsync"/>). A failure of one file is its result and
     /// does not touch the others.
@@ -153,26 +153,28 @@ public sealed partial class LocalStore
     {
         var results = new AdditionResult?[additions.Count];
         var copies = new ConcurrentDictionary<int, StagedCopy>();
+        using var batch = TryOpenBatch(source, out var closed);
+        if (batch is null) return [.. additions.Select(addition => new AdditionResult(addition, AdditionStatus.IoError, closed!))];
         InParallel(additions.Count, options.Parallelism, i =>
         {
             if (options.MayWrite?.Invoke() == false) results[i] = new AdditionResult(additions[i], AdditionStatus.IoError, $"Store '{Options.Name}' is not mounted any more. Nothing of '{additions[i].Name}' was kept.");
-            else if (CopyToStaging(source, additions[i], options, stop, out var copy) is { } failed) results[i] = failed;
+            else if (CopyToStaging(batch, additions[i], options, stop, out var copy) is { } failed) results[i] = failed;
             else copies[i] = copy!;
         }, stop);
         Reach("add.copied");
-        if (Flush(_stagingRoot) is { } unflushed) return Broken(unflushed);
+        if (Flush(batch.Staging) is { } unflushed) return Broken(unflushed);
         Reach("add.flushed");
 
         InParallel(additions.Count, options.Parallelism, i =>
         {
-            if (results[i] is null && ReadBack(additions[i], copies[i], stop) is { } failed) results[i] = failed;
+            if (results[i] is null && ReadBack(batch, additions[i], copies[i], stop) is { } failed) results[i] = failed;
         }, stop);
         Reach("add.verified");
 
         for (var i = 0; i < additions.Count; i++)
         {
             if (results[i] is not null) continue;
-            var placed = copies[i].IsPlaced ? Placed(PlacementOf(additions[i], copies[i].Expected), recovered: true) : Place(PlacementOf(additions[i], copies[i].Expected), stop, flush: false);
+            var placed = copies[i].IsPlaced ? Placed(PlacementOf(additions[i], copies[i].Expected), recovered: true) : PlaceAddition(batch, additions[i], copies[i], stop);
             results[i] = placed.Status switch
             {
                 PlaceStatus.Placed => new AdditionResult(additions[i], AdditionStatus.Added, placed.Message) { Sha256 = copies[i].Sha256, Files = copies[i].Files, IsDirectory = copies[i].IsDirectory, MembersFile = copies[i].MembersFile },
@@ -185,8 +187,8 @@ public sealed partial class LocalStore
         }
 
         Reach("add.placed");
-        if (Flush(_storeRoot) is { } broken) return Broken(broken);
-        for (var i = 0; i < additions.Count; i++) Tidy(additions[i], results[i]!, copies.GetValueOrDefault(i));
+        if (Flush(batch.Store) is { } broken) return Broken(broken);
+        for (var i = 0; i < additions.Count; i++) Tidy(batch, additions[i], results[i]!, copies.GetValueOrDefault(i));
         return results!;
 
         // Nothing is recorded as stored after a flush that failed; what was renamed is found again by the next attempt.
@@ -195,45 +197,54 @@ public sealed partial class LocalStore
             for (var i = 0; i < additions.Count; i++)
             {
                 if (results[i] is null or { Status: AdditionStatus.Added }) results[i] = new AdditionResult(additions[i], AdditionStatus.IoError, $"Store '{Options.Name}' could not be flushed: {message}. '{additions[i].Name}' does not count as stored.");
-                Tidy(additions[i], results[i]!, copies.GetValueOrDefault(i));
+                Tidy(batch, additions[i], results[i]!, copies.GetValueOrDefault(i));
             }
 
             return results!;
         }
     }
 
-    private static Placement PlacementOf(Addition addition, ContentDescription expected) => new(addition.Id, addition.Name, addition.Name, expected, addition.Id);
+    private AdditionBatch? TryOpenBatch(LocalStore source, out string? failed)
+    {
+        PosixDirectory? staging = null;
+        try
+        {
+            staging = OpenRoot(_stagingRoot);
+            var store = OpenRoot(_storeRoot);
+            failed = null;
+            return new AdditionBatch(staging, store, source);
+        }
+        catch (PosixException failure)
+        {
+            staging?.Dispose();
+            failed = $"Store '{Options.Name}' is not available: {failure.Message}. Nothing was stored. Mount it and try again.";
+            return null;
+        }
+    }
 
-    private AdditionResult? CopyToStaging(LocalStore source, Addition addition, AdditionOptions options, CancellationToken stop, out StagedCopy? copy)
+    private static Placement PlacementOf(Addition addition, ContentDescription expected) => new(addition.Id, null, addition.Name, expected, addition.Id);
+
+    private static EntryName StagedNameOf(Addition addition) => new(StagingName(addition.Id));
+
+    private AdditionResult? CopyToStaging(AdditionBatch batch, Addition addition, AdditionOptions options, CancellationToken stop, out StagedCopy? copy)
     {
         copy = null;
         try
         {
-            RemoveStaged(addition.Id);
-            if (Recognise(addition, options, stop, out copy) is { } taken) return taken;
+            RemoveStaged(batch, addition);
+            if (Recognise(batch, addition, options, stop, out copy) is { } taken) return taken;
             if (copy is not null) return null;
-            var staged = CreateStaging(addition.Id, addition.Name);
-            if (staged.Location is null) return new AdditionResult(addition, staged.Code == "store.no_space" ? AdditionStatus.NoSpace : AdditionStatus.IoError, staged.Message);
-            using var root = OpenRoot(_stagingRoot);
-            using var parent = TryOpenStagedParent(root, addition.Id, addition.Name);
-            PosixDirectory? from;
-            PosixDirectory sourceRoot;
             try
             {
-                sourceRoot = source.OpenRoot(source._storeRoot);
-                from = TryOpenParent(sourceRoot, addition.Source);
+                using var from = batch.TrySourceParent(addition.Source);
+                if (from.Directory is not null) return Read(from.Directory, addition.Source, batch.Staging, addition, options, stop, out copy);
             }
             catch (PosixException failure)
             {
                 return new AdditionResult(addition, failure.Errno is Errno.NoEntry or Errno.NotADirectory ? AdditionStatus.SourceMissing : AdditionStatus.SourceError, failure.Message);
             }
 
-            using (sourceRoot)
-            using (from)
-            {
-                if (from is null) return new AdditionResult(addition, AdditionStatus.SourceMissing, $"Nothing is at '{source.Locate(addition.Source)}'.");
-                return Read(from, addition.Source, parent!, addition, options, stop, out copy);
-            }
+            return new AdditionResult(addition, AdditionStatus.SourceMissing, $"Nothing is at '{batch.Source.Locate(addition.Source)}'.");
         }
         catch (PosixException failure) when (failure.Errno is Errno.NotADirectory or Errno.TooManyLinks)
         {
@@ -245,14 +256,40 @@ public sealed partial class LocalStore
         }
     }
 
+    /// <summary>Gives the verified copy its name: by one rename in directories that are open already, and, where that does not do, step by step.</summary>
+    private PlaceResult PlaceAddition(AdditionBatch batch, Addition addition, StagedCopy copy, CancellationToken stop)
+    {
+        var placement = PlacementOf(addition, copy.Expected);
+        if (Options.OwnAfterCommit) return Place(placement, stop, flush: false);
+        try
+        {
+            Reach("place.before-parents");
+            using var parent = batch.TryMakeParent(addition.Name, OpenOrMakeParent);
+            Reach("place.before-rename");
+            if (parent.Directory is not null && MoveWithoutReplacing(batch.Store, batch.Staging, StagedNameOf(addition), parent.Directory, addition.Name) == Move.Done)
+            {
+                Reach("place.after-rename");
+                SetModes(parent.Directory, NameOf(addition.Name), stop);
+                copy.IsConsumed = true;
+                return Placed(placement, recovered: false);
+            }
+        }
+        catch (PosixException failure)
+        {
+            return Failed(failure);
+        }
+
+        // The name is taken, a directory vanished, or another file system is mounted there.
+        return Place(placement, stop, flush: false);
+    }
+
     /// <summary>An earlier attempt may have got as far as the rename: then the data are recognised where they are.</summary>
-    private AdditionResult? Recognise(Addition addition, AdditionOptions options, CancellationToken stop, out StagedCopy? copy)
+    private AdditionResult? Recognise(AdditionBatch batch, Addition addition, AdditionOptions options, CancellationToken stop, out StagedCopy? copy)
     {
         copy = null;
-        using var root = OpenRoot(_storeRoot);
-        using var parent = TryOpenParent(root, addition.Name);
-        if (parent?.Status(NameOf(addition.Name)) is null) return null;
-        if (Read(parent, addition.Name, null, addition, options, stop, out copy) is null) return null;
+        using var parent = batch.TryParent(addition.Name);
+        if (parent.Directory?.Status(NameOf(addition.Name)) is null) return null;
+        if (Read(parent.Directory, addition.Name, null, addition, options, stop, out copy) is null) return null;
         return new AdditionResult(addition, AdditionStatus.NameTaken, $"Other data lie at '{addition.Name}' in store '{Options.Name}'; they were left as they are.");
     }
 
@@ -277,7 +314,7 @@ public sealed partial class LocalStore
         {
             var told = 0L;
             var progress = options.OnBytes is null ? null : new Forward(now => options.OnBytes(now - Interlocked.Exchange(ref told, now)));
-            var plan = to is null ? null : new CopyPlan(to, NameOf(addition.Name), FollowSymlinks: false, GroupWritable: false);
+            var plan = to is null ? null : new CopyPlan(to, StagedNameOf(addition), FollowSymlinks: false, GroupWritable: false);
             var pass = new TreePass([addition.Expected.Checksum.Algorithm, ChecksumAlgorithm.Sha256, ChecksumAlgorithm.Xxh3],
                 new DigestOptions { MaxParallelism = Math.Max(1, options.Parallelism), OnMember = Member, MaxBytes = addition.Expected.SizeBytes }, progress, plan);
             var read = pass.DigestEntry(from, NameOf(source), stop);
@@ -310,7 +347,7 @@ public sealed partial class LocalStore
         }
     }
 
-    private AdditionResult? ReadBack(Addition addition, StagedCopy copy, CancellationToken stop)
+    private AdditionResult? ReadBack(AdditionBatch batch, Addition addition, StagedCopy copy, CancellationToken stop)
     {
         var found = new MemberFingerprint();
         var pass = new TreePass([ChecksumAlgorithm.Xxh3], new DigestOptions
@@ -324,18 +361,17 @@ public sealed partial class LocalStore
         }, progress: null);
         var read = copy.IsPlaced
             ? DigestBelow(_storeRoot, root => TryOpenParent(root, addition.Name), addition.Name, pass, stop)
-            : DigestBelow(_stagingRoot, root => TryOpenStagedParent(root, addition.Id, addition.Name), addition.Name, pass, stop);
+            : pass.DigestEntry(batch.Staging, StagedNameOf(addition), stop);
         if (read.Matches(copy.Expected) && found.ToString() == copy.Written) return null;
         return read.IsComplete
             ? new AdditionResult(addition, AdditionStatus.CopyDiffers, $"'{addition.Name}' could not be read back as it was written: the medium of store '{Options.Name}' is bad. Nothing of it was kept; the source is untouched.")
             : new AdditionResult(addition, AdditionStatus.IoError, $"'{addition.Name}' could not be read back: {read.Message}");
     }
 
-    private string? Flush(string path)
+    private static string? Flush(PosixDirectory root)
     {
         try
         {
-            using var root = OpenRoot(path);
             root.SyncFileSystem();
             return null;
         }
@@ -346,12 +382,13 @@ public sealed partial class LocalStore
     }
 
     /// <summary>Nothing of an addition stays in staging; a copy that was not added leaves no list of members either.</summary>
-    private void Tidy(Addition addition, AdditionResult result, StagedCopy? copy)
+    private void Tidy(AdditionBatch batch, Addition addition, AdditionResult result, StagedCopy? copy)
     {
         if (result.Status != AdditionStatus.Added && copy?.MembersFile is { } list) File.Delete(list);
+        if (copy is { IsConsumed: true }) return;
         try
         {
-            RemoveStaged(addition.Id);
+            RemoveStaged(batch, addition);
             // A placement that copies (across file systems) may have been interrupted between its rename and its tidying.
             if (copy is null or { IsPlaced: true } || result.Status != AdditionStatus.Added) RemoveIncoming(addition.Id);
         }
@@ -368,10 +405,9 @@ public sealed partial class LocalStore
         incoming?.Remove(CancellationToken.None);
     }
 
-    private void RemoveStaged(Guid id)
+    private static void RemoveStaged(AdditionBatch batch, Addition addition)
     {
-        using var root = TryOpenRoot(_stagingRoot);
-        if (root is not null && root.Status(new EntryName(StagingName(id))) is not null) TreeRemoval.Remove(root, new EntryName(StagingName(id)), CancellationToken.None);
+        if (batch.Staging.Status(StagedNameOf(addition)) is not null) TreeRemoval.Remove(batch.Staging, StagedNameOf(addition), CancellationToken.None);
     }
 
     private static void InParallel(int count, int parallelism, Action<int> work, CancellationToken stop)
@@ -411,7 +447,11 @@ public sealed partial class LocalStore
     }
 
     /// <summary>A copy in staging that is what was expected, and how it is told again.</summary>
-    private sealed record StagedCopy(ContentDescription Expected, string? Sha256, long Files, bool IsDirectory, string Written, string? MembersFile, bool IsPlaced);
+    private sealed record StagedCopy(ContentDescription Expected, string? Sha256, long Files, bool IsDirectory, string Written, string? MembersFile, bool IsPlaced)
+    {
+        /// <summary>The rename took it out of staging.</summary>
+        internal bool IsConsumed { get; set; }
+    }
 
     private sealed class Forward(Action<long> action) : IProgress<long>
     {

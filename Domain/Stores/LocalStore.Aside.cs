@@ -70,7 +70,7 @@ public sealed partial class LocalStore
         return BlockingWork.RunAsync(() => AtAside(id, (root, aside) =>
         {
             if (aside.Status(AsideData) is null) return new AsideResult(AsideStatus.NothingThere, "Nothing is set aside.");
-            using var parent = OpenOrMakeParent(root, path);
+            using var parent = OpenOrMakeParent(root, path, durably: true);
             if (parent is null) return new AsideResult(AsideStatus.IoError, "The directories above the name are being removed. Try again.");
             return Exchange(root, path, aside, AsideData, parent, NameOf(path), "brought back");
         }), cancellationToken);

@@ -114,7 +114,10 @@ public sealed partial class LocalStore
         }
     }
 
-    private PosixDirectory? OpenOrMakeParent(PosixDirectory root, StorePath path)
+    /// <param name="root">The store's root.</param>
+    /// <param name="path">A name in it.</param>
+    /// <param name="durably">False when the caller flushes the whole file system afterwards.</param>
+    private PosixDirectory? OpenOrMakeParent(PosixDirectory root, StorePath path, bool durably)
     {
         var current = root.OpenDirectory(EntryName.Self);
         for (var i = 0; i < path.Components.Count - 1; i++)
@@ -122,7 +125,7 @@ public sealed partial class LocalStore
             using var previous = current;
             try
             {
-                if (OpenOrMake(previous, new EntryName(path.Components[i]), SharedDirectory) is not { } next)
+                if (OpenOrMake(previous, new EntryName(path.Components[i]), SharedDirectory, durably) is not { } next)
                     return null;
                 current = next;
             }

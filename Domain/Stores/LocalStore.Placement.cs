@@ -61,6 +61,8 @@ public sealed partial class LocalStore
         },
         cancellationToken);
 
+    private static EntryName StagedNameOf(Placement placement) => placement.UploadName is { } name ? NameOf(name) : new EntryName(StagingName(placement.StagingName));
+
     private static PlaceResult Failed(PosixException failure) => failure switch
     {
         { IsNoSpace: true } => NoSpace(failure.Message),
@@ -124,8 +126,8 @@ public sealed partial class LocalStore
         using var incoming = TryOpenIncoming(root, placement.PlacementId, out var busy);
         if (busy)
             return Running(placement);
-        using var stagedParent = TryOpenStagedParent(stagingRoot, placement.StagingName, placement.UploadName);
-        var stagedName = NameOf(placement.UploadName);
+        using var stagedParent = placement.UploadName is null ? stagingRoot.OpenDirectory(EntryName.Self) : TryOpenStagedParent(stagingRoot, placement.StagingName, placement.UploadName);
+        var stagedName = StagedNameOf(placement);
         var staged = stagedParent?.Status(stagedName);
 
         using (var existingParent = TryOpenParent(root, placement.Destination))
@@ -200,7 +202,7 @@ public sealed partial class LocalStore
 
         if (staged.Value.Identity == target.Identity)
         {
-            TreeRemoval.Remove(stagedParent!, NameOf(placement.UploadName), cancellationToken);
+            TreeRemoval.Remove(stagedParent!, StagedNameOf(placement), cancellationToken);
             FinishRename(placement, parent, stagedParent, cancellationToken);
             return Placed(placement, recovered: true);
         }
@@ -212,11 +214,11 @@ public sealed partial class LocalStore
     private PlaceResult? PlaceByRename(Placement placement, PosixDirectory root, PosixDirectory stagedParent, IncomingCopy? earlier, bool flush, CancellationToken cancellationToken)
     {
         Reach("place.before-parents");
-        using var parent = OpenOrMakeParent(root, placement.Destination);
+        using var parent = OpenOrMakeParent(root, placement.Destination, durably: true);
         if (parent is null)
             return null;
         Reach("place.before-rename");
-        switch (MoveWithoutReplacing(root, stagedParent, NameOf(placement.UploadName), parent, placement.Destination))
+        switch (MoveWithoutReplacing(root, stagedParent, StagedNameOf(placement), parent, placement.Destination))
         {
             case Move.OtherFilesystem:
                 return PlaceByCopy(placement, root, stagedParent, earlier, cancellationToken);
@@ -252,7 +254,7 @@ public sealed partial class LocalStore
 
         var plan = new CopyPlan(incoming.Directory, IncomingCopy.Data, FollowSymlinks: false, GroupWritable: false);
         var pass = new TreePass([placement.Expected.Checksum.Algorithm], new DigestOptions { FlushToDisk = true }, progress: null, plan);
-        var content = pass.DigestEntry(stagedParent, NameOf(placement.UploadName), cancellationToken);
+        var content = pass.DigestEntry(stagedParent, StagedNameOf(placement), cancellationToken);
         if (!content.Matches(placement.Expected))
         {
             incoming.Remove(cancellationToken);
@@ -280,7 +282,7 @@ public sealed partial class LocalStore
 
     private PlaceResult? MoveCopy(Placement placement, PosixDirectory root, IncomingCopy incoming, PosixDirectory? stagedParent, CancellationToken cancellationToken)
     {
-        using var parent = OpenOrMakeParent(root, placement.Destination);
+        using var parent = OpenOrMakeParent(root, placement.Destination, durably: true);
         if (parent is null)
             return null;
         Reach("place.before-copy-rename");
@@ -309,7 +311,7 @@ public sealed partial class LocalStore
         {
             try
             {
-                TreeRemoval.Remove(stagedParent, NameOf(placement.UploadName), cancellationToken);
+                TreeRemoval.Remove(stagedParent, StagedNameOf(placement), cancellationToken);
                 stagedParent.Sync();
             }
             catch (PosixException)

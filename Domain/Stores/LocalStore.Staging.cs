@@ -65,7 +65,7 @@ public sealed partial class LocalStore
         },
         cancellationToken);
 
-    /// <summary>All staging directories on disk, in no order. Entries not named by a UUID are not this site's and are skipped.</summary>
+    /// <summary>All entries of staging, in no order. Those not named by a UUID are not this site's and are skipped, as are links and special files.</summary>
     /// <exception cref="IOException">The staging root cannot be listed.</exception>
     public async IAsyncEnumerable<StagedEntry> ListStagingAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
@@ -91,7 +91,7 @@ public sealed partial class LocalStore
                 return (entries, true);
             if (Guid.TryParseExact(entry.Name.ToString(), "D", out var name)
                 && string.Equals(StagingName(name), entry.Name.ToString(), StringComparison.Ordinal)
-                && root.Status(entry.Name) is { Type: EntryType.Directory } status)
+                && root.Status(entry.Name) is { Type: EntryType.Directory or EntryType.RegularFile } status)
                 entries.Add(new StagedEntry(name, DateTimeOffset.UnixEpoch.AddTicks(status.ModifiedNanoseconds / 100)));
         }
 

@@ -11,7 +11,8 @@ namespace Librarian.Domain.Stores;
 /// <remarks>
 /// Layout below the store root: the committed data under their names, and <c>.librarian/</c> with <c>incoming/&lt;placement&gt;</c>
 /// (copies being verified), <c>names/</c> (locks of filesystems that cannot rename without replacing) and <c>trash/</c>
-/// (data being deleted). Below the staging root: one directory per transfer, named by a UUID.
+/// (data being deleted). Below the staging root: one directory per transfer, named by a UUID, and while files are added from another store
+/// (<see cref="AddAsync"/>) one entry per addition that is the copy itself.
 /// Every path from a client is walked component by component relative to open directories, and no symbolic link in it is
 /// followed.
 /// </remarks>
@@ -229,7 +230,7 @@ public sealed partial class LocalStore
     }
 
     /// <returns>The directory, its entry durable; null when another process removed it at this moment.</returns>
-    private PosixDirectory? OpenOrMake(PosixDirectory parent, EntryName name, uint permissions)
+    private PosixDirectory? OpenOrMake(PosixDirectory parent, EntryName name, uint permissions, bool durably = true)
     {
         var directory = parent.TryOpenDirectory(name);
         if (directory is null)
@@ -240,6 +241,7 @@ public sealed partial class LocalStore
                 return null;
         }
 
+        if (!durably) return directory;
         // Existing does not mean durable: the process that made it may have died before the flush.
         var identity = directory.Status().Identity;
         if (!_durableDirectories.ContainsKey(identity))

@@ -3,8 +3,8 @@ using Librarian.Domain.Checksums;
 namespace Librarian.Domain.Stores;
 
 /// <summary>A request to move verified data from staging to their final name.</summary>
-/// <param name="StagingName">The staging directory.</param>
-/// <param name="UploadName">The data's path in it.</param>
+/// <param name="StagingName">The entry of staging.</param>
+/// <param name="UploadName">The data's path in it; null when the entry of staging is no directory around them but the data themselves.</param>
 /// <param name="Destination">The final name in the store.</param>
 /// <param name="Expected">
 /// What the data were verified to be. Used to verify a copy, and to recognise the data after a crash.
@@ -12,7 +12,7 @@ namespace Librarian.Domain.Stores;
 /// <param name="PlacementId">
 /// Names this placement; the same for every attempt of it and for no other, so that an attempt after a crash continues the first.
 /// </param>
-public sealed record Placement(Guid StagingName, StorePath UploadName, StorePath Destination, ContentDescription Expected, Guid PlacementId);
+public sealed record Placement(Guid StagingName, StorePath? UploadName, StorePath Destination, ContentDescription Expected, Guid PlacementId);
 
 /// <summary>How a placement ended.</summary>
 public enum PlaceStatus

@@ -23,6 +23,8 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
     {
         var take = Limit(body.MaxResults);
         await using var db = database.Open();
+        // One connection for all three questions instead of one for each.
+        await db.Database.OpenConnectionAsync(cancellationToken);
         var query = db.Files.AsNoTracking();
         if (body.Name is { } name) query = query.Where(f => f.Name == name);
         if (body.Uploader is { } uploader) query = query.Where(f => f.Uploader == uploader);

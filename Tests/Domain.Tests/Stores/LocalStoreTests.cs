@@ -59,7 +59,7 @@ public class LocalStoreTests
     }
 
     [Fact]
-    public async Task ListStaging_MixedEntries_GivesOnlyStagingDirectories()
+    public async Task ListStaging_MixedEntries_GivesThoseNamedByUuids()
     {
         using var fixture = new StoreFixture();
         var names = new HashSet<Guid>();
@@ -72,7 +72,11 @@ public class LocalStoreTests
 
         Directory.CreateDirectory(fixture.StagingPath + "/lost+found");
         Directory.CreateDirectory(fixture.StagingPath + "/" + Guid.NewGuid().ToString("D").ToUpperInvariant().Replace('0', 'A'));
-        await File.WriteAllTextAsync(fixture.StagingPath + "/" + Guid.NewGuid(), "a file");
+        // A copy that an addition left.
+        var copy = Guid.NewGuid();
+        names.Add(copy);
+        await File.WriteAllTextAsync($"{fixture.StagingPath}/{copy}", "a file");
+        File.CreateSymbolicLink($"{fixture.StagingPath}/{Guid.NewGuid()}", "/etc");
         Directory.SetLastWriteTimeUtc(fixture.StagingPath + "/" + names.First(), new DateTime(2024, 5, 6, 7, 8, 9, DateTimeKind.Utc));
 
         var listed = new Dictionary<Guid, DateTimeOffset>();

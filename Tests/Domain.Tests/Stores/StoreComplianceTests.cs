@@ -254,7 +254,7 @@ public abstract class StoreComplianceTests
         Assert.Equal(PlaceStatus.Refused, result.Status);
         Assert.Equal(expected, Assert.Single(result.Inspection!.Findings).Finding);
         Assert.Empty(fixture.Committed());
-        Assert.False((await fixture.Store.InspectStagedAsync(placement.StagingName, placement.UploadName)).IsAcceptable);
+        Assert.False((await fixture.Store.InspectStagedAsync(placement.StagingName, placement.UploadName!)).IsAcceptable);
     }
 
     [Fact]
@@ -266,7 +266,7 @@ public abstract class StoreComplianceTests
         System.IO.File.CreateSymbolicLink(book + "/link", "sub/../sub/deep/b");
         Directory.CreateSymbolicLink(book + "/dir", "sub");
         System.IO.File.CreateSymbolicLink(book + "/through", "dir/deep/../deep/b");
-        var digest = await fixture.Store.DigestStagedAsync(placement.StagingName, placement.UploadName, [ChecksumAlgorithm.Sha256]);
+        var digest = await fixture.Store.DigestStagedAsync(placement.StagingName, placement.UploadName!, [ChecksumAlgorithm.Sha256]);
         placement = placement with { Expected = new ContentDescription(digest.Checksums[ChecksumAlgorithm.Sha256], digest.SizeBytes) };
 
         Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(placement)).Status);
@@ -283,7 +283,7 @@ public abstract class StoreComplianceTests
         System.IO.File.Move(staged, staged + ".real");
         System.IO.File.CreateSymbolicLink(staged, staged + ".real");
         Assert.Equal(PlaceStatus.Refused, (await fixture.Store.PlaceAsync(placement)).Status);
-        Assert.Equal(DigestStatus.SymlinkRefused, (await fixture.Store.DigestStagedAsync(placement.StagingName, placement.UploadName, [ChecksumAlgorithm.Md5])).Status);
+        Assert.Equal(DigestStatus.SymlinkRefused, (await fixture.Store.DigestStagedAsync(placement.StagingName, placement.UploadName!, [ChecksumAlgorithm.Md5])).Status);
         Assert.True(System.IO.File.Exists(staged + ".real"));
     }
 

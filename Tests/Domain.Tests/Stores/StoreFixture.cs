@@ -63,13 +63,13 @@ public sealed class StoreFixture : IDisposable
         return new Placement(staging, uploadName, Name(destination), new ContentDescription(digest.Checksums[ChecksumAlgorithm.Xxh3], digest.SizeBytes), Guid.NewGuid());
     }
 
-    public string StagedPath(Placement placement) => Store.LocateStaged(placement.StagingName, placement.UploadName);
+    public string StagedPath(Placement placement) => Store.LocateStaged(placement.StagingName, placement.UploadName!);
 
     public async Task<bool> TargetIsAsExpectedAsync(Placement placement) =>
         (await Store.DigestAsync(placement.Destination, [placement.Expected.Checksum.Algorithm])).Matches(placement.Expected);
 
     public async Task<bool> StagedIsAsExpectedAsync(Placement placement) =>
-        (await Store.DigestStagedAsync(placement.StagingName, placement.UploadName, [placement.Expected.Checksum.Algorithm])).Matches(placement.Expected);
+        (await Store.DigestStagedAsync(placement.StagingName, placement.UploadName!, [placement.Expected.Checksum.Algorithm])).Matches(placement.Expected);
 
     /// <summary>Committed entries: everything below the store root except its working directory, directories with a trailing slash.</summary>
     public string[] Committed() =>

@@ -298,7 +298,7 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     }
 
     [Fact]
-    public async Task Search_64Hits_TakesThreeStatementsBesidesTheAccount()
+    public async Task Search_64Hits_TakesThreeStatements()
     {
         await using (var db = _site.Catalog.Open())
         {
@@ -315,11 +315,13 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
             await db.SaveChangesAsync();
         }
 
+        // The first request of an account looks it up.
+        await _site.PostAsync("search/file", """{"source":"s","max_results":1}""", "reader");
         _site.Statements.Reset();
         var (_, hits) = await _site.PostAsync("search/file", """{"source":"s","max_results":1000}""", "reader");
         Assert.Equal(64, hits.GetArrayLength());
         Assert.All(hits.EnumerateArray(), h => Assert.Equal(1, h.GetProperty("remote_instances").GetArrayLength()));
-        Assert.InRange(_site.Statements.Count, 2, 4);
+        Assert.Equal(3, _site.Statements.Count);
     }
 
     [Fact]
