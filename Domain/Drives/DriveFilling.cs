@@ -54,7 +54,17 @@ public sealed record FillResult(FillOutcome Outcome, int Files, long Bytes, stri
 /// </remarks>
 public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<DriveFilling> log)
 {
-    private const int RoundFiles = 512;
+    private const string StoredOnSqlite = """
+        update drive_contents set state = 'STORED', sha256 = j.sha, members = j.members, retry_after = null, failures = 0
+        from (select e.value->>'Id' as id, e.value->>'Sha256' as sha, e.value->>'Members' as members from json_each({0}) as e) as j where drive_contents.id = j.id
+        """;
+
+    private const string StoredOnPostgreSql = """
+        update drive_contents set state = 'STORED', sha256 = j."Sha256", members = j."Members", retry_after = null, failures = 0
+        from json_to_recordset({0}::json) as j("Id" bigint, "Sha256" text, "Members" bigint) where drive_contents.id = j."Id"
+        """;
+
+    private const int RoundFiles = 2048;
     private const long RoundBytes = 4L << 30;
     private const long Reserve = 1 << 20;
     private const long ReservePerFile = 2048;
@@ -168,19 +178,19 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
                 : (new FillResult(FillOutcome.Full, 0, 0, $"The smallest file that waits has {waiting.Size} bytes; {Math.Max(0, room)} are left."), []);
         }
 
-        var (files, unfit) = (new List<Reserved>(), new List<(string Name, string Why)>());
+        var (chosen, fresh, unfit) = (new List<(StorePath Name, string Checksum, long Store, DeletionPolicy Policy)>(), new List<DriveContent>(), new List<(string Name, string Why)>());
         var bytes = 0L;
         var earlier = await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Failed && page.Select(p => p.Name).Contains(c.FileName)).ToDictionaryAsync(c => c.FileName, cancellationToken);
         foreach (var file in page)
         {
-            if (files.Count > 0 && bytes + file.Size > RoundBytes) break;
+            if (chosen.Count > 0 && bytes + file.Size > RoundBytes) break;
             if (file.Size + SpacePerFile + ReservePerFile > room) continue;
             var addition = Guid.NewGuid();
             if (earlier.TryGetValue(file.Name, out var row)) (row.State, row.AdditionId, row.RetryAfter) = (DriveContentState.Copying, addition, null);
             else
             {
                 row = new DriveContent { DriveRow = drive.Id, FileName = file.Name, Destination = destination, State = DriveContentState.Copying, AdditionId = addition, Size = file.Size };
-                db.DriveContents.Add(row);
+                fresh.Add(row);
             }
 
             var refusal = LineRules.FileRefusal(file.Name, file.Checksum, file.Uploader, file.Source);
@@ -195,14 +205,17 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
             bytes += file.Size;
 
             var instance = file.Instances.Find(i => stores.Find(i.StoreId) is not null) ?? file.Instances[0];
-            files.Add(new Reserved(row, name, file.Checksum, instance.StoreId, instance.DeletionPolicy));
+            chosen.Add((name, file.Checksum, instance.StoreId, instance.DeletionPolicy));
         }
 
         try
         {
+            await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
             await db.SaveChangesAsync(cancellationToken);
+            await db.InsertRowsAsync(fresh, cancellationToken);
+            await transaction.CommitAsync(cancellationToken);
         }
-        catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
+        catch (Exception e) when (CatalogDatabase.IsUniqueViolation(e))
         {
             return (new FillResult(FillOutcome.More, 0, 0, "Another drive took one of these files at this moment."), []);
         }
@@ -213,7 +226,10 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
                 $"'{name}' is not put on drives: {refusal}. Nothing was lost; ingest it again under another name, or send it over a link.", cancellationToken);
         }
 
-        return files.Count == 0 ? (new FillResult(FillOutcome.More, 0, 0, "Some names cannot be put on drives."), files) : (null, files);
+        if (chosen.Count == 0) return (new FillResult(FillOutcome.More, 0, 0, "Some names cannot be put on drives."), []);
+        // All that this drive is copying: what an earlier round had left is dropped by now.
+        var rows = await db.DriveContents.AsNoTracking().Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Copying).ToDictionaryAsync(c => c.FileName, StringComparer.Ordinal, cancellationToken);
+        return (null, chosen.ConvertAll(c => new Reserved(rows[c.Name.Value], c.Name, c.Checksum, c.Store, c.Policy)));
     }
 
     private async Task<FillResult> CopyAsync(Drive drive, HeldDrive medium, List<Reserved> files, Action<long>? onBytes, CancellationToken cancellationToken)
@@ -272,29 +288,26 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
             return false;
         }
 
-        foreach (var (file, result) in results)
+        var added = results.Where(r => r.Result.Status == AdditionStatus.Added).ToList();
+        var stored = JsonSerializer.Serialize([.. added.Select(r => new StoredContent(r.File.Row.Id, r.Result.Sha256, r.Result.Files))], StoredContentJson.Default.StoredContentArray);
+        await db.Database.ExecuteSqlRawAsync(database.Kind == DatabaseKind.Sqlite ? StoredOnSqlite : StoredOnPostgreSql, [stored], cancellationToken);
+        var onDrive = new DriveMedium(drive).Store;
+        await db.InsertRowsAsync(added.Select(r => new Instance
+        {
+            Path = onDrive.Locate(r.File.Name),
+            FileName = r.File.Row.FileName,
+            StoreId = drive.StoreId,
+            DeletionPolicy = r.File.Policy,
+            CreatedTime = now,
+            Available = true,
+        }), cancellationToken);
+        foreach (var (file, _) in results.Where(r => r.Result.Status != AdditionStatus.Added))
         {
             var row = file.Row;
             db.DriveContents.Attach(row);
-            if (result.Status == AdditionStatus.Added)
-            {
-                (row.State, row.Sha256, row.Members, row.RetryAfter, row.Failures) = (DriveContentState.Stored, result.Sha256, result.Files, null, 0);
-                db.Instances.Add(new Instance
-                {
-                    Path = new DriveMedium(drive).Store.Locate(file.Name),
-                    FileName = row.FileName,
-                    StoreId = drive.StoreId,
-                    DeletionPolicy = file.Policy,
-                    CreatedTime = now,
-                    Available = true,
-                });
-            }
-            else
-            {
-                row.State = DriveContentState.Failed;
-                row.Failures++;
-                row.RetryAfter = now + TimeSpan.FromTicks(Math.Min(LongestRest.Ticks, FirstRest.Ticks << Math.Min(row.Failures - 1, 16)));
-            }
+            row.State = DriveContentState.Failed;
+            row.Failures++;
+            row.RetryAfter = now + TimeSpan.FromTicks(Math.Min(LongestRest.Ticks, FirstRest.Ticks << Math.Min(row.Failures - 1, 16)));
         }
 
         await db.SaveChangesAsync(cancellationToken);
@@ -338,6 +351,12 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
 
     private sealed record Reserved(DriveContent Row, StorePath Name, string Checksum, long SourceStore, DeletionPolicy Policy);
 }
+
+/// <summary>What became of a row of <c>drive_contents</c> whose file is on the drive.</summary>
+internal sealed record StoredContent(long Id, string? Sha256, long Members);
+
+[System.Text.Json.Serialization.JsonSerializable(typeof(StoredContent[]))]
+internal sealed partial class StoredContentJson : System.Text.Json.Serialization.JsonSerializerContext;
 
 /// <summary>
 /// The right to work on a plugged drive: an operating system lock on a file of the drive, so that a stalled process and its successor do not

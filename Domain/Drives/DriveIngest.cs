@@ -39,7 +39,7 @@ public sealed record IngestRoundResult(IngestRound Outcome, string Message);
 /// </remarks>
 public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<DriveIngest> log)
 {
-    private const int RoundFiles = 512;
+    private const int RoundFiles = 2048;
     private const long RoundBytes = 4L << 30;
     private const int MaxDiagnosed = 100_000;
 
@@ -224,14 +224,13 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                 var wanted = open.Count;
                 await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
                 {
-                    (wait, fits) = await ReserveAsync(db, arrival, open, reservations, cancellationToken);
-                    whole = wait is null && open.Count == wanted;
-                    if (wait is not null) open.Clear();
                     try
                     {
-                        await db.SaveChangesAsync(cancellationToken);
+                        (wait, fits) = await ReserveAsync(db, arrival, open, reservations, cancellationToken);
+                        whole = wait is null && open.Count == wanted;
+                        if (wait is not null) open.Clear();
                     }
-                    catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
+                    catch (Exception e) when (CatalogDatabase.IsUniqueViolation(e))
                     {
                         return (new IngestRoundResult(IngestRound.Wait, "Another transfer is storing one of these files at this moment. Both are safe; the ingest goes on by itself."), true);
                     }
@@ -395,28 +394,28 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         }
 
         foreach (var transfer in left) reservations[transfer.StorePath!] = transfer;
-        var now = Now;
-        foreach (var entry in open.Where(e => !reservations.ContainsKey(e.File.Name)))
+        var (now, manager) = (Now, ManagerOf(arrival));
+        var fresh = open.Where(e => !reservations.ContainsKey(e.File.Name)).ToList();
+        if (fresh.Count == 0) return (null, true);
+        await db.InsertRowsAsync(fresh.Select(entry => new IncomingTransfer
         {
-            var transfer = new IncomingTransfer
-            {
-                Status = TransferStatus.Ongoing,
-                Placing = true,
-                Uploader = entry.File.Uploader,
-                UploadName = entry.File.Name,
-                Source = arrival.Source,
-                TransferSize = entry.File.Size,
-                TransferChecksum = entry.File.Checksum,
-                StoreId = store.Id,
-                TransferManagerName = ManagerOf(arrival),
-                StartTime = now,
-                StagingPath = Guid.NewGuid().ToString("D"),
-                StorePath = entry.File.Name,
-                SourceTransferId = entry.File.OutgoingTransferId,
-            };
-            db.IncomingTransfers.Add(transfer);
-            reservations[entry.File.Name] = transfer;
-        }
+            Status = TransferStatus.Ongoing,
+            Placing = true,
+            Uploader = entry.File.Uploader,
+            UploadName = entry.File.Name,
+            Source = arrival.Source,
+            TransferSize = entry.File.Size,
+            TransferChecksum = entry.File.Checksum,
+            StoreId = store.Id,
+            TransferManagerName = manager,
+            StartTime = now,
+            StagingPath = Guid.NewGuid().ToString("D"),
+            StorePath = entry.File.Name,
+            SourceTransferId = entry.File.OutgoingTransferId,
+        }), cancellationToken);
+        var reserved = fresh.ConvertAll(e => e.File.Name);
+        foreach (var transfer in await db.IncomingTransfers.AsNoTracking().Where(t => t.Placing && t.TransferManagerName == manager && reserved.Contains(t.StorePath!)).ToListAsync(cancellationToken))
+            reservations[transfer.StorePath!] = transfer;
 
         return (null, true);
     }
@@ -502,35 +501,29 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         await using (var db = database.Open())
         {
             await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-            foreach (var (entry, outcome, storeId, message) in decisions)
+            await db.InsertRowsAsync(decisions.Select(d => new DriveArrivalFile
             {
-                var file = entry.File;
-                db.DriveArrivalFiles.Add(new DriveArrivalFile
-                {
-                    ArrivalId = arrival.Id,
-                    FileName = file.Name.Length > CatalogContext.MaxText ? file.Name[..CatalogContext.MaxText] : file.Name,
-                    Checksum = file.Checksum.Length > CatalogContext.MaxText ? file.Checksum[..CatalogContext.MaxText] : file.Checksum,
-                    OutgoingTransferId = file.OutgoingTransferId,
-                    Outcome = outcome,
-                    StoreId = storeId,
-                    Message = message,
-                    Told = file.OutgoingTransferId < 0,
-                });
-                if (outcome != DriveFileOutcome.Stored) continue;
-                db.Files.Add(new FileRecord { Name = file.Name, CreateTime = now, Size = file.Size, Checksum = file.Checksum, Uploader = file.Uploader, Source = arrival.Source });
-                db.Instances.Add(new Instance
-                {
-                    Path = stores.Find(storeId)!.Locate(entry.Path!),
-                    FileName = file.Name,
-                    StoreId = storeId!.Value,
-                    DeletionPolicy = DeletionPolicy.Disallowed,
-                    CreatedTime = now,
-                    Available = true,
-                });
-            }
-
-            await db.SaveChangesAsync(cancellationToken);
-            var stored = decisions.Where(d => d.Outcome == DriveFileOutcome.Stored).Select(d => d.Entry.File.Name).ToHashSet(StringComparer.Ordinal);
+                ArrivalId = arrival.Id,
+                FileName = Short(d.Entry.File.Name),
+                Checksum = Short(d.Entry.File.Checksum),
+                OutgoingTransferId = d.Entry.File.OutgoingTransferId,
+                Outcome = d.Outcome,
+                StoreId = d.StoreId,
+                Message = d.Message,
+                Told = d.Entry.File.OutgoingTransferId < 0,
+            }), cancellationToken);
+            var taken = decisions.Where(d => d.Outcome == DriveFileOutcome.Stored).ToList();
+            await db.InsertRowsAsync(taken.Select(d => new FileRecord { Name = d.Entry.File.Name, CreateTime = now, Size = d.Entry.File.Size, Checksum = d.Entry.File.Checksum, Uploader = d.Entry.File.Uploader, Source = arrival.Source }), cancellationToken);
+            await db.InsertRowsAsync(taken.Select(d => new Instance
+            {
+                Path = stores.Find(d.StoreId)!.Locate(d.Entry.Path!),
+                FileName = d.Entry.File.Name,
+                StoreId = d.StoreId!.Value,
+                DeletionPolicy = DeletionPolicy.Disallowed,
+                CreatedTime = now,
+                Available = true,
+            }), cancellationToken);
+            var stored = taken.Select(d => d.Entry.File.Name).ToHashSet(StringComparer.Ordinal);
             List<long> completed = [.. reservations.Where(r => stored.Contains(r.Key)).Select(r => r.Value.Id)];
             List<long> others = [.. reservations.Where(r => !stored.Contains(r.Key)).Select(r => r.Value.Id)];
             await db.IncomingTransfers.Where(t => completed.Contains(t.Id)).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now), cancellationToken);
@@ -549,6 +542,8 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                 $"'{entry.File.Name}' was not taken from drive '{arrival.Name}' of '{arrival.Source}': {message} The source still has it and is told, so that it sends the file again.", cancellationToken);
         }
     }
+
+    private static string Short(string text) => text.Length > CatalogContext.MaxText ? text[..CatalogContext.MaxText] : text;
 
     private string Archive() => Directory.CreateDirectory(string.IsNullOrEmpty(options.Value.Drives.ArchiveDirectory) ? Path.Combine(options.Value.DataDirectory, "drives") : options.Value.Drives.ArchiveDirectory).FullName;
 

@@ -132,6 +132,8 @@ public sealed class MemberFingerprint
 
 public sealed partial class LocalStore
 {
+    private const long SmallFile = 256 << 10;
+
     /// <summary>
     /// Copies files of another store into this one, verified on both sides: what is read is compared with what is expected, and what was
     /// written is read back from the medium, not from memory. Many small files cost few flushes, because the file system is flushed once for all of them.
@@ -165,7 +167,9 @@ public sealed partial class LocalStore
         if (Flush(batch.Staging) is { } unflushed) return Broken(unflushed);
         Reach("add.flushed");
 
-        InParallel(additions.Count, options.Parallelism, i =>
+        // Reading small files back is waiting for the medium, which serves several requests at once better than one after the other.
+        var isSmall = additions.Count > 1 && options.Parallelism > 1 && additions.All(a => a.Expected.SizeBytes <= SmallFile);
+        InParallel(additions.Count, isSmall ? 4 * options.Parallelism : options.Parallelism, i =>
         {
             if (results[i] is null && ReadBack(batch, additions[i], copies[i], stop) is { } failed) results[i] = failed;
         }, stop);

@@ -54,6 +54,39 @@ public class CatalogTests(PostgresServer server)
         Assert.True(CatalogDatabase.IsUniqueViolation(await Assert.ThrowsAsync<DbUpdateException>(() => second.SaveChangesAsync())));
     }
 
+    [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
+    public async Task InsertRows_OfEveryType_AreReadAsTheTrackersAre(DatabaseKind kind)
+    {
+        using var catalog = await Databases.CreateAsync(kind, server);
+        await using var db = catalog.Database.Open();
+        db.Stores.Add(new StoreRecord { Name = "drive", Ingestable = false, Enabled = true });
+        db.Stores.Add(new StoreRecord { Name = "main", Ingestable = true, Enabled = true });
+        await db.SaveChangesAsync();
+        db.Drives.Add(new Drive { DriveId = Guid.NewGuid(), Name = "d", Destination = "far", MountPath = "/m", StoreId = 1, State = DriveState.Filling, StateSince = Now, FullFraction = 1, Trip = 1 });
+        await db.SaveChangesAsync();
+        var (fraction, id) = (Now.AddTicks(12_345_678), Guid.NewGuid());
+        string[] names = ["plain", "é 日本 \"quoted\" \\ 'x' {0} 😀", "17", "null"];
+        DriveContent Content(string name, bool bulk) => new() { DriveRow = 1, FileName = name, Destination = bulk ? "bulk" : "one", State = DriveContentState.Copying, AdditionId = id, Size = long.MaxValue, RetryAfter = name == "null" ? null : fraction, Failures = 3 };
+        Instance Copy(string name, bool bulk) => new() { Path = $"{(bulk ? "bulk" : "one")}/{name}", FileName = name, StoreId = bulk ? 2 : 1, DeletionPolicy = DeletionPolicy.Allowed, CreatedTime = fraction, Available = bulk };
+        await db.InsertRowsAsync(names.Select(NewFile), default);
+        db.DriveContents.AddRange(names.Select(n => Content(n, false)));
+        db.Instances.AddRange(names.Select(n => Copy(n, false)));
+        await db.SaveChangesAsync();
+        await db.InsertRowsAsync(names.Select(n => Content(n, true)), default);
+        await db.InsertRowsAsync(names.Select(n => Copy(n, true)), default);
+        await db.InsertRowsAsync(Enumerable.Range(0, 2500).Select(i => NewFile($"many/{i}")), default);
+
+        // As the database compares them, so that a differently written time or id is seen.
+        Assert.Equal(names.Length, await db.DriveContents.CountAsync(c => c.Destination == "bulk" && db.DriveContents.Any(o => o.Destination == "one" && o.FileName == c.FileName && o.State == c.State
+            && o.AdditionId == c.AdditionId && o.Size == c.Size && (o.RetryAfter == c.RetryAfter || (o.RetryAfter == null && c.RetryAfter == null)) && o.Failures == c.Failures && o.Members == c.Members && o.Sha256 == null && c.Sha256 == null)));
+        Assert.Equal(names.Length, await db.Instances.CountAsync(i => i.Available && i.Path == "bulk/" + i.FileName && db.Instances.Any(o => !o.Available && o.FileName == i.FileName && o.CreatedTime == i.CreatedTime && o.DeletionPolicy == i.DeletionPolicy && i.StoreId == 2)));
+        Assert.Equal(names.Order(StringComparer.Ordinal), (await db.Files.Where(f => !f.Name.StartsWith("many/")).Select(f => f.Name).ToListAsync()).Order(StringComparer.Ordinal));
+        Assert.Equal(2500, await db.Files.CountAsync(f => f.Name.StartsWith("many/") && f.CreateTime == Now));
+        var again = await Assert.ThrowsAnyAsync<Exception>(() => db.InsertRowsAsync([NewFile("new"), NewFile("plain")], default));
+        Assert.True(CatalogDatabase.IsUniqueViolation(again));
+        Assert.False(await db.Files.AnyAsync(f => f.Name == "new"));
+    }
+
     // Npgsql's automatic preparation breaks connections in this pattern (npgsql#6391); it must stay off here.
     [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
     public async Task Statement_ThatFailedAgainAndAgain_WorksWithGoodValues(DatabaseKind kind)
