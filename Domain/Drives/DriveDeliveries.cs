@@ -72,13 +72,9 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
             .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, (string?)null), cancellationToken);
         var copies = (await db.RemoteInstances.AsNoTracking().Where(r => r.LibrarianId == librarian && names.Contains(r.FileName)).Select(r => new { r.FileName, r.StoreId }).ToListAsync(cancellationToken))
             .Select(r => (r.FileName, r.StoreId)).ToHashSet();
-        foreach (var (id, delivery) in stored)
-        {
-            if (copies.Add((known[id].FileName, delivery.StoreId!.Value)))
-                db.RemoteInstances.Add(new RemoteInstance { FileName = known[id].FileName, LibrarianId = librarian, StoreId = delivery.StoreId.Value, CopyTime = now, Sender = sender });
-        }
-
-        await db.SaveChangesAsync(cancellationToken);
+        var fresh = stored.Select(d => new RemoteInstance { FileName = known[d.Key].FileName, LibrarianId = librarian, StoreId = d.Value.StoreId!.Value, CopyTime = now, Sender = sender })
+            .Where(r => copies.Add((r.FileName, r.StoreId))).ToList();
+        await db.InsertRowsAsync(fresh, cancellationToken);
         foreach (var group in failed.GroupBy(d => d.Message ?? "The destination did not take it."))
             await outgoing.FailAsync(db, [.. group.Select(d => d.TransferId)], group.Key, cancellationToken);
         return refused;
