@@ -35,8 +35,11 @@ internal static class RowInsertion
     {
         var table = StoreObjectIdentifier.Create(type, StoreObjectType.Table)!.Value;
         return [.. type.GetProperties().Where(p => p.ValueGenerated == ValueGenerated.Never || !p.IsPrimaryKey())
-            .Select(p => new Column(p, p.GetColumnName(table)!, p.GetColumnType(table), p.GetTypeMapping().Converter))];
+            .Select(p => new Column(p, p.GetColumnName(table)!, WithoutLength(p.GetColumnType(table)), p.GetTypeMapping().Converter))];
     }
+
+    // A cast to a type with a length cuts silently; the insert itself refuses what is too long.
+    private static string WithoutLength(string storeType) => storeType.StartsWith("character varying", StringComparison.Ordinal) ? "text" : storeType;
 
     private static string Statement(CatalogContext db, IEntityType type, List<Column> columns, bool isSqlite)
     {
