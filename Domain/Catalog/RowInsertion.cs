@@ -54,7 +54,8 @@ internal static class RowInsertion
     private static string Json<T>(T[] rows, List<Column> columns, bool isSqlite) where T : class
     {
         var buffer = new ArrayBufferWriter<byte>(rows.Length * 256);
-        using (var json = new Utf8JsonWriter(buffer))
+        // Names as they are: an escape above U+007F is an error in a PostgreSQL database that is not UTF-8.
+        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             json.WriteStartArray();
             foreach (var row in rows)

@@ -56,12 +56,12 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
 {
     private const string StoredOnSqlite = """
         update drive_contents set state = 'STORED', sha256 = j.sha, members = j.members, retry_after = null, failures = 0
-        from (select e.value->>'Id' as id, e.value->>'Sha256' as sha, e.value->>'Members' as members from json_each({0}) as e) as j where drive_contents.id = j.id
+        from (select e.value->>'Id' as id, e.value->>'Sha256' as sha, e.value->>'Members' as members from json_each({0}) as e) as j where drive_contents.id = j.id and drive_contents.state = 'COPYING'
         """;
 
     private const string StoredOnPostgreSql = """
         update drive_contents set state = 'STORED', sha256 = j."Sha256", members = j."Members", retry_after = null, failures = 0
-        from json_to_recordset({0}::json) as j("Id" bigint, "Sha256" text, "Members" bigint) where drive_contents.id = j."Id"
+        from json_to_recordset({0}::json) as j("Id" bigint, "Sha256" text, "Members" bigint) where drive_contents.id = j."Id" and drive_contents.state = 'COPYING'
         """;
 
     private const int RoundFiles = 2048;
@@ -229,6 +229,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         if (chosen.Count == 0) return (new FillResult(FillOutcome.More, 0, 0, "Some names cannot be put on drives."), []);
         // All that this drive is copying: what an earlier round had left is dropped by now.
         var rows = await db.DriveContents.AsNoTracking().Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Copying).ToDictionaryAsync(c => c.FileName, StringComparer.Ordinal, cancellationToken);
+        if (!chosen.TrueForAll(c => rows.ContainsKey(c.Name.Value))) return (new FillResult(FillOutcome.Frozen, 0, 0, $"Drive '{drive.Name}' was frozen."), []);
         return (null, chosen.ConvertAll(c => new Reserved(rows[c.Name.Value], c.Name, c.Checksum, c.Store, c.Policy)));
     }
 
@@ -281,16 +282,17 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         // Also locks the row, so that a freeze comes wholly before or wholly after.
-        if (await db.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Filling).ExecuteUpdateAsync(s => s.SetProperty(d => d.Trip, d => d.Trip), cancellationToken) == 0)
+        if (await db.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Filling && d.Trip == drive.Trip).ExecuteUpdateAsync(s => s.SetProperty(d => d.Trip, d => d.Trip), cancellationToken) == 0)
         {
-            await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Copying).ExecuteDeleteAsync(cancellationToken);
+            await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Copying && db.Drives.Any(d => d.Id == drive.Id && d.Trip == drive.Trip)).ExecuteDeleteAsync(cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             return false;
         }
 
         var added = results.Where(r => r.Result.Status == AdditionStatus.Added).ToList();
         var stored = JsonSerializer.Serialize([.. added.Select(r => new StoredContent(r.File.Row.Id, r.Result.Sha256, r.Result.Files))], StoredContentJson.Default.StoredContentArray);
-        await db.Database.ExecuteSqlRawAsync(database.Kind == DatabaseKind.Sqlite ? StoredOnSqlite : StoredOnPostgreSql, [stored], cancellationToken);
+        // Fewer: somebody gave the drive up and reserved anew while a medium hung; nothing of this round counts.
+        if (await db.Database.ExecuteSqlRawAsync(database.Kind == DatabaseKind.Sqlite ? StoredOnSqlite : StoredOnPostgreSql, [stored], cancellationToken) != added.Count) return false;
         var onDrive = new DriveMedium(drive).Store;
         await db.InsertRowsAsync(added.Select(r => new Instance
         {

@@ -7,57 +7,74 @@ public sealed partial class LocalStore
 {
     /// <summary>
     /// What a batch of additions keeps open, so that a small file costs a handful of system calls: both roots of the store that is written, and
-    /// the directories of both stores that its files lie in. Used by several threads. An open directory that was removed meanwhile answers
-    /// "no entry" to everything, which callers take for a reason to go the long way.
+    /// the directories of both stores that its files lie in. Used by several threads. An open directory that was removed or replaced meanwhile
+    /// answers "no entry" to everything, which callers take for a reason to walk to it once more.
     /// </summary>
-    private sealed class AdditionBatch : IDisposable
+    private sealed class AdditionBatch(PosixDirectory staging, PosixDirectory store, LocalStore source) : IDisposable
     {
         private const int MaxOpen = 128;
 
         private readonly ConcurrentDictionary<string, PosixDirectory> _parents = new(StringComparer.Ordinal);
+        private readonly ConcurrentDictionary<string, PosixDirectory> _targets = new(StringComparer.Ordinal);
         private readonly ConcurrentDictionary<string, PosixDirectory> _sourceParents = new(StringComparer.Ordinal);
-        private readonly Lazy<PosixDirectory> _sourceRoot;
+        private readonly ConcurrentBag<PosixDirectory> _forgotten = [];
+        private readonly Lock _gate = new();
+        private PosixDirectory? _sourceRoot;
 
-        internal AdditionBatch(PosixDirectory staging, PosixDirectory store, LocalStore source)
-        {
-            (Staging, Store, Source) = (staging, store, source);
-            // A source that is away fails each file that is not here yet, and only those.
-            _sourceRoot = new Lazy<PosixDirectory>(() => source.OpenRoot(source._storeRoot));
-        }
+        internal PosixDirectory Staging => staging;
 
-        internal PosixDirectory Staging { get; }
+        internal PosixDirectory Store => store;
 
-        internal PosixDirectory Store { get; }
-
-        internal LocalStore Source { get; }
+        internal LocalStore Source => source;
 
         public void Dispose()
         {
-            foreach (var directory in _parents.Values.Concat(_sourceParents.Values)) directory.Dispose();
-            if (_sourceRoot.IsValueCreated) _sourceRoot.Value.Dispose();
+            foreach (var directory in _parents.Values.Concat(_targets.Values).Concat(_sourceParents.Values).Concat(_forgotten)) directory.Dispose();
+            _sourceRoot?.Dispose();
             Staging.Dispose();
             Store.Dispose();
         }
 
-        /// <summary>The directory that a name of the written store lies in, if it is there.</summary>
+        /// <summary>The directory that a name of the written store lies in, if it is there. For looking only.</summary>
         internal Lent TryParent(StorePath path) => Lend(_parents, path, () => TryOpenParent(Store, path));
 
-        /// <summary>The same, made if needed; null when it was removed at this moment.</summary>
-        internal Lent TryMakeParent(StorePath path, Func<PosixDirectory, StorePath, bool, PosixDirectory?> make) => Lend(_parents, path, () => make(Store, path, false));
+        /// <summary>
+        /// The same, made if needed; null when it was removed at this moment. Apart from those looked into before the copying, which may have been
+        /// moved since: these are opened a moment before the renames.
+        /// </summary>
+        internal Lent TryMakeParent(StorePath path, Func<PosixDirectory, StorePath, bool, PosixDirectory?> make) => Lend(_targets, path, () => make(Store, path, false));
 
-        internal Lent TrySourceParent(StorePath path) => Lend(_sourceParents, path, () => TryOpenParent(_sourceRoot.Value, path));
+        internal Lent TrySourceParent(StorePath path) => Lend(_sourceParents, path, () => TryOpenParent(SourceRoot(), path));
+
+        /// <summary>The next question walks to it anew. Others may be reading through it, so it is closed with the batch.</summary>
+        internal void ForgetSourceParent(StorePath path)
+        {
+            if (_sourceParents.TryRemove(KeyOf(path), out var directory)) _forgotten.Add(directory);
+            lock (_gate)
+            {
+                if (_sourceRoot is not null) _forgotten.Add(_sourceRoot);
+                _sourceRoot = null;
+            }
+        }
+
+        private static string KeyOf(StorePath path) => path.Value.LastIndexOf('/') is >= 0 and var slash ? path.Value[..slash] : "";
 
         private static Lent Lend(ConcurrentDictionary<string, PosixDirectory> open, StorePath path, Func<PosixDirectory?> find)
         {
-            var key = path.Value.LastIndexOf('/') is >= 0 and var slash ? path.Value[..slash] : "";
-            if (open.TryGetValue(key, out var known)) return new Lent(known, IsOwned: false);
-            if (find() is not { } directory) return new Lent(null, IsOwned: false);
-            return open.Count < MaxOpen && open.TryAdd(key, directory) ? new Lent(directory, IsOwned: false) : new Lent(directory, IsOwned: true);
+            if (open.TryGetValue(KeyOf(path), out var known)) return new Lent(known, IsOwned: false, WasHeld: true);
+            if (find() is not { } directory) return default;
+            return open.Count < MaxOpen && open.TryAdd(KeyOf(path), directory) ? new Lent(directory, IsOwned: false, WasHeld: false) : new Lent(directory, IsOwned: true, WasHeld: false);
+        }
+
+        // A failure is not remembered: the next file asks again.
+        private PosixDirectory SourceRoot()
+        {
+            lock (_gate) return _sourceRoot ??= source.OpenRoot(source._storeRoot);
         }
     }
 
     /// <summary>A directory that goes back to its batch, or is closed when it had no room for it.</summary>
-    private readonly record struct Lent(PosixDirectory? Directory, bool IsOwned) : IDisposable
+    private readonly record struct Lent(PosixDirectory? Directory, bool IsOwned, bool WasHeld) : IDisposable
     {
         public void Dispose()
         {

@@ -175,6 +175,8 @@ public sealed partial class LocalStore
         }, stop);
         Reach("add.verified");
 
+        // Minutes may have passed since the batch began: data go where the store's paths lead now, and only if that is still the same store.
+        if (Reopen(batch) is { } moved) return Broken(moved);
         for (var i = 0; i < additions.Count; i++)
         {
             if (results[i] is not null) continue;
@@ -208,6 +210,21 @@ public sealed partial class LocalStore
         }
     }
 
+    /// <summary>Why the roots are not those that the batch began with any more; null when they are.</summary>
+    private string? Reopen(AdditionBatch batch)
+    {
+        try
+        {
+            using var staging = OpenRoot(_stagingRoot);
+            using var store = OpenRoot(_storeRoot);
+            return staging.Status().Identity == batch.Staging.Status().Identity && store.Status().Identity == batch.Store.Status().Identity ? null : "other directories lie at its paths now than when the copies were begun";
+        }
+        catch (PosixException failure)
+        {
+            return failure.Message;
+        }
+    }
+
     private AdditionBatch? TryOpenBatch(LocalStore source, out string? failed)
     {
         PosixDirectory? staging = null;
@@ -238,17 +255,12 @@ public sealed partial class LocalStore
             RemoveStaged(batch, addition);
             if (Recognise(batch, addition, options, stop, out copy) is { } taken) return taken;
             if (copy is not null) return null;
-            try
-            {
-                using var from = batch.TrySourceParent(addition.Source);
-                if (from.Directory is not null) return Read(from.Directory, addition.Source, batch.Staging, addition, options, stop, out copy);
-            }
-            catch (PosixException failure)
-            {
-                return new AdditionResult(addition, failure.Errno is Errno.NoEntry or Errno.NotADirectory ? AdditionStatus.SourceMissing : AdditionStatus.SourceError, failure.Message);
-            }
-
-            return new AdditionResult(addition, AdditionStatus.SourceMissing, $"Nothing is at '{batch.Source.Locate(addition.Source)}'.");
+            var result = ReadSource(batch, addition, options, stop, out copy, out var wasHeld);
+            // The directory that the batch holds may have been replaced by another of its name: walk to it once more.
+            if (!wasHeld || result is not { Status: AdditionStatus.SourceMissing or AdditionStatus.SourceError }) return result;
+            batch.ForgetSourceParent(addition.Source);
+            RemoveStaged(batch, addition);
+            return ReadSource(batch, addition, options, stop, out copy, out _);
         }
         catch (PosixException failure) when (failure.Errno is Errno.NotADirectory or Errno.TooManyLinks)
         {
@@ -260,11 +272,35 @@ public sealed partial class LocalStore
         }
     }
 
+    private AdditionResult? ReadSource(AdditionBatch batch, Addition addition, AdditionOptions options, CancellationToken stop, out StagedCopy? copy, out bool wasHeld)
+    {
+        (copy, wasHeld) = (null, false);
+        try
+        {
+            using var from = batch.TrySourceParent(addition.Source);
+            wasHeld = from.WasHeld;
+            if (from.Directory is null) return new AdditionResult(addition, AdditionStatus.SourceMissing, $"Nothing is at '{batch.Source.Locate(addition.Source)}'.");
+            if (Read(from.Directory, addition.Source, batch.Staging, addition, options, stop, out copy) is { } failed) return failed;
+            if (copy is not { IsDirectory: true }) return null;
+            // Links are copied as links, and one that leaves the directory would lead elsewhere from here: no reading back can tell.
+            var inspection = TreeInspection.Inspect(batch.Staging, StagedNameOf(addition), checkOwners: false, stop);
+            if (inspection.IsAcceptable) return null;
+            if (copy.MembersFile is { } list) File.Delete(list);
+            copy = null;
+            return new AdditionResult(addition, AdditionStatus.Refused, $"'{addition.Source}' holds what no store takes: {inspection.Findings[0].Finding} at '{inspection.Findings[0].Path}'. Replace links by the files they lead to.");
+        }
+        catch (PosixException failure)
+        {
+            return new AdditionResult(addition, failure.Errno is Errno.NoEntry or Errno.NotADirectory ? AdditionStatus.SourceMissing : AdditionStatus.SourceError, failure.Message);
+        }
+    }
+
     /// <summary>Gives the verified copy its name: by one rename in directories that are open already, and, where that does not do, step by step.</summary>
     private PlaceResult PlaceAddition(AdditionBatch batch, Addition addition, StagedCopy copy, CancellationToken stop)
     {
         var placement = PlacementOf(addition, copy.Expected);
-        if (Options.OwnAfterCommit) return Place(placement, stop, flush: false);
+        // A directory may hold links, which Place looks for; they go unnoticed while it is copied and read back.
+        if (Options.OwnAfterCommit || copy.IsDirectory) return Place(placement, stop, flush: false);
         try
         {
             Reach("place.before-parents");
@@ -293,7 +329,9 @@ public sealed partial class LocalStore
         copy = null;
         using var parent = batch.TryParent(addition.Name);
         if (parent.Directory?.Status(NameOf(addition.Name)) is null) return null;
-        if (Read(parent.Directory, addition.Name, null, addition, options, stop, out copy) is null) return null;
+        if (Read(parent.Directory, addition.Name, null, addition, options, stop, out copy) is null
+            && (copy is not { IsDirectory: true } || TreeInspection.Inspect(parent.Directory, NameOf(addition.Name), checkOwners: false, stop).IsAcceptable)) return null;
+        copy = null;
         return new AdditionResult(addition, AdditionStatus.NameTaken, $"Other data lie at '{addition.Name}' in store '{Options.Name}'; they were left as they are.");
     }
 

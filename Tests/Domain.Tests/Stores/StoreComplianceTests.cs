@@ -457,6 +457,67 @@ public abstract class StoreComplianceTests
         Assert.True(await fixture.TargetIsAsExpectedAsync(taken));
     }
 
+    [Theory, InlineData("/etc"), InlineData("/etc/hostname"), InlineData("../other"), InlineData("nowhere")]
+    public async Task Add_DirectoryWithALinkThatLeavesIt_IsRefusedAndLeavesNothing(string target)
+    {
+        // A link to a directory changes neither checksum nor size, one to a file has those of the file.
+        using var source = new StoreFixture();
+        using var fixture = Open(Faults());
+        var book = await OfferAsync(source, "book", Book);
+        await OfferAsync(source, "other", File);
+        System.IO.File.CreateSymbolicLink(source.Store.Locate(book.Source) + "/link", target);
+        var lying = (await source.Store.DigestAsync(book.Source, [ChecksumAlgorithm.Xxh3])) is { IsComplete: true } read ? book with { Expected = new ContentDescription(read.Checksums[ChecksumAlgorithm.Xxh3], read.SizeBytes) } : book;
+        var results = await fixture.Store.AddAsync(source.Store, [lying, await OfferAsync(source, "file", File)]);
+        Assert.Equal([AdditionStatus.Refused, AdditionStatus.Added], results.Select(r => r.Status));
+        Assert.Equal(["file"], fixture.Committed());
+        Assert.Empty(Directory.EnumerateFileSystemEntries(fixture.StagingPath));
+        Assert.Empty(fixture.InProgress());
+    }
+
+    [Fact]
+    public async Task Add_SourceDirectoryReplacedMeanwhile_IsWalkedToAgain()
+    {
+        using var source = new StoreFixture();
+        var faults = Faults();
+        using var fixture = Open(faults);
+        var additions = new List<Addition> { await OfferAsync(source, "d/one", File), await OfferAsync(source, "d/two", File) };
+        var asked = 0;
+        var results = await fixture.Store.AddAsync(source.Store, additions, new AdditionOptions
+        {
+            Parallelism = 1,
+            MayWrite = () =>
+            {
+                if (++asked == 2) source.StoreFiles.Shell("cd store; cp -rp d e; mv d gone; mv e d; rm -rf gone");
+                return true;
+            },
+        });
+        Assert.All(results, r => Assert.True(r.Status == AdditionStatus.Added, r.Message));
+    }
+
+    [Fact]
+    public async Task Add_StoreMovedAwayMeanwhile_CountsAsNothing()
+    {
+        using var source = new StoreFixture();
+        using var fixture = Open(Faults());
+        var root = fixture.Options.StorePath;
+        var addition = await OfferAsync(source, "one", File);
+        var result = (await fixture.Store.AddAsync(source.Store, [addition], new AdditionOptions
+        {
+            MayWrite = () =>
+            {
+                Directory.Move(root, root + ".away");
+                Directory.CreateDirectory(root);
+                return true;
+            },
+        }))[0];
+        Assert.Equal(AdditionStatus.IoError, result.Status);
+        Assert.Empty(Directory.EnumerateFiles(root));
+        Assert.Empty(Directory.EnumerateFiles(root + ".away"));
+        Directory.Delete(root, recursive: true);
+        Directory.Move(root + ".away", root);
+        Assert.Equal(AdditionStatus.Added, (await fixture.Store.AddAsync(source.Store, [addition]))[0].Status);
+    }
+
     /// <summary>A committed file or directory of another store, and how to ask for a copy of it.</summary>
     private static async Task<Addition> OfferAsync(StoreFixture source, string name, params (string Name, string Content)[] content)
     {
