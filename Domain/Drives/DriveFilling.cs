@@ -65,6 +65,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         """;
 
     private const int RoundFiles = 2048;
+    private const int MemberRows = 1000;
     private const long RoundBytes = 4L << 30;
     private const long Reserve = 1 << 20;
     private const long ReservePerFile = 2048;
@@ -229,7 +230,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         if (chosen.Count == 0) return (new FillResult(FillOutcome.More, 0, 0, "Some names cannot be put on drives."), []);
         // All that this drive is copying: what an earlier round had left is dropped by now.
         var rows = await db.DriveContents.AsNoTracking().Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Copying).ToDictionaryAsync(c => c.FileName, StringComparer.Ordinal, cancellationToken);
-        if (!chosen.TrueForAll(c => rows.ContainsKey(c.Name.Value))) return (new FillResult(FillOutcome.Frozen, 0, 0, $"Drive '{drive.Name}' was frozen."), []);
+        if (!chosen.TrueForAll(c => rows.ContainsKey(c.Name.Value))) return (new FillResult(FillOutcome.Frozen, 0, 0, $"Drive '{drive.Name}' was frozen or given up meanwhile. What was copied since is removed from it again and waits for the next drive."), []);
         return (null, chosen.ConvertAll(c => new Reserved(rows[c.Name.Value], c.Name, c.Checksum, c.Store, c.Policy)));
     }
 
@@ -260,7 +261,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         {
             // Frozen meanwhile: its manifest does not list these, so they may not stay.
             foreach (var (file, result) in results.Where(r => r.Result.Status == AdditionStatus.Added)) await DropDataAsync(medium, file.Row.FileName, result.Addition.Id, cancellationToken);
-            return new FillResult(FillOutcome.Frozen, 0, 0, $"Drive '{drive.Name}' was frozen.");
+            return new FillResult(FillOutcome.Frozen, 0, 0, $"Drive '{drive.Name}' was frozen or given up meanwhile. What was copied since is removed from it again and waits for the next drive.");
         }
 
         var added = results.Where(r => r.Result.Status == AdditionStatus.Added).ToList();
@@ -314,21 +315,19 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
 
         await db.SaveChangesAsync(cancellationToken);
         // Members of many small directories go in together, those of a large one in parts: a fixed number of rows is in memory.
-        const int part = 1000;
-        db.ChangeTracker.Clear();
-        var waiting = 0;
-        foreach (var (file, result) in results.Where(r => r is { Result: { Status: AdditionStatus.Added, MembersFile: not null } }))
+        var members = new List<DriveMember>(MemberRows);
+        foreach (var (file, result) in added.Where(r => r.Result.MembersFile is not null))
         {
             await foreach (var member in ReadMembersAsync(result.MembersFile!, cancellationToken))
             {
-                db.DriveMembers.Add(new DriveMember { ContentId = file.Row.Id, Path = member.Path, Size = member.Size, Sha256 = member.Sha256 });
-                if (++waiting % part != 0) continue;
-                await db.SaveChangesAsync(cancellationToken);
-                db.ChangeTracker.Clear();
+                members.Add(new DriveMember { ContentId = file.Row.Id, Path = member.Path, Size = member.Size, Sha256 = member.Sha256 });
+                if (members.Count < MemberRows) continue;
+                await db.InsertRowsAsync(members, cancellationToken);
+                members.Clear();
             }
         }
 
-        await db.SaveChangesAsync(cancellationToken);
+        await db.InsertRowsAsync(members, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         return true;
     }

@@ -21,12 +21,27 @@ public static class SecretFile
         var name = new EntryName(Path.GetFileName(full));
         // A crash before it gets its name leaves a file of its own name that nobody reads.
         var temporary = new EntryName($"{Path.GetFileName(full)}.{Guid.NewGuid():N}.new");
-        using (var file = new FileStream(directory.PathOf(temporary), new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite }))
+        try
         {
-            file.Write(content);
-            file.Flush(flushToDisk: true);
+            using (var file = new FileStream(directory.PathOf(temporary), new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite }))
+            {
+                file.Write(content);
+                file.Flush(flushToDisk: true);
+            }
+
+            GiveName(directory, temporary, name);
+        }
+        finally
+        {
+            // Also after a failure: a start that is repeated on a full disk must not leave a file each time.
+            if (directory.Status(temporary) is not null) directory.RemoveFile(temporary);
         }
 
+        directory.Sync();
+    }
+
+    private static void GiveName(PosixDirectory directory, EntryName temporary, EntryName name)
+    {
         try
         {
             // Not File.Move: without overwriting it looks first and renames then, so that the second of two replaces the first one's key.
@@ -36,13 +51,10 @@ public static class SecretFile
         {
             // Another was first; its key is the site's.
         }
-        catch (PosixException failure) when (failure.Errno is Errno.NotPermitted or Errno.NotSupported)
+        catch (PosixException failure) when (failure.Errno is Errno.NotPermitted or Errno.NotSupported or Errno.NotImplemented)
         {
             RenameWithoutReplacing(directory, temporary, name);
         }
-
-        if (directory.Status(temporary) is not null) directory.RemoveFile(temporary);
-        directory.Sync();
     }
 
     // For file systems without hard links (FAT).

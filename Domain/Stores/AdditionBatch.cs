@@ -8,7 +8,7 @@ public sealed partial class LocalStore
     /// <summary>
     /// What a batch of additions keeps open, so that a small file costs a handful of system calls: both roots of the store that is written, and
     /// the directories of both stores that its files lie in. Used by several threads. An open directory that was removed or replaced meanwhile
-    /// answers "no entry" to everything, which callers take for a reason to walk to it once more.
+    /// answers "no entry" to everything: a target is then placed step by step, a source is walked to once more.
     /// </summary>
     private sealed class AdditionBatch(PosixDirectory staging, PosixDirectory store, LocalStore source) : IDisposable
     {
@@ -46,14 +46,50 @@ public sealed partial class LocalStore
 
         internal Lent TrySourceParent(StorePath path) => Lend(_sourceParents, path, () => TryOpenParent(SourceRoot(), path));
 
-        /// <summary>The next question walks to it anew. Others may be reading through it, so it is closed with the batch.</summary>
-        internal void ForgetSourceParent(StorePath path)
+        /// <summary>
+        /// Walks to it by its path once more, after something in it was not found: true when another directory than the held one is there now, which
+        /// is used from here on. Others may be reading through the old one, so that is closed with the batch.
+        /// </summary>
+        internal bool RenewSourceParent(StorePath path)
         {
-            if (_sourceParents.TryRemove(KeyOf(path), out var directory)) _forgotten.Add(directory);
-            lock (_gate)
+            PosixDirectory? root = null, parent = null;
+            try
             {
-                if (_sourceRoot is not null) _forgotten.Add(_sourceRoot);
-                _sourceRoot = null;
+                root = source.OpenRoot(source._storeRoot);
+                parent = TryOpenParent(root, path);
+                if (parent is null || parent.Status().Identity == IdentityOfHeld(path)) return false;
+                lock (_gate)
+                {
+                    if (_sourceRoot is not null) _forgotten.Add(_sourceRoot);
+                    (_sourceRoot, root) = (root, null);
+                    if (_sourceParents.TryRemove(KeyOf(path), out var old)) _forgotten.Add(old);
+                }
+
+                return true;
+            }
+            catch (PosixException)
+            {
+                // Away altogether: what the caller has found stands.
+                return false;
+            }
+            finally
+            {
+                root?.Dispose();
+                parent?.Dispose();
+            }
+        }
+
+        private FileIdentity? IdentityOfHeld(StorePath path)
+        {
+            try
+            {
+                using var held = TrySourceParent(path);
+                return held.Directory?.Status().Identity;
+            }
+            catch (PosixException)
+            {
+                // A server that was restarted does not know it any more.
+                return null;
             }
         }
 
@@ -61,9 +97,9 @@ public sealed partial class LocalStore
 
         private static Lent Lend(ConcurrentDictionary<string, PosixDirectory> open, StorePath path, Func<PosixDirectory?> find)
         {
-            if (open.TryGetValue(KeyOf(path), out var known)) return new Lent(known, IsOwned: false, WasHeld: true);
+            if (open.TryGetValue(KeyOf(path), out var known)) return new Lent(known, IsOwned: false);
             if (find() is not { } directory) return default;
-            return open.Count < MaxOpen && open.TryAdd(KeyOf(path), directory) ? new Lent(directory, IsOwned: false, WasHeld: false) : new Lent(directory, IsOwned: true, WasHeld: false);
+            return open.Count < MaxOpen && open.TryAdd(KeyOf(path), directory) ? new Lent(directory, IsOwned: false) : new Lent(directory, IsOwned: true);
         }
 
         // A failure is not remembered: the next file asks again.
@@ -74,7 +110,7 @@ public sealed partial class LocalStore
     }
 
     /// <summary>A directory that goes back to its batch, or is closed when it had no room for it.</summary>
-    private readonly record struct Lent(PosixDirectory? Directory, bool IsOwned, bool WasHeld) : IDisposable
+    private readonly record struct Lent(PosixDirectory? Directory, bool IsOwned) : IDisposable
     {
         public void Dispose()
         {

@@ -83,7 +83,7 @@ public sealed record MemberLine(string Path, long Size, string Sha256);
 /// <summary>How additions are made.</summary>
 public sealed record AdditionOptions
 {
-    /// <summary>Files copied at the same time; 2 unless told. One is best for a single slow disk.</summary>
+    /// <summary>Files copied at the same time; 2 unless told. Small ones are read back four times as many at once, unless this is one, which is best for a single slow disk.</summary>
     public int Parallelism { get; init; } = 2;
 
     /// <summary>Directory for lists of members; null if they are not wanted.</summary>
@@ -139,8 +139,8 @@ public sealed partial class LocalStore
     /// written is read back from the medium, not from memory. Many small files cost few flushes, because the file system is flushed once for all of them.
     /// </summary>
     /// <remarks>
-    /// Steps: copy into an entry of staging that is named by the addition's id, flush, read back, rename without replacing, flush. A crash leaves staging directories named by the
-    /// additions' ids, and after the rename data under their names that the caller has not recorded; calling again with the same additions
+    /// Steps: copy into an entry of staging that is named by the addition's id, flush, read back, rename without replacing, flush. A crash
+    /// leaves those entries, and after the rename data under their names that the caller has not recorded; calling again with the same additions
     /// removes the first and recognises the second by reading them (<see cref="PlaceAsync"/>). A failure of one file is its result and
     /// does not touch the others.
     /// </remarks>
@@ -164,7 +164,7 @@ public sealed partial class LocalStore
             else copies[i] = copy!;
         }, stop);
         Reach("add.copied");
-        if (Flush(batch.Staging) is { } unflushed) return Broken(unflushed);
+        if (Flush(batch.Staging) is { } unflushed) return Broken($"Store '{Options.Name}' could not be flushed: {unflushed}.");
         Reach("add.flushed");
 
         // Reading small files back is waiting for the medium, which serves several requests at once better than one after the other.
@@ -176,7 +176,7 @@ public sealed partial class LocalStore
         Reach("add.verified");
 
         // Minutes may have passed since the batch began: data go where the store's paths lead now, and only if that is still the same store.
-        if (Reopen(batch) is { } moved) return Broken(moved);
+        if (WhyMoved(batch) is { } moved) return Broken(moved);
         for (var i = 0; i < additions.Count; i++)
         {
             if (results[i] is not null) continue;
@@ -193,16 +193,16 @@ public sealed partial class LocalStore
         }
 
         Reach("add.placed");
-        if (Flush(batch.Store) is { } broken) return Broken(broken);
+        if (Flush(batch.Store) is { } broken) return Broken($"Store '{Options.Name}' could not be flushed: {broken}.");
         for (var i = 0; i < additions.Count; i++) Tidy(batch, additions[i], results[i]!, copies.GetValueOrDefault(i));
         return results!;
 
         // Nothing is recorded as stored after a flush that failed; what was renamed is found again by the next attempt.
-        IReadOnlyList<AdditionResult> Broken(string message)
+        IReadOnlyList<AdditionResult> Broken(string why)
         {
             for (var i = 0; i < additions.Count; i++)
             {
-                if (results[i] is null or { Status: AdditionStatus.Added }) results[i] = new AdditionResult(additions[i], AdditionStatus.IoError, $"Store '{Options.Name}' could not be flushed: {message}. '{additions[i].Name}' does not count as stored.");
+                if (results[i] is null or { Status: AdditionStatus.Added }) results[i] = new AdditionResult(additions[i], AdditionStatus.IoError, $"{why} '{additions[i].Name}' does not count as stored; its source is untouched.");
                 Tidy(batch, additions[i], results[i]!, copies.GetValueOrDefault(i));
             }
 
@@ -210,18 +210,19 @@ public sealed partial class LocalStore
         }
     }
 
-    /// <summary>Why the roots are not those that the batch began with any more; null when they are.</summary>
-    private string? Reopen(AdditionBatch batch)
+    /// <summary>Why the store's paths lead elsewhere than when the batch began; null when they do not.</summary>
+    private string? WhyMoved(AdditionBatch batch)
     {
         try
         {
             using var staging = OpenRoot(_stagingRoot);
             using var store = OpenRoot(_storeRoot);
-            return staging.Status().Identity == batch.Staging.Status().Identity && store.Status().Identity == batch.Store.Status().Identity ? null : "other directories lie at its paths now than when the copies were begun";
+            return staging.Status().Identity == batch.Staging.Status().Identity && store.Status().Identity == batch.Store.Status().Identity ? null
+                : $"Other directories lie at the paths of store '{Options.Name}' than when the copies were begun: it was unmounted, or something was mounted over it. Mount it as before.";
         }
         catch (PosixException failure)
         {
-            return failure.Message;
+            return $"Store '{Options.Name}' is not available any more: {failure.Message}. Mount it.";
         }
     }
 
@@ -255,12 +256,20 @@ public sealed partial class LocalStore
             RemoveStaged(batch, addition);
             if (Recognise(batch, addition, options, stop, out copy) is { } taken) return taken;
             if (copy is not null) return null;
-            var result = ReadSource(batch, addition, options, stop, out copy, out var wasHeld);
-            // The directory that the batch holds may have been replaced by another of its name: walk to it once more.
-            if (!wasHeld || result is not { Status: AdditionStatus.SourceMissing or AdditionStatus.SourceError }) return result;
-            batch.ForgetSourceParent(addition.Source);
-            RemoveStaged(batch, addition);
-            return ReadSource(batch, addition, options, stop, out copy, out _);
+            var result = ReadSource(batch, addition, options, stop, out copy);
+            if (result is { Status: AdditionStatus.SourceMissing or AdditionStatus.SourceError } && batch.RenewSourceParent(addition.Source))
+            {
+                RemoveStaged(batch, addition);
+                result = ReadSource(batch, addition, options, stop, out copy);
+            }
+
+            if (result is not null || copy is not { IsDirectory: true }) return result;
+            // Links are copied as links, and one that leaves the directory would lead elsewhere from here: no reading back can tell.
+            var inspection = TreeInspection.Inspect(batch.Staging, StagedNameOf(addition), checkOwners: false, stop);
+            if (inspection.IsAcceptable) return null;
+            if (copy.MembersFile is { } list) File.Delete(list);
+            copy = null;
+            return new AdditionResult(addition, AdditionStatus.Refused, $"'{addition.Source}' holds what no store takes: {inspection.Findings[0].Finding} at '{inspection.Findings[0].Path}'. Replace links by the files they lead to.");
         }
         catch (PosixException failure) when (failure.Errno is Errno.NotADirectory or Errno.TooManyLinks)
         {
@@ -272,22 +281,15 @@ public sealed partial class LocalStore
         }
     }
 
-    private AdditionResult? ReadSource(AdditionBatch batch, Addition addition, AdditionOptions options, CancellationToken stop, out StagedCopy? copy, out bool wasHeld)
+    private AdditionResult? ReadSource(AdditionBatch batch, Addition addition, AdditionOptions options, CancellationToken stop, out StagedCopy? copy)
     {
-        (copy, wasHeld) = (null, false);
+        copy = null;
         try
         {
             using var from = batch.TrySourceParent(addition.Source);
-            wasHeld = from.WasHeld;
-            if (from.Directory is null) return new AdditionResult(addition, AdditionStatus.SourceMissing, $"Nothing is at '{batch.Source.Locate(addition.Source)}'.");
-            if (Read(from.Directory, addition.Source, batch.Staging, addition, options, stop, out copy) is { } failed) return failed;
-            if (copy is not { IsDirectory: true }) return null;
-            // Links are copied as links, and one that leaves the directory would lead elsewhere from here: no reading back can tell.
-            var inspection = TreeInspection.Inspect(batch.Staging, StagedNameOf(addition), checkOwners: false, stop);
-            if (inspection.IsAcceptable) return null;
-            if (copy.MembersFile is { } list) File.Delete(list);
-            copy = null;
-            return new AdditionResult(addition, AdditionStatus.Refused, $"'{addition.Source}' holds what no store takes: {inspection.Findings[0].Finding} at '{inspection.Findings[0].Path}'. Replace links by the files they lead to.");
+            return from.Directory is not null
+                ? Read(from.Directory, addition.Source, batch.Staging, addition, options, stop, out copy)
+                : new AdditionResult(addition, AdditionStatus.SourceMissing, $"Nothing is at '{batch.Source.Locate(addition.Source)}'.");
         }
         catch (PosixException failure)
         {
@@ -299,8 +301,7 @@ public sealed partial class LocalStore
     private PlaceResult PlaceAddition(AdditionBatch batch, Addition addition, StagedCopy copy, CancellationToken stop)
     {
         var placement = PlacementOf(addition, copy.Expected);
-        // A directory may hold links, which Place looks for; they go unnoticed while it is copied and read back.
-        if (Options.OwnAfterCommit || copy.IsDirectory) return Place(placement, stop, flush: false);
+        if (Options.OwnAfterCommit) return Place(placement, stop, flush: false);
         try
         {
             Reach("place.before-parents");
