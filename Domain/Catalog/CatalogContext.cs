@@ -117,6 +117,8 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
             e.HasOne(i => i.Store).WithMany().HasForeignKey(i => i.StoreId).OnDelete(DeleteBehavior.Restrict);
             e.HasIndex(i => new { i.FileName, i.StoreId }).IsUnique();
             e.HasIndex(i => new { i.StoreId, i.CreatedTime });
+            // "Whose data lie here?" (SharedData) is asked for each file added by hand, and the admin search by path asks it too.
+            e.HasIndex(i => new { i.StoreId, i.Path });
         });
         modelBuilder.Entity<RemoteInstance>(e =>
         {

@@ -76,10 +76,7 @@ public sealed class FileAdministration(CatalogDatabase database, SiteStores stor
         if (!data.Path.StartsWith(root, StringComparison.Ordinal) || !StorePath.TryParse(data.Path[root.Length..], out var path, out _))
             return (AddOutcome.Missing, $"The path must be below {root} and contain no '..'.");
         var location = store.Locate(path);
-        var above = Enumerable.Range(0, location.Length).Where(i => location[i] == '/' && i > 0).Select(i => location[..i]).ToList();
-        // '0' follows '/' in byte order: this range holds exactly the paths below ours.
-        var (first, end) = (location + "/", location + "0");
-        if (await db.Instances.Where(i => i.StoreId == row.Id && (i.Path == location || above.Contains(i.Path) || (string.Compare(i.Path, first) >= 0 && string.Compare(i.Path, end) < 0)))
+        if (await SharedData.At(db, row.Id, location)
             .Select(i => i.FileName).FirstOrDefaultAsync(cancellationToken) is { } holder)
             return (AddOutcome.Invalid, $"The path belongs to the catalogued file '{holder}' or contains it; two files cannot share data.");
         var expected = new ContentDescription(Checksum.Parse(data.Checksum), data.Size);

@@ -83,7 +83,13 @@ public sealed class SearchFunctions(CatalogDatabase database, ErrorLog errors, I
         await using var db = database.Open();
         var query = db.Instances.AsNoTracking();
         if (body.Id is { } id) query = query.Where(i => i.Id == id);
-        if (body.Path is { } path) query = query.Where(i => i.Path == path);
+        if (body.Path is { } path)
+        {
+            // Every copy is on one of the few stores; with their ids the index by store and path serves a search that names no store.
+            var all = await db.Stores.Select(s => s.Id).ToListAsync(cancellationToken);
+            query = query.Where(i => all.Contains(i.StoreId) && i.Path == path);
+        }
+
         if (body.FileName is { } name) query = query.Where(i => i.FileName == name);
         if (body.StoreId is { } store) query = query.Where(i => i.StoreId == store);
         if (body.Available is { } available) query = query.Where(i => i.Available == available);

@@ -848,6 +848,8 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasIndex("StoreId", "CreatedTime");
 
+                    b.HasIndex("StoreId", "Path");
+
                     b.ToTable("instances", (string)null);
                 });
 

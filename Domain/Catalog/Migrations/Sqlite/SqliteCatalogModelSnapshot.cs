@@ -778,6 +778,8 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
                     b.HasIndex("StoreId", "CreatedTime");
 
+                    b.HasIndex("StoreId", "Path");
+
                     b.ToTable("instances", (string)null);
                 });
 
