@@ -100,6 +100,9 @@ public sealed class Adoption(CatalogDatabase catalog, SiteOptions options, Ferne
 
             if (!request.DryRun) await catalog.MigrateAsync(cancellationToken);
             await run.FillAsync(catalog, cancellationToken);
+            // The site starts now; autovacuum would take a minute to notice.
+            await using var db = catalog.Open();
+            await PlannerStatistics.RefreshAsync(db, cancellationToken);
         }
     }
 

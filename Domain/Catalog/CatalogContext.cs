@@ -250,6 +250,8 @@ public abstract class CatalogContext(DbContextOptions options) : DbContext(optio
             e.HasOne<Drive>().WithMany().HasForeignKey(c => c.DriveRow).OnDelete(DeleteBehavior.Restrict);
             e.HasIndex(c => new { c.FileName, c.Destination }).IsUnique().HasFilter("state in ('COPYING','STORED')").HasDatabaseName("ux_drive_contents_one_drive");
             e.HasIndex(c => new { c.DriveRow, c.State, c.Id });
+            // The manifest is written in this order, a page at a time.
+            e.HasIndex(c => new { c.DriveRow, c.Id });
             e.HasIndex(c => new { c.FileName, c.Destination, c.State });
             e.HasIndex(c => c.OutgoingTransferId);
         });

@@ -94,8 +94,13 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
             .ExecuteDeleteAsync(cancellationToken);
         await db.DriveContents.Where(c => c.State == DriveContentState.Stored && db.OutgoingTransfers.Any(t => transferIds.Contains(t.Id) && t.Id == c.OutgoingTransferId && (t.Status == TransferStatus.Failed || t.Status == TransferStatus.Cancelled)))
             .ExecuteUpdateAsync(s => s.SetProperty(c => c.State, DriveContentState.Undelivered), cancellationToken);
-        return await db.Drives.Where(d => drives.Contains(d.Id) && d.State == DriveState.InTransit
-            && !db.DriveContents.Any(c => c.DriveRow == d.Id && db.OutgoingTransfers.Any(t => t.Id == c.OutgoingTransferId && OutgoingTransfers.Unfinished.Contains(t.Status)))).Select(d => d.Name).ToListAsync(cancellationToken);
+        var finished = new List<long>();
+        foreach (var drive in drives)
+        {
+            if (!await IsAnyOpenAsync(db, drive, cancellationToken)) finished.Add(drive);
+        }
+
+        return await db.Drives.Where(d => finished.Contains(d.Id) && d.State == DriveState.InTransit).Select(d => d.Name).ToListAsync(cancellationToken);
     }
 
     /// <summary>Where a drive's deliveries stand.</summary>
@@ -112,7 +117,9 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
     public async Task<bool> FinishAsync(CatalogContext db, long driveRow, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(db);
+        if (await IsAnyOpenAsync(db, driveRow, cancellationToken)) return false;
         var now = Now;
+        // Asked again in the statement that changes the state: a delivery may have been reopened since.
         return await db.Drives.Where(d => d.Id == driveRow && d.State == DriveState.InTransit && d.ManifestSha256 != null
                 && !db.DriveContents.Any(c => c.DriveRow == d.Id && db.OutgoingTransfers.Any(t => t.Id == c.OutgoingTransferId && OutgoingTransfers.Unfinished.Contains(t.Status))))
             .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Reusable).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), cancellationToken) > 0;
@@ -208,6 +215,17 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
     {
         ArgumentNullException.ThrowIfNull(drive);
         return new DriveMarker { DriveId = drive.DriveId, Name = drive.Name, Site = site, SiteKey = key, Destination = drive.Destination, Trip = trip, Initialised = new DateTime(now.Ticks - (now.Ticks % 10), DateTimeKind.Utc) };
+    }
+
+    /// <summary>
+    /// Whether anything on a drive is not heard of yet. Destinations report in the order of the manifest: while its last file is open, that one
+    /// row answers, and a trip of a million files does not look at all of them after every thousand.
+    /// </summary>
+    private static async Task<bool> IsAnyOpenAsync(CatalogContext db, long driveRow, CancellationToken cancellationToken)
+    {
+        var last = await db.DriveContents.Where(c => c.DriveRow == driveRow).OrderByDescending(c => c.Id).Select(c => c.OutgoingTransferId).FirstOrDefaultAsync(cancellationToken);
+        return (last is not null && await db.OutgoingTransfers.AnyAsync(t => t.Id == last && OutgoingTransfers.Unfinished.Contains(t.Status), cancellationToken))
+            || await Open(db, driveRow).AnyAsync(cancellationToken);
     }
 
     private static IQueryable<OutgoingTransfer> Open(CatalogContext db, long driveRow) =>

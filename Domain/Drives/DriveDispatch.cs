@@ -78,6 +78,7 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
         await db.OutgoingTransfers.Where(t => t.Destination == destination && OutgoingTransfers.Unfinished.Contains(t.Status)
             && db.DriveContents.Any(c => c.DriveRow == row && c.FileName == t.FileName))
             .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Cancelled).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, "The file travels on a drive instead."), cancellationToken);
+        await PlannerStatistics.RefreshAsync(db, cancellationToken, "drive_contents", "files", "instances");
         await db.Database.ExecuteSqlAsync($"""
             INSERT INTO outgoing_transfers (status, destination, transfer_size, transfer_checksum, start_time, file_name, instance_id, source_path, transfer_manager_name)
             SELECT 'ONGOING', {destination}, f.size, f.checksum, {now}, f.name, i.id, i.path, 'drive'
@@ -85,6 +86,7 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
             WHERE c.drive_row = {row} AND NOT EXISTS (SELECT 1 FROM remote_instances r JOIN librarians l ON l.id = r.librarian_id WHERE r.file_name = c.file_name AND l.name = {destination})
             ORDER BY c.id
             """, cancellationToken);
+        await PlannerStatistics.RefreshAsync(db, cancellationToken, "outgoing_transfers");
         await db.Database.ExecuteSqlAsync($"""
             UPDATE drive_contents SET outgoing_transfer_id = (SELECT t.id FROM outgoing_transfers t
                 WHERE t.file_name = drive_contents.file_name AND t.destination = {destination} AND t.status = 'ONGOING')

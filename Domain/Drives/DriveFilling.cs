@@ -59,9 +59,11 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
         from (select e.value->>'Id' as id, e.value->>'Sha256' as sha, e.value->>'Members' as members from json_each({0}) as e) as j where drive_contents.id = j.id and drive_contents.state = 'COPYING'
         """;
 
+    // The empty string hides the state from the planner: statistics never know of rows that are being copied, and for what it takes to be one row
+    // it would read the whole list once for each of them.
     private const string StoredOnPostgreSql = """
         update drive_contents set state = 'STORED', sha256 = j."Sha256", members = j."Members", retry_after = null, failures = 0
-        from json_to_recordset({0}::json) as j("Id" bigint, "Sha256" text, "Members" bigint) where drive_contents.id = j."Id" and drive_contents.state = 'COPYING'
+        from json_to_recordset({0}::json) as j("Id" bigint, "Sha256" text, "Members" bigint) where drive_contents.id = j."Id" and drive_contents.state || '' = 'COPYING'
         """;
 
     private const int RoundFiles = 2048;
@@ -87,6 +89,7 @@ public sealed class DriveFilling(CatalogDatabase database, SiteStores stores, Er
             drive = await db.Drives.AsNoTracking().SingleAsync(d => d.Id == driveRow, cancellationToken);
             if (drive.State != DriveState.Filling) return new FillResult(FillOutcome.Frozen, 0, 0, $"Drive '{drive.Name}' is not being filled.");
             await stores.RefreshDrivesAsync(db, cancellationToken);
+            await PlannerStatistics.RefreshStaleAsync(db, cancellationToken, "drive_contents", "files", "instances", "outgoing_transfers", "remote_instances");
         }
 
         using var medium = new DriveMedium(drive).TryHold();

@@ -58,8 +58,13 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
     public async Task<IngestRoundResult> RoundAsync(long arrivalId, Action<long>? onBytes, CancellationToken cancellationToken)
     {
         DriveArrival arrival;
-        await using (var db = database.Open()) arrival = await db.DriveArrivals.AsNoTracking().SingleAsync(a => a.Id == arrivalId, cancellationToken);
-        if (arrival.State == DriveArrivalState.Ingested) return new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
+        await using (var db = database.Open())
+        {
+            arrival = await db.DriveArrivals.AsNoTracking().SingleAsync(a => a.Id == arrivalId, cancellationToken);
+            if (arrival.State == DriveArrivalState.Ingested) return new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
+            await PlannerStatistics.RefreshStaleAsync(db, cancellationToken, "drive_arrival_files", "files", "incoming_transfers", "instances");
+        }
+
         // A stalled process and its successor must not write one staging directory.
         using var claim = TryClaim(arrival);
         if (claim is null) return new IngestRoundResult(IngestRound.Wait, $"Another process is ingesting drive '{arrival.Name}'.");
@@ -332,11 +337,12 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
     private async Task<HashSet<string>> ContainingAsync(CatalogContext db, List<string> names, string table, string column, string condition, CancellationToken cancellationToken)
     {
-        // '0' follows '/' in byte order.
+        // '0' follows '/' in byte order. The inner order and limit make PostgreSQL go into the index for each name, also where it thinks the table
+        // is empty and would compare every name with every row.
 #pragma warning disable EF1002 // Table, column and condition are this class' own words; names are a parameter.
         var found = database.Kind == DatabaseKind.Sqlite
             ? db.Database.SqlQueryRaw<string>($$"""SELECT n.value AS "Value" FROM json_each({0}) n WHERE EXISTS (SELECT 1 FROM {{table}} x WHERE {{condition}} x.{{column}} >= n.value || '/' AND x.{{column}} < n.value || '0')""", System.Text.Json.JsonSerializer.Serialize(names))
-            : db.Database.SqlQueryRaw<string>($$"""SELECT n AS "Value" FROM unnest({0}) n WHERE EXISTS (SELECT 1 FROM {{table}} x WHERE {{condition}} x.{{column}} >= (n || '/') COLLATE "C" AND x.{{column}} < (n || '0') COLLATE "C")""", names);
+            : db.Database.SqlQueryRaw<string>($$"""SELECT n AS "Value" FROM unnest({0}) n WHERE EXISTS (SELECT 1 FROM (SELECT x.{{column}} FROM {{table}} x WHERE {{condition}} x.{{column}} >= (n || '/') COLLATE "C" ORDER BY x.{{column}} LIMIT 1) y WHERE y.{{column}} < (n || '0') COLLATE "C")""", names);
 #pragma warning restore EF1002
         return (await found.ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
     }

@@ -523,6 +523,8 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasIndex("OutgoingTransferId");
 
+                    b.HasIndex("DriveRow", "Id");
+
                     b.HasIndex("FileName", "Destination")
                         .IsUnique()
                         .HasDatabaseName("ux_drive_contents_one_drive")

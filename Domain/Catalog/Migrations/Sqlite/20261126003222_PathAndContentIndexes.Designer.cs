@@ -11,8 +11,8 @@ using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 namespace Librarian.Domain.Catalog.Migrations.Sqlite
 {
     [DbContext(typeof(SqliteCatalog))]
-    [Migration("20261126001006_InstancePathIndex")]
-    partial class InstancePathIndex
+    [Migration("20261126003222_PathAndContentIndexes")]
+    partial class PathAndContentIndexes
     {
         /// <inheritdoc />
         protected override void BuildTargetModel(ModelBuilder modelBuilder)
@@ -482,6 +482,8 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.HasKey("Id");
 
                     b.HasIndex("OutgoingTransferId");
+
+                    b.HasIndex("DriveRow", "Id");
 
                     b.HasIndex("FileName", "Destination")
                         .IsUnique()

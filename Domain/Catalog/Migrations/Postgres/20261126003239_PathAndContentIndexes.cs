@@ -5,7 +5,7 @@
 namespace Librarian.Domain.Catalog.Migrations.Postgres
 {
     /// <inheritdoc />
-    public partial class InstancePathIndex : Migration
+    public partial class PathAndContentIndexes : Migration
     {
         /// <inheritdoc />
         protected override void Up(MigrationBuilder migrationBuilder)
@@ -14,6 +14,11 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 name: "IX_instances_store_id_path",
                 table: "instances",
                 columns: new[] { "store_id", "path" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_drive_row_id",
+                table: "drive_contents",
+                columns: new[] { "drive_row", "id" });
         }
 
         /// <inheritdoc />
@@ -22,6 +27,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
             migrationBuilder.DropIndex(
                 name: "IX_instances_store_id_path",
                 table: "instances");
+
+            migrationBuilder.DropIndex(
+                name: "IX_drive_contents_drive_row_id",
+                table: "drive_contents");
         }
     }
 }

@@ -12,8 +12,8 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace Librarian.Domain.Catalog.Migrations.Postgres
 {
     [DbContext(typeof(PostgresCatalog))]
-    [Migration("20261126001023_InstancePathIndex")]
-    partial class InstancePathIndex
+    [Migration("20261126003239_PathAndContentIndexes")]
+    partial class PathAndContentIndexes
     {
         /// <inheritdoc />
         protected override void BuildTargetModel(ModelBuilder modelBuilder)
@@ -525,6 +525,8 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.HasKey("Id");
 
                     b.HasIndex("OutgoingTransferId");
+
+                    b.HasIndex("DriveRow", "Id");
 
                     b.HasIndex("FileName", "Destination")
                         .IsUnique()
