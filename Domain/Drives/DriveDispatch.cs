@@ -204,10 +204,18 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
         var (content, path) = (after, "");
         while (true)
         {
+            // The rest of one directory, then the next ones: each is one range of the key. Asked as one condition, every page of a directory would
+            // read all of its pages before.
             var (c, p) = (content, path);
-            var page = await db.DriveMembers.AsNoTracking()
-                .Where(m => m.ContentId >= c && (m.ContentId > c || (m.ContentId == c && string.Compare(m.Path, p) > 0)) && m.ContentId <= last && db.DriveContents.Any(d => d.Id == m.ContentId && d.DriveRow == drive.Id))
-                .OrderBy(m => m.ContentId).ThenBy(m => m.Path).Take(Page).ToListAsync(cancellationToken);
+            var page = path.Length == 0 ? [] : await db.DriveMembers.AsNoTracking().Where(m => m.ContentId == c && string.Compare(m.Path, p) > 0)
+                .OrderBy(m => m.Path).Take(Page).ToListAsync(cancellationToken);
+            if (page.Count < Page)
+            {
+                page.AddRange(await db.DriveMembers.AsNoTracking()
+                    .Where(m => m.ContentId > c && m.ContentId <= last && db.DriveContents.Any(d => d.Id == m.ContentId && d.DriveRow == drive.Id))
+                    .OrderBy(m => m.ContentId).ThenBy(m => m.Path).Take(Page - page.Count).ToListAsync(cancellationToken));
+            }
+
             foreach (var member in page) yield return member;
             if (page.Count < Page) yield break;
             (content, path) = (page[^1].ContentId, page[^1].Path);

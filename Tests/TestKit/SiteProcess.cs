@@ -78,6 +78,21 @@ public sealed class SiteProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Bytes of memory in use now (VmRSS) and at most since <see cref="ResetPeakMemory"/> (VmHWM).</summary>
+    public (long Now, long Peak) Memory
+    {
+        get
+        {
+            var lines = File.ReadAllLines($"/proc/{_process!.Id}/status");
+            return (Of("VmRSS:"), Of("VmHWM:"));
+
+            long Of(string name) => long.Parse(lines.Single(l => l.StartsWith(name, StringComparison.Ordinal))[name.Length..].Replace("kB", "", StringComparison.Ordinal), CultureInfo.InvariantCulture) * 1024;
+        }
+    }
+
+    /// <summary>Begins a new measurement of the peak (proc(5), clear_refs).</summary>
+    public void ResetPeakMemory() => File.WriteAllText($"/proc/{_process!.Id}/clear_refs", "5");
+
     public void Set(string variable, string value) => _settings[variable] = value;
 
     /// <summary>Starts the process; does not wait for it to answer.</summary>
