@@ -91,7 +91,26 @@ public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling,
         var stop = context.CancellationToken;
         Drive? drive;
         await using (var db = database.Open()) drive = await db.Drives.AsNoTracking().SingleOrDefaultAsync(d => d.Id == input.DriveRow, stop);
-        var step = drive?.State switch
+        try
+        {
+            var step = await StepAsync(drive, input, stop);
+            if (drive is not null) await NoteAsync(drive, step, stop);
+            return step;
+        }
+        catch (Exception e) when (e is not OperationCanceledException && drive is not null)
+        {
+            // Tried again with growing pauses (PeerCalls.Options); meanwhile the drive must not look as if it only waited.
+            await NoteAsync(drive, new DriveStep(Problem, Unexpected(drive.Name, e), 0), stop);
+            throw;
+        }
+    }
+
+    /// <summary>What a fault of our own is told as.</summary>
+    internal static string Unexpected(string? drive, Exception fault) =>
+        $"Work on {(drive is null ? "the drive" : $"drive '{drive}'")} failed: {fault.Message} Nothing was lost; it is tried again, at most ten minutes apart. If it stays so, the log of the site says more.";
+
+    private async Task<DriveStep> StepAsync(Drive? drive, DriveTripInput input, CancellationToken stop) =>
+        drive?.State switch
         {
             null => new DriveStep("", $"Drive '{input.Name}' is no longer in the catalog.", 0, IsOver: true),
             DriveState.Lost => new DriveStep(nameof(DriveState.Lost), $"Drive '{drive.Name}' was given up.", 0, IsOver: true),
@@ -100,9 +119,6 @@ public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling,
             DriveState.Recycling => Told(drive, await deliveries.WipeAsync(database, drive, key.PublicKey, options.Value.Name, stop), 0),
             _ => new DriveStep(drive.State.ToString(), $"Drive '{drive.Name}' waits for a person.", Rest),
         };
-        if (drive is not null) await NoteAsync(drive, step, stop);
-        return step;
-    }
 
     private async Task<DriveStep> FillAsync(Drive drive, CancellationToken stop)
     {

@@ -278,26 +278,41 @@ public sealed class IngestDriveFiles(CatalogDatabase database, DriveIngest inges
         var stop = context.CancellationToken;
         var until = time.GetUtcNow() + Slice;
         IngestRoundResult round;
-        do
+        try
+        {
+            do
+            {
+                progress.Reset(input.ArrivalId);
+                round = await ingest.RoundAsync(input.ArrivalId, bytes => progress.Add(input.ArrivalId, bytes), stop);
+            }
+            while (round.Outcome == IngestRound.More && time.GetUtcNow() < until);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            await NoteAsync(input.ArrivalId, AdvanceDrive.Unexpected(null, e), stop);
+            throw;
+        }
+        finally
         {
             progress.Reset(input.ArrivalId);
-            round = await ingest.RoundAsync(input.ArrivalId, bytes => progress.Add(input.ArrivalId, bytes), stop);
-        }
-        while (round.Outcome == IngestRound.More && time.GetUtcNow() < until);
-        progress.Reset(input.ArrivalId);
-        await using var db = database.Open();
-        if (round.Outcome == IngestRound.Wait)
-        {
-            await db.DriveArrivals.Where(a => a.Id == input.ArrivalId && a.Problem != round.Message || a.Id == input.ArrivalId && a.Problem == null).ExecuteUpdateAsync(s => s.SetProperty(a => a.Problem, round.Message), stop);
-            Logs.DriveIngestWaits(log, input.ArrivalId, round.Message);
         }
 
+        if (round.Outcome == IngestRound.Wait) await NoteAsync(input.ArrivalId, round.Message, stop);
         if (round.Outcome != IngestRound.Done) return round;
+        await using var db = database.Open();
         var arrival = await db.DriveArrivals.AsNoTracking().SingleAsync(a => a.Id == input.ArrivalId, stop);
         var note = await receipts.WriteAsync(arrival, stop);
         // Only now: whoever waits for the end of the ingest unplugs the drive.
         await ingest.FinishAsync(arrival.Id, arrival.IsUpstream ? null : note, stop);
         return round with { Message = $"Every file has been decided. {note ?? "The receipt is on the drive."}" };
+    }
+
+    /// <summary>What is in the way stands in the arrival's row until a round gets on.</summary>
+    private async Task NoteAsync(long arrivalId, string problem, CancellationToken stop)
+    {
+        await using var db = database.Open();
+        await db.DriveArrivals.Where(a => a.Id == arrivalId && (a.Problem == null || a.Problem != problem)).ExecuteUpdateAsync(s => s.SetProperty(a => a.Problem, problem), stop);
+        Logs.DriveIngestWaits(log, arrivalId, problem);
     }
 }
 

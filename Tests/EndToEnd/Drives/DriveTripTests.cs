@@ -1,5 +1,6 @@
 using Librarian.Client.Wire;
 using Librarian.Tests.TestKit;
+using Microsoft.Data.Sqlite;
 
 namespace Librarian.Tests.EndToEnd.Drives;
 
@@ -43,6 +44,33 @@ public sealed class DriveTripOnSqlite() : DriveTripTests(null)
         {
             Assert.Contains(rig.Alerts, a => a.Contains("librarian drive manifest CONN d1", StringComparison.Ordinal));
             Assert.Single(rig.Alerts, a => a.Contains("\"kind\":\"drive-full\"", StringComparison.Ordinal) && a.Contains("\"drive\":\"d1\"", StringComparison.Ordinal));
+        }
+    }
+
+    [Fact]
+    public async Task FaultOfOurOwn_IsShownWithTheDriveUntilItHasGone()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var rig = await DriveRig.StartAsync(null, reachable: true, stop);
+        await rig.UploadAsync("obs/book", 5000, directory: true, stop);
+        Assert.Equal(0, (await rig.CliAsync("drive", "init", "mountain", "d1", rig.NewDrive("d1", 8), "--destination", "archive")).Code);
+        await rig.UntilDriveAsync("d1", d => d.Files == 1, Patience, stop);
+        // As after a bad restore: the directory no longer adds up, and no manifest is written that says so.
+        await AddToSizesAsync(1);
+        using (var mountain = rig.Client(rig.Mountain)) Assert.True((await mountain.FreezeDriveAsync(new DriveRequest("d1"), stop)).IsSuccess);
+        await rig.UntilDriveAsync("d1", d => d.Problem?.Contains("do not add up", StringComparison.Ordinal) == true, Patience, stop);
+        Assert.Contains("Nothing was lost", (await rig.StatusAsync(rig.Mountain, "d1", stop)).Problem, StringComparison.Ordinal);
+        await AddToSizesAsync(-1);
+        await rig.UntilDriveAsync("d1", d => d is { ManifestOnDrive: true, Problem: null }, Patience, stop);
+
+        async Task AddToSizesAsync(int bytes)
+        {
+            await using var connection = new SqliteConnection($"Data Source={Path.Combine(rig.Mountain.Root, "data", "catalog.db")}");
+            await connection.OpenAsync(stop);
+            await using var command = connection.CreateCommand();
+            command.CommandText = "update drive_members set size = size + $bytes";
+            command.Parameters.AddWithValue("$bytes", bytes);
+            Assert.NotEqual(0, await command.ExecuteNonQueryAsync(stop));
         }
     }
 }
