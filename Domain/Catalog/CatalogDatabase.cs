@@ -22,6 +22,7 @@ public enum DatabaseKind
 /// </summary>
 public sealed class CatalogDatabase : IDisposable
 {
+    private static readonly TimeSpan s_longest = TimeSpan.FromHours(6);
     private readonly NpgsqlDataSource? _source;
     private readonly DbContextOptions<SqliteCatalog>? _sqlite;
     private readonly DbContextOptions<PostgresCatalog>? _postgres;
@@ -104,7 +105,20 @@ public sealed class CatalogDatabase : IDisposable
         }
 
         await using var context = Open();
+        // An index over ten million rows takes minutes, and whoever starts second waits as long for the lock.
+        AllowLongStatements(context);
         await context.Database.MigrateAsync(cancellationToken);
+    }
+
+    /// <summary>
+    /// For statements over every row of a drive or a table. PostgreSQL's driver gives up after 30 s, and what it has given up once it would give up
+    /// each time it is tried again. SQLite knows no such limit.
+    /// </summary>
+    /// <param name="db">Unit of work whose later statements may take hours.</param>
+    public static void AllowLongStatements(CatalogContext db)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        if (db.Database.IsNpgsql()) db.Database.SetCommandTimeout(s_longest);
     }
 
     /// <summary>Closes the pooled connections to a PostgreSQL server.</summary>

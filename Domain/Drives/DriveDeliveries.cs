@@ -117,6 +117,7 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
     public async Task<bool> FinishAsync(CatalogContext db, long driveRow, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(db);
+        CatalogDatabase.AllowLongStatements(db);
         if (await IsAnyOpenAsync(db, driveRow, cancellationToken)) return false;
         var now = Now;
         // Asked again in the statement that changes the state: a delivery may have been reopened since.
@@ -129,6 +130,7 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
     public async Task<DriveAnswer> RecycleAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(db);
+        CatalogDatabase.AllowLongStatements(db);
         ArgumentNullException.ThrowIfNull(drive);
         if (drive.State == DriveState.Recycling) return DriveAnswer.Done($"Drive '{drive.Name}' is being wiped.");
         if (drive.State != DriveState.Reusable)
@@ -146,22 +148,22 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
     }
 
     /// <summary>Releases every file of a drive that will not come back, so that other drives and links carry them; the drive's name stays taken until it is initialised again.</summary>
-    public async Task<(DriveAnswer Answer, IReadOnlyList<long> Cancelled)> GiveUpAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
+    public async Task<DriveAnswer> GiveUpAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(db);
+        CatalogDatabase.AllowLongStatements(db);
         ArgumentNullException.ThrowIfNull(drive);
-        if (drive.State == DriveState.Lost) return (DriveAnswer.Done($"Drive '{drive.Name}' was given up before."), []);
+        if (drive.State == DriveState.Lost) return DriveAnswer.Done($"Drive '{drive.Name}' was given up before.");
         var last = drive.State == DriveState.Recycling ? [] : await OnlyCopies(db, drive).OrderBy(n => n).Take(MostNamed).ToListAsync(cancellationToken);
         var gone = last.Count == 0 ? "" : await OnlyCopies(db, drive).CountAsync(cancellationToken) is var count
             ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $" {count} of them have no other copy here or at '{drive.Destination}' and are gone with it, unless it turns up there: {string.Join(", ", last.Select(n => $"'{n}'"))}{(count > last.Count ? ", …" : "")}.") : "";
         var now = Now;
         var row = drive.Id;
-        var open = await Open(db, row).Select(t => t.Id).ToListAsync(cancellationToken);
         // No pause: the next drive or the link takes them at once.
-        await Open(db, row).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Cancelled).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, $"Drive '{drive.Name}' was lost."), cancellationToken);
+        var open = await Open(db, row).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Cancelled).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, $"Drive '{drive.Name}' was lost."), cancellationToken);
         await ForgetContentsAsync(db, drive, cancellationToken);
         await db.Drives.Where(d => d.Id == row).ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Lost).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), cancellationToken);
-        return (DriveAnswer.Done($"Drive '{drive.Name}' is given up; {open.Count} files that were not acknowledged are offered again, as far as there is a copy.{gone}"), open);
+        return DriveAnswer.Done($"Drive '{drive.Name}' is given up; {open} files that were not acknowledged are offered again, as far as there is a copy.{gone}");
     }
 
     /// <summary>Wipes a plugged drive and begins its next trip; what is in the way, or success.</summary>
@@ -175,6 +177,7 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
         ArgumentNullException.ThrowIfNull(drive);
         await using (var look = database.Open())
         {
+            CatalogDatabase.AllowLongStatements(look);
             if (await OnlyCopyAsync(look, drive, cancellationToken) is { } name)
             {
                 await look.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Recycling).ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Reusable), cancellationToken);
@@ -200,6 +203,7 @@ public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider tim
         }
 
         await using var db = database.Open();
+        CatalogDatabase.AllowLongStatements(db);
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         var now = Now;
         await ForgetContentsAsync(db, drive, cancellationToken);

@@ -53,6 +53,7 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
     {
         ArgumentNullException.ThrowIfNull(db);
         ArgumentNullException.ThrowIfNull(drive);
+        CatalogDatabase.AllowLongStatements(db);
         if (drive.State == DriveState.InTransit)
         {
             // Asked for again with the drive plugged in: it is written anew, for whatever became of the one on the drive.
@@ -142,6 +143,7 @@ public sealed class DriveDispatch(CatalogDatabase database, SiteSigningKey key, 
     private async Task<ManifestSeal> ArchiveAsync(Drive drive, string path, string? expected, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
+        CatalogDatabase.AllowLongStatements(db);
         var totals = await db.DriveContents.Where(c => c.DriveRow == drive.Id).GroupBy(c => 1)
             .Select(g => new { Files = g.LongCount(), Members = g.Sum(c => c.Members), Bytes = g.Sum(c => c.Size) }).SingleAsync(cancellationToken);
         var directory = Path.GetDirectoryName(path)!;

@@ -112,7 +112,7 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
     public Task<DriveAnswer> RecycleAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, async (db, drive) => (await deliveries.RecycleAsync(db, drive, cancellationToken), []), cancellationToken);
 
     /// <summary>Gives a drive up and releases what it carries.</summary>
-    public Task<DriveAnswer> GiveUpAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, (db, drive) => deliveries.GiveUpAsync(db, drive, cancellationToken), cancellationToken);
+    public Task<DriveAnswer> GiveUpAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, async (db, drive) => (await deliveries.GiveUpAsync(db, drive, cancellationToken), []), cancellationToken);
 
     /// <summary>Records what a destination says of its files; one transaction.</summary>
     /// <param name="told">At most <see cref="DriveDeliveries.MaxBatch"/>.</param>

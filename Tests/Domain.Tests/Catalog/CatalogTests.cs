@@ -1,6 +1,8 @@
 using Librarian.Domain.Catalog;
 using Librarian.Tests.TestKit;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Infrastructure;
+using Microsoft.EntityFrameworkCore.Migrations;
 
 namespace Librarian.Tests.Domain.Catalog;
 
@@ -26,6 +28,23 @@ public class CatalogTests(PostgresServer server)
         await using var db = catalog.Database.Open();
         Assert.Empty(await db.Database.GetPendingMigrationsAsync());
         Assert.False(db.Database.HasPendingModelChanges());
+    }
+
+    [Fact]
+    public async Task Migrate_IndexThatTakesLongerThanTheDriverWaits_IsWaitedFor()
+    {
+        using var catalog = await Databases.CreateAsync(DatabaseKind.PostgreSql, server);
+        await using var other = catalog.Database.Open();
+        await other.Database.GetService<IMigrator>().MigrateAsync("Initial");
+        // What holds the table for two seconds takes the place of ten million rows.
+        await using var held = await other.Database.BeginTransactionAsync();
+        await other.Database.ExecuteSqlAsync($"lock table files in exclusive mode");
+        using var impatient = new CatalogDatabase(catalog.Database.ConnectionString + ";Command Timeout=1");
+        var migration = impatient.MigrateAsync(default);
+        await other.Database.ExecuteSqlAsync($"select pg_sleep(2)");
+        await held.CommitAsync();
+        await migration;
+        Assert.Empty(await other.Database.GetPendingMigrationsAsync());
     }
 
     [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]

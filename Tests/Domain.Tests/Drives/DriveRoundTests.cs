@@ -89,6 +89,24 @@ public class DriveRoundTests(PostgresServer server)
         }
     }
 
+    [Fact]
+    public async Task Freeze_StatementThatTakesLongerThanTheDriverWaits_IsWaitedFor()
+    {
+        using var rig = await Rig.CreateAsync(DatabaseKind.PostgreSql, server);
+        await rig.KeepAsync("obs/1");
+        Assert.Equal(FillOutcome.More, (await rig.Filling.RoundAsync(rig.Drive.Id, null, default)).Outcome);
+        using var impatient = new CatalogDatabase(rig.Source.Database.ConnectionString + ";Command Timeout=1");
+        await using var db = impatient.Open();
+        // What holds the table for two seconds takes the place of a million rows.
+        await using var other = rig.Source.Database.Open();
+        await using var held = await other.Database.BeginTransactionAsync();
+        await other.Database.ExecuteSqlAsync($"lock table outgoing_transfers in exclusive mode");
+        var freeze = rig.Dispatch.FreezeAsync(db, await rig.CurrentAsync(), default);
+        await other.Database.ExecuteSqlAsync($"select pg_sleep(2)");
+        await held.CommitAsync();
+        Assert.True((await freeze).Answer.IsOk);
+    }
+
     [Theory, MemberData(nameof(Kinds))]
     public async Task Fill_NamesThatNoManifestHolds_AreLeftOutAndTheRestGoesOn(DatabaseKind kind)
     {
@@ -299,7 +317,7 @@ public class DriveRoundTests(PostgresServer server)
         Assert.Equal(DriveState.Reusable, (await rig.CurrentAsync()).State);
 
         // A lost drive is given up all the same, and the file is named.
-        var (answer, _) = await rig.Deliveries.GiveUpAsync(db, await rig.CurrentAsync(), default);
+        var answer = await rig.Deliveries.GiveUpAsync(db, await rig.CurrentAsync(), default);
         Assert.True(answer.IsOk);
         Assert.Contains("'obs/1'", answer.Message, StringComparison.Ordinal);
     }
