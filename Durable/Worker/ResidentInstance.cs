@@ -88,10 +88,20 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var (results, look) = Take();
         if (_execution is null || look || results.Count > 0)
         {
-            if (worker.Lost.IsCancellationRequested) throw new OperationCanceledException("the lease was lost");
-            using (await worker.EnterTurnAsync())
+            try
             {
-                if (await TurnAsync(results, look) is { } goOn) return goOn;
+                if (worker.Lost.IsCancellationRequested) throw new OperationCanceledException("the lease was lost");
+                using (await worker.EnterTurnAsync())
+                {
+                    if (await TurnAsync(results, look) is { } goOn) return goOn;
+                }
+            }
+            catch
+            {
+                // Wherever it failed: a result that is in nobody's hands is waited for as long as this worker lives, because the activity's row stays its
+                // own. Handed over a second time it finds no row.
+                PutBack(results);
+                throw;
             }
         }
 
@@ -136,9 +146,16 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (_execution is null || look)
         {
             var fresh = _execution is null;
+            await services.Triggers.HitAsync("turn.before-load", InstanceId);
             var loaded = await services.Queries.LoadAsync(InstanceId, fresh ? _instance.Identity.ExecutionId : null, worker.Lost);
             inbox = loaded.Inbox;
-            if (fresh && CanRun() is { Runs: false } refused) return await EndWithoutRunningAsync(refused.Failure, loaded.History.Count, inbox);
+            if (fresh && CanRun() is { Runs: false } refused)
+            {
+                // Not this turn's, and perhaps another worker's: through the inbox.
+                foreach (var result in results) services.Completions.Complete(result);
+                return await EndWithoutRunningAsync(refused.Failure, loaded.History.Count, inbox);
+            }
+
             if (fresh) Rebuild(loaded.History, inbox);
             // A full page: there may be more.
             if (inbox.Count >= 1000) lock (_gate) _messages = true;
@@ -160,17 +177,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         span?.SetTag("durabletask.turn.inputs", inputs.Count);
         if (inputs.Count == 0 && consumed.Count == 0) return null;
         var first = _rewind?.Kept.Count ?? execution.HistoryLength;
-        TurnOutcome outcome;
-        try
-        {
-            outcome = _rewind is null ? execution.RunTurn(at, inputs, _mismatch) : execution.RunRewoundTurn(at, _rewind, inputs);
-        }
-        catch
-        {
-            PutBack(results);
-            throw;
-        }
-
+        var outcome = _rewind is null ? execution.RunTurn(at, inputs, _mismatch) : execution.RunRewoundTurn(at, _rewind, inputs);
         var resumes = inputs.Any(input => input.Kind == EventKind.ExecutionResumed);
         if (resumes && leftForLater) lock (_gate) _messages = true;
         await CommitAsync(outcome, first, consumed, results);
@@ -204,7 +211,6 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             foreach (var task in owned) worker.Activities.Unreserve(task.Queue);
             // Outcome unknown: where it did commit, these rows are marked as mine and nobody runs them.
             foreach (var task in owned) services.Completions.Release(Claimed(task, at), TimeSpan.Zero, countsAsDelivery: false);
-            PutBack(results);
             throw;
         }
 

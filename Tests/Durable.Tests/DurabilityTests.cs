@@ -2,8 +2,10 @@ using System.Collections.Concurrent;
 using Librarian.Durable;
 using Librarian.Durable.Engine;
 using Librarian.Durable.Stores;
+using Librarian.Durable.Worker;
 using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Librarian.Tests.Durable;
 
@@ -169,6 +171,52 @@ public sealed class DurabilityOnSqlite() : DurabilityTests(new SqliteDatabase())
 
 public abstract class DurabilityTests(TestDatabase database) : EngineTests(database)
 {
+    [Fact]
+    public async Task Turn_ThatCannotReadItsMessages_KeepsTheResultsItHadTaken()
+    {
+        var (running, finish) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        var (entered, goOn) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        var (holds, fails) = (0, 0);
+        var host = await StartAsync(
+            b => b
+                .AddOrchestratorFunc<int, int>("both", async (c, _) =>
+                {
+                    var work = c.CallActivityAsync<int>("work");
+                    await c.WaitForExternalEvent<int>("first");
+                    return await work;
+                })
+                .AddActivityFunc<int, int>("work", async (_, _) =>
+                {
+                    running.SetResult();
+                    await finish.Task;
+                    return 7;
+                }),
+            created => created.Services.GetRequiredService<TurnTriggers>().Hit = async (point, _) =>
+            {
+                if (point != "turn.before-load") return;
+                if (Interlocked.Exchange(ref holds, 0) == 1)
+                {
+                    entered.SetResult();
+                    await goOn.Task;
+                }
+                else if (Interlocked.Exchange(ref fails, 0) == 1) throw new IOException("the database went away");
+            });
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("both", 0);
+        await running.Task.WaitAsync(Limit);
+        Volatile.Write(ref holds, 1);
+        await host.Client.RaiseEventAsync(id, "first", 1);
+        await entered.Task.WaitAsync(Limit);
+        // While that turn is on its way a result is handed over and more messages are said to be there: the next turn takes both.
+        var worker = host.Services.GetRequiredService<Telemetry>().Worker!;
+        finish.SetResult();
+        await Until(() => Task.FromResult(worker.Activities.RunningCount == 0), "the hand-over of the result");
+        worker.NotifyOrSignal(id);
+        Volatile.Write(ref fails, 1);
+        goOn.SetResult();
+        Assert.Equal(7, (await EndOf(host, id)).ReadOutputAs<int>());
+        Assert.Equal(0, Volatile.Read(ref fails));
+    }
+
     [Scenario(92, "KillAroundCommit")]
     [Theory]
     [InlineData("turn.before-commit")]

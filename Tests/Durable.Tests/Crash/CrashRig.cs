@@ -108,7 +108,16 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
         foreach (var (id, _) in _instances.Where(instance => instance.Endless)) await AgainAsync(() => client.Client.TerminateInstanceAsync(id, "enough"));
         foreach (var (id, endless) in _instances)
         {
-            var end = await client.Client.WaitForInstanceCompletionAsync(id, getInputsAndOutputs: true, stop.Token);
+            OrchestrationMetadata end;
+            try
+            {
+                end = await client.Client.WaitForInstanceCompletionAsync(id, getInputsAndOutputs: true, stop.Token);
+            }
+            catch (OperationCanceledException limit)
+            {
+                throw new TimeoutException($"Instance {id} does not end. {await LeftAsync(id)}", limit);
+            }
+
             if (endless)
             {
                 Assert.Equal(OrchestrationRuntimeStatus.Terminated, end.RuntimeStatus);
@@ -132,6 +141,29 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
         await Until(async () => await Count("select (select count(*) from dt_inbox) + (select count(*) from dt_activity)") == 0, "the removal of the last rows");
         await Invariants.AssertAsync(connection);
         TestContext.Current.TestOutputHelper?.WriteLine($"{loads} loads, {loads * Rounds * Generations} exactly-once effects, {runs.Count} runs of recorded activities, seed {Seed}");
+    }
+
+    /// <summary>What is left in the tables, and who is alive, for the message of a test that has waited in vain.</summary>
+    private async Task<string> LeftAsync(string id)
+    {
+        var text = new System.Text.StringBuilder($"{_processes.Count(p => !p.HasExited)} of {_processes.Count} processes live.\n");
+        await using var connection = Database.Connect(await Database.ConnectionStringAsync());
+        await connection.OpenAsync();
+        foreach (var query in new[]
+        {
+            "select * from dt_worker", $"select * from dt_instance where instance_id = '{id}'", $"select * from dt_inbox where instance_id = '{id}'", $"select * from dt_activity where instance_id = '{id}'",
+            $"select seq, kind, task_id, name, at from dt_history where instance_id = '{id}' order by seq desc limit 12", "select name, status, count(*) from dt_instance group by name, status",
+        })
+        {
+            await using var command = connection.CreateCommand();
+            command.CommandText = query;
+            await using var rows = await command.ExecuteReaderAsync();
+            text.AppendLine(query);
+            while (await rows.ReadAsync())
+                text.AppendJoin(", ", Enumerable.Range(0, rows.FieldCount).Where(i => !rows.IsDBNull(i)).Select(i => $"{rows.GetName(i)}={rows.GetValue(i)}")).AppendLine();
+        }
+
+        return text.ToString();
     }
 
     /// <summary>

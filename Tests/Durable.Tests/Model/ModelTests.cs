@@ -220,7 +220,7 @@ public sealed class ModelTests
         {
             lock (_log)
             {
-                if (point is "turn.before-commit" or "turn.after-commit" or "completion.before-commit" or "completion.after-commit" or "effect.before-commit" or "effect.after-commit"
+                if (point is "turn.before-load" or "turn.before-commit" or "turn.after-commit" or "completion.before-commit" or "completion.after-commit" or "effect.before-commit" or "effect.after-commit"
                     && _random.Next(10) < _faults)
                     throw new SqliteException("the answer was lost", 5);
             }
