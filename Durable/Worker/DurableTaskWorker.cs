@@ -7,10 +7,12 @@ namespace Librarian.Durable.Worker;
 internal sealed class DurableTaskWorker(WorkerServices services) : BackgroundService
 {
     private IAsyncDisposable? _entered;
+    private string? _registered;
 
     /// <summary>
-    /// Creates the tables and takes the process lock before the host counts as started, so that clients may write at once and a second
-    /// process on a SQLite file fails with a clear error. A database that does not answer yet is waited for in the background.
+    /// Creates the tables, takes the process lock and puts the worker on record before the host counts as started, so that clients may write
+    /// at once, a second process on a SQLite file fails with a clear error, and whoever asks the database whether a worker runs is told so from
+    /// the first moment. A database that does not answer yet is waited for in the background.
     /// </summary>
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
@@ -20,6 +22,7 @@ internal sealed class DurableTaskWorker(WorkerServices services) : BackgroundSer
             try
             {
                 await services.Store.EnsureSchemaAsync(cancellationToken);
+                if (services.Options.RunWorker) _registered = await RegisterAsync(cancellationToken);
             }
             catch (Exception fault) when (services.Store.IsTransient(fault))
             {
@@ -33,6 +36,20 @@ internal sealed class DurableTaskWorker(WorkerServices services) : BackgroundSer
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
+        if (_registered is { } unused)
+        {
+            // Stopped before it began: nobody else takes it off the record, and its lease would hold others up.
+            _registered = null;
+            try
+            {
+                await services.Leases.ReapAsync([unused], expired: false, cancellationToken);
+            }
+            catch (Exception fault) when (fault is OperationCanceledException || services.Store.IsTransient(fault))
+            {
+                services.Logger.WorkerFault(fault, services.Options.LeaseDuration);
+            }
+        }
+
         if (_entered is not null) await _entered.DisposeAsync();
         _entered = null;
     }
@@ -52,8 +69,8 @@ internal sealed class DurableTaskWorker(WorkerServices services) : BackgroundSer
             {
                 if (!schemaKnown) await services.Store.EnsureSchemaAsync(stoppingToken);
                 schemaKnown = true;
-                var id = $"{services.Options.NodeName}:{Environment.ProcessId}:{Guid.NewGuid():N}";
-                await services.Leases.RegisterAsync(id, services.Options.NodeName, services.Options.LeaseDuration, stoppingToken);
+                var id = _registered ?? await RegisterAsync(stoppingToken);
+                _registered = null;
                 await using var incarnation = new WorkerIncarnation(services, id, stoppingToken);
                 await incarnation.RunAsync();
             }
@@ -71,5 +88,12 @@ internal sealed class DurableTaskWorker(WorkerServices services) : BackgroundSer
 
         await completionsStop.CancelAsync();
         await Task.WhenAll(completions, listener).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+    }
+
+    private async Task<string> RegisterAsync(CancellationToken cancellationToken)
+    {
+        var id = $"{services.Options.NodeName}:{Environment.ProcessId}:{Guid.NewGuid():N}";
+        await services.Leases.RegisterAsync(id, services.Options.NodeName, services.Options.LeaseDuration, cancellationToken);
+        return id;
     }
 }

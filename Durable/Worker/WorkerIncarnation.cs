@@ -69,10 +69,11 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     {
         _services.Telemetry.Worker = this;
         _services.Logger.WorkerStarted(Id);
-        await TakeOverAsync();
-        var loops = new[] { DispatchAsync(), MaintainAsync() };
+        Task[] loops = [];
         try
         {
+            await TakeOverAsync();
+            loops = [DispatchAsync(), MaintainAsync()];
             await Task.WhenAny(loops);
         }
         finally

@@ -87,6 +87,18 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
     }
 
     [Fact]
+    public async Task Worker_OfAStartedHost_IsOnRecordUntilTheHostStopsHoweverSoon()
+    {
+        for (var round = 0; round < 10; round++)
+        {
+            var host = await StartAsync(b => FastLease(b, "seen"));
+            Assert.Equal(1, await Count("select count(*) from dt_worker where node = 'seen'"));
+            await host.StopAsync();
+            Assert.Equal(0, await Count("select count(*) from dt_worker where node = 'seen'"));
+        }
+    }
+
+    [Fact]
     public async Task Worker_LeaseReaped_BeginsNewIncarnationAndActivityIsCancelled()
     {
         var tokens = new ConcurrentQueue<CancellationToken>();

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using System.Text.Json;
+using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog;
 using Librarian.Functions.Api;
 using Librarian.Tests.Functions.Documentation;
@@ -126,6 +127,8 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
         builder.ConfigureServices(services =>
         {
             services.AddSingleton(_ => new CatalogDatabase(connection, Statements));
+            // Every site has five accounts; at the real cost their passwords would be a third of the tests' time. Domain.Tests test that cost.
+            services.AddSingleton(_ => new PasswordHasher(new PasswordHasherOptions { Cost = new Argon2Cost(64, 1, 1) }));
             _services?.Invoke(services);
         });
     }
