@@ -68,10 +68,18 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
             }
             catch (Exception refused) when (refused is not OperationCanceledException && !store.IsTransient(refused) && batch.Count == 1)
             {
-                if (batch[0] is not { Result: { } result }) throw;
-                // The value itself cannot be stored (say, text the database refuses): the step fails, not the worker.
-                logger.ResultRefused(refused, result.Activity.OperationId);
-                batch[0] = new(new(result.Activity, null, OrchestrationExecution.FailureText(TaskFailureDetails.FromException(new InvalidOperationException("The result cannot be stored.")))), null, null);
+                if (batch[0] is { Result: { } result })
+                {
+                    // The value itself cannot be stored (say, text the database refuses): the step fails, not the worker.
+                    logger.ResultRefused(refused, result.Activity.OperationId);
+                    batch[0] = new(new(result.Activity, null, OrchestrationExecution.FailureText(TaskFailureDetails.FromException(new InvalidOperationException("The result cannot be stored.")))), null, null);
+                }
+                else
+                {
+                    // A release holds nothing of a user's: what refuses it (a right withdrawn, a file made read-only) is put right by people, and
+                    // until then nothing else would get through either. Giving up would end the only reader of this queue.
+                    logger.CompletionsDelayed(refused, batch.Count);
+                }
             }
             catch (Exception refused) when (refused is not OperationCanceledException && !store.IsTransient(refused))
             {

@@ -229,6 +229,26 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(0, Volatile.Read(ref fails));
     }
 
+    [Fact]
+    public async Task Release_ThatTheDatabaseRefusesForAWhile_IsRepeatedAndTheWorkerLives()
+    {
+        var (turns, refusals) = (0, 0);
+        var host = await StartAsync(
+            b => b
+                .AddOrchestratorFunc<int, int>("call", (c, _) => c.CallActivityAsync<int>("work"))
+                .AddActivityFunc<int, int>("work", (_, _) => Task.FromResult(7)),
+            created => created.Worker.Triggers.Hit = (point, _) =>
+            {
+                // The commit's answer is lost, so the activity it inserted is given back; and that is refused, say for want of a right.
+                if (point == "turn.after-commit" && Interlocked.Increment(ref turns) == 1) throw new TimeoutException("injected");
+                if (point == "release.before-commit" && Interlocked.Increment(ref refusals) <= 2) throw new InvalidOperationException("permission denied");
+                return Task.CompletedTask;
+            });
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("call", 0);
+        Assert.Equal(7, (await EndOf(host, id)).ReadOutputAs<int>());
+        Assert.True(Volatile.Read(ref refusals) > 2);
+    }
+
     [Scenario(92, "KillAroundCommit")]
     [Theory]
     [InlineData("turn.before-commit")]

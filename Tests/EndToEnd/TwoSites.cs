@@ -73,21 +73,22 @@ public sealed class TwoSites : IAsyncDisposable
     public async Task WaitUntilAcknowledgedAsync(IReadOnlyCollection<string> names, TimeSpan limit, CancellationToken cancellationToken)
     {
         using var client = Client(Mountain);
-        var left = names.ToHashSet(StringComparer.Ordinal);
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         timeout.CancelAfter(limit);
-        while (left.Count > 0)
+        var known = 0;
+        // One after the other: asking for all of them all the time would keep the site from its work.
+        foreach (var name in names)
         {
-            foreach (var name in left.ToList())
+            while (true)
             {
                 var found = await client.SearchFilesAsync(new FileSearchRequest(Name: name), cancellationToken);
-                if (found.IsSuccess && found.Value.Count == 1 && found.Value[0].RemoteInstances.Any(r => r.LibrarianName == "archive")) left.Remove(name);
+                if (found.IsSuccess && found.Value.Count == 1 && found.Value[0].RemoteInstances.Any(r => r.LibrarianName == "archive")) break;
+                if (timeout.IsCancellationRequested)
+                    throw new TimeoutException($"{name} was not acknowledged, nor perhaps others of the last {names.Count - known} of {names.Count}.\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}");
+                await Task.Delay(200, cancellationToken);
             }
 
-            if (left.Count == 0) return;
-            if (timeout.IsCancellationRequested)
-                throw new TimeoutException($"{left.Count} of {names.Count} files were not acknowledged, e.g. {left.First()}.\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}");
-            await Task.Delay(200, cancellationToken);
+            known++;
         }
     }
 

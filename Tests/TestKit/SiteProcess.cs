@@ -160,9 +160,10 @@ public sealed class SiteProcess : IAsyncDisposable
         _http.Dispose();
     }
 
-    /// <summary>The built site beside the tests of the same configuration.</summary>
+    /// <summary>The built site beside the tests of the same configuration, or the precompiled one of <see cref="Precompiled"/>.</summary>
     public static string SiteProgram()
     {
+        if (Precompiled("site/librarian-site.dll") is { } precompiled) return precompiled;
         var output = new DirectoryInfo(AppContext.BaseDirectory);
         var configuration = output.Parent!.Name;
         var root = output;
@@ -171,6 +172,13 @@ public sealed class SiteProcess : IAsyncDisposable
             "Functions", "bin", configuration, "net10.0", "librarian-site.dll");
         return File.Exists(program) ? program : throw new FileNotFoundException("Build the solution first.", program);
     }
+
+    /// <summary>
+    /// The same program compiled to native code ahead, from the folder that <c>./test</c> has put into LIBRARIAN_TEST_PROGRAMS; null without one.
+    /// Tests that kill hundreds of processes otherwise spend a third of their time compiling.
+    /// </summary>
+    public static string? Precompiled(string program) =>
+        Environment.GetEnvironmentVariable("LIBRARIAN_TEST_PROGRAMS") is { Length: > 0 } folder && File.Exists(Path.Combine(folder, program)) ? Path.Combine(folder, program) : null;
 
     private void Append(string? line)
     {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Librarian.Durable;
 using Librarian.Tests.Durable.Crash;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable;
 
@@ -40,7 +41,7 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
     protected Process Launch(string connectionString, string node, params string[] more)
     {
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, UseShellExecute = false };
-        foreach (var argument in new[] { Path.Combine(AppContext.BaseDirectory, "Librarian.Durable.CrashHost.dll"), Database.IsPostgres ? "postgres" : "sqlite", connectionString, node, "record=" + Record }.Concat(more))
+        foreach (var argument in new[] { SiteProcess.Precompiled("crash-host/Librarian.Durable.CrashHost.dll") ?? Path.Combine(AppContext.BaseDirectory, "Librarian.Durable.CrashHost.dll"), Database.IsPostgres ? "postgres" : "sqlite", connectionString, node, "record=" + Record }.Concat(more))
             start.ArgumentList.Add(argument);
         var process = Process.Start(start)!;
         lock (_gate) _processes.Add(process);
