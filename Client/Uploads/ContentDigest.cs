@@ -35,7 +35,7 @@ public sealed record ContentDigest(long Size, string Checksum)
     internal static async Task<ContentDigest> OfAsync(SourceTree tree, Action<long> onBytes, CancellationToken cancellationToken)
     {
         var total = new TreeDigest(tree.IsDirectory);
-        var buffer = new byte[BufferSize];
+        var buffer = BufferFor(tree);
         var hash = new XxHash128();
         foreach (var (relative, _) in tree.Files)
         {
@@ -54,6 +54,9 @@ public sealed record ContentDigest(long Size, string Checksum)
 
         return total.ToDigest();
     }
+
+    /// <summary>A buffer no larger than what is to be read.</summary>
+    internal static byte[] BufferFor(SourceTree tree) => new byte[Math.Clamp(tree.TotalSize + 1, 4096, BufferSize)];
 
     internal static FileStream OpenSource(string path) => new(path, new FileStreamOptions
     {

@@ -60,7 +60,7 @@ internal static class StagingCopy
         var parent = Path.GetDirectoryName(target) ?? "/";
         var group = Posix.Stat(parent, followLink: true).Group;
         var total = new ContentDigest.TreeDigest(tree.IsDirectory);
-        var buffer = new byte[ContentDigest.BufferSize];
+        var buffer = ContentDigest.BufferFor(tree);
         var hash = new XxHash128();
 
         string Target(string relative) => relative.Length == 0 ? target : Path.Join(target, relative);

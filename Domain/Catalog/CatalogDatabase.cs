@@ -24,6 +24,7 @@ public sealed class CatalogDatabase : IDisposable
 {
     private static readonly TimeSpan s_longest = TimeSpan.FromHours(6);
     private readonly NpgsqlDataSource? _source;
+    private readonly SemaphoreSlim? _sqliteWriteTurn;
     private readonly DbContextOptions<SqliteCatalog>? _sqlite;
     private readonly DbContextOptions<PostgresCatalog>? _postgres;
 
@@ -44,7 +45,7 @@ public sealed class CatalogDatabase : IDisposable
             ConnectionString = new SqliteConnectionStringBuilder(connectionString) { ForeignKeys = true, DefaultTimeout = 60 }.ToString();
             // A list is one parameter, as on PostgreSQL: with one for each element every length is a statement of its own, and SQLite binds names slowly.
             _sqlite = new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(ConnectionString, o => o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter))
-                .AddInterceptors([SqlitePragmas.Instance, .. interceptors]).Options;
+                .AddInterceptors([SqlitePragmas.Instance, new SqliteWriteTurns(_sqliteWriteTurn = new SemaphoreSlim(1, 1)), .. interceptors]).Options;
         }
     }
 
@@ -57,6 +58,9 @@ public sealed class CatalogDatabase : IDisposable
 
     /// <summary>The connection string in use.</summary>
     public string ConnectionString { get; }
+
+    /// <summary>Taken for every write to a SQLite file; whoever writes the same file in this process without this class takes it too. Null on PostgreSQL.</summary>
+    public SemaphoreSlim? SqliteWriteTurn => _sqliteWriteTurn;
 
     /// <summary>Tells the engine from the form of a connection string.</summary>
     public static DatabaseKind KindOf(string connectionString)
@@ -122,7 +126,11 @@ public sealed class CatalogDatabase : IDisposable
     }
 
     /// <summary>Closes the pooled connections to a PostgreSQL server.</summary>
-    public void Dispose() => _source?.Dispose();
+    public void Dispose()
+    {
+        _source?.Dispose();
+        _sqliteWriteTurn?.Dispose();
+    }
 
     /// <summary>True when a save failed because a unique index already holds the key.</summary>
     public static bool IsUniqueViolation(Exception exception) => exception switch

@@ -127,10 +127,10 @@ internal sealed partial class TreePass
     {
         using (source)
         {
-            using var reader = new Reader(_algorithms);
             var status = source.Status();
             if (status.Type != EntryType.RegularFile)
                 return SpecialFile(path);
+            using var reader = new Reader(_algorithms, status.Size);
 
             PosixFile? target = null;
             if (_copy is not null)
@@ -267,12 +267,17 @@ internal sealed partial class TreePass
     private static DigestResult Changed(string path) =>
         DigestResult.Failed(DigestStatus.Changed, path, $"'{path}' changed while it was being read, or is larger than it should be. Wait until its writer is done and try again.");
 
-    /// <summary>What one reading thread owns.</summary>
-    private sealed class Reader(ChecksumAlgorithm[] algorithms) : IDisposable
+    /// <summary>
+    /// What one reading thread owns. A megabyte is allocated where the collector looks rarely and then at everything, and threads that live for one
+    /// file leave it behind: a small file gets a small buffer.
+    /// </summary>
+    /// <param name="algorithms">What to calculate.</param>
+    /// <param name="most">Bytes of the largest file to come, as far as it is known.</param>
+    private sealed class Reader(ChecksumAlgorithm[] algorithms, long most = BufferSize) : IDisposable
     {
         internal MultiHash Hash { get; } = new(algorithms);
 
-        internal byte[] Buffer { get; } = System.Buffers.ArrayPool<byte>.Shared.Rent(BufferSize);
+        internal byte[] Buffer { get; } = System.Buffers.ArrayPool<byte>.Shared.Rent((int)Math.Clamp(most + 1, 4096, BufferSize));
 
         internal byte[] Digest { get; } = new byte[64];
 

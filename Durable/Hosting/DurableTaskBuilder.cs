@@ -15,6 +15,7 @@ public sealed class DurableTaskBuilder
     private readonly TaskRegistry _registry = new();
     private Func<IServiceProvider, string>? _postgres;
     private Func<IServiceProvider, string>? _sqlite;
+    private Func<IServiceProvider, SemaphoreSlim?> _writeTurn = _ => null;
     private TimeProvider? _clock;
     private DataConverter _converter = new JsonDataConverter();
 
@@ -37,9 +38,17 @@ public sealed class DurableTaskBuilder
     public DurableTaskBuilder UseSqlite(string connectionString) => UseSqlite(_ => connectionString);
 
     /// <summary>As above, with a connection string read when the host is built.</summary>
-    public DurableTaskBuilder UseSqlite(Func<IServiceProvider, string> connectionString)
+    public DurableTaskBuilder UseSqlite(Func<IServiceProvider, string> connectionString) => UseSqlite(connectionString, _ => null);
+
+    /// <summary>As above, in a file that this process also writes by other means.</summary>
+    /// <param name="connectionString">Names the file.</param>
+    /// <param name="writeTurn">
+    /// One permit that every writer of this process holds while it writes, so that they queue here and not, sleeping, inside SQLite; null: the engine is the only one. The host disposes of it.
+    /// </param>
+    public DurableTaskBuilder UseSqlite(Func<IServiceProvider, string> connectionString, Func<IServiceProvider, SemaphoreSlim?> writeTurn)
     {
         _sqlite = connectionString;
+        _writeTurn = writeTurn;
         return this;
     }
 
@@ -136,7 +145,7 @@ public sealed class DurableTaskBuilder
         Services.AddSingleton(_ => new RegisteredTasks(_registry.OrchestratorNames));
         Services.AddSingleton(_converter);
         Services.TryAddSingleton(TimeProvider.System);
-        Services.AddSingleton<DurableStore>(services => _postgres is not null ? new PostgresStore(_postgres(services)) : new SqliteStore(_sqlite!(services), _clock));
+        Services.AddSingleton<DurableStore>(services => _postgres is not null ? new PostgresStore(_postgres(services)) : new SqliteStore(_sqlite!(services), _clock, _writeTurn(services)));
         Services.AddSingleton<WorkSignal>();
         Services.AddSingleton<InstanceWatch>();
         Services.AddSingleton<TurnTriggers>();

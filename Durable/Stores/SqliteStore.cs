@@ -8,7 +8,8 @@ namespace Librarian.Durable.Stores;
 
 /// <summary>
 /// SQLite: the embedded engine, for one process (rule R11). All engine writes go through one connection, one at a time; reads use
-/// others beside it (WAL). EF Core may write the same file: both sides wait for each other inside SQLite, up to 30 s.
+/// others beside it (WAL). Others who write the same file in this process take turns with it when they are given the same permit, and
+/// otherwise both sides wait for each other inside SQLite, up to 30 s.
 /// </summary>
 internal sealed class SqliteStore : DurableStore
 {
@@ -18,16 +19,20 @@ internal sealed class SqliteStore : DurableStore
     private const int PrimaryKeyViolation = 1555;
     private readonly string _connectionString;
     private readonly string _path;
-    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly SemaphoreSlim _turn;
+    private readonly bool _ownsTurn;
     private readonly Dictionary<string, SqliteCommand> _prepared = new(StringComparer.Ordinal);
     private readonly TimeProvider? _clock;
     private SqliteConnection? _writer;
 
     /// <param name="connectionString">Names the file.</param>
     /// <param name="clock">Null: SQLite's own clock. Otherwise the time of tests, and nothing is flushed to the disk.</param>
-    public SqliteStore(string connectionString, TimeProvider? clock = null)
+    /// <param name="writeTurn">A permit shared with other writers of the file; null for one of its own.</param>
+    public SqliteStore(string connectionString, TimeProvider? clock = null, SemaphoreSlim? writeTurn = null)
     {
         _clock = clock;
+        _turn = writeTurn ?? new SemaphoreSlim(1, 1);
+        _ownsTurn = writeTurn is null;
         var settings = new SqliteConnectionStringBuilder(connectionString);
         if (settings.DataSource.Length == 0 || settings.DataSource.Contains(":memory:", StringComparison.Ordinal) || settings.Mode == SqliteOpenMode.Memory)
             throw new ArgumentException("The durable engine needs a SQLite file; an in-memory database would lose its orchestrations.", nameof(connectionString));
@@ -60,7 +65,7 @@ internal sealed class SqliteStore : DurableStore
 
     public override async Task<StoreSession> BeginAsync(CancellationToken cancellationToken)
     {
-        await _gate.WaitAsync(cancellationToken);
+        await _turn.WaitAsync(cancellationToken);
         try
         {
             var writer = _writer ??= await OpenConnectionAsync(cancellationToken);
@@ -68,7 +73,7 @@ internal sealed class SqliteStore : DurableStore
         }
         catch
         {
-            _gate.Release();
+            _turn.Release();
             throw;
         }
     }
@@ -128,10 +133,11 @@ internal sealed class SqliteStore : DurableStore
 
     public override async ValueTask DisposeAsync()
     {
-        await _gate.WaitAsync();
+        await _turn.WaitAsync();
         foreach (var command in _prepared.Values) await command.DisposeAsync();
         if (_writer is not null) await _writer.DisposeAsync();
-        _gate.Dispose();
+        _turn.Release();
+        if (_ownsTurn) _turn.Dispose();
     }
 
     private async Task<SqliteConnection> OpenConnectionAsync(CancellationToken cancellationToken)
@@ -239,7 +245,7 @@ internal sealed class SqliteStore : DurableStore
                     }
                     finally
                     {
-                        store._gate.Release();
+                        store._turn.Release();
                     }
 
                     break;

@@ -90,7 +90,7 @@ public static class SiteServices
             if (CatalogDatabase.KindOf(ConnectionString(options)) == DatabaseKind.PostgreSql)
                 durable.UsePostgreSql(provider => provider.GetRequiredService<CatalogDatabase>().ConnectionString);
             else
-                durable.UseSqlite(provider => provider.GetRequiredService<CatalogDatabase>().ConnectionString);
+                durable.UseSqlite(provider => provider.GetRequiredService<CatalogDatabase>().ConnectionString, provider => provider.GetRequiredService<CatalogDatabase>().SqliteWriteTurn);
             durable.AddTasksFrom(typeof(SendClone).Assembly);
             durable.UseJson(new JsonSerializerOptions(JsonSerializerDefaults.Web) { Converters = { new JsonStringEnumConverter() } });
             durable.Configure(o =>

@@ -1,0 +1,115 @@
+using System.Collections.Concurrent;
+using System.Data.Common;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
+
+namespace Librarian.Domain.Catalog;
+
+/// <summary>
+/// Lets the writers of this process take turns on a SQLite file. SQLite has one writer at a time, and one that finds it busy sleeps for up to
+/// 100 ms, keeps its thread meanwhile, and may find it busy again: with eight clients most of an upload was that sleep.
+/// </summary>
+/// <remarks>
+/// A turn begins with the transaction, or with a statement that writes without one, and ends with it, or at the latest when the connection is
+/// closed. Readers take no turn (WAL). Another process that writes the same file is still waited for by SQLite itself.
+/// </remarks>
+/// <param name="turn">One permit; whoever else writes the file, such as the durable engine, takes it too.</param>
+internal sealed class SqliteWriteTurns(SemaphoreSlim turn) : DbCommandInterceptor, IDbTransactionInterceptor, IDbConnectionInterceptor
+{
+    private readonly ConcurrentDictionary<DbConnection, bool> _writing = new(ReferenceEqualityComparer.Instance);
+
+    public InterceptionResult<DbTransaction> TransactionStarting(DbConnection connection, TransactionStartingEventData eventData, InterceptionResult<DbTransaction> result)
+    {
+        Begin(connection);
+        return result;
+    }
+
+    public async ValueTask<InterceptionResult<DbTransaction>> TransactionStartingAsync(DbConnection connection, TransactionStartingEventData eventData, InterceptionResult<DbTransaction> result, CancellationToken cancellationToken = default)
+    {
+        await BeginAsync(connection, cancellationToken);
+        return result;
+    }
+
+    // The transaction itself has forgotten its connection by then.
+    public void TransactionCommitted(DbTransaction transaction, TransactionEndEventData eventData) => End(eventData.Context?.Database.GetDbConnection());
+
+    public Task TransactionCommittedAsync(DbTransaction transaction, TransactionEndEventData eventData, CancellationToken cancellationToken = default) => Ended(eventData.Context?.Database.GetDbConnection());
+
+    public void TransactionRolledBack(DbTransaction transaction, TransactionEndEventData eventData) => End(eventData.Context?.Database.GetDbConnection());
+
+    public Task TransactionRolledBackAsync(DbTransaction transaction, TransactionEndEventData eventData, CancellationToken cancellationToken = default) => Ended(eventData.Context?.Database.GetDbConnection());
+
+    // A transaction that is disposed without an end, or a statement that failed, closes its connection.
+    public void ConnectionClosed(DbConnection connection, ConnectionEndEventData eventData) => End(connection);
+
+    public Task ConnectionClosedAsync(DbConnection connection, ConnectionEndEventData eventData) => Ended(connection);
+
+    public void ConnectionDisposed(DbConnection connection, ConnectionEndEventData eventData) => End(connection);
+
+    public Task ConnectionDisposedAsync(DbConnection connection, ConnectionEndEventData eventData) => Ended(connection);
+
+    public override InterceptionResult<int> NonQueryExecuting(DbCommand command, CommandEventData eventData, InterceptionResult<int> result)
+    {
+        if (WritesAlone(command)) Begin(command.Connection!);
+        return result;
+    }
+
+    public override async ValueTask<InterceptionResult<int>> NonQueryExecutingAsync(DbCommand command, CommandEventData eventData, InterceptionResult<int> result, CancellationToken cancellationToken = default)
+    {
+        if (WritesAlone(command)) await BeginAsync(command.Connection!, cancellationToken);
+        return result;
+    }
+
+    public override int NonQueryExecuted(DbCommand command, CommandExecutedEventData eventData, int result)
+    {
+        if (command.Transaction is null) End(command.Connection);
+        return result;
+    }
+
+    public override ValueTask<int> NonQueryExecutedAsync(DbCommand command, CommandExecutedEventData eventData, int result, CancellationToken cancellationToken = default)
+    {
+        if (command.Transaction is null) End(command.Connection);
+        return ValueTask.FromResult(result);
+    }
+
+    public override InterceptionResult<DbDataReader> ReaderExecuting(DbCommand command, CommandEventData eventData, InterceptionResult<DbDataReader> result)
+    {
+        if (WritesAlone(command)) Begin(command.Connection!);
+        return result;
+    }
+
+    public override async ValueTask<InterceptionResult<DbDataReader>> ReaderExecutingAsync(DbCommand command, CommandEventData eventData, InterceptionResult<DbDataReader> result, CancellationToken cancellationToken = default)
+    {
+        if (WritesAlone(command)) await BeginAsync(command.Connection!, cancellationToken);
+        return result;
+    }
+
+    private static bool WritesAlone(DbCommand command) =>
+        command.Transaction is null && command.CommandText.AsSpan().TrimStart() is var text
+        && !text.StartsWith("select", StringComparison.OrdinalIgnoreCase) && !text.StartsWith("pragma", StringComparison.OrdinalIgnoreCase);
+
+    private void Begin(DbConnection connection)
+    {
+        if (_writing.ContainsKey(connection)) return;
+        turn.Wait();
+        _writing[connection] = true;
+    }
+
+    private async ValueTask BeginAsync(DbConnection connection, CancellationToken cancellationToken)
+    {
+        if (_writing.ContainsKey(connection)) return;
+        await turn.WaitAsync(cancellationToken);
+        _writing[connection] = true;
+    }
+
+    private void End(DbConnection? connection)
+    {
+        if (connection is not null && _writing.TryRemove(connection, out _)) turn.Release();
+    }
+
+    private Task Ended(DbConnection? connection)
+    {
+        End(connection);
+        return Task.CompletedTask;
+    }
+}
