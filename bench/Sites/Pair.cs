@@ -49,6 +49,14 @@ internal sealed class Pair : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether the mountain starts new batches to the archive.</summary>
+    public async Task SendAsync(bool enabled)
+    {
+        using var mountain = Client(Mountain);
+        var reply = await mountain.ChangeTransferStatusAsync(new TransferStatusChange("archive", enabled));
+        if (!reply.IsSuccess) throw new InvalidOperationException(reply.ToString());
+    }
+
     /// <summary>Waits until the mountain knows of the archive's copies of its newest 64 files and the archive stores this many.</summary>
     public async Task WaitUntilClonedAsync(int files)
     {
