@@ -245,10 +245,10 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
                 // Not inside the transaction: the error log writes through a connection of its own, and SQLite has one writer.
                 if (!fits) await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, $"drive {arrival.Name}", $"Drive '{arrival.Name}': {wait!.Message} Nothing was lost.", cancellationToken);
-                if (open.Count > 0 && await NestedAsync(db, open, cancellationToken) is { Count: > 0 } nested)
+                if (open.Count > 0 && await NestedNames.BlockedAsync(db, open.ConvertAll(e => e.File.Name), cancellationToken) is { Count: > 0 } nested)
                 {
-                    open.RemoveAll(e => nested.Contains(e.File.Name));
-                    (whole, wait) = (false, new IngestRoundResult(IngestRound.Wait, $"Another transfer is storing something that contains '{nested.First()}', or lies below it, at this moment. Both are safe; the ingest goes on by itself."));
+                    open.RemoveAll(e => nested.ContainsKey(e.File.Name));
+                    (whole, wait) = (false, new IngestRoundResult(IngestRound.Wait, $"Another transfer is storing something that contains '{nested.Keys.First()}', or lies below it, at this moment. Both are safe; the ingest goes on by itself."));
                 }
 
                 if (open.Count > 0) store = stores.Configured.Single(s => s.Id == reservations[open[0].File.Name].StoreId);
@@ -277,32 +277,16 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         }
     }
 
-    /// <summary>
-    /// Names that something catalogued, or being stored at this moment, would contain or lie in. Looked at after the reservations are committed, as every
-    /// ingest does, so that of two names of which one contains the other whoever looks later sees the earlier.
-    /// </summary>
-    private async Task<HashSet<string>> NestedAsync(CatalogContext db, List<Entry> open, CancellationToken cancellationToken)
-    {
-        var names = open.ConvertAll(e => e.File.Name);
-        List<string> above = [.. names.SelectMany(Ancestors).Distinct(StringComparer.Ordinal)];
-        var blocking = (await db.IncomingTransfers.Where(t => t.Placing && above.Contains(t.StorePath!)).Select(t => t.StorePath!).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
-        blocking.UnionWith(await db.Files.Where(f => above.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken));
-        var found = await ContainingAsync(db, names, "incoming_transfers", "store_path", "x.placing AND", cancellationToken);
-        found.UnionWith(await ContainingAsync(db, names, cancellationToken));
-        found.UnionWith(names.Where(n => Ancestors(n).Any(blocking.Contains)));
-        return found;
-    }
-
     /// <summary>Decides what can be decided without reading: files that are here, and names that cannot be stored.</summary>
-    private async Task<List<Entry>> SortAsync(CatalogContext db, DriveArrival arrival, List<Entry> entries, List<Decision> decisions, CancellationToken cancellationToken)
+    private static async Task<List<Entry>> SortAsync(CatalogContext db, DriveArrival arrival, List<Entry> entries, List<Decision> decisions, CancellationToken cancellationToken)
     {
         var names = entries.ConvertAll(e => e.File.Name);
         var decided = (await db.DriveArrivalFiles.AsNoTracking().Where(f => f.ArrivalId == arrival.Id && names.Contains(f.FileName)).Select(f => f.FileName).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
         var here = await db.Files.AsNoTracking().Where(f => names.Contains(f.Name))
             .Select(f => new { f.Name, f.Checksum, f.Size, Store = f.Instances.Where(i => i.Available).OrderBy(i => i.Id).Select(i => (long?)i.StoreId).FirstOrDefault() }).ToDictionaryAsync(f => f.Name, cancellationToken);
-        List<string> above = [.. names.SelectMany(Ancestors).Distinct(StringComparer.Ordinal)];
+        List<string> above = [.. names.SelectMany(NestedNames.Ancestors).Distinct(StringComparer.Ordinal)];
         var containers = (await db.Files.Where(f => above.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
-        var containing = await ContainingAsync(db, names, cancellationToken);
+        var containing = await NestedNames.ContainingAsync(db, names, cancellationToken);
         var open = new List<Entry>();
         foreach (var entry in entries)
         {
@@ -317,7 +301,7 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                     : Decision.Fail(entry, same ? "The file is catalogued here, but no copy of it is available. Repair that first ('librarian search-files')."
                         : $"Another file has this name here: {known.Size} bytes, {known.Checksum}; on the drive {file.Size} bytes, {file.Checksum}. Neither was touched. Find out which is right."));
             }
-            else if (Ancestors(file.Name).FirstOrDefault(containers.Contains) is { } container)
+            else if (NestedNames.Ancestors(file.Name).FirstOrDefault(containers.Contains) is { } container)
                 decisions.Add(Decision.Fail(entry, $"'{container}' is a file of its own here (a directory counts as one); nothing can be stored inside it."));
             else if (containing.Contains(file.Name))
                 decisions.Add(Decision.Fail(entry, $"Files are stored below '{file.Name}/' here; a file of that name would contain them."));
@@ -325,26 +309,6 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         }
 
         return open;
-    }
-
-    private static IEnumerable<string> Ancestors(string name)
-    {
-        for (var slash = name.IndexOf('/', StringComparison.Ordinal); slash >= 0; slash = name.IndexOf('/', slash + 1)) yield return name[..slash];
-    }
-
-    /// <summary>Which of the names have catalogued files below them; one statement, one range of the index for each name.</summary>
-    private Task<HashSet<string>> ContainingAsync(CatalogContext db, List<string> names, CancellationToken cancellationToken) => ContainingAsync(db, names, "files", "name", "", cancellationToken);
-
-    private async Task<HashSet<string>> ContainingAsync(CatalogContext db, List<string> names, string table, string column, string condition, CancellationToken cancellationToken)
-    {
-        // '0' follows '/' in byte order. The inner order and limit make PostgreSQL go into the index for each name, also where it thinks the table
-        // is empty and would compare every name with every row.
-#pragma warning disable EF1002 // Table, column and condition are this class' own words; names are a parameter.
-        var found = database.Kind == DatabaseKind.Sqlite
-            ? db.Database.SqlQueryRaw<string>($$"""SELECT n.value AS "Value" FROM json_each({0}) n WHERE EXISTS (SELECT 1 FROM {{table}} x WHERE {{condition}} x.{{column}} >= n.value || '/' AND x.{{column}} < n.value || '0')""", System.Text.Json.JsonSerializer.Serialize(names))
-            : db.Database.SqlQueryRaw<string>($$"""SELECT n AS "Value" FROM unnest({0}) n WHERE EXISTS (SELECT 1 FROM (SELECT x.{{column}} FROM {{table}} x WHERE {{condition}} x.{{column}} >= (n || '/') COLLATE "C" ORDER BY x.{{column}} LIMIT 1) y WHERE y.{{column}} < (n || '0') COLLATE "C")""", names);
-#pragma warning restore EF1002
-        return (await found.ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
     }
 
     /// <summary>

@@ -79,12 +79,15 @@ public sealed record Arrival(long Size, string Checksum, string UploadName, stri
 /// A crash leaves: before the commit, nothing; between commit and mkdir, a row INITIATED whose sender never got an answer and
 /// which the review of stale transfers ends; staging directories always have a row first, so none is ever without an owner.
 /// </remarks>
-public sealed class IncomingTransfers(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<IncomingTransfers> log)
+public sealed class IncomingTransfers
 {
     /// <summary>States in which data may still arrive or be ingested.</summary>
     public static readonly TransferStatus[] Unfinished = [TransferStatus.Initiated, TransferStatus.Ongoing, TransferStatus.Staged];
 
     private const int SweepChunk = 500;
+
+    /// <summary>Uploads that are accepted in one transaction when they are asked for at the same time.</summary>
+    private const int MostUploadsAtOnce = 64;
 
     private const string InsertEach = """
         insert into incoming_transfers (status, uploader, upload_name, source, transfer_size, transfer_checksum, store_id, start_time, staging_path, store_path, source_transfer_id, "placing")
@@ -95,7 +98,22 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
     private const string InsertOnSqlite = InsertEach + " json_each({4}) as e returning *";
     private const string InsertOnPostgreSql = InsertEach + " json_array_elements({4}::json) as e(value) returning *";
 
-    private DateTime Now => time.GetUtcNow().UtcDateTime;
+    private readonly CatalogDatabase _database;
+    private readonly SiteStores _stores;
+    private readonly ErrorLog _errors;
+    private readonly IOptions<SiteOptions> _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger<IncomingTransfers> _log;
+    private readonly GroupCommit<UploadRequest, StageResult> _uploads;
+
+    /// <summary>One per process: uploads that are asked for at the same time are accepted together.</summary>
+    public IncomingTransfers(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<IncomingTransfers> log)
+    {
+        (_database, _stores, _errors, _options, _time, _log) = (database, stores, errors, options, time, log);
+        _uploads = new GroupCommit<UploadRequest, StageResult>(MostUploadsAtOnce, StageUploadsAsync);
+    }
+
+    private DateTime Now => _time.GetUtcNow().UtcDateTime;
 
     /// <summary>Accepts or refuses a client's upload (wire.md §6.3.1).</summary>
     public async Task<StageResult> StageUploadAsync(Arrival arrival, string uploader, Caller caller, CancellationToken cancellationToken)
@@ -103,41 +121,73 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
         ArgumentNullException.ThrowIfNull(arrival);
         ArgumentNullException.ThrowIfNull(caller);
         if (arrival.Size < 0) return Refuse(StageRefusal.NegativeSize, $"The declared size is {arrival.Size} bytes.", []);
-        if (arrival.Size > options.Value.MaximalUploadSizeBytes)
-            return Refuse(StageRefusal.TooLarge, $"The declared size is {arrival.Size} bytes; this site takes at most {options.Value.MaximalUploadSizeBytes}.", []);
+        if (arrival.Size > _options.Value.MaximalUploadSizeBytes)
+            return Refuse(StageRefusal.TooLarge, $"The declared size is {arrival.Size} bytes; this site takes at most {_options.Value.MaximalUploadSizeBytes}.", []);
         if ((Invalid(arrival) ?? InvalidText("uploader", uploader)) is { } problem) return Refuse(StageRefusal.InvalidPath, problem, []);
 
-        List<(long? StoreId, string? Staging)> given;
-        StageResult result;
-        await using (var db = database.Open())
-        await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
-        {
-            if (await db.Files.AnyAsync(f => f.Name == arrival.DestinationLocation, cancellationToken))
-                return Refuse(StageRefusal.FileExists, $"'{arrival.DestinationLocation}' is catalogued here.", []);
+        return await _uploads.RunAsync(new UploadRequest(arrival, uploader, caller.Username), cancellationToken);
+    }
 
-            // A client that starts over replaces its own earlier attempt at the same file, nobody else's (upstream W4).
-            given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => t.StorePath == arrival.DestinationLocation && t.Source == caller.Username && t.SourceTransferId == null),
-                "Replaced by a new upload of the same file.", cancellationToken);
-            var chosen = await stores.ChooseAsync(db, arrival.Size, cancellationToken);
-            var row = NewTransfer(arrival, uploader, caller.Username, chosen?.Store.Id);
-            if (chosen is null)
+    /// <summary>
+    /// Accepts uploads in one transaction and a fixed number of queries. Those of one name go one after the other, and so do all when there is not
+    /// room for all: each is then judged by itself.
+    /// </summary>
+    private async Task<IReadOnlyList<StageResult>> StageUploadsAsync(IReadOnlyList<UploadRequest> group)
+    {
+        var names = group.Select(r => r.Arrival.DestinationLocation).ToHashSet(StringComparer.Ordinal);
+        if (names.Count < group.Count) return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
+        var results = new StageResult?[group.Count];
+        List<(long? StoreId, string? Staging)> given = [];
+        (SiteStore Store, long FreeBytes)? chosen = null;
+        Dictionary<string, IncomingTransfer> rows = [];
+        await using (var db = _database.Open())
+        await using (var transaction = await db.Database.BeginTransactionAsync())
+        {
+            var catalogued = (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync()).ToHashSet(StringComparer.Ordinal);
+            List<UploadRequest> open = [];
+            foreach (var (i, request) in group.Index())
             {
-                row.Status = TransferStatus.Failed;
-                row.EndTime = row.StartTime;
-                row.FailureReason = "No store has room.";
+                if (catalogued.Contains(request.Arrival.DestinationLocation)) results[i] = Refuse(StageRefusal.FileExists, $"'{request.Arrival.DestinationLocation}' is catalogued here.", []);
+                else open.Add(request);
             }
 
-            db.IncomingTransfers.Add(row);
-            await db.SaveChangesAsync(cancellationToken);
-            await transaction.CommitAsync(cancellationToken);
-            result = chosen is { } c
-                ? new StageResult.Accepted(c.Store, c.FreeBytes, [Place(row, c.Store)])
-                : Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {arrival.Size} bytes free.", []);
+            if (open.Count == 0) return results!;
+            // A client that starts over replaces its own earlier attempt at the same file, nobody else's (upstream W4).
+            var earlier = await db.IncomingTransfers.Where(t => names.Contains(t.StorePath!) && t.SourceTransferId == null && Unfinished.Contains(t.Status)).Select(t => new { t.Id, t.StorePath, t.Source }).ToListAsync();
+            List<long> replaced = [.. earlier.Join(open, t => (t.StorePath!, t.Source), r => (r.Arrival.DestinationLocation, r.Source), (t, _) => t.Id)];
+            if (replaced.Count > 0) given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => replaced.Contains(t.Id)), "Replaced by a new upload of the same file.", CancellationToken.None);
+            chosen = await _stores.ChooseAsync(db, open.Aggregate(0L, (sum, r) => sum > long.MaxValue - r.Arrival.Size ? long.MaxValue : sum + r.Arrival.Size), CancellationToken.None);
+            if (chosen is { } home)
+            {
+                foreach (var same in open.GroupBy(r => (r.Uploader, r.Source)))
+                {
+                    foreach (var row in await InsertAsync(db, [.. same.Select(r => NewTransfer(r.Arrival, r.Uploader, r.Source, home.Store.Id))], CancellationToken.None)) rows[row.StorePath!] = row;
+                }
+            }
+            else if (group.Count == 1)
+            {
+                var row = NewTransfer(open[0].Arrival, open[0].Uploader, open[0].Source, storeId: null);
+                (row.Status, row.EndTime, row.FailureReason) = (TransferStatus.Failed, row.StartTime, "No store has room.");
+                db.IncomingTransfers.Add(row);
+                await db.SaveChangesAsync();
+            }
+
+            if (chosen is not null || group.Count == 1) await transaction.CommitAsync();
         }
 
-        if (result is StageResult.Refused { Why: StageRefusal.NoStore }) await TellFullAsync(arrival.Size, cancellationToken);
-        await RemoveStagingAsync(given, cancellationToken);
-        return await MakeDirectoriesAsync(result, cancellationToken);
+        if (chosen is not { } place)
+        {
+            // Nothing of it was committed.
+            if (group.Count > 1) return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
+            await TellFullAsync(group[0].Arrival.Size, CancellationToken.None);
+            await RemoveStagingAsync(given, CancellationToken.None);
+            return [Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {group[0].Arrival.Size} bytes free.", [])];
+        }
+
+        await RemoveStagingAsync(given, CancellationToken.None);
+        var made = await MakeDirectoriesAsync(new StageResult.Accepted(place.Store, place.FreeBytes, [.. rows.Values.Select(r => Place(r, place.Store))]), CancellationToken.None);
+        var places = (made as StageResult.Accepted)?.Places.ToDictionary(p => p.DestinationLocation, StringComparer.Ordinal);
+        return [.. results.Select((result, i) => result ?? (places is null ? made : new StageResult.Accepted(place.Store, place.FreeBytes, [places[group[i].Arrival.DestinationLocation]])))];
     }
 
     /// <summary>
@@ -173,10 +223,10 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
 
         List<(long? StoreId, string? Staging)> given;
         StageResult result;
-        await using (var db = database.Open())
+        await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
-            var chosen = await stores.ChooseAsync(db, arrivals.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size) is var total && total > totalSize ? total : totalSize, cancellationToken);
+            var chosen = await _stores.ChooseAsync(db, arrivals.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size) is var total && total > totalSize ? total : totalSize, cancellationToken);
             if (chosen is null)
             {
                 await transaction.DisposeAsync();
@@ -248,7 +298,7 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
         await db.IncomingTransfers.Where(t => ids.Contains(t.Id) && Unfinished.Contains(t.Status) && !t.Placing)
             .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Failed).SetProperty(t => t.EndTime, now).SetProperty(t => t.FailureReason, reason), cancellationToken);
         var failed = await db.IncomingTransfers.Where(t => ids.Contains(t.Id) && t.Status == TransferStatus.Failed).Select(t => t.Id).ToListAsync(cancellationToken);
-        foreach (var id in failed) Logs.IncomingGivenUp(log, id, reason);
+        foreach (var id in failed) Logs.IncomingGivenUp(_log, id, reason);
         return [.. candidates.Where(c => failed.Contains(c.Id)).Select(c => (c.StoreId, c.StagingPath))];
     }
 
@@ -258,10 +308,10 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
         ArgumentNullException.ThrowIfNull(directories);
         foreach (var (storeId, staging) in directories)
         {
-            if (!Guid.TryParse(staging, out var name) || stores.Find(storeId) is not { } store) continue;
+            if (!Guid.TryParse(staging, out var name) || _stores.Find(storeId) is not { } store) continue;
             await store.RemoveIncomingAsync(name, cancellationToken);
             var removal = await store.RemoveStagingAsync(name, cancellationToken);
-            if (!removal.IsGone) Logs.StagingNotRemoved(log, staging, removal.Message);
+            if (!removal.IsGone) Logs.StagingNotRemoved(_log, staging, removal.Message);
         }
     }
 
@@ -272,7 +322,7 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
     public async Task<int> SweepStagingAsync(CancellationToken cancellationToken)
     {
         var removed = 0;
-        foreach (var store in stores.Configured.Where(s => s.IsMounted))
+        foreach (var store in _stores.Configured.Where(s => s.IsMounted))
         {
             var chunk = new List<string>(SweepChunk);
             await foreach (var entry in store.Store.ListStagingAsync(cancellationToken))
@@ -292,7 +342,7 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
     private async Task<int> SweepAsync(long storeId, List<string> names, CancellationToken cancellationToken)
     {
         if (names.Count == 0) return 0;
-        await using var db = database.Open();
+        await using var db = _database.Open();
         var ended = await db.IncomingTransfers.Where(t => t.StoreId == storeId && names.Contains(t.StagingPath!) && !Unfinished.Contains(t.Status))
             .Select(t => t.StagingPath).ToListAsync(cancellationToken);
         await RemoveStagingAsync(ended.Select(s => ((long?)storeId, s)), cancellationToken);
@@ -314,12 +364,12 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
             .ToListAsync(cancellationToken);
         var repairs = wanted.Where(w => w.Enabled).GroupBy(w => w.FileName, StringComparer.Ordinal).Select(g => g.First())
             .Join(arrivals, w => (w.FileName, w.Checksum, w.Size), a => (a.DestinationLocation, a.Checksum, a.Size), (w, a) => w).ToList();
-        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && stores.Configured.FirstOrDefault(s => s.Id == only.StoreId) is { IsMounted: true } home && home.Store.FreeBytes() is var free && free > only.Size)
+        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && _stores.Configured.FirstOrDefault(s => s.Id == only.StoreId) is { IsMounted: true } home && home.Store.FreeBytes() is var free && free > only.Size)
             return (new(StringComparer.Ordinal) { [only.FileName] = only.Id }, (home, free));
         return (repairs.Where(r => r.StoreId == chosen).ToDictionary(r => r.FileName, r => r.Id, StringComparer.Ordinal), null);
     }
 
-    private Task TellFullAsync(long bytes, CancellationToken cancellationToken) => errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, "stores",
+    private Task TellFullAsync(long bytes, CancellationToken cancellationToken) => _errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, "stores",
         $"A sender was refused because no enabled, ingestable store has more than {bytes} bytes free. Nothing was lost; make space, or mount and enable a store.", cancellationToken);
 
     /// <summary>
@@ -363,11 +413,11 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
         if (result is not StageResult.Accepted accepted) return result;
         var failed = await accepted.Store.Store.CreateStagingAsync([.. accepted.Places.Select(p => (Guid.Parse(p.StagingName), Parsed(p.UploadName)))], cancellationToken);
         if (failed is null) return result;
-        Logs.StagingNotMade(log, accepted.Store.Store.Options.Name, failed.Message);
-        await errors.RaiseAsync(ErrorSeverity.Critical, ErrorCategory.Configuration, $"staging {accepted.Store.Store.Options.Name}",
+        Logs.StagingNotMade(_log, accepted.Store.Store.Options.Name, failed.Message);
+        await _errors.RaiseAsync(ErrorSeverity.Critical, ErrorCategory.Configuration, $"staging {accepted.Store.Store.Options.Name}",
             $"No staging directory could be made on store '{accepted.Store.Store.Options.Name}', so senders are refused: {failed.Message}", cancellationToken);
         var ids = accepted.Places.Select(p => p.TransferId).ToList();
-        await using var db = database.Open();
+        await using var db = _database.Open();
         var given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => ids.Contains(t.Id)), failed.Message, cancellationToken);
         await RemoveStagingAsync(given, cancellationToken);
         return Refuse(StageRefusal.NoStore, failed.Message, Ids(accepted.Places));
@@ -391,4 +441,6 @@ public sealed class IncomingTransfers(CatalogDatabase database, SiteStores store
     private static List<long> Ids(IEnumerable<Arrival> arrivals) => [.. arrivals.Select(a => a.SourceTransferId ?? -1)];
 
     private static List<long> Ids(IEnumerable<StagedPlace> places) => [.. places.Select(p => p.SourceTransferId ?? -1)];
+
+    private sealed record UploadRequest(Arrival Arrival, string Uploader, string Source);
 }

@@ -17,12 +17,12 @@ public sealed partial class Ingest
 {
     private sealed record BadCopy(long CorruptId, long InstanceId, long StoreId, string Path, string FileName, string Checksum, long Size);
 
-    private async Task<BadCopy?> ReplacementAsync(long transferId, CancellationToken cancellationToken)
+    private static async Task<Dictionary<long, BadCopy>> BadCopiesAsync(CatalogContext db, IReadOnlyList<long> transferIds)
     {
-        await using var db = database.Open();
-        return await db.CorruptFiles.Where(c => c.IncomingTransferId == transferId)
-            .Join(db.Instances, c => c.InstanceId, i => i.Id, (c, i) => new BadCopy(c.Id, i.Id, i.StoreId, i.Path, i.FileName, i.File!.Checksum, i.File.Size))
-            .FirstOrDefaultAsync(cancellationToken);
+        var found = await db.CorruptFiles.Where(c => c.IncomingTransferId != null && transferIds.Contains(c.IncomingTransferId.Value))
+            .Join(db.Instances, c => c.InstanceId, i => i.Id, (c, i) => new { TransferId = c.IncomingTransferId!.Value, Copy = new BadCopy(c.Id, i.Id, i.StoreId, i.Path, i.FileName, i.File!.Checksum, i.File.Size) })
+            .ToListAsync();
+        return found.GroupBy(f => f.TransferId).ToDictionary(g => g.Key, g => g.First().Copy);
     }
 
     private async Task<IngestResult> ReplaceAsync(IncomingTransfer transfer, BadCopy bad, LocalStore store, Guid staging, StorePath uploadName, ContentDescription expected, CancellationToken cancellationToken)
@@ -58,7 +58,7 @@ public sealed partial class Ingest
     {
         try
         {
-            await using var db = database.Open();
+            await using var db = _database.Open();
             var reserved = await db.IncomingTransfers.Where(t => t.Id == transfer.Id && t.Status == TransferStatus.Staged)
                 .ExecuteUpdateAsync(s => s.SetProperty(t => t.Placing, true), cancellationToken);
             return reserved == 0 ? await CurrentAsync(db, transfer, cancellationToken) : null;
@@ -71,8 +71,8 @@ public sealed partial class Ingest
 
     private async Task<IngestResult> RecordReplacementAsync(IncomingTransfer transfer, BadCopy bad, CancellationToken cancellationToken)
     {
-        var now = time.GetUtcNow().UtcDateTime;
-        await using (var db = database.Open())
+        var now = _time.GetUtcNow().UtcDateTime;
+        await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
             var completed = await db.IncomingTransfers.Where(t => t.Id == transfer.Id && t.Status == TransferStatus.Staged && t.Placing)
@@ -92,7 +92,7 @@ public sealed partial class Ingest
             await transaction.CommitAsync(cancellationToken);
         }
 
-        Logs.Replaced(log, bad.FileName, bad.Path, transfer.Id);
+        Logs.Replaced(_log, bad.FileName, bad.Path, transfer.Id);
         return await DoneAsync(transfer, cancellationToken);
     }
 }

@@ -96,7 +96,7 @@ public static class SiteServices
             durable.Configure(o =>
             {
                 if (options.Name.Length > 0) o.NodeName = options.Name + "@" + Environment.MachineName;
-                o.Queues[Queues.Ingest] = options.IngestParallelism;
+                o.Queues[Queues.Ingest] = Ingest.MostAtOnce;
                 o.Queues[DriveQueues.Media] = MostPluggedDrives;
             });
         });

@@ -50,76 +50,112 @@ public sealed record CommitResult(CommitOutcome Outcome, string Message);
 /// Marks an upload STAGED and starts its ingest in one transaction, then waits for the workflow. When the client, or this process,
 /// goes away meanwhile, the ingest still finishes, and a repeated commit finds its result.
 /// </summary>
-public sealed class UploadCommits(CatalogDatabase database, SiteStores stores, Arrivals arrivals, DurableTaskClient client, TimeProvider time)
+public sealed class UploadCommits
 {
+    /// <summary>Commits that are recorded in one transaction when they come at the same time.</summary>
+    private const int MostAtOnce = 64;
+
     private static readonly TimeSpan LookAt = TimeSpan.FromSeconds(5);
+
+    private readonly CatalogDatabase _database;
+    private readonly SiteStores _stores;
+    private readonly Arrivals _arrivals;
+    private readonly DurableTaskClient _client;
+    private readonly TimeProvider _time;
+    private readonly GroupCommit<(UploadCommit Commit, Caller Caller), CommitResult?> _stages;
+
+    /// <summary>One per process: commits that come at the same time are recorded together.</summary>
+    public UploadCommits(CatalogDatabase database, SiteStores stores, Arrivals arrivals, DurableTaskClient client, TimeProvider time)
+    {
+        (_database, _stores, _arrivals, _client, _time) = (database, stores, arrivals, client, time);
+        _stages = new GroupCommit<(UploadCommit, Caller), CommitResult?>(MostAtOnce, StageAsync);
+    }
 
     /// <summary>Commits an upload.</summary>
     public async Task<CommitResult> CommitAsync(UploadCommit commit, Caller caller, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(commit);
         ArgumentNullException.ThrowIfNull(caller);
-        if (await StageAsync(commit, caller, cancellationToken) is { } early) return early;
-        client.SignalCommitted();
+        if (await _stages.RunAsync((commit, caller), cancellationToken) is { } early) return early;
         var instance = Arrivals.InstanceId(commit.TransferId);
         while (true)
         {
             using var look = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            using var timer = time.CreateTimer(static s => ((CancellationTokenSource)s!).Cancel(), look, LookAt, Timeout.InfiniteTimeSpan);
+            using var timer = _time.CreateTimer(static s => ((CancellationTokenSource)s!).Cancel(), look, LookAt, Timeout.InfiniteTimeSpan);
             try
             {
-                var ended = await client.WaitForInstanceCompletionAsync(instance, getInputsAndOutputs: true, look.Token);
+                var ended = await _client.WaitForInstanceCompletionAsync(instance, getInputsAndOutputs: true, look.Token);
                 return ended.RuntimeStatus == OrchestrationRuntimeStatus.Completed && ended.ReadOutputAs<IngestResult>() is { } result
                     ? Map(result)
                     : new CommitResult(CommitOutcome.Later, $"The ingest was interrupted ({ended.RuntimeStatus}). The staged data are kept and the site tries again; ask search/file for the result.");
             }
             catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
             {
-                var status = await client.GetInstanceAsync(instance, getInputsAndOutputs: true, cancellationToken);
+                var status = await _client.GetInstanceAsync(instance, getInputsAndOutputs: true, cancellationToken);
                 if (status?.SerializedCustomStatus is not null && status.ReadCustomStatusAs<IngestResult>() is { Outcome: IngestOutcome.TryLater } waiting)
                     return new CommitResult(CommitOutcome.Later, waiting.Message + " The site keeps trying; ask search/file for the result before you delete your copy.");
             }
         }
     }
 
-    private async Task<CommitResult?> StageAsync(UploadCommit commit, Caller caller, CancellationToken cancellationToken)
+    /// <summary>Marks uploads STAGED and starts their ingests, in one transaction; null for one whose ingest is on its way, otherwise its answer.</summary>
+    private async Task<IReadOnlyList<CommitResult?>> StageAsync(IReadOnlyList<(UploadCommit Commit, Caller Caller)> group)
     {
-        await using var db = database.Open();
-        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        var transfer = await db.IncomingTransfers.AsNoTracking().Include(t => t.Store).SingleOrDefaultAsync(t => t.Id == commit.TransferId, cancellationToken);
+        List<long> ids = [.. group.Select(g => g.Commit.TransferId).Distinct()];
+        // Two commits of one upload: the second is to find what the first has done.
+        if (ids.Count < group.Count) return await GroupCommit.OneByOneAsync(group, StageAsync);
+        await using (var db = _database.Open())
+        await using (var transaction = await db.Database.BeginTransactionAsync())
+        {
+            var transfers = await db.IncomingTransfers.AsNoTracking().Include(t => t.Store).Where(t => ids.Contains(t.Id)).ToDictionaryAsync(t => t.Id);
+            var early = group.Select(g => Judge(g.Commit, g.Caller, transfers.GetValueOrDefault(g.Commit.TransferId))).ToList();
+            var going = group.Where((_, i) => early[i] is null).Select(g => g.Commit).ToList();
+            var arriving = going.FindAll(c => transfers[c.TransferId].Status != TransferStatus.Staged);
+            var marked = 0;
+            foreach (var same in arriving.GroupBy(c => (Provider: c.Provider.Length > CatalogContext.MaxText ? c.Provider[..CatalogContext.MaxText] : c.Provider, Moved: Destination(c) == transfers[c.TransferId].StorePath ? null : Destination(c))))
+            {
+                List<long> some = [.. same.Select(c => c.TransferId)];
+                marked += await db.IncomingTransfers.Where(t => some.Contains(t.Id) && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing))
+                    .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged).SetProperty(t => t.StorePath, t => same.Key.Moved ?? t.StorePath).SetProperty(t => t.TransferManagerName, same.Key.Provider));
+            }
+
+            if (marked == arriving.Count)
+            {
+                foreach (var same in going.GroupBy(c => c.Policy)) await _arrivals.StartAsync(db, [.. same.Select(c => c.TransferId)], same.Key, CancellationToken.None);
+                await transaction.CommitAsync();
+                _client.SignalCommitted();
+                return early;
+            }
+        }
+
+        return group.Count == 1
+            ? [new CommitResult(CommitOutcome.NotInStaging, "The upload was given up at this moment. Start again with upload/stage.")]
+            : await GroupCommit.OneByOneAsync(group, StageAsync);
+    }
+
+    /// <summary>Null: its ingest may start.</summary>
+    private CommitResult? Judge(UploadCommit commit, Caller caller, IncomingTransfer? transfer)
+    {
         if (transfer is null) return new CommitResult(CommitOutcome.UnknownTransfer, $"There is no transfer {commit.TransferId}. Start with upload/stage.");
         if (transfer.Source != caller.Username || transfer.SourceTransferId is not null) return new CommitResult(CommitOutcome.NotYours, "");
-        if (transfer.Store?.Name != commit.StoreName || stores.Find(transfer.StoreId) is not { } store)
+        if (transfer.Store?.Name != commit.StoreName || _stores.Find(transfer.StoreId) is not { } store)
             return new CommitResult(CommitOutcome.UnknownStore, "Use the store_name that upload/stage answered. The staged data are untouched.");
         if (!StorePath.TryParse(commit.Destination, out var destination, out var refusal))
             return new CommitResult(CommitOutcome.Invalid, $"destination_location: {StorePath.Describe(refusal)} The staged data are untouched.");
-        switch (transfer.Status)
+        return transfer.Status switch
         {
-            case TransferStatus.Completed when transfer.StorePath == destination.Value:
-                return new CommitResult(CommitOutcome.Stored, "");
-            case TransferStatus.Completed:
-                return new CommitResult(CommitOutcome.NotInStaging, $"This upload was stored as '{transfer.StorePath}'.");
-            case TransferStatus.Failed or TransferStatus.Cancelled:
-                return new CommitResult(CommitOutcome.NotInStaging, $"This upload has been given up: {transfer.FailureReason} Start again with upload/stage.");
-            case TransferStatus.Staged when transfer.StorePath != destination.Value:
-                return new CommitResult(CommitOutcome.NotInStaging, $"This upload is being stored as '{transfer.StorePath}'.");
-        }
-
-        if (transfer.Status != TransferStatus.Staged)
-        {
-            if (!transfer.Store.Enabled || !store.IsAvailable)
-                return new CommitResult(CommitOutcome.Invalid, $"Store '{transfer.Store.Name}' is switched off or not mounted. The staged data wait; commit again later.");
-            var staged = await db.IncomingTransfers
-                .Where(t => t.Id == commit.TransferId && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing))
-                .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged).SetProperty(t => t.StorePath, destination.Value)
-                    .SetProperty(t => t.TransferManagerName, commit.Provider.Length > CatalogContext.MaxText ? commit.Provider.Substring(0, CatalogContext.MaxText) : commit.Provider), cancellationToken);
-            if (staged == 0) return new CommitResult(CommitOutcome.NotInStaging, "The upload was given up at this moment. Start again with upload/stage.");
-        }
-
-        await arrivals.StartAsync(db, [commit.TransferId], commit.Policy, cancellationToken);
-        await transaction.CommitAsync(cancellationToken);
-        return null;
+            TransferStatus.Completed when transfer.StorePath == destination.Value => new CommitResult(CommitOutcome.Stored, ""),
+            TransferStatus.Completed => new CommitResult(CommitOutcome.NotInStaging, $"This upload was stored as '{transfer.StorePath}'."),
+            TransferStatus.Failed or TransferStatus.Cancelled => new CommitResult(CommitOutcome.NotInStaging, $"This upload has been given up: {transfer.FailureReason} Start again with upload/stage."),
+            TransferStatus.Staged when transfer.StorePath != destination.Value => new CommitResult(CommitOutcome.NotInStaging, $"This upload is being stored as '{transfer.StorePath}'."),
+            TransferStatus.Staged => null,
+            _ when !transfer.Store.Enabled || !store.IsAvailable =>
+                new CommitResult(CommitOutcome.Invalid, $"Store '{transfer.Store.Name}' is switched off or not mounted. The staged data wait; commit again later."),
+            _ => null,
+        };
     }
+
+    private static string Destination(UploadCommit commit) => StorePath.TryParse(commit.Destination, out var path, out _) ? path.Value : throw new InvalidOperationException($"'{commit.Destination}' was accepted before.");
 
     private static CommitResult Map(IngestResult result) => new(result.Outcome switch
     {

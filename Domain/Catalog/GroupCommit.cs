@@ -1,0 +1,87 @@
+namespace Librarian.Domain.Catalog;
+
+/// <summary>
+/// Does together what is asked for at the same time, as databases flush the commits of several clients at once: while one group is at work, those
+/// that come meanwhile are the next group. A lone caller waits for nobody. Statements and flushes then count per group and not per caller.
+/// </summary>
+/// <typeparam name="TItem">What one caller wants done.</typeparam>
+/// <typeparam name="TResult">What it gets back.</typeparam>
+/// <param name="most">Largest group.</param>
+/// <param name="work">Does a group; one result per item, in their order. When it throws, every caller of the group gets the exception.</param>
+public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TItem>, Task<IReadOnlyList<TResult>>> work)
+{
+    private readonly Lock _gate = new();
+    private readonly Queue<Waiting> _waiting = new();
+    private bool _isWorking;
+
+    /// <summary>Has it done with the next group.</summary>
+    /// <param name="item">What to do.</param>
+    /// <param name="cancellationToken">Takes the item back as long as its group has not begun; after that it stops only the waiting.</param>
+    public Task<TResult> RunAsync(TItem item, CancellationToken cancellationToken)
+    {
+        var mine = new Waiting(item, cancellationToken);
+        lock (_gate)
+        {
+            _waiting.Enqueue(mine);
+            if (!_isWorking)
+            {
+                _isWorking = true;
+                _ = Task.Run(WorkAsync, CancellationToken.None);
+            }
+        }
+
+        return mine.Result.Task.WaitAsync(cancellationToken);
+    }
+
+    private async Task WorkAsync()
+    {
+        while (true)
+        {
+            List<Waiting> group = [];
+            lock (_gate)
+            {
+                while (group.Count < most && _waiting.TryDequeue(out var next))
+                {
+                    if (!next.Stop.IsCancellationRequested) group.Add(next);
+                }
+
+                if (group.Count == 0)
+                {
+                    _isWorking = false;
+                    return;
+                }
+            }
+
+            try
+            {
+                var results = await work([.. group.Select(w => w.Item)]);
+                for (var i = 0; i < group.Count; i++) group[i].Result.SetResult(results[i]);
+            }
+#pragma warning disable CA1031 // Each caller gets it; the next group must still be served.
+            catch (Exception failure)
+#pragma warning restore CA1031
+            {
+                foreach (var one in group) one.Result.TrySetException(failure);
+            }
+        }
+    }
+
+    private sealed record Waiting(TItem Item, CancellationToken Stop)
+    {
+        public TaskCompletionSource<TResult> Result { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}
+
+/// <summary>Help for the work of groups.</summary>
+public static class GroupCommit
+{
+    /// <summary>What cannot be done for a group is done for each, so that one that fails takes no other with it.</summary>
+    public static async Task<IReadOnlyList<TResult>> OneByOneAsync<TItem, TResult>(IReadOnlyList<TItem> group, Func<IReadOnlyList<TItem>, Task<IReadOnlyList<TResult>>> work)
+    {
+        ArgumentNullException.ThrowIfNull(group);
+        ArgumentNullException.ThrowIfNull(work);
+        List<TResult> results = [];
+        foreach (var item in group) results.AddRange(await work([item]));
+        return results;
+    }
+}

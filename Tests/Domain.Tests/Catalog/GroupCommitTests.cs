@@ -1,0 +1,70 @@
+using Librarian.Domain.Catalog;
+
+namespace Librarian.Tests.Domain.Catalog;
+
+public class GroupCommitTests
+{
+    private readonly List<int[]> _groups = [];
+    private TaskCompletionSource _mayGoOn = new();
+
+    [Fact]
+    public async Task Run_WhileAGroupIsAtWork_ThoseWhoComeAreTheNextGroups()
+    {
+        var commit = new GroupCommit<int, int>(most: 3, WorkAsync);
+        var first = commit.RunAsync(0, default);
+        await UntilAsync(() => _groups.Count == 1);
+        Task<int>[] others = [.. Enumerable.Range(1, 5).Select(i => commit.RunAsync(i, default))];
+        _mayGoOn.SetResult();
+        Assert.Equal(0, await first);
+        Assert.Equal(new[] { 10, 20, 30, 40, 50 }, await Task.WhenAll(others));
+        Assert.Equal([[0], [1, 2, 3], [4, 5]], _groups);
+    }
+
+    [Fact]
+    public async Task Run_GroupThatFails_FailsItsCallersAndNoOther()
+    {
+        var commit = new GroupCommit<int, int>(most: 8, WorkAsync);
+        var first = commit.RunAsync(0, default);
+        await UntilAsync(() => _groups.Count == 1);
+        Task<int>[] failing = [commit.RunAsync(-1, default), commit.RunAsync(2, default)];
+        var held = _mayGoOn;
+        _mayGoOn = new TaskCompletionSource();
+        held.SetResult();
+        await UntilAsync(() => _groups.Count == 2);
+        var later = commit.RunAsync(3, default);
+        _mayGoOn.SetResult();
+        Assert.Equal(0, await first);
+        foreach (var one in failing) await Assert.ThrowsAsync<InvalidDataException>(() => one);
+        Assert.Equal(30, await later);
+    }
+
+    [Fact]
+    public async Task Run_CancelledBeforeItsGroupBegins_IsNotDone()
+    {
+        var commit = new GroupCommit<int, int>(most: 8, WorkAsync);
+        var first = commit.RunAsync(0, default);
+        await UntilAsync(() => _groups.Count == 1);
+        using var stop = new CancellationTokenSource();
+        var withdrawn = commit.RunAsync(1, stop.Token);
+        var kept = commit.RunAsync(2, default);
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => withdrawn);
+        _mayGoOn.SetResult();
+        Assert.Equal(0, await first);
+        Assert.Equal(20, await kept);
+        Assert.Equal([[0], [2]], _groups);
+    }
+
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        while (!condition()) await Task.Yield();
+    }
+
+    private async Task<IReadOnlyList<int>> WorkAsync(IReadOnlyList<int> items)
+    {
+        var wait = _mayGoOn.Task;
+        _groups.Add([.. items]);
+        await wait;
+        return items.Contains(-1) ? throw new InvalidDataException("A group that fails.") : [.. items.Select(i => i * 10)];
+    }
+}
