@@ -16,6 +16,8 @@ namespace Librarian.Domain.Catalog;
 /// <param name="turn">One permit; whoever else writes the file, such as the durable engine, takes it too.</param>
 internal sealed class SqliteWriteTurns(SemaphoreSlim turn) : DbCommandInterceptor, IDbTransactionInterceptor, IDbConnectionInterceptor
 {
+    // Longer than any transaction of a running site; a wait without an end would hide a transaction that waits for itself.
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(10);
     private readonly ConcurrentDictionary<DbConnection, bool> _writing = new(ReferenceEqualityComparer.Instance);
 
     public InterceptionResult<DbTransaction> TransactionStarting(DbConnection connection, TransactionStartingEventData eventData, InterceptionResult<DbTransaction> result)
@@ -91,16 +93,18 @@ internal sealed class SqliteWriteTurns(SemaphoreSlim turn) : DbCommandIntercepto
     private void Begin(DbConnection connection)
     {
         if (_writing.ContainsKey(connection)) return;
-        turn.Wait();
+        if (!turn.Wait(Limit)) throw TooLong();
         _writing[connection] = true;
     }
 
     private async ValueTask BeginAsync(DbConnection connection, CancellationToken cancellationToken)
     {
         if (_writing.ContainsKey(connection)) return;
-        await turn.WaitAsync(cancellationToken);
+        if (!await turn.WaitAsync(Limit, cancellationToken)) throw TooLong();
         _writing[connection] = true;
     }
+
+    private static TimeoutException TooLong() => new($"Another transaction of this process has held the SQLite catalog for {Limit.TotalMinutes:0} minutes. Nothing of this one was written; restart the site if it stays so.");
 
     private void End(DbConnection? connection)
     {

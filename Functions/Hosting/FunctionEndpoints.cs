@@ -50,16 +50,19 @@ public static class FunctionEndpoints
         foreach (var attribute in function.Method.GetCustomAttributes(inherit: true)) inferred.Metadata.Add(attribute);
         inferred.Metadata.Add(new EndpointNameMetadata(function.Name));
 
-        var result = RequestDelegateFactory.Create(function.Method, TargetFactory(function.Method), new RequestDelegateFactoryOptions
+        var options = new RequestDelegateFactoryOptions
         {
             ServiceProvider = services,
             RouteParameterNames = pattern.Parameters.Select(p => p.Name),
             ThrowOnBadRequest = services.GetRequiredService<IOptions<RouteHandlerOptions>>().Value.ThrowOnBadRequest,
             DisableInferBodyFromParameters = function.Methods.Any(m => MethodsWithoutBody.Contains(m, StringComparer.Ordinal)),
             EndpointBuilder = inferred,
-        });
-        group.MapMethods(function.Route, function.Methods, result.RequestDelegate)
-            .WithMetadata([.. result.EndpointMetadata])
+        };
+        var metadata = RequestDelegateFactory.InferMetadata(function.Method, options);
+        // Compiled at the first call: all of them would be most of a site's start. A signature that cannot be bound was refused above.
+        var compiled = new Lazy<RequestDelegate>(() => RequestDelegateFactory.Create(function.Method, TargetFactory(function.Method), options, metadata).RequestDelegate);
+        group.MapMethods(function.Route, function.Methods, context => compiled.Value(context))
+            .WithMetadata([.. metadata.EndpointMetadata])
             .WithDisplayName($"{function.Name} ({string.Join(' ', function.Methods)} {function.Route})");
     }
 

@@ -34,6 +34,12 @@ public sealed record TimerStatus
 /// </summary>
 public interface ITimerStatusStore
 {
+    /// <summary>
+    /// Whether no other process can write here while this one lives, as with an embedded database that is locked. Leases of others are then those
+    /// of processes that have ended, and nobody waits for them to expire.
+    /// </summary>
+    bool IsOfThisProcessAlone { get; }
+
     /// <summary>The row of a function, or null when it has none yet.</summary>
     /// <param name="functionName">Name, compared without case.</param>
     /// <param name="cancellationToken">Gives up.</param>

@@ -5,8 +5,8 @@ namespace Librarian.Functions.Hosting;
 /// <summary>Settings of <see cref="TimerLoop"/>.</summary>
 public sealed class TimerLoopOptions
 {
-    /// <summary>How long a run may go unrenewed before other processes take over; renewed at a third of it. Default 2 minutes.</summary>
-    public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromMinutes(2);
+    /// <summary>How long a run may go unrenewed before other processes take over; renewed at a third of it. Default 1 minute.</summary>
+    public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromMinutes(1);
 
     /// <summary>Longest wait before the clock and the stored record are read again, so that clock steps and other processes' writes are noticed. Default 1 minute.</summary>
     public TimeSpan PollInterval { get; set; } = TimeSpan.FromMinutes(1);

@@ -1,4 +1,5 @@
 using Librarian.Domain.Catalog;
+using Librarian.Functions.Startup;
 using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Functions.Timers;
@@ -6,6 +7,10 @@ namespace Librarian.Functions.Timers;
 /// <summary>Keeps timer status in the catalog, where every process of the site sees it.</summary>
 public sealed class CatalogTimerStatus(CatalogDatabase database) : ITimerStatusStore
 {
+    /// <inheritdoc />
+    /// <remarks>See <see cref="SiteLock"/>.</remarks>
+    public bool IsOfThisProcessAlone => database.Kind == DatabaseKind.Sqlite;
+
     /// <inheritdoc />
     public async Task<TimerStatus?> GetAsync(string functionName, CancellationToken cancellationToken)
     {

@@ -4,7 +4,9 @@ namespace Librarian.Orchestrations.Clone;
 /// <param name="QueueId">The batch (row in <c>send_queue</c>).</param>
 /// <param name="Destination">The neighbour's name.</param>
 /// <param name="Waits">For the orchestration, pauses of its earlier generations; for an activity, all pauses so far.</param>
-public sealed record SendCloneInput(long QueueId, string Destination, int Waits = 0);
+/// <param name="Soons">How often in a row the neighbour had needed a moment when the earlier generation ended.</param>
+/// <param name="Fulls">How often in a row the neighbour had been full when the earlier generation ended.</param>
+public sealed record SendCloneInput(long QueueId, string Destination, int Waits = 0, int Soons = 0, int Fulls = 0);
 
 /// <summary>What one step of a batch came to.</summary>
 public enum StepOutcome
@@ -69,7 +71,7 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(input);
-        var (waits, soon, full, turns) = (input.Waits, 0, 0, 0);
+        var (waits, soon, full, turns) = (input.Waits, input.Soons, input.Fulls, 0);
         var settled = context.WaitForExternalEvent<string?>(SettledEvent);
         foreach (var stage in Delivery)
         {
@@ -130,7 +132,7 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
 
         string NextGeneration()
         {
-            context.ContinueAsNew(input with { Waits = waits });
+            context.ContinueAsNew(input with { Waits = waits, Soons = soon, Fulls = full });
             return "";
         }
     }

@@ -216,10 +216,12 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("both", 0);
         await running.Task.WaitAsync(Limit);
         Volatile.Write(ref holds, 1);
-        await host.Client.RaiseEventAsync(id, "first", 1);
-        await entered.Task.WaitAsync(Limit);
-        // While that turn is on its way a result is handed over and more messages are said to be there: the next turn takes both.
+        // The look is held before there is an event: one that was on its way already would take it and leave none to hold.
         var worker = host.Services.GetRequiredService<Telemetry>().Worker!;
+        worker.NotifyOrSignal(id);
+        await entered.Task.WaitAsync(Limit);
+        await host.Client.RaiseEventAsync(id, "first", 1);
+        // While that turn is on its way a result is handed over and more messages are said to be there: the next turn takes both.
         finish.SetResult();
         await Until(() => Task.FromResult(worker.Activities.RunningCount == 0), "the hand-over of the result");
         worker.NotifyOrSignal(id);

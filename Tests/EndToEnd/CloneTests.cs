@@ -4,8 +4,8 @@ using Librarian.Tests.TestKit;
 
 [assembly: AssemblyFixture(typeof(PostgresServer))]
 
-// Sites are processes of their own; one pair at a time is what two cores carry.
-[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
+// Sites that start or wait leave half of the machine free.
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.All, MaxThreads = 3)]
 
 namespace Librarian.Tests.EndToEnd;
 

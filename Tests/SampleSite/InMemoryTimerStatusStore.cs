@@ -9,6 +9,8 @@ public sealed class InMemoryTimerStatusStore : ITimerStatusStore
     private readonly Lock _gate = new();
     private readonly List<(Func<TimerStatus, bool> Condition, TaskCompletionSource<TimerStatus> Source)> _waiting = [];
 
+    public bool IsOfThisProcessAlone { get; set; }
+
     /// <summary>Both operations throw this while it is set.</summary>
     public Exception? Failure { get; set; }
 

@@ -82,7 +82,8 @@ public abstract class BadInputTests(SharedSite shared)
             refused++;
             sinceLook.Add($"{request} {status}");
             if (sinceLook.Count < LookEvery) return;
-            Assert.True(before == await shared.FingerprintAsync(), "one of these changed something: " + string.Join("\n", sinceLook));
+            var after = await shared.FingerprintAsync();
+            Assert.True(before == after, $"one of these changed something: {string.Join('\n', sinceLook)}\n{SharedSite.Difference(before, after)}");
             sinceLook.Clear();
         }, iter: Requests, threads: 1);
         Assert.Equal(before, await shared.FingerprintAsync());

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using System.Text;
 using Librarian.Domain.Catalog;
 using Librarian.Tests.Functions.Api;
@@ -27,7 +26,7 @@ public abstract class SharedSite(PostgresServer server, DatabaseKind kind) : IAs
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>A digest of every row that requests may change and of every path on the disk. Logins and recorded errors are not state of the contract.</summary>
+    /// <summary>Every row that requests may change and of every path on the disk, as text. Logins and recorded errors are not state of the contract.</summary>
     /// <remarks>What an accepted request has started goes on in the background; this waits until nothing is under way and two looks see the same.</remarks>
     public async Task<string> FingerprintAsync()
     {
@@ -42,6 +41,13 @@ public abstract class SharedSite(PostgresServer server, DatabaseKind kind) : IAs
             Assert.False(limit.IsCancellationRequested, "the site never comes to rest");
             await Task.Delay(5);
         }
+    }
+
+    /// <summary>What of a fingerprint is gone and what is new, line by line; empty when nothing is.</summary>
+    public static string Difference(string before, string after)
+    {
+        var (old, now) = (before.Split('\n'), after.Split('\n'));
+        return string.Join('\n', old.Except(now, StringComparer.Ordinal).Select(line => "- " + line).Concat(now.Except(old, StringComparer.Ordinal).Select(line => "+ " + line)));
     }
 
     private async Task<bool> IsBusyAsync()
@@ -75,7 +81,7 @@ public abstract class SharedSite(PostgresServer server, DatabaseKind kind) : IAs
             foreach (var entry in Directory.EnumerateFileSystemEntries(root, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)) text.Append(entry).Append('\n');
         }
 
-        return Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())));
+        return text.ToString();
     }
 }
 

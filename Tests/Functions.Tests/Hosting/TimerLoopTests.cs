@@ -47,7 +47,7 @@ public sealed class TimerLoopTests
         Assert.Equal(default, run.Timer.ScheduleStatus.Last);
         var during = rig.Store[TimerRig.Name]!;
         Assert.NotNull(during.LeaseOwner);
-        Assert.Equal(FirstDue + TimeSpan.FromMinutes(2), during.LeaseExpires);
+        Assert.Equal(FirstDue + TimeSpan.FromMinutes(1), during.LeaseExpires);
 
         run.Finish.SetResult();
         var row = await rig.WhenAsync(r => r.Last == FirstDue);
@@ -164,6 +164,17 @@ public sealed class TimerLoopTests
         Assert.True(rig.Probe.IsIdle);
 
         rig.Advance(TimeSpan.FromSeconds(1));
+        Assert.True((await rig.Probe.NextAsync()).Timer.IsPastDue);
+        Assert.NotEqual("killed", store[TimerRig.Name]!.LeaseOwner);
+    }
+
+    [Fact]
+    public async Task Loop_LeaseOfAKilledProcessInAStoreOfItsOwn_IsNotWaitedFor()
+    {
+        var killed = Row(TimerRig.Start - TimeSpan.FromSeconds(10)) with { LeaseOwner = "killed", LeaseExpires = TimerRig.Start + TimeSpan.FromMinutes(1) };
+        var store = new InMemoryTimerStatusStore { IsOfThisProcessAlone = true, [TimerRig.Name] = killed };
+        await using var rig = await new TimerRig(typeof(EveryFiveMinutes), store: store).StartAsync();
+
         Assert.True((await rig.Probe.NextAsync()).Timer.IsPastDue);
         Assert.NotEqual("killed", store[TimerRig.Name]!.LeaseOwner);
     }

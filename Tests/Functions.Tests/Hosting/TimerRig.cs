@@ -136,6 +136,8 @@ public sealed class TimerRig : IAsyncDisposable
 
         public int Reads => Volatile.Read(ref _reads);
 
+        public bool IsOfThisProcessAlone => inner.IsOfThisProcessAlone;
+
         public Task<TimerStatus?> GetAsync(string functionName, CancellationToken cancellationToken)
         {
             lock (_gate)
