@@ -10,6 +10,9 @@ using Npgsql;
 
 [assembly: AssemblyFixture(typeof(PostgresServer))]
 
+// The long ones wait most of the time: for kills, for leases, for idleness.
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.All, MaxThreads = 6)]
+
 namespace Librarian.Tests.Durable;
 
 /// <summary>One empty database of either kind, and hosts on it.</summary>
