@@ -48,7 +48,7 @@ public sealed class PostgresDatabase(PostgresServer server) : TestDatabase
 
 public sealed class SqliteDatabase : TestDatabase
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("librarian-durable-").FullName;
+    private readonly string _folder = Scratch.CreateSubdirectory("librarian-durable-");
 
     public override bool IsPostgres => false;
 

@@ -10,15 +10,19 @@ public sealed class FencesOnPostgres(PostgresServer server) : FenceTests(new Pos
     public async Task Turn_OnPostgres_IsOneTransactionInOneRoundTrip()
     {
         var host = await ClientAsync();
-        var claim = await ClaimAsync(host, "x");
         var store = (PostgresStore)host.Store;
-        var before = store.Traffic;
-        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
-        var after = store.Traffic;
-        Assert.Equal(1, after.Commits - before.Commits);
-        Assert.Equal(1, after.RoundTrips - before.RoundTrips);
-        // Instance, history, activities.
-        Assert.Equal(3, after.Statements - before.Statements);
+        var costs = new List<(long Commits, long RoundTrips, long Statements)>();
+        for (var i = 0; i < 3; i++)
+        {
+            var claim = await ClaimAsync(host, "x");
+            var before = store.Traffic;
+            await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
+            var after = store.Traffic;
+            costs.Add((after.Commits - before.Commits, after.RoundTrips - before.RoundTrips, after.Statements - before.Statements));
+        }
+
+        // Instance, history, activities. What the store does on its own in between can only be more.
+        Assert.Equal((1, 1, 3), costs.Min());
     }
 
     // Npgsql's prepared statements do not survive a failure (npgsql#6391).

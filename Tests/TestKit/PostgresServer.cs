@@ -28,7 +28,7 @@ public sealed class PostgresServer : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         _binaries = FindBinaries();
-        _root = Path.Combine(Fsync ? Path.GetTempPath() : ScratchDirectory(), "librarian-pg-" + Guid.NewGuid().ToString("N")[..12]);
+        _root = Path.Combine(Fsync ? Path.GetTempPath() : Scratch.Directory, "librarian-pg-" + Guid.NewGuid().ToString("N")[..12]);
         Directory.CreateDirectory(_root);
         if (RunsAsRoot) await RunAsync("chown", ["postgres", _root], asServerUser: false);
         await RunAsync(Path.Combine(_binaries, "initdb"), ["-D", DataDirectory, "-U", "librarian", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
@@ -65,17 +65,6 @@ public sealed class PostgresServer : IAsyncLifetime
         NpgsqlConnection.ClearAllPools();
         if (File.Exists(Path.Combine(DataDirectory, "postmaster.pid"))) await StopAsync("immediate");
         if (Directory.Exists(_root)) Directory.Delete(_root, recursive: true);
-    }
-
-    // A database has three hundred files, and ext4 looks long for an inode while many have just been deleted: a sixth of the tests' time. Some hundred
-    // databases of 10 MB each must fit beside everything else.
-    private static string ScratchDirectory()
-    {
-        const string Memory = "/dev/shm";
-        const long Needed = 10L << 30;
-        return Directory.Exists(Memory) && new DriveInfo(Memory).AvailableFreeSpace >= Needed && GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >= 2 * Needed
-            ? Memory
-            : Path.GetTempPath();
     }
 
     /// <summary>A loopback port that was free a moment ago.</summary>

@@ -13,7 +13,7 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
 {
     protected const int Rounds = 4;
     protected const int Generations = 2;
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("librarian-crash-");
+    private readonly DirectoryInfo _folder = new(Scratch.CreateSubdirectory("librarian-crash-"));
     private readonly List<(string Id, bool Endless)> _instances = [];
     private readonly List<Process> _processes = [];
     private readonly Lock _gate = new();
