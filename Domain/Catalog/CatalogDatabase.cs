@@ -109,6 +109,8 @@ public sealed class CatalogDatabase : IDisposable
         }
 
         await using var context = Open();
+        // Migrating also builds the last migration's model and compares it with today's, at every start.
+        if (!(await context.Database.GetPendingMigrationsAsync(cancellationToken)).Any()) return;
         // An index over ten million rows takes minutes, and whoever starts second waits as long for the lock.
         AllowLongStatements(context);
         await context.Database.MigrateAsync(cancellationToken);

@@ -104,8 +104,7 @@ public sealed class SiteProcess : IAsyncDisposable
         start.ArgumentList.Add(SiteProgram());
         foreach (var (key, value) in _settings) start.Environment[key] = value;
         start.Environment.Remove("FUNCTIONS_CUSTOMHANDLER_PORT");
-        // What is compiled ahead is compiled again once it was called thirty times; no life here is long enough to earn that back.
-        if (Precompiled(Program) is not null) start.Environment["DOTNET_TC_CallCounting"] = "0";
+        if (Precompiled(Program) is not null) LiveShortly(start);
         var process = Process.Start(start) ?? throw new InvalidOperationException("dotnet did not start");
         process.OutputDataReceived += (_, line) => Append(line.Data);
         process.ErrorDataReceived += (_, line) => Append(line.Data);
@@ -183,6 +182,13 @@ public sealed class SiteProcess : IAsyncDisposable
     /// </summary>
     public static string? Precompiled(string program) =>
         Environment.GetEnvironmentVariable("LIBRARIAN_TEST_PROGRAMS") is { Length: > 0 } folder && File.Exists(Path.Combine(folder, program)) ? Path.Combine(folder, program) : null;
+
+    /// <summary>For processes that a test kills soon: what is compiled ahead would be compiled again once it was called thirty times, and never earn that back.</summary>
+    public static void LiveShortly(ProcessStartInfo start)
+    {
+        ArgumentNullException.ThrowIfNull(start);
+        start.Environment["DOTNET_TC_CallCounting"] = "0";
+    }
 
     private void Append(string? line)
     {

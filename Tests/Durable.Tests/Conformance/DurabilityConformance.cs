@@ -246,6 +246,7 @@ public abstract class DurabilityConformance(TestDatabase database) : EngineTests
     protected async Task<Process> StartWorkerAsync(string node, TimeSpan lease)
     {
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, UseShellExecute = false };
+        SiteProcess.LiveShortly(start);
         foreach (var argument in new[] { SiteProcess.Precompiled("crash-host/Librarian.Durable.CrashHost.dll") ?? Path.Combine(AppContext.BaseDirectory, "Librarian.Durable.CrashHost.dll"), Database.IsPostgres ? "postgres" : "sqlite", await Database.ConnectionStringAsync(), node, $"lease={lease.TotalMilliseconds}" })
             start.ArgumentList.Add(argument);
         var process = Process.Start(start)!;

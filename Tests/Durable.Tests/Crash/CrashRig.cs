@@ -41,6 +41,7 @@ public abstract class CrashRig(TestDatabase database) : EngineTests(database)
     protected Process Launch(string connectionString, string node, params string[] more)
     {
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, UseShellExecute = false };
+        SiteProcess.LiveShortly(start);
         foreach (var argument in new[] { SiteProcess.Precompiled("crash-host/Librarian.Durable.CrashHost.dll") ?? Path.Combine(AppContext.BaseDirectory, "Librarian.Durable.CrashHost.dll"), Database.IsPostgres ? "postgres" : "sqlite", connectionString, node, "record=" + Record }.Concat(more))
             start.ArgumentList.Add(argument);
         var process = Process.Start(start)!;

@@ -17,7 +17,7 @@ public sealed class PostgresBadInputTests(PostgresSite site) : BadInputTests(sit
 /// </summary>
 public abstract class BadInputTests(SharedSite shared)
 {
-    private static readonly int Requests = Environment.GetEnvironmentVariable("LIBRARIAN_TEST_LONG") == "1" ? 50_000 : 2500;
+    private static readonly int Requests = Environment.GetEnvironmentVariable("LIBRARIAN_TEST_LONG") == "1" ? 50_000 : 1500;
     private const int LookEvery = 4;
 
     /// <summary>Refusals after which upstream's contract asks for a change: a failed transfer on record (413), an earlier attempt given up (406).</summary>
