@@ -142,6 +142,19 @@ public sealed class CatalogDatabase : IDisposable
         PostgresException { SqlState: "23505" } => true,
         _ => false,
     };
+
+    /// <summary>
+    /// True when the database has answered and undone what was asked because of what was asked: a value, a constraint, a deadlock. False when it cannot be
+    /// reached, is busy, full or stopping: the same asked in smaller parts would fare no better.
+    /// </summary>
+    public static bool IsRefusal(Exception exception) => exception switch
+    {
+        DbUpdateException { InnerException: { } inner } => IsRefusal(inner),
+        SqliteException { SqliteErrorCode: 18 or 19 or 20 } => true,
+        // Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html: data, constraints, rolled back (deadlock, serialization).
+        PostgresException { SqlState: { } state } => state.StartsWith("22", StringComparison.Ordinal) || state.StartsWith("23", StringComparison.Ordinal) || state.StartsWith("40", StringComparison.Ordinal),
+        _ => false,
+    };
 }
 
 /// <summary>Durability and waiting for SQLite: every commit reaches the disk, and writers queue instead of failing.</summary>

@@ -7,7 +7,11 @@ namespace Librarian.Domain.Catalog;
 /// <typeparam name="TItem">What one caller wants done.</typeparam>
 /// <typeparam name="TResult">What it gets back.</typeparam>
 /// <param name="most">Largest group.</param>
-/// <param name="work">Does a group; one result per item, in their order. When it throws, every caller of the group gets the exception.</param>
+/// <param name="work">
+/// Does a group, wholly or not at all; one result per item, in their order. When the database refuses a group (a deadlock with another process, a row that it
+/// does not take), each of it is done alone, so that none fails for another's sake. When it throws anything else, as when the database cannot be reached,
+/// every caller of the group gets the exception.
+/// </param>
 public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TItem>, Task<IReadOnlyList<TResult>>> work)
 {
     private readonly Lock _gate = new();
@@ -26,7 +30,8 @@ public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TIt
             if (!_isWorking)
             {
                 _isWorking = true;
-                _ = Task.Run(WorkAsync, CancellationToken.None);
+                // The groups belong to nobody's request: neither to its trace nor to its logging scopes.
+                ThreadPool.UnsafeQueueUserWorkItem(static commit => _ = commit.WorkAsync(), this, preferLocal: false);
             }
         }
 
@@ -52,18 +57,31 @@ public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TIt
                 }
             }
 
-            try
-            {
-                var results = await work([.. group.Select(w => w.Item)]);
-                for (var i = 0; i < group.Count; i++) group[i].Result.SetResult(results[i]);
-            }
-#pragma warning disable CA1031 // Each caller gets it; the next group must still be served.
-            catch (Exception failure)
-#pragma warning restore CA1031
-            {
-                foreach (var one in group) one.Result.TrySetException(failure);
-            }
+            if (await TryAsync(group)) continue;
+            foreach (var one in group) await TryAsync([one]);
         }
+    }
+
+    /// <summary>False when each of the group is to be tried alone.</summary>
+    private async Task<bool> TryAsync(List<Waiting> group)
+    {
+        try
+        {
+            var results = await work([.. group.Select(w => w.Item)]);
+            for (var i = 0; i < group.Count; i++) group[i].Result.SetResult(results[i]);
+        }
+        catch (Exception failure) when (group.Count > 1 && CatalogDatabase.IsRefusal(failure))
+        {
+            return false;
+        }
+#pragma warning disable CA1031 // Each caller gets it; the next group must still be served.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            foreach (var one in group) one.Result.TrySetException(failure);
+        }
+
+        return true;
     }
 
     private sealed record Waiting(TItem Item, CancellationToken Stop)

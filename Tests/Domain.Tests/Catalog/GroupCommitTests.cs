@@ -1,4 +1,5 @@
 using Librarian.Domain.Catalog;
+using Npgsql;
 
 namespace Librarian.Tests.Domain.Catalog;
 
@@ -36,6 +37,25 @@ public class GroupCommitTests
         Assert.Equal(0, await first);
         foreach (var one in failing) await Assert.ThrowsAsync<InvalidDataException>(() => one);
         Assert.Equal(30, await later);
+    }
+
+    [Fact]
+    public async Task Run_GroupRefusedByTheDatabase_EachIsDoneAlone()
+    {
+        var commit = new GroupCommit<int, int>(most: 8, async items =>
+        {
+            var results = await WorkAsync(items);
+            return items.Contains(13) || (items.Count > 1 && items.Contains(1)) ? throw new PostgresException("refused", "ERROR", "ERROR", items.Contains(13) ? "22021" : "40P01") : results;
+        });
+        var first = commit.RunAsync(0, default);
+        await UntilAsync(() => _groups.Count == 1);
+        var (deadlocked, refused, other) = (commit.RunAsync(1, default), commit.RunAsync(13, default), commit.RunAsync(2, default));
+        _mayGoOn.SetResult();
+        Assert.Equal(0, await first);
+        Assert.Equal(10, await deadlocked);
+        Assert.Equal("22021", (await Assert.ThrowsAsync<PostgresException>(() => refused)).SqlState);
+        Assert.Equal(20, await other);
+        Assert.Equal([[0], [1, 13, 2], [1], [13], [2]], _groups);
     }
 
     [Fact]
