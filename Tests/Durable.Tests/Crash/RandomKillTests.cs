@@ -3,13 +3,13 @@ using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable;
 
-public sealed class OneWorkerKilledOnSqlite() : RandomKillTests(new SqliteDatabase(), workers: 1, kills: 120);
+public sealed class OneWorkerKilledOnSqlite() : RandomKillTests(new SqliteDatabase(), workers: 1, kills: 110);
 
-public sealed class OneWorkerKilledOnPostgres(PostgresServer server) : RandomKillTests(new PostgresDatabase(server), workers: 1, kills: 120);
+public sealed class OneWorkerKilledOnPostgres(PostgresServer server) : RandomKillTests(new PostgresDatabase(server), workers: 1, kills: 90);
 
 public sealed class TwoWorkersKilledOnPostgres(PostgresServer server) : RandomKillTests(new PostgresDatabase(server), workers: 2, kills: 120);
 
-public sealed class FourWorkersKilledOnPostgres(PostgresServer server) : RandomKillTests(new PostgresDatabase(server), workers: 4, kills: 160);
+public sealed class FourWorkersKilledOnPostgres(PostgresServer server) : RandomKillTests(new PostgresDatabase(server), workers: 4, kills: 200);
 
 /// <summary>SIGKILL at random, 10 ms to 2 s after the start, again and again: 520 kills in all, four times as many with <c>./test --long</c>.</summary>
 public abstract class RandomKillTests(TestDatabase database, int workers, int kills) : CrashRig(database)
