@@ -78,13 +78,13 @@ internal sealed class OrchestrationExecution
     /// <param name="at">Database time, epoch ms.</param>
     /// <param name="inputs">Messages and local results of this execution.</param>
     /// <param name="mismatch">What <see cref="Replay"/> found.</param>
-    public TurnOutcome RunTurn(long at, IEnumerable<HistoryEvent> inputs, NonDeterminismException? mismatch = null)
+    public TurnOutcome RunTurn(long at, IReadOnlyCollection<HistoryEvent> inputs, NonDeterminismException? mismatch = null)
     {
         var events = new List<HistoryEvent>();
         var outcome = _outcome = new TurnOutcome { Events = events };
         IsReplaying = false;
         if (mismatch is not null) _unmatched.Clear();
-        var started = HistoryEvent.TurnStarted(Math.Max(at, Now));
+        var started = HistoryEvent.TurnStarted(Math.Max(at, Math.Max(Now, LatestFired(inputs))));
         events.Add(started);
         try
         {
@@ -165,7 +165,7 @@ internal sealed class OrchestrationExecution
     {
         _rewinding = true;
         var outstanding = _open.ToList();
-        var outcome = RunTurn(at, plan.Inputs.Concat(messages), plan.Mismatch);
+        var outcome = RunTurn(at, [.. plan.Inputs, .. messages], plan.Mismatch);
         outcome.RewrittenHistory = plan.Kept;
         if (outcome.End is not null) return outcome;
         foreach (var (_, open) in outstanding.Where(entry => _open.ContainsKey(entry.Key)))
@@ -289,6 +289,19 @@ internal sealed class OrchestrationExecution
         EventKind.ExecutionRewound => _rewinding,
         _ => false,
     };
+
+    /// <summary>
+    /// When the last of the timers among the messages was due. The database found it due, perhaps by a look at its clock that came after the one
+    /// that this turn's time is from, or before the clock was set back: code that waited until an instant must not read an earlier one.
+    /// </summary>
+    private long LatestFired(IReadOnlyCollection<HistoryEvent> inputs)
+    {
+        var latest = long.MinValue;
+        foreach (var input in inputs)
+            if (input.Kind == EventKind.TimerFired && IsOpen(input.TaskId, EventKind.TimerCreated) && _open[input.TaskId].Decision is CreatedTimer timer)
+                latest = Math.Max(latest, timer.FireAt);
+        return latest;
+    }
 
     private bool IsOpen(int taskId, EventKind kind) => _open.TryGetValue(taskId, out var open) && open.Kind == kind;
 

@@ -104,7 +104,8 @@ public sealed class DemoTests : IDisposable
     private Process Start(params string[] arguments)
     {
         var program = typeof(DemoTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(static data => data.Key == "CliProgram").Value!;
-        var start = new ProcessStartInfo("dotnet", [program, "demo", .. arguments])
+        // A shell starts what it puts into the background with SIGINT ignored, and that is inherited: a run of the tests with & or nohup.
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", "dotnet", program, "demo", .. arguments])
         {
             UseShellExecute = false,
             RedirectStandardOutput = true,
