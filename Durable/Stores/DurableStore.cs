@@ -60,8 +60,16 @@ internal abstract class DurableStore : IAsyncDisposable
     /// <summary>True for faults after which the same work may succeed: lost connection, deadlock, serialization, busy.</summary>
     public abstract bool IsTransient(Exception exception);
 
-    /// <summary>Creates or updates the tables.</summary>
+    /// <summary>Creates or updates the tables; a look at their version if there is nothing to do.</summary>
     public abstract Task EnsureSchemaAsync(CancellationToken cancellationToken);
+
+    /// <summary>Whether the tables are those of this program; <paramref name="find"/> asks for the existence of the one that tells. Throws on tables of a newer program.</summary>
+    protected static async Task<bool> IsSchemaCurrentAsync(StoreSession session, SqlStatement find, CancellationToken cancellationToken)
+    {
+        if ((await session.QueryAsync(find, reader => true, cancellationToken)).Count == 0) return false;
+        var versions = await session.QueryAsync(new SqlStatement("select max(version) from dt_schema"), reader => reader.IsDBNull(0) ? (long?)null : reader.GetInt64(0), cancellationToken);
+        return Schema.IsCurrent(versions[0]);
+    }
 
     /// <summary>Takes this process's claim to run workers; disposing frees it. Throws when the database admits one process only and another has it.</summary>
     public abstract Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken);

@@ -93,11 +93,17 @@ internal sealed class PostgresStore : DurableStore
 
     public override async Task EnsureSchemaAsync(CancellationToken cancellationToken)
     {
+        var find = new SqlStatement("select 1 where to_regclass('dt_schema') is not null");
+        await using (var look = await OpenAsync(cancellationToken))
+        {
+            if (await IsSchemaCurrentAsync(look, find, cancellationToken)) return;
+        }
+
         await using var session = await BeginAsync(cancellationToken);
         // "create … if not exists" races with itself between sessions; one at a time.
         await session.ExecuteAsync(new SqlStatement("select pg_advisory_xact_lock(hashtextextended('librarian-durable-schema', 0))"), cancellationToken);
+        if (await IsSchemaCurrentAsync(session, find, cancellationToken)) return;
         foreach (var statement in Schema.Statements(postgres: true)) await session.ExecuteAsync(new SqlStatement(statement), cancellationToken);
-        foreach (var version in await session.QueryAsync(new SqlStatement("select version from dt_schema"), reader => reader.GetInt64(0), cancellationToken)) Schema.Check(version);
         await session.CommitAsync(cancellationToken);
     }
 

@@ -8,7 +8,11 @@ namespace Librarian.Durable.Stores;
 /// </summary>
 internal static class Schema
 {
-    public const int Version = 1;
+    /// <summary>
+    /// Goes up with every change of <see cref="Statements"/>: they run only on tables of another version. On PostgreSQL even "create index
+    /// if not exists" waits for every open transaction that writes to the table, and all later ones wait behind it.
+    /// </summary>
+    public const int Version = 2;
 
     /// <summary>Deliveries without success that make an instance or an activity suspect of killing its workers (rule R9).</summary>
     public const int SuspectAfter = 3;
@@ -64,16 +68,19 @@ internal static class Schema
             "create index if not exists dt_instance_parent on dt_instance(parent_id) where parent_id is not null",
             $"create table if not exists dt_schema(version {big} not null)",
             $"insert into dt_schema(version) select {Version} where not exists (select 1 from dt_schema)",
+            $"update dt_schema set version = {Version} where version < {Version}",
         ];
     }
 
-    /// <summary>Refuses tables written by a newer program.</summary>
-    public static void Check(long version)
+    /// <summary>True for the tables of this program, false for those of an older one or none; refuses those of a newer one.</summary>
+    public static bool IsCurrent(long? version)
     {
         if (version > Version)
         {
             throw new InvalidOperationException(
                 $"DurableSchemaTooNew: the dt_ tables have version {version}, this program knows {Version}. Nothing was changed. Run the newer program, or restore the backup made before the upgrade.");
         }
+
+        return version == Version;
     }
 }

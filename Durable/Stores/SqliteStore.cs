@@ -103,8 +103,8 @@ internal sealed class SqliteStore : DurableStore
         }
 
         await using var session = await BeginAsync(cancellationToken);
+        if (await IsSchemaCurrentAsync(session, new SqlStatement("select 1 from sqlite_master where name = 'dt_schema'"), cancellationToken)) return;
         foreach (var statement in Schema.Statements(postgres: false)) await session.ExecuteAsync(new SqlStatement(statement), cancellationToken);
-        foreach (var version in await session.QueryAsync(new SqlStatement("select version from dt_schema"), reader => reader.GetInt64(0), cancellationToken)) Schema.Check(version);
         await session.CommitAsync(cancellationToken);
     }
 

@@ -87,6 +87,26 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
     }
 
     [Fact]
+    public async Task Start_WhileATransactionWrites_WaitsForNobody()
+    {
+        var first = await StartAsync(b => FastLease(b, "first"));
+        await using var writer = Database.Connect(await Database.ConnectionStringAsync());
+        await writer.OpenAsync(TestContext.Current.CancellationToken);
+        await using var transaction = await writer.BeginTransactionAsync(TestContext.Current.CancellationToken);
+        await using var command = writer.CreateCommand();
+        command.Transaction = transaction;
+        foreach (var table in new[] { "dt_instance", "dt_inbox", "dt_activity", "dt_history", "dt_worker" })
+        {
+            command.CommandText = $"delete from {table} where false";
+            await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
+        }
+
+        await StartAsync(b => FastLease(b, "second")).WaitAsync(Limit);
+        Assert.Equal(1, await Count("select count(*) from dt_worker where node = 'second'"));
+        await first.StopAsync();
+    }
+
+    [Fact]
     public async Task Worker_OfAStartedHost_IsOnRecordUntilTheHostStopsHoweverSoon()
     {
         for (var round = 0; round < 10; round++)
@@ -183,6 +203,34 @@ public sealed class DurabilityOnSqlite() : DurabilityTests(new SqliteDatabase())
 
 public abstract class DurabilityTests(TestDatabase database) : EngineTests(database)
 {
+    [Fact]
+    public async Task Schema_OfAnOlderProgram_IsBroughtUpToDate()
+    {
+        await (await StartAsync(_ => { })).StopAsync();
+        await Execute("update dt_schema set version = 1; drop index dt_inbox_due");
+        await (await StartAsync(_ => { })).StopAsync();
+        Assert.Equal(Schema.Version, await Count("select version from dt_schema"));
+        await Execute("drop index dt_inbox_due");
+    }
+
+    [Fact]
+    public async Task Schema_OfANewerProgram_IsRefusedAndLeftAlone()
+    {
+        await (await StartAsync(_ => { })).StopAsync();
+        await Execute($"update dt_schema set version = {Schema.Version + 1}; drop index dt_inbox_due");
+        var refusal = await Assert.ThrowsAsync<InvalidOperationException>(() => StartAsync(_ => { }));
+        Assert.StartsWith("DurableSchemaTooNew:", refusal.Message, StringComparison.Ordinal);
+        await Execute("create index dt_inbox_due on dt_inbox(visible_at, instance_id)");
+    }
+
+    [Fact]
+    public void Schema_Changed_HasANewVersion()
+    {
+        // Databases of a version are taken as they are: whoever changes a statement raises Schema.Version and writes the new sum here.
+        var sum = Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(string.Join('\n', Schema.Statements(Database.IsPostgres)))))[..16];
+        Assert.Equal((2, Database.IsPostgres ? "E360CD13CCE2F745" : "E1536C31C2C08C50"), (Schema.Version, sum));
+    }
+
     [Fact]
     public async Task Turn_ThatCannotReadItsMessages_KeepsTheResultsItHadTaken()
     {
