@@ -5,7 +5,7 @@ namespace Librarian.Functions.Hosting;
 /// <summary>Settings of <see cref="TimerLoop"/>.</summary>
 public sealed class TimerLoopOptions
 {
-    /// <summary>How long a run may go unrenewed before other processes take over; renewed at a third of it. Default 1 minute.</summary>
+    /// <summary>How long a run may go unrenewed before other processes take over, unless they can see that its process has ended; renewed at a third of it. Default 1 minute.</summary>
     public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromMinutes(1);
 
     /// <summary>Longest wait before the clock and the stored record are read again, so that clock steps and other processes' writes are noticed. Default 1 minute.</summary>
@@ -28,7 +28,7 @@ public sealed class TimerLoop : BackgroundService
     {
         _lifetime = lifetime;
         _runners = new Dictionary<string, TimerRunner>(StringComparer.OrdinalIgnoreCase);
-        var owner = $"{Environment.MachineName}:{Environment.ProcessId}:{Guid.NewGuid():N}";
+        var owner = $"{ProcessIdentity.Current}|{Guid.NewGuid():N}";
         var errors = new List<string>();
         foreach (var function in catalog.TimerFunctions)
         {

@@ -7,8 +7,8 @@ namespace Librarian.Functions.Hosting;
 /// <summary>
 /// The life of one timer function in this process: wait for the recorded occurrence, take the lease, run, record.
 /// What a kill between two steps leaves: before the lease is taken, a row that is due (the next start runs it as past due); with
-/// the lease taken, and also after the run but before its record, a row that is due and leased (whoever sees the lease expire, or
-/// starts next on a store of its own, runs it again as past due). A run may therefore happen twice, never zero times: functions are idempotent.
+/// the lease taken, and also after the run but before its record, a row that is due and leased (whoever sees the lease expire or its
+/// process gone, or starts next on a store of its own, runs it again as past due). A run may therefore happen twice, never zero times: functions are idempotent.
 /// </summary>
 internal sealed class TimerRunner(TimerFunction function, TimerSchedule schedule, ITimerStatusStore store, IServiceScopeFactory scopes,
     TimeProvider time, TimerLoopOptions options, string owner, ILogger logger)
@@ -64,7 +64,8 @@ internal sealed class TimerRunner(TimerFunction function, TimerSchedule schedule
 
         var leased = status is { LeaseOwner: not null, LeaseExpires: not null };
         // A lease of our own while nothing runs here is the trace of a write whose answer was lost: go on with it at once.
-        if (leased && status.LeaseOwner != owner && status.LeaseExpires > now && !store.IsOfThisProcessAlone) return Shorter(status.LeaseExpires!.Value - now, options.PollInterval);
+        if (leased && status.LeaseOwner != owner && status.LeaseExpires > now && !store.IsOfThisProcessAlone && !ProcessIdentity.HasEnded(status.LeaseOwner!))
+            return Shorter(status.LeaseExpires!.Value - now, options.PollInterval);
 
         var atStart = _starting;
         if (atStart && !leased && Reschedule(status, now) is { } rescheduled)

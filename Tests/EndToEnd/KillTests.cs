@@ -53,7 +53,6 @@ public abstract class KillTests(PostgresServer? server)
         await sites.Archive.WaitUntilReadyAsync(stop);
         await uploads;
         Assert.NotEmpty(sources);
-        // A timer function that was killed while it ran is taken up when its lease of a minute has ended (PostgreSQL).
         await sites.WaitUntilAcknowledgedAsync(sources.Keys, TimeSpan.FromMinutes(4), stop);
         await sites.VerifyEverywhereAsync(sources, stop);
         await sites.WaitUntilStagingIsEmptyAsync(TimeSpan.FromMinutes(3), stop);

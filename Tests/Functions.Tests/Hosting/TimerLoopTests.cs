@@ -180,6 +180,45 @@ public sealed class TimerLoopTests
     }
 
     [Fact]
+    public async Task Loop_LeaseOfAProcessKilledOnThisMachine_IsNotWaitedFor()
+    {
+        using var process = System.Diagnostics.Process.Start("sleep", "600");
+        var name = $"{ProcessIdentity.Of(process.Id)}|loop";
+        var held = Row(TimerRig.Start - TimeSpan.FromSeconds(10)) with { LeaseOwner = name, LeaseExpires = TimerRig.Start + TimeSpan.FromHours(1) };
+        var store = new InMemoryTimerStatusStore { [TimerRig.Name] = held };
+        await using var rig = await new TimerRig(typeof(EveryFiveMinutes), store: store).StartAsync();
+        rig.Advance(TimeSpan.FromMinutes(5));
+        await rig.SettleAsync();
+        Assert.True(rig.Probe.IsIdle);
+
+        process.Kill();
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        rig.Advance(TimeSpan.FromMinutes(1));
+        Assert.True((await rig.Probe.NextAsync()).Timer.IsPastDue);
+        Assert.NotEqual(name, store[TimerRig.Name]!.LeaseOwner);
+    }
+
+    [Fact]
+    public void ProcessIdentity_OnlyAProcessThatHasCertainlyEnded_CountsAsEnded()
+    {
+        var here = ProcessIdentity.Current;
+        Assert.True(here.Started > 0);
+        Assert.False(ProcessIdentity.HasEnded(here.ToString()));
+        Assert.True(ProcessIdentity.HasEnded((here with { Started = here.Started - 1 }).ToString()));
+        Assert.True(ProcessIdentity.HasEnded((here with { ProcessId = int.MaxValue }).ToString()));
+        foreach (var unknown in new[]
+        {
+            here with { Started = here.Started - 1, Boot = "another" }, here with { Started = here.Started - 1, Namespace = "pid:[1]" },
+            here with { Started = here.Started - 1, User = "another" }, here with { Started = 0 }, here with { ProcessId = -1 },
+        })
+        {
+            Assert.False(ProcessIdentity.HasEnded(unknown.ToString()), unknown.ToString());
+        }
+
+        Assert.All(["", "killed", "host:1:0123", "a|b|c|d|e|f", "|||||"], name => Assert.False(ProcessIdentity.HasEnded(name), name));
+    }
+
+    [Fact]
     public async Task Loop_RunKilledBeforeItsOccurrence_IsTakenOver()
     {
         // A run at start-up comes before the recorded occurrence; its lease alone shows that it was left unfinished.
