@@ -71,6 +71,19 @@ internal abstract class DurableStore : IAsyncDisposable
         return Schema.IsCurrent(versions[0]);
     }
 
+    /// <summary>
+    /// Brings the tables up to date in one transaction, again after a deadlock: on PostgreSQL the statements lock table after table while
+    /// workers of the older program commit their turns.
+    /// </summary>
+    protected Task BringUpToDateAsync(SqlStatement find, bool postgres, SqlStatement? lockOut, CancellationToken cancellationToken) => TransactAsync(
+        async session =>
+        {
+            if (lockOut is not null) await session.ExecuteAsync(lockOut, cancellationToken);
+            if (await IsSchemaCurrentAsync(session, find, cancellationToken)) return false;
+            foreach (var statement in Schema.Statements(postgres)) await session.ExecuteAsync(new SqlStatement(statement), cancellationToken);
+            return true;
+        }, cancellationToken);
+
     /// <summary>Takes this process's claim to run workers; disposing frees it. Throws when the database admits one process only and another has it.</summary>
     public abstract Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken);
 

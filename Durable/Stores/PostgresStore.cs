@@ -99,12 +99,8 @@ internal sealed class PostgresStore : DurableStore
             if (await IsSchemaCurrentAsync(look, find, cancellationToken)) return;
         }
 
-        await using var session = await BeginAsync(cancellationToken);
         // "create … if not exists" races with itself between sessions; one at a time.
-        await session.ExecuteAsync(new SqlStatement("select pg_advisory_xact_lock(hashtextextended('librarian-durable-schema', 0))"), cancellationToken);
-        if (await IsSchemaCurrentAsync(session, find, cancellationToken)) return;
-        foreach (var statement in Schema.Statements(postgres: true)) await session.ExecuteAsync(new SqlStatement(statement), cancellationToken);
-        await session.CommitAsync(cancellationToken);
+        await BringUpToDateAsync(find, postgres: true, new SqlStatement("select pg_advisory_xact_lock(hashtextextended('librarian-durable-schema', 0))"), cancellationToken);
     }
 
     public override Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken) => Task.FromResult<IAsyncDisposable>(new Entered());

@@ -102,10 +102,7 @@ internal sealed class SqliteStore : DurableStore
             await wal.ExecuteScalarAsync(cancellationToken);
         }
 
-        await using var session = await BeginAsync(cancellationToken);
-        if (await IsSchemaCurrentAsync(session, new SqlStatement("select 1 from sqlite_master where name = 'dt_schema'"), cancellationToken)) return;
-        foreach (var statement in Schema.Statements(postgres: false)) await session.ExecuteAsync(new SqlStatement(statement), cancellationToken);
-        await session.CommitAsync(cancellationToken);
+        await BringUpToDateAsync(new SqlStatement("select 1 from sqlite_master where name = 'dt_schema'"), postgres: false, lockOut: null, cancellationToken);
     }
 
     public override async Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken)

@@ -18,29 +18,49 @@ public sealed record ProcessIdentity(string Machine, int ProcessId, string User,
 
     /// <summary>A process of this user in this PID namespace.</summary>
     public static ProcessIdentity Of(int processId) => new(Environment.MachineName, processId, Environment.UserName,
-        Read("/proc/sys/kernel/random/boot_id") ?? "", new FileInfo("/proc/self/ns/pid").LinkTarget ?? "", StartOf(processId) ?? 0);
+        Read("/proc/sys/kernel/random/boot_id") ?? "", new FileInfo("/proc/self/ns/pid").LinkTarget ?? "", StartTicks(Read(StatOf("/proc", processId))));
 
     /// <summary>
     /// True when the process with that name has certainly ended. False for one that lives, that was not started by this user on this boot
-    /// of this machine in this container, or whose name was not made by <see cref="ToString"/>.
+    /// of this machine in this container, whose name was not made by <see cref="ToString"/>, or that cannot be looked up just now (say, for
+    /// want of file descriptors).
     /// </summary>
-    public static bool HasEnded(string name)
+    /// <param name="name">The name as it stands in a table.</param>
+    /// <param name="folder">Where the kernel tells of processes.</param>
+    public static bool HasEnded(string name, string folder = "/proc")
     {
         ArgumentNullException.ThrowIfNull(name);
-        return name.Split('|') is [_, var id, var user, { Length: > 0 } boot, { Length: > 0 } space, var started, ..]
-            && user == Current.User && boot == Current.Boot && space == Current.Namespace && Current.Started > 0
-            && int.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out var process)
-            && long.TryParse(started, NumberStyles.None, CultureInfo.InvariantCulture, out var ticks) && ticks > 0
-            && StartOf(process) != ticks;
+        if (name.Split('|') is not [_, var id, { Length: > 0 } user, { Length: > 0 } boot, { Length: > 0 } space, var started, ..]
+            || user != Current.User || boot != Current.Boot || space != Current.Namespace || Current.Started == 0
+            || !int.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out var process)
+            || !long.TryParse(started, NumberStyles.None, CultureInfo.InvariantCulture, out var ticks) || ticks == 0)
+        {
+            return false;
+        }
+
+        try
+        {
+            return StartTicks(File.ReadAllText(StatOf(folder, process))) != ticks;
+        }
+        catch (Exception missing) when (missing is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return true;
+        }
+        // Not known; the next look may tell. Among them: it ended between open and read (ESRCH).
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     /// <summary>The name, as it stands in tables; whoever needs more than one per process appends to it with another bar.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Machine}|{ProcessId}|{User}|{Boot}|{Namespace}|{Started}");
 
+    private static string StatOf(string folder, int process) => string.Create(CultureInfo.InvariantCulture, $"{folder}/{process}/stat");
+
     // Field 22; the second, in parentheses, may hold spaces and parentheses.
-    private static long? StartOf(int process) => Read($"/proc/{process.ToString(CultureInfo.InvariantCulture)}/stat") is { } text
-        ? long.Parse(text[(text.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[19], CultureInfo.InvariantCulture)
-        : null;
+    private static long StartTicks(string? stat) => stat is null ? 0
+        : long.Parse(stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[19], CultureInfo.InvariantCulture);
 
     private static string? Read(string path)
     {
@@ -48,7 +68,7 @@ public sealed record ProcessIdentity(string Machine, int ProcessId, string User,
         {
             return File.ReadAllText(path).Trim();
         }
-        // Also when the process ends between open and read (ESRCH).
+        // No /proc: this process then has a name of which nobody says that it has ended.
         catch (Exception missing) when (missing is IOException or UnauthorizedAccessException)
         {
             return null;

@@ -215,6 +215,13 @@ public sealed class TimerLoopTests
             Assert.False(ProcessIdentity.HasEnded(unknown.ToString()), unknown.ToString());
         }
 
+        // A look that fails says nothing: here a directory where the file should be.
+        var folder = Directory.CreateTempSubdirectory("librarian-proc-");
+        Directory.CreateDirectory(Path.Combine(folder.FullName, "7", "stat"));
+        Assert.False(ProcessIdentity.HasEnded((here with { ProcessId = 7 }).ToString(), folder.FullName));
+        Assert.True(ProcessIdentity.HasEnded((here with { ProcessId = 8 }).ToString(), folder.FullName));
+        folder.Delete(recursive: true);
+
         Assert.All(["", "killed", "host:1:0123", "a|b|c|d|e|f", "|||||"], name => Assert.False(ProcessIdentity.HasEnded(name), name));
     }
 
