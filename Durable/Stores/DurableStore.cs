@@ -51,6 +51,9 @@ internal abstract class DurableStore : IAsyncDisposable
     /// <summary>Begins a write transaction.</summary>
     public abstract Task<StoreSession> BeginAsync(CancellationToken cancellationToken);
 
+    /// <summary>As above for statements of users: nothing that the engine sets for its own applies to them.</summary>
+    public virtual Task<StoreSession> BeginEffectAsync(CancellationToken cancellationToken) => BeginAsync(cancellationToken);
+
     /// <summary>Opens a connection for statements that are transactions of their own.</summary>
     public abstract Task<StoreSession> OpenAsync(CancellationToken cancellationToken);
 

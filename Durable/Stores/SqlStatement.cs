@@ -23,6 +23,9 @@ internal readonly record struct SqlValue(string Name, object? Value, SqlKind Kin
 /// <summary>One statement with its parameters and, where ownership depends on it, the number of rows it must hit (rule R2).</summary>
 internal sealed class SqlStatement(string text)
 {
+    /// <summary>Name of the parameter that holds <see cref="ExpectedRows"/> where the database checks it.</summary>
+    public const string ExpectedRowsName = "expected_rows";
+
     public string Text { get; } = text;
 
     public List<SqlValue> Values { get; } = [];

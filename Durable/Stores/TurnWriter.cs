@@ -1,3 +1,4 @@
+using System.Globalization;
 using Librarian.Durable.Engine;
 
 namespace Librarian.Durable.Stores;
@@ -5,7 +6,7 @@ namespace Librarian.Durable.Stores;
 /// <summary>Everything one turn read and decided.</summary>
 internal sealed record Turn(
     ClaimedInstance Instance, TurnOutcome Outcome, int FirstSequence, long At, IReadOnlyCollection<long> ConsumedMessages,
-    IReadOnlyCollection<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release)
+    IReadOnlyList<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release)
 {
     /// <summary>W3C trace context handed to the activities and children of this turn.</summary>
     public string? TraceParent { get; init; }
@@ -39,6 +40,11 @@ internal sealed class TurnWriter(DurableStore store)
           and (task_id, claim) in (select r.task_id, r.claim from {store.Rows("@rows", "task_id bigint", "claim bigint")})
         """;
 
+    // The whole key is compared: looked up by its beginning, PostgreSQL reads every activity of the execution that vacuum has not removed yet.
+    private const string DeleteResult = """
+        delete from dt_activity where instance_id = @i and execution_id = @e and task_id = @task and owner is not distinct from @me and claim = @claim
+        """;
+
     private readonly string _insertTimers = $"""
         insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id)
         select @i, @e, r.fire_at, {(int)EventKind.TimerFired}, r.task_id from {store.Rows("@rows", "task_id bigint", "fire_at bigint")}
@@ -55,6 +61,17 @@ internal sealed class TurnWriter(DurableStore store)
         select @i, @e, r.seq, r.kind, r.task_id, r.name, r.data, r.failure, r.at, r.message_id
         from {store.Rows("@rows", "seq bigint", "kind bigint", "task_id bigint", "name text", "data text", "failure text", "at bigint", "message_id text")}
         """;
+
+    private const int FewRows = 6;
+
+    private static readonly string[] HistoryColumns = ["seq", "kind", "task_id", "name", "data", "failure", "at", "message_id"];
+
+    private static readonly string[][] FewHistoryNames =
+        [.. Enumerable.Range(0, FewRows).Select(row => HistoryColumns.Select(column => string.Create(CultureInfo.InvariantCulture, $"{column}_{row}")).ToArray())];
+
+    private static readonly string[] FewHistoryTexts = [.. Enumerable.Range(0, FewRows + 1).Select(rows =>
+        $"insert into dt_history(instance_id, execution_id, {string.Join(", ", HistoryColumns)}) values "
+        + string.Join(", ", FewHistoryNames.Take(rows).Select(names => $"(@i, @e, {string.Join(", ", names.Select(name => "@" + name))})")))];
 
     private static readonly TaskFailureDetails Collision = new(typeof(OrchestrationAlreadyExistsException).FullName!,
         "OrchestrationAlreadyExists: an active instance has the id given to this sub-orchestration", null, null);
@@ -144,7 +161,11 @@ internal sealed class TurnWriter(DurableStore store)
             }
         }
 
-        if (turn.ConsumedResults.Count > 0)
+        if (turn.ConsumedResults is [var only])
+        {
+            statements.Add(OnExecution(DeleteResult).With("task", only.Activity.TaskId).With("me", instance.Owner).With("claim", only.Activity.Claim).Expect(1));
+        }
+        else if (turn.ConsumedResults.Count > 0)
         {
             statements.Add(OnExecution(_deleteResults).With("me", instance.Owner).WithRows("rows", turn.ConsumedResults, (json, result) =>
             {
@@ -219,8 +240,10 @@ internal sealed class TurnWriter(DurableStore store)
             json.WriteString("owner", turn.OwnedTasks.Contains(task.TaskId) ? turn.Instance.Owner : null);
         });
 
-    private SqlStatement History(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events) =>
-        new SqlStatement(_insertHistory).With("i", instanceId).With("e", executionId).WithRows("rows", events.Select((entry, index) => (entry, seq: first + index)), (json, row) =>
+    private SqlStatement History(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events)
+    {
+        if (events.Count <= FewRows) return FewHistory(instanceId, executionId, first, events);
+        return new SqlStatement(_insertHistory).With("i", instanceId).With("e", executionId).WithRows("rows", events.Select((entry, index) => (entry, seq: first + index)), (json, row) =>
         {
             json.WriteNumber("seq", row.seq);
             json.WriteNumber("kind", (int)row.entry.Kind);
@@ -231,6 +254,21 @@ internal sealed class TurnWriter(DurableStore store)
             json.WriteNumber("at", row.entry.At);
             json.WriteString("message_id", row.entry.MessageId);
         });
+    }
+
+    /// <summary>As parameters: making and reading JSON takes longer than the rows themselves.</summary>
+    private static SqlStatement FewHistory(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events)
+    {
+        var statement = new SqlStatement(FewHistoryTexts[events.Count]).With("i", instanceId).With("e", executionId);
+        for (var i = 0; i < events.Count; i++)
+        {
+            var (entry, names) = (events[i], FewHistoryNames[i]);
+            statement.With(names[0], first + i).With(names[1], (long)entry.Kind).With(names[2], entry.TaskId).With(names[3], entry.Name).With(names[4], entry.Data)
+                .With(names[5], entry.Failure).With(names[6], entry.At).With(names[7], entry.MessageId);
+        }
+
+        return statement;
+    }
 
     /// <summary>A finished instance under a child's id is replaced; an active one makes the call fail, and the parent goes on.</summary>
     private void AddChildren(List<SqlStatement> statements, Turn turn, bool final)

@@ -54,11 +54,17 @@ internal sealed class ActivityRunner(
     /// <summary>Starts a claimed activity. <paramref name="reserved"/>: its place was taken before.</summary>
     public void Start(ClaimedActivity activity, bool reserved)
     {
-        var running = new Running(activity, time.GetTimestamp());
-        _known[Key(activity)] = running;
+        var running = Add(activity);
         void Begin() => running.Task = Task.Run(() => RunAsync(running), CancellationToken.None);
         if (reserved) Begin();
         else _slots[activity.Queue].WhenFree(Begin);
+    }
+
+    /// <summary>As above for one whose place is reserved, to be begun by the caller, on whose thread it runs up to its first wait.</summary>
+    public Action Prepare(ClaimedActivity activity)
+    {
+        var running = Add(activity);
+        return () => running.Task = RunAsync(running);
     }
 
     /// <summary>Forgets an activity whose row was deleted or given back.</summary>
@@ -92,6 +98,13 @@ internal sealed class ActivityRunner(
     }
 
     public Task WhenIdleAsync() => Task.WhenAll(_known.Values.Select(running => running.Task));
+
+    private Running Add(ClaimedActivity activity)
+    {
+        var running = new Running(activity, time.GetTimestamp());
+        _known[Key(activity)] = running;
+        return running;
+    }
 
     private static (string, long, int) Key(ClaimedActivity activity) => (activity.InstanceId, activity.ExecutionId, activity.TaskId);
 
@@ -167,7 +180,7 @@ internal sealed class ActivityRunner(
         var activity = running.Activity;
         try
         {
-            await using var session = await store.BeginAsync(running.Token);
+            await using var session = await store.BeginEffectAsync(running.Token);
             var result = await InvokeAsync(registration, services, new TransactionalContext(running, this, session.Connection, session.Transaction!));
             // No token from here: whether the transaction happened must not hang on a late cancellation.
             var posted = await queries.CompleteAsync(session, [result], CancellationToken.None);

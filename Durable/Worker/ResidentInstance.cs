@@ -11,7 +11,7 @@ namespace Librarian.Durable.Worker;
 internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnation worker, WorkerServices services)
 {
     private readonly Lock _gate = new();
-    private readonly AsyncSignal _wake = new(services.Time);
+    private readonly MailboxSignal _wake = new();
     private readonly List<ActivityResult> _results = [];
     private ClaimedInstance _instance = instance;
     private OrchestrationExecution? _execution;
@@ -19,6 +19,9 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     private RewindPlan? _rewind;
     private bool _messages = true;
     private bool _closed;
+    private bool _idle;
+    private long _waitingSince = long.MaxValue;
+    private Action? _begin;
     private string? _trace;
 
     public string InstanceId => _instance.InstanceId;
@@ -54,6 +57,15 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     /// <summary>Lets the loop see that the worker is stopping.</summary>
     public void Wake() => _wake.Set();
 
+    /// <summary>Has the instance leave the memory when it has been waiting for so long (<see cref="DurableTaskOptions.ResidentIdleTime"/>).</summary>
+    public void LeaveIfIdle()
+    {
+        var since = Volatile.Read(ref _waitingSince);
+        if (since == long.MaxValue || services.Time.GetElapsedTime(since) < services.Options.ResidentIdleTime) return;
+        lock (_gate) _idle = true;
+        _wake.Set();
+    }
+
     public async Task RunAsync()
     {
         try
@@ -79,15 +91,17 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         }
         finally
         {
+            BeginElsewhere();
             worker.Forget(this);
         }
     }
 
     private async Task<bool> StepAsync()
     {
-        var (results, look) = Take();
+        var (results, look, idle) = Take();
         if (_execution is null || look || results.Count > 0)
         {
+            BeginElsewhere();
             try
             {
                 if (worker.Lost.IsCancellationRequested) throw new OperationCanceledException("the lease was lost");
@@ -105,15 +119,26 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             }
         }
 
-        if (worker.Stopping.IsCancellationRequested || !ShouldStay())
+        if (worker.Stopping.IsCancellationRequested || idle || !ShouldStay())
         {
             Discard(TimeSpan.Zero, attemptsBack: _execution is null ? 1 : 0);
             return false;
         }
 
-        if (await _wake.WaitAsync(services.Options.ResidentIdleTime, CancellationToken.None)) return true;
-        Discard(TimeSpan.Zero, attemptsBack: 0);
-        return false;
+        var begin = _begin;
+        _begin = null;
+        Volatile.Write(ref _waitingSince, services.Time.GetTimestamp());
+        await _wake.WaitAsync(begin);
+        Volatile.Write(ref _waitingSince, long.MaxValue);
+        return true;
+    }
+
+    /// <summary>Begins the activity that this thread would have begun while it waits: it has something else to do.</summary>
+    private void BeginElsewhere()
+    {
+        if (_begin is not { } begin) return;
+        _begin = null;
+        ThreadPool.UnsafeQueueUserWorkItem(static begin => begin(), begin, preferLocal: false);
     }
 
     /// <summary>One turn. Null: there was nothing to do. False: the instance was released or ended.</summary>
@@ -227,7 +252,13 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             if (outcome.End.Status == OrchestrationRuntimeStatus.Terminated) worker.Activities.CancelInstance(InstanceId);
         }
 
-        foreach (var task in owned) worker.Activities.Start(Claimed(task, at), reserved: true);
+        for (var i = 0; i < owned.Count; i++)
+        {
+            // One is begun by this thread, which has nothing to do but wait for it.
+            if (i < owned.Count - 1) worker.Activities.Start(Claimed(owned[i], at), reserved: true);
+            else _begin = worker.Activities.Prepare(Claimed(owned[i], at));
+        }
+
         if (continues)
         {
             lock (_gate)
@@ -365,15 +396,15 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         lock (_gate) return _messages || _results.Count > 0 || (_execution is { AwaitsWork: true, IsSuspended: false } && worker.HasRoom);
     }
 
-    private (List<ActivityResult> Results, bool Look) Take()
+    private (List<ActivityResult> Results, bool Look, bool Idle) Take()
     {
         lock (_gate)
         {
             List<ActivityResult> results = [.. _results];
             _results.Clear();
-            var look = _messages;
-            _messages = false;
-            return (results, look);
+            var (look, idle) = (_messages, _idle);
+            (_messages, _idle) = (false, false);
+            return (results, look, idle);
         }
     }
 

@@ -188,6 +188,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 // A lease that ends before the next look is looked at when it ends: a live worker renews its own long before.
                 if (_lease is { HasBeatenForOneLease: true, UntilExpiry: var expiry } && expiry < wait) wait = expiry > TimeSpan.Zero ? expiry + AfterExpiry : AfterExpiry;
                 await Task.Delay(wait, _services.Time, Stopping);
+                foreach (var resident in _residents.Values) resident.LeaveIfIdle();
                 if (_lease is { HasBeatenForOneLease: false }) await TakeOverAsync();
                 else if (_lease is not null) await ReapAsync();
                 if (_services.Time.GetElapsedTime(lastSweep) < _services.Options.SweepInterval) continue;
