@@ -45,6 +45,9 @@ internal sealed class OrchestrationExecution
     /// <summary>Activities or children are out: a reason to stay in memory.</summary>
     public bool AwaitsWork => _open.Values.Any(task => task.Kind is EventKind.TaskScheduled or EventKind.SubOrchestrationCreated);
 
+    /// <summary>Activities that are out, as recorded.</summary>
+    public IEnumerable<ScheduledTask> OpenActivities => _open.Values.Select(open => open.Decision).OfType<ScheduledTask>();
+
     /// <summary>How the code ended, once it has.</summary>
     public ExecutionEnd? Ended => _end;
 
@@ -369,6 +372,8 @@ internal sealed class OrchestrationExecution
         if (decided.Kind != recorded.Kind || decided.TaskId != recorded.TaskId || !string.Equals(decided.Name, recorded.Name, StringComparison.Ordinal))
             throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did {Describe(decided)}");
         // Inputs and due times may change with the code: the recorded ones stand. A child under another id would be a child nobody started.
+        if (recorded.Kind == EventKind.TaskScheduled && _open.TryGetValue(recorded.TaskId, out var open) && open.Decision is ScheduledTask task)
+            open.Decision = task with { Input = recorded.Data };
         if (recorded.Kind == EventKind.SubOrchestrationCreated && !string.Equals(decided.Data, recorded.Data, StringComparison.Ordinal))
             throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)} as instance '{recorded.Data}', the code did it as instance '{decided.Data}'");
     }
@@ -436,7 +441,7 @@ internal sealed class OrchestrationExecution
         public EventKind Kind { get; } = kind;
 
         /// <summary>What was decided: enough to make its rows again.</summary>
-        public object Decision { get; } = decision;
+        public object Decision { get; set; } = decision;
 
         public string Name { get; } = name;
 

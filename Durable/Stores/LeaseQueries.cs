@@ -76,9 +76,10 @@ internal sealed class LeaseQueries(DurableStore store)
         return (instances, activities);
     }
 
-    private static IReadOnlyList<SqlStatement> FreeOrphans =>
+    private IReadOnlyList<SqlStatement> FreeOrphans =>
     [
         new SqlStatement("update dt_instance set owner = null where owner is not null and owner not in (select id from dt_worker)"),
+        Standby.WakeAll(store),
         new SqlStatement("update dt_activity set owner = null where owner is not null and owner not in (select id from dt_worker)"),
     ];
 }

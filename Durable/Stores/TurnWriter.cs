@@ -6,11 +6,30 @@ namespace Librarian.Durable.Stores;
 /// <summary>Everything one turn read and decided.</summary>
 internal sealed record Turn(
     ClaimedInstance Instance, TurnOutcome Outcome, int FirstSequence, long At, IReadOnlyCollection<long> ConsumedMessages,
-    IReadOnlyList<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release)
+    IReadOnlyList<ActivityResult> ConsumedResults, bool Release)
 {
+    /// <summary>Activities to be inserted.</summary>
+    public IReadOnlyList<ActivityRow> Activities { get; init; } = [];
+
+    /// <summary>Activities of earlier turns that need a row now, unless they have one.</summary>
+    public IReadOnlyList<ActivityRow> LateActivities { get; init; } = [];
+
+    /// <summary>What becomes of the instance's <see cref="Stores.Standby"/> message. The end of the execution removes it in any case.</summary>
+    public StandbyChange Standby { get; init; }
+
     /// <summary>W3C trace context handed to the activities and children of this turn.</summary>
     public string? TraceParent { get; init; }
 }
+
+internal enum StandbyChange
+{
+    None,
+    Set,
+    Clear,
+}
+
+/// <summary>An activity's row; with an owner it runs there already, delivered <paramref name="Attempts"/> times.</summary>
+internal readonly record struct ActivityRow(ScheduledTask Task, string? Owner, long Claim, int Attempts);
 
 /// <summary>
 /// Writes a turn in one transaction (rule R1): a crash at any point leaves the state before or after the whole turn. Table order is
@@ -40,6 +59,17 @@ internal sealed class TurnWriter(DurableStore store)
           and (task_id, claim) in (select r.task_id, r.claim from {store.Rows("@rows", "task_id bigint", "claim bigint")})
         """;
 
+    private static readonly string InsertStandby = $"""
+        insert into dt_inbox(instance_id, execution_id, visible_at, kind, message_id) values (@i, @e, @never, {(int)EventKind.LocalActivityLost}, @standby)
+        on conflict (instance_id, message_id) do nothing
+        """;
+
+    private const string DeleteStandby = "delete from dt_inbox where instance_id = @i and message_id = @standby";
+
+    private const string HoldInstance = """
+        update dt_instance set updated_at = updated_at where instance_id = @i and owner is not distinct from @me and claim = @claim
+        """;
+
     // The whole key is compared: looked up by its beginning, PostgreSQL reads every activity of the execution that vacuum has not removed yet.
     private const string DeleteResult = """
         delete from dt_activity where instance_id = @i and execution_id = @e and task_id = @task and owner is not distinct from @me and claim = @claim
@@ -50,10 +80,14 @@ internal sealed class TurnWriter(DurableStore store)
         select @i, @e, r.fire_at, {(int)EventKind.TimerFired}, r.task_id from {store.Rows("@rows", "task_id bigint", "fire_at bigint")}
         """;
 
-    private readonly string _insertActivities = $"""
+    private readonly string _insertActivities = InsertActivities(store);
+
+    private readonly string _insertLateActivities = InsertActivities(store) + " where true on conflict (instance_id, execution_id, task_id) do nothing";
+
+    private static string InsertActivities(DurableStore store) => $"""
         insert into dt_activity(instance_id, execution_id, task_id, name, version, queue, input, created_at, owner, claim, attempts, trace_parent)
-        select @i, @e, r.task_id, r.name, r.version, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end, @trace
-        from {store.Rows("@rows", "task_id bigint", "name text", "version text", "queue text", "input text", "owner text")}
+        select @i, @e, r.task_id, r.name, r.version, r.queue, r.input, {store.Now}, r.owner, r.claim, r.attempts, @trace
+        from {store.Rows("@rows", "task_id bigint", "name text", "version text", "queue text", "input text", "owner text", "claim bigint", "attempts bigint")}
         """;
 
     private readonly string _insertHistory = $"""
@@ -117,6 +151,17 @@ internal sealed class TurnWriter(DurableStore store)
     /// <summary>Commits the turn. Throws <see cref="FenceException"/> when the instance or one of the consumed rows is no longer this claim's, or the history has moved on.</summary>
     public Task CommitAsync(Turn turn, CancellationToken cancellationToken) => store.ExecuteAsync(Statements(turn), cancellationToken);
 
+    /// <summary>
+    /// Gives an activity that runs without one its row; the instance then needs no standby message. One transaction, under the instance's row: a crash leaves
+    /// the activity as it was or with a row that is reaped like any other.
+    /// </summary>
+    public Task PlaceAsync(ClaimedInstance instance, ClaimedActivity activity, CancellationToken cancellationToken) => store.ExecuteAsync(
+    [
+        new SqlStatement(HoldInstance).With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim).Expect(1),
+        new SqlStatement(DeleteStandby).With("i", instance.InstanceId).With("standby", Standby.MessageId),
+        Activities(instance.Identity, activity.TraceParent, _insertActivities, [new(activity.Task, activity.Owner, activity.Claim, activity.Attempts)]),
+    ], cancellationToken);
+
     private List<SqlStatement> Statements(Turn turn)
     {
         var (instance, outcome) = (turn.Instance, turn.Outcome);
@@ -139,6 +184,7 @@ internal sealed class TurnWriter(DurableStore store)
             statements.Add(new SqlStatement(_deleteMessages).With("i", instance.InstanceId).With("ids", turn.ConsumedMessages).Expect(turn.ConsumedMessages.Count));
         if (final)
         {
+            // The standby message, too.
             statements.Add(new SqlStatement("delete from dt_inbox where instance_id = @i").With("i", instance.InstanceId));
         }
         else if (continues)
@@ -149,6 +195,8 @@ internal sealed class TurnWriter(DurableStore store)
         }
         else
         {
+            if (turn.Standby == StandbyChange.Set) statements.Add(OnExecution(InsertStandby).With("never", Standby.Never).With("standby", Standby.MessageId));
+            if (turn.Standby == StandbyChange.Clear) statements.Add(new SqlStatement(DeleteStandby).With("i", instance.InstanceId).With("standby", Standby.MessageId));
             if (outcome.CancelledTimers.Count > 0)
                 statements.Add(OnExecution(_deleteTimers).With("tasks", [.. outcome.CancelledTimers.Select(id => (long)id)]));
             if (outcome.Timers.Count > 0)
@@ -178,14 +226,13 @@ internal sealed class TurnWriter(DurableStore store)
         {
             statements.Add(new SqlStatement("delete from dt_activity where instance_id = @i").With("i", instance.InstanceId));
         }
-        else if (outcome.Tasks.Count > 0)
+        else if (turn.Activities.Count > 0)
         {
-            statements.Add(Activities(turn, _insertActivities, outcome.Tasks));
+            statements.Add(Activities(identity, turn.TraceParent, _insertActivities, turn.Activities));
         }
 
         // Their rows may be there still: an activity that outlived its instance's end goes on and reports as if nothing had happened.
-        if (outcome.ReopenedTasks.Count > 0)
-            statements.Add(Activities(turn, _insertActivities + " where true on conflict (instance_id, execution_id, task_id) do nothing", outcome.ReopenedTasks));
+        if (turn.LateActivities.Count > 0) statements.Add(Activities(identity, turn.TraceParent, _insertLateActivities, turn.LateActivities));
 
         if (outcome.RewrittenHistory is { } kept && !continues)
         {
@@ -229,15 +276,17 @@ internal sealed class TurnWriter(DurableStore store)
         return statements;
     }
 
-    private static SqlStatement Activities(Turn turn, string text, List<ScheduledTask> tasks) => new SqlStatement(text)
-        .With("i", turn.Instance.InstanceId).With("e", turn.Instance.Identity.ExecutionId).With("at", turn.At).With("trace", turn.TraceParent).WithRows("rows", tasks, (json, task) =>
+    private static SqlStatement Activities(ExecutionIdentity execution, string? trace, string text, IReadOnlyList<ActivityRow> rows) => new SqlStatement(text)
+        .With("i", execution.InstanceId).With("e", execution.ExecutionId).With("trace", trace).WithRows("rows", rows, (json, row) =>
         {
-            json.WriteNumber("task_id", task.TaskId);
-            json.WriteString("name", task.Name);
-            json.WriteString("version", task.Version);
-            json.WriteString("queue", task.Queue);
-            json.WriteString("input", task.Input);
-            json.WriteString("owner", turn.OwnedTasks.Contains(task.TaskId) ? turn.Instance.Owner : null);
+            json.WriteNumber("task_id", row.Task.TaskId);
+            json.WriteString("name", row.Task.Name);
+            json.WriteString("version", row.Task.Version);
+            json.WriteString("queue", row.Task.Queue);
+            json.WriteString("input", row.Task.Input);
+            json.WriteString("owner", row.Owner);
+            json.WriteNumber("claim", row.Claim);
+            json.WriteNumber("attempts", row.Attempts);
         });
 
     private SqlStatement History(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events)

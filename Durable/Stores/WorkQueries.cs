@@ -20,6 +20,8 @@ internal sealed record ClaimedActivity(string InstanceId, long ExecutionId, int 
     /// <summary>W3C trace context of the turn that scheduled it.</summary>
     public string? TraceParent { get; init; }
 
+    public ScheduledTask Task => new(TaskId, Name, Input, Queue, Version);
+
     public string OperationId => $"{InstanceId}/{ExecutionId}/{TaskId}";
 }
 
@@ -169,6 +171,16 @@ internal sealed class WorkQueries(DurableStore store)
         where instance_id = @i and owner is not distinct from @me and claim = @claim
         """;
 
+    private readonly string _wakeStandby = $"""
+        update dt_inbox set visible_at = {store.Now} + @delay
+        where instance_id = @i and message_id = @standby and exists (select 1 from dt_instance i where i.instance_id = @i and i.owner is null)
+        """;
+
+    private const string Tracked = $"""
+        select task_id from dt_activity where instance_id = @i and execution_id = @e
+        union all select task_id from dt_inbox where instance_id = @i and execution_id = @e and kind in (4,5)
+        """;
+
     /// <summary>Whether instance i has something to do for a worker that knows @names.</summary>
     private static string IsReady(DurableStore store, bool drivenByInbox) => $"""
         i.status in {DurableStore.Active}
@@ -294,9 +306,19 @@ internal sealed class WorkQueries(DurableStore store)
         .With("i", activity.InstanceId).With("e", activity.ExecutionId).With("t", activity.TaskId).With("me", activity.Owner).With("claim", activity.Claim).With("progress", progress);
 
     /// <summary>Gives an instance back; no effect when it is no longer this claim's.</summary>
-    public SqlStatement ReleaseInstance(ClaimedInstance instance, TimeSpan delay, int attemptsBack) => new SqlStatement(_releaseInstance)
-        .With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim)
-        .With("delay", (long)delay.TotalMilliseconds).With("back", attemptsBack);
+    public IReadOnlyList<SqlStatement> ReleaseInstance(ClaimedInstance instance, TimeSpan delay, int attemptsBack) =>
+    [
+        new SqlStatement(_releaseInstance).With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim)
+            .With("delay", (long)delay.TotalMilliseconds).With("back", attemptsBack),
+        new SqlStatement(_wakeStandby).With("delay", (long)delay.TotalMilliseconds).With("i", instance.InstanceId).With("standby", Standby.MessageId),
+    ];
+
+    /// <summary>Activities of an execution that have a row or a result that waits in the inbox; one statement, so that none is missed on its way from one to the other.</summary>
+    public async Task<HashSet<int>> TrackedTasksAsync(ExecutionIdentity execution, CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        return [.. await session.QueryAsync(new SqlStatement(Tracked).With("i", execution.InstanceId).With("e", execution.ExecutionId), reader => (int)reader.GetInt64(0), cancellationToken)];
+    }
 
     /// <summary>Runs releases; each stands alone and may be repeated.</summary>
     public Task ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken) => store.ExecuteAsync(statements, cancellationToken);

@@ -172,7 +172,7 @@ public sealed class DurableTestHost : IAsyncDisposable
         await using var session = await store.OpenAsync(cancellationToken);
         var due = (await session.QueryAsync(new SqlStatement($"""
             select min(at) from (
-              select min(b.visible_at) as at from dt_inbox b join dt_instance i on i.instance_id = b.instance_id where b.visible_at > {store.Now} and i.status in (0,6)
+              select min(b.visible_at) as at from dt_inbox b join dt_instance i on i.instance_id = b.instance_id where b.visible_at > {store.Now} and b.visible_at < {Standby.Never} and i.status in (0,6)
               union all
               select min(i.not_before) from dt_instance i where i.owner is null and i.not_before > {store.Now} and i.status in (0,6)
                 and exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= i.not_before)

@@ -12,10 +12,19 @@ namespace Librarian.Durable.Worker;
 /// Runs the activities of one worker incarnation. An activity stays known here until its row is settled, so that the reconcile sweep can
 /// tell a running one from a lost one.
 /// </summary>
+/// <remarks>
+/// An activity that was quick the last time may be run without a row (see <see cref="Standby"/>). Should it take longer this time, its instance is asked to
+/// place it: then others see it, its progress can be recorded, and its result is no longer lost with the instance's memory.
+/// </remarks>
 internal sealed class ActivityRunner(
     IServiceScopeFactory scopes, TaskRegistry registry, DurableStore store, WorkQueries queries, CompletionQueue completions, DataConverter converter,
-    DurableTaskOptions options, TimeProvider time, TurnTriggers triggers, Telemetry telemetry, ILogger<ActivityRunner> logger)
+    DurableTaskOptions options, TimeProvider time, TurnTriggers triggers, Telemetry telemetry, ILogger<ActivityRunner> logger) : IDisposable
 {
+    private static readonly TimeSpan KeepParked = TimeSpan.FromMinutes(5);
+    private readonly ConcurrentDictionary<string, bool> _quick = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<(string, long, int), (ActivityResult Result, long At)> _parked = new();
+    private ITimer? _placing;
+    private int _placingSoon;
     private readonly ConcurrentDictionary<(string, long, int), Running> _known = new();
     private readonly ConcurrentDictionary<Running, bool> _reports = new();
     private int _reporting;
@@ -24,6 +33,9 @@ internal sealed class ActivityRunner(
 
     /// <summary>Takes a result to its instance; false: not in memory, so it goes through the inbox.</summary>
     public required Func<ActivityResult, bool> Deliver { get; init; }
+
+    /// <summary>Asks an instance in memory to give its activity that runs without a row one.</summary>
+    public required Action<string> Place { get; init; }
 
     /// <summary>Tells that a result was committed to an instance's inbox.</summary>
     public required Action<string> Posted { get; init; }
@@ -39,6 +51,9 @@ internal sealed class ActivityRunner(
 
     /// <summary>Reserves a place for an activity this worker could run.</summary>
     public bool TryReserve(ScheduledTask task) => registry.FindActivity(task.Name, task.Version) is not null && _slots.TryGetValue(task.Queue, out var slots) && slots.TryTake();
+
+    /// <summary>Whether the activity will probably be over in a moment, and may be run without a row. Never one whose effect is committed with the deletion of its row.</summary>
+    public bool IsQuick(ScheduledTask task) => _quick.GetValueOrDefault(task.Name) && registry.FindActivity(task.Name, task.Version) is { IsTransactional: false };
 
     /// <summary>Remembers which queues gave as much as there was room for.</summary>
     public void NoteClaims(IReadOnlyList<(string Queue, int Free)> asked, IReadOnlyCollection<ClaimedActivity> got)
@@ -61,11 +76,47 @@ internal sealed class ActivityRunner(
     }
 
     /// <summary>As above for one whose place is reserved, to be begun by the caller, on whose thread it runs up to its first wait.</summary>
-    public Action Prepare(ClaimedActivity activity)
+    /// <param name="activity">The activity.</param>
+    /// <param name="local">It has no row.</param>
+    public Action Prepare(ClaimedActivity activity, bool local)
     {
         var running = Add(activity);
+        running.IsLocal = local;
+        if (local) PlaceSoon();
         return () => running.Task = RunAsync(running);
     }
+
+    /// <summary>The activity has a row now.</summary>
+    public void Placed(ExecutionIdentity execution, int taskId, long claim)
+    {
+        if (!_known.TryGetValue((execution.InstanceId, execution.ExecutionId, taskId), out var running) || running.Activity.Claim != claim) return;
+        running.IsLocal = false;
+        if (running.Progress is not null) QueueReport(running);
+    }
+
+    /// <summary>Keeps the result of an activity without a row whose instance has left the memory; it is lost with this process.</summary>
+    public void Park(ActivityResult result)
+    {
+        _parked[Key(result.Activity)] = (result, time.GetTimestamp());
+        Settled(result.Activity);
+    }
+
+    /// <summary>What is known here of an activity that has neither row nor result in the database: its result, or that it runs.</summary>
+    public (ActivityResult? Result, ClaimedActivity? Running) FindLocal(ExecutionIdentity execution, int taskId, string owner)
+    {
+        var key = (execution.InstanceId, execution.ExecutionId, taskId);
+        if (_parked.TryRemove(key, out var parked) && parked.Result.Activity.Owner == owner) return (parked.Result, null);
+        return _known.TryGetValue(key, out var running) && running is { IsLocal: true, IsDone: false } && !running.Token.IsCancellationRequested ? (null, running.Activity) : (null, null);
+    }
+
+    /// <summary>Forgets what nobody has come for: its instance went on elsewhere.</summary>
+    public void ForgetParked()
+    {
+        foreach (var (key, parked) in _parked)
+            if (time.GetElapsedTime(parked.At) > KeepParked) _parked.TryRemove(key, out _);
+    }
+
+    public void Dispose() => _placing?.Dispose();
 
     /// <summary>Forgets an activity whose row was deleted or given back.</summary>
     public void Settled(ClaimedActivity activity)
@@ -122,7 +173,7 @@ internal sealed class ActivityRunner(
             {
                 outcome = "poisoned";
                 logger.ActivityPoisoned(activity.Name, activity.OperationId, activity.Attempts);
-                Finish(Failed(activity, new("Poison", $"Poison: activity '{activity.Name}' was delivered {activity.Attempts - 1} times and never came back (its worker died or gave up each time). It is not tried again.", null, null) { IsNonRetriable = true }));
+                Finish(running, Failed(activity, new("Poison", $"Poison: activity '{activity.Name}' was delivered {activity.Attempts - 1} times and never came back (its worker died or gave up each time). It is not tried again.", null, null) { IsNonRetriable = true }));
                 return;
             }
 
@@ -135,7 +186,7 @@ internal sealed class ActivityRunner(
 
             await using var services = scopes.CreateAsyncScope();
             if (registration.IsTransactional) outcome = await RunInTransactionAsync(running, registration, services.ServiceProvider);
-            else Finish(await InvokeAsync(registration, services.ServiceProvider, new Context(running, this)));
+            else Finish(running, await InvokeAsync(registration, services.ServiceProvider, new Context(running, this)));
         }
         catch (Exception) when (running.Token.IsCancellationRequested)
         {
@@ -148,11 +199,12 @@ internal sealed class ActivityRunner(
             outcome = "failed";
             span?.SetStatus(ActivityStatusCode.Error, failure.Message);
             logger.ActivityFailed(failure, activity.Name, activity.OperationId);
-            Finish(Failed(activity, TaskFailureDetails.FromException(failure)));
+            Finish(running, Failed(activity, TaskFailureDetails.FromException(failure)));
         }
         finally
         {
             telemetry.ActivityEnded(activity, outcome, started);
+            _quick[activity.Name] = time.GetElapsedTime(started) < options.LocalActivityTime / 5;
             span?.SetTag("durabletask.task.status", outcome);
             running.IsDone = true;
             var slots = _slots[activity.Queue];
@@ -208,6 +260,13 @@ internal sealed class ActivityRunner(
     private void Report(Running running, object? progress)
     {
         running.Progress = converter.Serialize(progress);
+        // The report is written once there is a row for it.
+        if (running.IsLocal) Place(running.Activity.InstanceId);
+        else QueueReport(running);
+    }
+
+    private void QueueReport(Running running)
+    {
         _reports[running] = true;
         if (Interlocked.Exchange(ref _reporting, 1) == 0) _ = WriteReportsAsync();
     }
@@ -238,9 +297,33 @@ internal sealed class ActivityRunner(
         while (!_reports.IsEmpty && Interlocked.Exchange(ref _reporting, 1) == 0);
     }
 
-    private void Finish(ActivityResult result)
+    private void Finish(Running running, ActivityResult result)
     {
-        if (!Deliver(result)) completions.Complete(result);
+        if (Deliver(result)) return;
+        if (running.IsLocal) Park(result);
+        else completions.Complete(result);
+    }
+
+    /// <summary>Looks in a moment which activities without a row still run. One timer serves all: most are over by then.</summary>
+    private void PlaceSoon()
+    {
+        if (Interlocked.Exchange(ref _placingSoon, 1) != 0) return;
+        _placing ??= time.CreateTimer(static runner => ((ActivityRunner)runner!).PlaceDue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _placing.Change(options.LocalActivityTime, Timeout.InfiniteTimeSpan);
+    }
+
+    private void PlaceDue()
+    {
+        Volatile.Write(ref _placingSoon, 0);
+        var more = false;
+        foreach (var running in _known.Values)
+        {
+            if (!running.IsLocal || running.IsDone) continue;
+            more = true;
+            if (time.GetElapsedTime(running.StartedAt) >= options.LocalActivityTime / 2) Place(running.Activity.InstanceId);
+        }
+
+        if (more) PlaceSoon();
     }
 
     private static ActivityResult Failed(ClaimedActivity activity, TaskFailureDetails failure) => new(activity, null, OrchestrationExecution.FailureText(failure));
@@ -255,6 +338,7 @@ internal sealed class ActivityRunner(
     private sealed class Running(ClaimedActivity activity, long startedAt)
     {
         private readonly CancellationTokenSource _cancellation = new();
+        private bool _isLocal;
 
         public ClaimedActivity Activity { get; } = activity;
 
@@ -263,6 +347,13 @@ internal sealed class ActivityRunner(
         public Task Task { get; set; } = Task.CompletedTask;
 
         public bool IsDone { get; set; }
+
+        /// <summary>It has no row.</summary>
+        public bool IsLocal
+        {
+            get => Volatile.Read(ref _isLocal);
+            set => Volatile.Write(ref _isLocal, value);
+        }
 
         public CancellationToken Token => _cancellation.Token;
 

@@ -27,7 +27,7 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
     public void Complete(ActivityResult result) => Add(new(result, null, null));
 
     public void Release(ClaimedActivity activity, TimeSpan delay, bool countsAsDelivery) =>
-        Add(new(null, queries.ReleaseActivity(activity, delay, countsAsDelivery), activity));
+        Add(new(null, [queries.ReleaseActivity(activity, delay, countsAsDelivery)], activity));
 
     public void Release(ClaimedInstance instance, TimeSpan delay, int attemptsBack) =>
         Add(new(null, queries.ReleaseInstance(instance, delay, attemptsBack), null));
@@ -36,8 +36,8 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
     /// Lets an instance whose code escaped after its turn fail, also when it is in nobody's memory. A crash before this is written loses
     /// it; the code that replays the instance then escapes again.
     /// </summary>
-    public void Escaped(ExecutionIdentity identity) => Add(new(null, queries.Escape(identity,
-        "left its flow of control after its turn: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run"), null));
+    public void Escaped(ExecutionIdentity identity) => Add(new(null, [queries.Escape(identity,
+        "left its flow of control after its turn: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run")], null));
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -112,7 +112,7 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
         if (releases.Count > 0)
         {
             await triggers.HitAsync("release.before-commit", "");
-            await queries.ExecuteAsync([.. releases.Select(entry => entry.Release!)], cancellationToken);
+            await queries.ExecuteAsync([.. releases.SelectMany(entry => entry.Release!)], cancellationToken);
             await triggers.HitAsync("release.after-commit", "");
             foreach (var entry in releases)
             {
@@ -123,5 +123,5 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
         }
     }
 
-    private sealed record Entry(ActivityResult? Result, SqlStatement? Release, ClaimedActivity? Activity);
+    private sealed record Entry(ActivityResult? Result, IReadOnlyList<SqlStatement>? Release, ClaimedActivity? Activity);
 }

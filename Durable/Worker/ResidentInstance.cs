@@ -20,6 +20,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     private bool _messages = true;
     private bool _closed;
     private bool _idle;
+    private bool _place;
+
+    // The activity that runs here without a row, and whether the message that stands by for it is in the inbox (see Standby).
+    private ClaimedActivity? _local;
+    private bool _standby;
     private long _waitingSince = long.MaxValue;
     private Action? _begin;
     private string? _trace;
@@ -52,6 +57,13 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         _wake.Set();
         return true;
+    }
+
+    /// <summary>Asks for a row for the activity that runs without one.</summary>
+    public void PlaceLocal()
+    {
+        lock (_gate) _place = true;
+        _wake.Set();
     }
 
     /// <summary>Lets the loop see that the worker is stopping.</summary>
@@ -98,7 +110,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
     private async Task<bool> StepAsync()
     {
-        var (results, look, idle) = Take();
+        var (results, look, idle, place) = Take();
         if (_execution is null || look || results.Count > 0)
         {
             BeginElsewhere();
@@ -119,6 +131,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             }
         }
 
+        if (place && _local is { } local)
+        {
+            using (await worker.EnterTurnAsync()) await PlaceAsync(local);
+        }
+
         if (worker.Stopping.IsCancellationRequested || idle || !ShouldStay())
         {
             Discard(TimeSpan.Zero, attemptsBack: _execution is null ? 1 : 0);
@@ -131,6 +148,15 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         await _wake.WaitAsync(begin);
         Volatile.Write(ref _waitingSince, long.MaxValue);
         return true;
+    }
+
+    private async Task PlaceAsync(ClaimedActivity local)
+    {
+        await services.Triggers.HitAsync("place.before-commit", InstanceId);
+        await services.Turns.PlaceAsync(_instance, local, worker.Lost);
+        await services.Triggers.HitAsync("place.after-commit", InstanceId);
+        (_local, _standby) = (null, false);
+        worker.Activities.Placed(_instance.Identity, local.TaskId, local.Claim);
     }
 
     /// <summary>Begins the activity that this thread would have begun while it waits: it has something else to do.</summary>
@@ -188,11 +214,21 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         var (inputs, consumed, leftForLater) = Choose(inbox);
         var execution = _execution!;
+        var standby = _standby;
+        List<ActivityRow> late = [];
+        if (inbox.Exists(message => message.Event.Kind == EventKind.LocalActivityLost))
+        {
+            standby = false;
+            await FindLostAsync(execution, results, late);
+        }
+
         var suspends = execution.IsSuspended || inputs.Any(input => input.Kind == EventKind.ExecutionSuspended);
+        List<ActivityResult> kept = [];
         if (suspends && results.Count > 0)
         {
-            // Kept in the inbox until it is resumed.
-            foreach (var result in results) services.Completions.Complete(result);
+            // Kept in the inbox until it is resumed; what has no row gets one with this turn.
+            kept = results.FindAll(result => result.Activity == _local);
+            foreach (var result in results.Except(kept)) services.Completions.Complete(result);
             results = [];
         }
 
@@ -205,7 +241,14 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var outcome = _rewind is null ? execution.RunTurn(at, inputs, _mismatch) : execution.RunRewoundTurn(at, _rewind, inputs);
         var resumes = inputs.Any(input => input.Kind == EventKind.ExecutionResumed);
         if (resumes && leftForLater) lock (_gate) _messages = true;
-        await CommitAsync(outcome, first, consumed, results);
+        await CommitAsync(outcome, first, consumed, results, late, standby);
+        foreach (var result in kept)
+        {
+            // Suspended and resumed in one turn: it still has no row.
+            if (result.Activity == _local) PutBack([result]);
+            else services.Completions.Complete(result);
+        }
+
         _rewind = null;
         return !_closed;
     }
@@ -214,21 +257,37 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     /// The turn's transaction, then its local consequences. Crash before the commit: nothing happened and messages are still there. After
     /// it: rows say everything; activities inserted as this worker's are reaped with it and delivered again.
     /// </summary>
-    private async Task CommitAsync(TurnOutcome outcome, int first, List<long> consumed, List<ActivityResult> results)
+    private async Task CommitAsync(TurnOutcome outcome, int first, List<long> consumed, List<ActivityResult> results, List<ActivityRow> late, bool standby)
     {
         var at = outcome.Events[0].At;
+        var identity = _instance.Identity;
         var continues = outcome.End?.ContinueAsNew == true;
         var final = outcome.End is not null && !continues;
         var owned = new List<ScheduledTask>();
         var stay = !final && !worker.Stopping.IsCancellationRequested && (continues || (outcome.AwaitsWork && !outcome.Suspended && worker.HasRoom));
         if (stay) owned = [.. outcome.Tasks.Where(task => worker.Activities.TryReserve(task))];
+        // One activity at a time may be without a row, and only while the instance stays here.
+        var local = _local is not null && !results.Exists(result => result.Activity == _local) ? _local : null;
+        var begun = stay && !continues && local is null && outcome.Tasks is [var only] && owned.Count == 1 && worker.Activities.IsQuick(only) ? Claimed(only, at) : null;
+        var placed = local is not null && (!stay || continues) ? local : null;
+        if (placed is not null) late = [.. late, new(placed.Task, placed.Owner, placed.Claim, placed.Attempts)];
+        if (outcome.End?.Status == OrchestrationRuntimeStatus.Terminated) late = [];
+        var needed = begun is not null || (local is not null && placed is null && !final);
+        var change = needed && !standby ? StandbyChange.Set : !needed && standby && !stay ? StandbyChange.Clear : StandbyChange.None;
+        List<ActivityRow> rows = [.. outcome.Tasks.Where(task => task.TaskId != begun?.TaskId).Select(task => owned.Contains(task) ? new ActivityRow(task, _instance.Owner, at, 1) : new(task, null, at, 0))];
         bool release;
         lock (_gate) release = final || (!stay && !_messages && _results.Count == 0);
         try
         {
             await services.Triggers.HitAsync("turn.before-commit", InstanceId);
             await services.Turns.CommitAsync(
-                new(_instance, outcome, first, at, consumed, results, owned.Select(task => task.TaskId).ToHashSet(), release) { TraceParent = _trace }, worker.Lost);
+                new(_instance, outcome, first, at, consumed, results.FindAll(result => result.Activity != _local), release)
+                {
+                    TraceParent = _trace,
+                    Activities = rows,
+                    LateActivities = [.. outcome.ReopenedTasks.Select(task => new ActivityRow(task, null, at, 0)), .. late],
+                    Standby = change,
+                }, worker.Lost);
             await services.Triggers.HitAsync("turn.after-commit", InstanceId);
         }
         catch
@@ -244,6 +303,9 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (_instance.Attempts > Schema.SuspectAfter) services.Signal.RaiseLocal();
         _instance = _instance with { Attempts = 0 };
         foreach (var result in results) worker.Activities.Settled(result.Activity);
+        foreach (var row in late.Where(row => row.Owner is not null)) worker.Activities.Placed(identity, row.Task.TaskId, row.Claim);
+        _local = begun ?? (needed ? local : null);
+        _standby = !final && !continues && (change == StandbyChange.Set || (standby && change == StandbyChange.None));
         if (release) Close();
         if (final)
         {
@@ -256,7 +318,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         {
             // One is begun by this thread, which has nothing to do but wait for it.
             if (i < owned.Count - 1) worker.Activities.Start(Claimed(owned[i], at), reserved: true);
-            else _begin = worker.Activities.Prepare(Claimed(owned[i], at));
+            else _begin = worker.Activities.Prepare(begun ?? Claimed(owned[i], at), local: begun is not null);
         }
 
         if (continues)
@@ -274,8 +336,34 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (final || first == 0) services.Watch.Changed(InstanceId);
         if (final && _instance.Identity.ParentId is { } parent) worker.NotifyOrSignal(parent);
         if (outcome.Children.Count + outcome.ReopenedChildren.Count > 0) worker.NotifyOrSignal(InstanceId);
-        if (outcome.Tasks.Count > owned.Count || outcome.ReopenedTasks.Count > 0 || outcome.ReopenedChildren.Count > 0 || outcome.Children.Count > 0 || outcome.SentEvents.Count > 0 || outcome.End?.TerminateChildren == true) services.Signal.Raise();
+        if (outcome.Tasks.Count > owned.Count || late.Count > 0 || outcome.ReopenedTasks.Count > 0 || outcome.ReopenedChildren.Count > 0 || outcome.Children.Count > 0 || outcome.SentEvents.Count > 0 || outcome.End?.TerminateChildren == true) services.Signal.Raise();
         else if (outcome.Timers.Count > 0 || release) services.Signal.RaiseLocal();
+    }
+
+    /// <summary>
+    /// The worker that ran an activity without a row has let go of the instance: each activity that is scheduled and has neither row nor result gets a
+    /// row. If that worker was this one, it may still run here, or have ended meanwhile.
+    /// </summary>
+    private async Task FindLostAsync(OrchestrationExecution execution, List<ActivityResult> results, List<ActivityRow> late)
+    {
+        var tracked = await services.Queries.TrackedTasksAsync(_instance.Identity, worker.Lost);
+        foreach (var task in execution.OpenActivities.Where(task => !tracked.Contains(task.TaskId) && task.TaskId != _local?.TaskId).ToList())
+        {
+            var (result, running) = worker.Activities.FindLocal(_instance.Identity, task.TaskId, _instance.Owner);
+            if (running is not null)
+            {
+                late.Add(new(task, running.Owner, running.Claim, running.Attempts));
+            }
+            else if (result is not null && _local is null)
+            {
+                _local = result.Activity;
+                results.Add(result);
+            }
+            else
+            {
+                late.Add(new(task, null, services.Clock.Now, 1));
+            }
+        }
     }
 
     private ClaimedActivity Claimed(ScheduledTask task, long at) =>
@@ -293,6 +381,12 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var left = false;
         foreach (var message in inbox)
         {
+            if (message.Event.Kind == EventKind.LocalActivityLost)
+            {
+                consumed.Add(message.Id);
+                continue;
+            }
+
             if (message.ExecutionId is { } execution && execution != _instance.Identity.ExecutionId)
             {
                 consumed.Add(message.Id);
@@ -379,7 +473,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             : new ExecutionEnd(OrchestrationRuntimeStatus.Failed, null, failure);
         var now = services.Clock.Now;
         // The messages are recorded unapplied: a rewound instance starts from them.
-        var kept = inbox.Where(message => message.Event.Kind != EventKind.OrchestratorEscaped && (message.ExecutionId is null || message.ExecutionId == _instance.Identity.ExecutionId))
+        var kept = inbox.Where(message => message.Event.Kind is not (EventKind.OrchestratorEscaped or EventKind.LocalActivityLost) && (message.ExecutionId is null || message.ExecutionId == _instance.Identity.ExecutionId))
             .Select(message => message.Event with { At = now, MessageId = null });
         var outcome = new TurnOutcome
         {
@@ -387,7 +481,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             End = end,
             CustomStatus = _instance.CustomStatus,
         };
-        await CommitAsync(outcome, historyLength, [.. inbox.Select(message => message.Id)], []);
+        await CommitAsync(outcome, historyLength, [.. inbox.Select(message => message.Id)], [], [], standby: false);
         return false;
     }
 
@@ -396,15 +490,15 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         lock (_gate) return _messages || _results.Count > 0 || (_execution is { AwaitsWork: true, IsSuspended: false } && worker.HasRoom);
     }
 
-    private (List<ActivityResult> Results, bool Look, bool Idle) Take()
+    private (List<ActivityResult> Results, bool Look, bool Idle, bool Place) Take()
     {
         lock (_gate)
         {
             List<ActivityResult> results = [.. _results];
             _results.Clear();
-            var (look, idle) = (_messages, _idle);
-            (_messages, _idle) = (false, false);
-            return (results, look, idle);
+            var (look, idle, place) = (_messages, _idle, _place);
+            (_messages, _idle, _place) = (false, false, false);
+            return (results, look, idle, place);
         }
     }
 
@@ -424,7 +518,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             _results.Clear();
         }
 
-        foreach (var result in left) services.Completions.Complete(result);
+        foreach (var result in left)
+        {
+            if (result.Activity == _local) worker.Activities.Park(result);
+            else services.Completions.Complete(result);
+        }
     }
 
     private void Discard(TimeSpan delay, int attemptsBack)

@@ -388,7 +388,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         {
             var outcome = new TurnOutcome { Events = [HistoryEvent.TurnStarted(1)] };
             outcome.Tasks.AddRange(tasks);
-            return new(claim, outcome, first, 1, [], [], new HashSet<int>(), Release: false);
+            return new(claim, outcome, first, 1, [], [], Release: false) { Activities = [.. tasks.Select(task => new ActivityRow(task, null, 1, 0))] };
         }
 
         var stale = await ClaimAsync("w");

@@ -143,8 +143,9 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     internal static Turn Full(ClaimedInstance claim, int first = 0, int taskId = 0)
     {
         var outcome = new TurnOutcome { Events = [HistoryEvent.TurnStarted(1)], CustomStatus = "changed" };
-        outcome.Tasks.Add(new(taskId, "a", null, ""));
-        return new(claim, outcome, first, 1, [], [], new HashSet<int> { taskId }, Release: false);
+        var task = new ScheduledTask(taskId, "a", null, "");
+        outcome.Tasks.Add(task);
+        return new(claim, outcome, first, 1, [], [], Release: false) { Activities = [new ActivityRow(task, claim.Owner, 1, 1)] };
     }
 
     private static ClaimedActivity Owned(ClaimedInstance claim) => new(claim.InstanceId, claim.Identity.ExecutionId, 0, "a", "", null, claim.Owner, 1, 1);
