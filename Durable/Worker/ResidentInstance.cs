@@ -273,7 +273,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (placed is not null) late = [.. late, new(placed.Task, placed.Owner, placed.Claim, placed.Attempts)];
         if (outcome.End?.Status == OrchestrationRuntimeStatus.Terminated) late = [];
         var needed = begun is not null || (local is not null && placed is null && !final);
-        var change = needed && !standby ? StandbyChange.Set : !needed && standby && !stay ? StandbyChange.Clear : StandbyChange.None;
+        var change = needed == standby ? StandbyChange.None : needed ? StandbyChange.Set : StandbyChange.Clear;
         List<ActivityRow> rows = [.. outcome.Tasks.Where(task => task.TaskId != begun?.TaskId).Select(task => owned.Contains(task) ? new ActivityRow(task, _instance.Owner, at, 1) : new(task, null, at, 0))];
         bool release;
         lock (_gate) release = final || (!stay && !_messages && _results.Count == 0);
@@ -305,7 +305,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         foreach (var result in results) worker.Activities.Settled(result.Activity);
         foreach (var row in late.Where(row => row.Owner is not null)) worker.Activities.Placed(identity, row.Task.TaskId, row.Claim);
         _local = begun ?? (needed ? local : null);
-        _standby = !final && !continues && (change == StandbyChange.Set || (standby && change == StandbyChange.None));
+        _standby = needed;
         if (release) Close();
         if (final)
         {
