@@ -10,6 +10,9 @@ namespace Librarian.Durable.Worker;
 /// </summary>
 internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnation worker, WorkerServices services)
 {
+    /// <summary>How old the time of the last change may get in the instance's row while it goes from one quick step to the next, in ms.</summary>
+    private const long RowAge = 1000;
+
     private readonly Lock _gate = new();
     private readonly MailboxSignal _wake = new();
     private readonly List<ActivityResult> _results = [];
@@ -25,6 +28,10 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     // The activity that runs here without a row, and whether the message that stands by for it is in the inbox (see Standby).
     private ClaimedActivity? _local;
     private bool _standby;
+
+    // When the instance's row was last written from here, and the custom status then.
+    private long _rowAt;
+    private string? _rowCustomStatus;
     private long _waitingSince = long.MaxValue;
     private Action? _begin;
     private string? _trace;
@@ -274,6 +281,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (outcome.End?.Status == OrchestrationRuntimeStatus.Terminated) late = [];
         var needed = begun is not null || (local is not null && placed is null && !final);
         var change = needed == standby ? StandbyChange.None : needed ? StandbyChange.Set : StandbyChange.Clear;
+        var current = _instance.Attempts == 0 && at - _rowAt < RowAge && outcome.CustomStatus == _rowCustomStatus;
         List<ActivityRow> rows = [.. outcome.Tasks.Where(task => task.TaskId != begun?.TaskId).Select(task => owned.Contains(task) ? new ActivityRow(task, _instance.Owner, at, 1) : new(task, null, at, 0))];
         bool release;
         lock (_gate) release = final || (!stay && !_messages && _results.Count == 0);
@@ -287,6 +295,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
                     Activities = rows,
                     LateActivities = [.. outcome.ReopenedTasks.Select(task => new ActivityRow(task, null, at, 0)), .. late],
                     Standby = change,
+                    RowIsCurrent = current,
                 }, worker.Lost);
             await services.Triggers.HitAsync("turn.after-commit", InstanceId);
         }
@@ -306,6 +315,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         foreach (var row in late.Where(row => row.Owner is not null)) worker.Activities.Placed(identity, row.Task.TaskId, row.Claim);
         _local = begun ?? (needed ? local : null);
         _standby = needed;
+        if (!stay || continues) _rowAt = 0;
+        else if (!current) (_rowAt, _rowCustomStatus) = (at, outcome.CustomStatus);
         if (release) Close();
         if (final)
         {
