@@ -57,6 +57,9 @@ internal sealed class PollResult
 /// <summary>Claims, loads and ends of activities: what workers read and write, apart from a turn (see <see cref="TurnWriter"/>).</summary>
 internal sealed class WorkQueries(DurableStore store)
 {
+    /// <summary>Most messages that one turn takes.</summary>
+    public const int Page = 1000;
+
     private const string InstanceColumns =
         "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, parent_execution, parent_task, owner, claim, attempts, trace_parent";
 
@@ -114,9 +117,12 @@ internal sealed class WorkQueries(DurableStore store)
         where instance_id = @i and execution_id = @e order by seq
         """;
 
+    /// <summary>Of a suspended instance only what it may take: the messages it keeps could fill the page before a resume.</summary>
     private readonly string _inbox = $"""
         select id, execution_id, kind, task_id, name, data, failure, message_id from dt_inbox
-        where instance_id = @i and visible_at <= {store.Now} order by visible_at, id limit 1000
+        where instance_id = @i and visible_at <= {store.Now} and (@limit > {Page} or kind in ({(int)EventKind.ExecutionSuspended}, {(int)EventKind.ExecutionResumed}, {(int)EventKind.ExecutionTerminated}, {(int)EventKind.LocalActivityLost})
+          or not exists (select 1 from dt_instance i where i.instance_id = @i and i.status = {(int)OrchestrationRuntimeStatus.Suspended}))
+        order by visible_at, id limit @limit
         """;
 
     private readonly string _deleteActivities = $"""
@@ -246,13 +252,16 @@ internal sealed class WorkQueries(DurableStore store)
         }, cancellationToken);
     }
 
-    /// <summary>History of an execution (unless <paramref name="historyOf"/> is null) and the due messages of its instance.</summary>
-    public async Task<(List<HistoryEvent> History, List<InboxMessage> Inbox)> LoadAsync(string instanceId, long? historyOf, CancellationToken cancellationToken)
+    /// <summary>
+    /// History of an execution (unless <paramref name="historyOf"/> is null) and the due messages of its instance: a page of those it may take, or
+    /// <paramref name="everything"/>.
+    /// </summary>
+    public async Task<(List<HistoryEvent> History, List<InboxMessage> Inbox)> LoadAsync(string instanceId, long? historyOf, CancellationToken cancellationToken, bool everything = false)
     {
         var history = new List<HistoryEvent>();
         var inbox = new List<InboxMessage>();
         await using var session = await store.OpenAsync(cancellationToken);
-        SqlStatement messages = new SqlStatement(_inbox).With("i", instanceId);
+        SqlStatement messages = new SqlStatement(_inbox).With("i", instanceId).With("limit", everything ? long.MaxValue : Page);
         SqlStatement[] statements = historyOf is { } execution
             ? [messages, new SqlStatement(_history).With("i", instanceId).With("e", execution)]
             : [messages];

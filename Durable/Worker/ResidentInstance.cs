@@ -198,9 +198,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         {
             var fresh = _execution is null;
             await services.Triggers.HitAsync("turn.before-load", InstanceId);
-            var loaded = await services.Queries.LoadAsync(InstanceId, fresh ? _instance.Identity.ExecutionId : null, worker.Lost);
+            var refused = fresh ? CanRun() : (Runs: true, Failure: null);
+            // What ends without running takes all its messages along, and may have a termination behind the first page.
+            var loaded = await services.Queries.LoadAsync(InstanceId, fresh ? _instance.Identity.ExecutionId : null, worker.Lost, everything: !refused.Runs);
             inbox = loaded.Inbox;
-            if (fresh && CanRun() is { Runs: false } refused)
+            if (!refused.Runs)
             {
                 // Not this turn's, and perhaps another worker's: through the inbox.
                 foreach (var result in results) services.Completions.Complete(result);
@@ -209,7 +211,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
             if (fresh) Rebuild(loaded.History, inbox);
             // A full page: there may be more.
-            if (inbox.Count >= 1000) lock (_gate) _messages = true;
+            if (inbox.Count >= WorkQueries.Page) lock (_gate) _messages = true;
         }
 
         var (inputs, consumed, leftForLater) = Choose(inbox);
