@@ -170,7 +170,7 @@ internal sealed class TurnWriter(DurableStore store)
         var continues = end?.ContinueAsNew == true;
         var final = end is not null && !continues;
         var next = continues ? identity.ExecutionId + 1 : identity.ExecutionId;
-        var status = end?.Status ?? (outcome.Suspended ? OrchestrationRuntimeStatus.Suspended : OrchestrationRuntimeStatus.Running);
+        var status = final ? end!.Status : (outcome.Suspended ? OrchestrationRuntimeStatus.Suspended : OrchestrationRuntimeStatus.Running);
         var statements = new List<SqlStatement>
         {
             new SqlStatement(_updateInstance).With("status", (long)status).With("custom", outcome.CustomStatus)

@@ -148,6 +148,30 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
     }
 
     [Fact]
+    public async Task Suspend_InTheTurnThatContinuesAsNew_HoldsForTheNextExecution()
+    {
+        var host = await StartAsync(b => b.AddOrchestratorFunc<string, string>("again", async (c, text) =>
+        {
+            var letter = await c.WaitForExternalEvent<string>("letter");
+            if (letter == "end") return text;
+            c.ContinueAsNew(text + letter);
+            return "";
+        }));
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("again", "");
+        await host.Client.WaitForInstanceStartAsync(id);
+        // In one statement, so that one turn takes all of them.
+        await Execute($"""
+            insert into dt_inbox(instance_id, visible_at, kind, name, data) values
+              ('{id}', 1, {(int)EventKind.EventRaised}, 'letter', '"a"'), ('{id}', 2, {(int)EventKind.ExecutionSuspended}, null, '"audit"'), ('{id}', 3, {(int)EventKind.EventRaised}, 'letter', '"b"')
+            """);
+        host.Client.SignalCommitted();
+        await Until(async () => (await host.Client.GetInstanceAsync(id))!.RuntimeStatus == OrchestrationRuntimeStatus.Suspended, "suspension");
+        await host.Client.RaiseEventAsync(id, "letter", "end");
+        await host.Client.ResumeInstanceAsync(id);
+        Assert.Equal("ab", (await EndOf(host, id)).ReadOutputAs<string>());
+    }
+
+    [Fact]
     public async Task Terminate_OfAnUnknownOrchestratorBehindMoreMessagesThanOneTurnTakes_Ends()
     {
         var host = await StartAsync();
