@@ -113,11 +113,11 @@ internal sealed class OrchestrationExecution
 
             if (_end is not null)
             {
-                if (input.Kind == EventKind.EventRaised) late.Add(input);
+                if (_end.ContinueAsNew && input.Kind == EventKind.EventRaised && IsWanted(input)) late.Add(input);
                 // They are said to the instance, not to the execution that has just ended.
                 else if (_end.ContinueAsNew && (input.Kind is EventKind.ExecutionSuspended or EventKind.ExecutionResumed) && IsWanted(input)) Apply(input);
-                // The code failed again before the message had its turn: that it was rewound, and why, belongs to the history all the same.
-                else if (input.Kind == EventKind.ExecutionRewound && IsWanted(input)) events.Add(input);
+                // The code failed before these had their turn: a rewind finds them in the history. That it was rewound, and why, belongs there all the same.
+                else if ((input.Kind == EventKind.ExecutionRewound || (_end.Status == OrchestrationRuntimeStatus.Failed && IsKeptAfterFailure(input.Kind))) && IsWanted(input)) events.Add(input);
                 continue;
             }
 
@@ -128,7 +128,8 @@ internal sealed class OrchestrationExecution
                 continue;
             }
 
-            if (!IsWanted(input)) continue;
+            // Code that contradicts its history cannot tell what is wanted; the code that a rewind runs can.
+            if (mismatch is null && !IsWanted(input)) continue;
             events.Add(input);
             if (mismatch is not null) continue;
             try
@@ -313,6 +314,10 @@ internal sealed class OrchestrationExecution
         return latest;
     }
 
+    /// <summary>What an execution that has failed must not lose, should it be rewound: it would not come again, or be done again.</summary>
+    private static bool IsKeptAfterFailure(EventKind kind) =>
+        kind is EventKind.TaskCompleted or EventKind.TimerFired or EventKind.SubOrchestrationCompleted or EventKind.EventRaised;
+
     private bool IsOpen(int taskId, EventKind kind) => _open.TryGetValue(taskId, out var open) && open.Kind == kind;
 
     private void Apply(HistoryEvent entry)
@@ -332,6 +337,8 @@ internal sealed class OrchestrationExecution
                 break;
             case EventKind.TaskScheduled or EventKind.TimerCreated or EventKind.SubOrchestrationCreated or EventKind.EventSent:
                 Match(entry);
+                break;
+            case var kind when _end is not null && IsKeptAfterFailure(kind):
                 break;
             case EventKind.TaskCompleted or EventKind.TimerFired or EventKind.SubOrchestrationCompleted:
                 Close(entry, open => open.TrySetResult(entry.Data));
