@@ -79,6 +79,8 @@ internal sealed class ClientQueries(DurableStore store)
                 where instance_id = @i and status = {(int)OrchestrationRuntimeStatus.Failed} returning execution_id
                 """).With("i", instanceId), reader => reader.GetInt64(0), cancellationToken);
             if (execution.Count == 0) return false;
+            // Of an activity that failed after the instance had: it is run again like those that failed before.
+            await session.ExecuteAsync(new SqlStatement($"delete from dt_inbox where instance_id = @i and kind = {(int)EventKind.TaskFailed}").With("i", instanceId), cancellationToken);
             await session.ExecuteAsync(new SqlStatement($"insert into dt_inbox(instance_id, execution_id, visible_at, kind, data) values (@i, @e, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason)")
                 .With("i", instanceId).With("e", execution[0]).With("reason", reason), cancellationToken);
             return true;

@@ -18,6 +18,12 @@ internal abstract class DurableStore : IAsyncDisposable
     /// <summary>Statuses that still accept messages, as SQL: Running, Pending, Suspended.</summary>
     public const string Active = "(0,6,7)";
 
+    /// <summary>
+    /// Statuses in which an activity's result is stored, as SQL: the active ones and Failed. A rewind finds it there; if it were dropped, what
+    /// the activity has done, perhaps with its effect in one transaction, would be done again.
+    /// </summary>
+    public const string TakesResults = "(0,3,6,7)";
+
     /// <summary>What was sent to the database so far.</summary>
     public StoreTraffic Traffic => new(Volatile.Read(ref _statements), Volatile.Read(ref _commits), Volatile.Read(ref _roundTrips));
 

@@ -235,7 +235,7 @@ internal sealed class ActivityRunner(
             await using var session = await store.BeginEffectAsync(running.Token);
             var result = await InvokeAsync(registration, services, new TransactionalContext(running, this, session.Connection, session.Transaction!));
             // No token from here: whether the transaction happened must not hang on a late cancellation.
-            var posted = await queries.CompleteAsync(session, [result], CancellationToken.None);
+            var posted = await queries.CompleteAsync(session, result, CancellationToken.None);
             if (posted.Count == 0)
             {
                 Settled(activity);
