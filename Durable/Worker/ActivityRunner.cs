@@ -28,6 +28,7 @@ internal sealed class ActivityRunner(
     private readonly ConcurrentDictionary<(string, long, int), Running> _known = new();
     private readonly ConcurrentDictionary<Running, bool> _reports = new();
     private int _reporting;
+    private int _ending;
     private readonly Dictionary<string, QueueSlots> _slots = options.Queues.Append(new("", options.MaxConcurrentActivities))
         .ToDictionary(queue => queue.Key, queue => new QueueSlots(queue.Value), StringComparer.Ordinal);
 
@@ -126,9 +127,11 @@ internal sealed class ActivityRunner(
         if (activity.Attempts > Schema.SuspectAfter) PlaceFree();
     }
 
-    /// <summary>Cancels everything that runs.</summary>
+    /// <summary>Cancels everything that runs, and what is begun from now on by a turn that was already committing.</summary>
     public void CancelAll()
     {
+        // A full fence: whoever does not see the flag has its activity seen below.
+        Interlocked.Exchange(ref _ending, 1);
         foreach (var running in _known.Values) running.Cancel();
     }
 
@@ -154,6 +157,7 @@ internal sealed class ActivityRunner(
     {
         var running = new Running(activity, time.GetTimestamp());
         _known[Key(activity)] = running;
+        if (Volatile.Read(ref _ending) == 1) running.Cancel();
         return running;
     }
 
