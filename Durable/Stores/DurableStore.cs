@@ -69,6 +69,9 @@ internal abstract class DurableStore : IAsyncDisposable
     /// <summary>True for faults after which the same work may succeed: lost connection, deadlock, serialization, busy.</summary>
     public abstract bool IsTransient(Exception exception);
 
+    /// <summary>True for faults that lie in the value to be stored, whatever the state of the database: it would be refused for ever.</summary>
+    public abstract bool RefusesValue(Exception exception);
+
     /// <summary>Creates or updates the tables; a look at their version if there is nothing to do.</summary>
     public abstract Task EnsureSchemaAsync(CancellationToken cancellationToken);
 
