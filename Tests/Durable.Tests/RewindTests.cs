@@ -6,7 +6,23 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Librarian.Tests.Durable;
 
-public sealed class RewindOnPostgres(PostgresServer server) : RewindTests(new PostgresDatabase(server));
+public sealed class RewindOnPostgres(PostgresServer server) : RewindTests(new PostgresDatabase(server))
+{
+    [Fact]
+    public async Task Rewind_WhileATransactionalActivityCommits_WaitsForIt()
+    {
+        var (reached, goOn) = (new TaskCompletionSource(), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        var id = await FailedBeforeItsEffectAsync();
+        var late = await StartLateAsync(created => created.Worker.Triggers.Hit = (point, _) => point == "effect.before-commit" && reached.TrySetResult() ? goOn.Task : Task.CompletedTask);
+        await reached.Task.WaitAsync(Limit);
+        var rewinding = late.Client.RewindInstanceAsync(id);
+        await Until(async () => await Count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") > 0, "the wait");
+        goOn.SetResult();
+        await rewinding;
+        Assert.Equal(7, (await EndOf(late, id)).ReadOutputAs<int>());
+        Assert.Equal(1, await Count("select count(*) from effect"));
+    }
+}
 
 public sealed class RewindOnSqlite() : RewindTests(new SqliteDatabase());
 
@@ -19,9 +35,9 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
         {
             var letter = await c.WaitForExternalEvent<string>("letter");
             if (letter == "end") return text;
-            text += letter;
+            text += await c.CallActivityAsync<string>("echo", letter);
         }
-    });
+    }).AddActivityFunc<string, string>("echo", (_, letter) => Task.FromResult(letter));
 
     [Fact]
     public async Task Rewind_FailedByChangedCodeInTheTurnThatResumedIt_GoesOnWithTheKeptMessages()
@@ -79,29 +95,10 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
     [Fact]
     public async Task Rewind_TransactionalActivityThatEndedAfterItsInstanceHadFailed_HasOneEffect()
     {
-        var broken = true;
-        void Configure(DurableTaskBuilder b) => b
-            .AddOrchestratorFunc<int, int>("both", async (c, _) =>
-            {
-                var effect = c.CallActivityAsync<int>(nameof(EffectActivity), 0, new TaskOptions { Queue = "later" });
-                await c.CallActivityAsync<int>("maybe");
-                return await effect;
-            })
-            .AddActivityFunc<int, int>("maybe", (_, _) => broken ? throw new InvalidOperationException("no") : Task.FromResult(0))
-            .AddActivity<EffectActivity>();
-        await Execute("create table effect(operation text)");
-        var host = await StartAsync(Configure);
-        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("both", 0);
-        Assert.Equal(OrchestrationRuntimeStatus.Failed, (await EndOf(host, id)).RuntimeStatus);
-        await host.DisposeAsync();
-        var late = await StartAsync(b =>
-        {
-            Configure(b);
-            b.Configure(o => o.Queues["later"] = 1);
-        });
+        var id = await FailedBeforeItsEffectAsync();
+        var late = await StartLateAsync();
         await Until(async () => await Count("select count(*) from effect") == 1, "the effect");
         await late.Worker.Leases.DropStrayMessagesAsync(CancellationToken.None);
-        broken = false;
         await late.Client.RewindInstanceAsync(id);
         Assert.Equal(7, (await EndOf(late, id)).ReadOutputAs<int>());
         Assert.Equal(1, await Count("select count(*) from effect"));
@@ -143,6 +140,30 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
     private Task<EngineHost> StartPoisonedAsync() => StartAsync(
         b => Letters(b).Configure(o => o.MaxDeliveries = 2),
         created => created.Worker.Triggers.Hit = (point, _) => point == "turn.before-load" && _poisoned > 0 && _poisoned-- > 0 ? throw new InvalidOperationException("injected") : Task.CompletedTask);
+
+    private static DurableTaskBuilder Effects(DurableTaskBuilder b, bool broken) => b
+        .AddOrchestratorFunc<int, int>("both", async (c, _) =>
+        {
+            var effect = c.CallActivityAsync<int>(nameof(EffectActivity), 0, new TaskOptions { Queue = "later" });
+            await c.CallActivityAsync<int>("maybe");
+            return await effect;
+        })
+        .AddActivityFunc<int, int>("maybe", (_, _) => broken ? throw new InvalidOperationException("no") : Task.FromResult(0))
+        .AddActivity<EffectActivity>();
+
+    /// <summary>An instance that failed while its transactional activity waits for a host that serves its queue.</summary>
+    protected async Task<string> FailedBeforeItsEffectAsync()
+    {
+        await Execute("create table effect(operation text)");
+        var host = await StartAsync(b => Effects(b, broken: true));
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("both", 0);
+        Assert.Equal(OrchestrationRuntimeStatus.Failed, (await EndOf(host, id)).RuntimeStatus);
+        await host.DisposeAsync();
+        return id;
+    }
+
+    protected Task<EngineHost> StartLateAsync(Action<EngineHost>? beforeStart = null) =>
+        StartAsync(b => Effects(b, broken: false).Configure(o => o.Queues["later"] = 1), beforeStart);
 
     private static async Task<string> SuspendedWithLettersAsync(EngineHost host)
     {
