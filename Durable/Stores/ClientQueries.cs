@@ -1,5 +1,6 @@
 using System.Data.Common;
 using System.Globalization;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using Librarian.Durable.Engine;
 
@@ -11,6 +12,8 @@ internal sealed record StartRow(string InstanceId, string Name, string Version, 
 /// <summary>Starts, messages, queries and purges: what clients read and write.</summary>
 internal sealed class ClientQueries(DurableStore store)
 {
+    private static readonly DurableJson PlainJson = new(new JsonSerializerOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+
     private const string Columns =
         "name, instance_id, status, created_at, updated_at, tags, version, parent_id, failure, input, output, custom_status";
 
@@ -196,7 +199,7 @@ internal sealed class ClientQueries(DurableStore store)
         }, cancellationToken);
 
     public static string? TagsText(IReadOnlyDictionary<string, string> tags) =>
-        tags.Count == 0 ? null : JsonSerializer.Serialize(new Dictionary<string, string>(tags), DurableJson.Default.DictionaryStringString);
+        tags.Count == 0 ? null : SqlStatement.Unescaped(JsonSerializer.Serialize(new Dictionary<string, string>(tags), PlainJson.DictionaryStringString));
 
     private async Task<int> DeleteAsync(StoreSession session, List<string> ids, CancellationToken cancellationToken)
     {
