@@ -156,6 +156,8 @@ internal sealed class ActivityRunner(
     private Running Add(ClaimedActivity activity)
     {
         var running = new Running(activity, time.GetTimestamp());
+        // Freed by others and claimed again before this worker knew: nobody would find the earlier delivery any more.
+        if (_known.TryGetValue(Key(activity), out var earlier)) earlier.Cancel();
         _known[Key(activity)] = running;
         if (Volatile.Read(ref _ending) == 1) running.Cancel();
         return running;

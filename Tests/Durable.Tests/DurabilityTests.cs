@@ -344,6 +344,26 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
     }
 
     [Fact]
+    public async Task Activity_FreedAndClaimedAgainByItsWorker_CancelsTheEarlierDelivery()
+    {
+        var tokens = new ConcurrentQueue<CancellationToken>();
+        var host = await StartAsync(b => b
+            .AddOrchestratorFunc<int, int>("hold", (c, _) => c.CallActivityAsync<int>("hold"))
+            .AddActivityFunc<int, int>("hold", async (c, _) =>
+            {
+                tokens.Enqueue(c.CancellationToken);
+                if (tokens.Count == 1) await Task.Delay(Timeout.Infinite, c.CancellationToken);
+                return c.DeliveryCount;
+            }));
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("hold", 0);
+        await Until(() => Task.FromResult(tokens.Count == 1), "the first delivery");
+        await Execute("update dt_activity set owner = null");
+        host.Client.SignalCommitted();
+        Assert.Equal(2, (await EndOf(host, id)).ReadOutputAs<int>());
+        Assert.True(tokens.First().IsCancellationRequested);
+    }
+
+    [Fact]
     public async Task Stop_WithATurnCommitting_DoesNotRunTheActivityThatItBegins()
     {
         var (committed, goOn, running, ran) = (new TaskCompletionSource(), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource(), 0);
