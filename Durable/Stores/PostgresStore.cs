@@ -124,6 +124,13 @@ internal sealed partial class PostgresStore : DurableStore
         _ => exception.InnerException is { } inner && IsTransient(inner),
     };
 
+    // 22: a character the database's encoding does not have, and the like; 54: too large or too deep. Npgsql's own refusal is an argument's.
+    public override bool RefusesValue(Exception exception) => exception switch
+    {
+        PostgresException { SqlState: { } state } => state.StartsWith("22", StringComparison.Ordinal) || state.StartsWith("54", StringComparison.Ordinal),
+        _ => exception is ArgumentException,
+    };
+
     public override async Task EnsureSchemaAsync(CancellationToken cancellationToken)
     {
         var find = new SqlStatement("select 1 where to_regclass('dt_schema') is not null");

@@ -85,7 +85,12 @@ internal sealed class TurnWriter(DurableStore store)
 
     private readonly string _insertActivities = InsertActivities(store);
 
-    private readonly string _insertLateActivities = InsertActivities(store) + " where true on conflict (instance_id, execution_id, task_id) do nothing";
+    private readonly string _insertLateActivities = $"""
+        {InsertActivities(store)}
+        where not exists (select 1 from dt_inbox b where b.instance_id = @i and b.execution_id = @e and b.task_id = r.task_id
+          and b.kind in ({(int)EventKind.TaskCompleted}, {(int)EventKind.TaskFailed}))
+        on conflict (instance_id, execution_id, task_id) do nothing
+        """;
 
     private static string InsertActivities(DurableStore store) => $"""
         insert into dt_activity(instance_id, execution_id, task_id, name, version, queue, input, created_at, owner, claim, attempts, trace_parent)
@@ -181,7 +186,7 @@ internal sealed class TurnWriter(DurableStore store)
         var continues = end?.ContinueAsNew == true;
         var final = end is not null && !continues;
         var next = continues ? identity.ExecutionId + 1 : identity.ExecutionId;
-        var status = end?.Status ?? (outcome.Suspended ? OrchestrationRuntimeStatus.Suspended : OrchestrationRuntimeStatus.Running);
+        var status = final ? end!.Status : (outcome.Suspended ? OrchestrationRuntimeStatus.Suspended : OrchestrationRuntimeStatus.Running);
         var statements = new List<SqlStatement>
         {
             new SqlStatement(_updateInstance).With("status", (long)status).With("custom", outcome.CustomStatus)
@@ -193,7 +198,12 @@ internal sealed class TurnWriter(DurableStore store)
 
         if (turn.ConsumedMessages.Count > 0)
             statements.Add(new SqlStatement(_deleteMessages).With("i", instance.InstanceId).With("ids", turn.ConsumedMessages).Expect(turn.ConsumedMessages.Count));
-        if (final)
+        if (end?.Status == OrchestrationRuntimeStatus.Failed)
+        {
+            // A result that came after this turn had read its messages is there for a rewind.
+            statements.Add(OnExecution($"delete from dt_inbox where instance_id = @i and (execution_id is null or execution_id <> @e or kind <> {(int)EventKind.TaskCompleted})"));
+        }
+        else if (final)
         {
             // The standby message, too.
             statements.Add(new SqlStatement("delete from dt_inbox where instance_id = @i").With("i", instance.InstanceId));
@@ -242,7 +252,7 @@ internal sealed class TurnWriter(DurableStore store)
             statements.Add(Activities(identity, turn.TraceParent, _insertActivities, turn.Activities));
         }
 
-        // Their rows may be there still: an activity that outlived its instance's end goes on and reports as if nothing had happened.
+        // Their rows may be there still, or already their results: an activity that outlived its instance's end goes on and reports as if nothing had happened.
         if (turn.LateActivities.Count > 0) statements.Add(Activities(identity, turn.TraceParent, _insertLateActivities, turn.LateActivities));
 
         if (outcome.RewrittenHistory is { } kept && !continues)
@@ -385,6 +395,7 @@ internal sealed class TurnWriter(DurableStore store)
             insert into dt_inbox(instance_id, execution_id, visible_at, kind, data)
             select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason from {_childRows} join dt_instance c on {Mine} where c.status = 3
             """).With("reason", reason));
+        statements.Add(OnChildren($"delete from dt_inbox where kind = {(int)EventKind.TaskFailed} and instance_id in (select c.instance_id from {_childRows} join dt_instance c on {Mine} where c.status = 3)"));
         statements.Add(OnChildren($"""
             update dt_instance set status = 0, output = null, failure = null, completed_at = null, attempts = 0, not_before = 0, updated_at = {store.Now}
             where status = 3 and instance_id in (select c.instance_id from {_childRows} join dt_instance c on {Mine})

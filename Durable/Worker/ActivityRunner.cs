@@ -28,6 +28,7 @@ internal sealed class ActivityRunner(
     private readonly ConcurrentDictionary<(string, long, int), Running> _known = new();
     private readonly ConcurrentDictionary<Running, bool> _reports = new();
     private int _reporting;
+    private int _ending;
     private readonly Dictionary<string, QueueSlots> _slots = options.Queues.Append(new("", options.MaxConcurrentActivities))
         .ToDictionary(queue => queue.Key, queue => new QueueSlots(queue.Value), StringComparer.Ordinal);
 
@@ -126,9 +127,11 @@ internal sealed class ActivityRunner(
         if (activity.Attempts > Schema.SuspectAfter) PlaceFree();
     }
 
-    /// <summary>Cancels everything that runs.</summary>
+    /// <summary>Cancels everything that runs, and what is begun from now on by a turn that was already committing.</summary>
     public void CancelAll()
     {
+        // A full fence: whoever does not see the flag has its activity seen below.
+        Interlocked.Exchange(ref _ending, 1);
         foreach (var running in _known.Values) running.Cancel();
     }
 
@@ -153,7 +156,10 @@ internal sealed class ActivityRunner(
     private Running Add(ClaimedActivity activity)
     {
         var running = new Running(activity, time.GetTimestamp());
+        // Freed by others and claimed again before this worker knew: nobody would find the earlier delivery any more.
+        if (_known.TryGetValue(Key(activity), out var earlier)) earlier.Cancel();
         _known[Key(activity)] = running;
+        if (Volatile.Read(ref _ending) == 1) running.Cancel();
         return running;
     }
 
@@ -235,7 +241,7 @@ internal sealed class ActivityRunner(
             await using var session = await store.BeginEffectAsync(running.Token);
             var result = await InvokeAsync(registration, services, new TransactionalContext(running, this, session.Connection, session.Transaction!));
             // No token from here: whether the transaction happened must not hang on a late cancellation.
-            var posted = await queries.CompleteAsync(session, [result], CancellationToken.None);
+            var posted = await queries.CompleteAsync(session, result, CancellationToken.None);
             if (posted.Count == 0)
             {
                 Settled(activity);

@@ -66,28 +66,21 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
                 await WriteOnceAsync(batch, cancellationToken);
                 return;
             }
-            catch (Exception refused) when (refused is not OperationCanceledException && !store.IsTransient(refused) && batch.Count == 1)
+            catch (Exception refused) when (store.RefusesValue(refused) && batch is [{ Result: { } result }])
             {
-                if (batch[0] is { Result: { } result })
-                {
-                    // The value itself cannot be stored (say, text the database refuses): the step fails, not the worker.
-                    logger.ResultRefused(refused, result.Activity.OperationId);
-                    batch[0] = new(new(result.Activity, null, OrchestrationExecution.FailureText(TaskFailureDetails.FromException(new InvalidOperationException("The result cannot be stored.")))), null, null);
-                }
-                else
-                {
-                    // A release holds nothing of a user's: what refuses it (a right withdrawn, a file made read-only) is put right by people, and
-                    // until then nothing else would get through either. Giving up would end the only reader of this queue.
-                    logger.CompletionsDelayed(refused, batch.Count);
-                }
+                // The step fails, not the worker.
+                logger.ResultRefused(refused, result.Activity.OperationId);
+                batch[0] = new(new(result.Activity, null, OrchestrationExecution.FailureText(TaskFailureDetails.FromException(new InvalidOperationException("The result cannot be stored.")))), null, null);
             }
-            catch (Exception refused) when (refused is not OperationCanceledException && !store.IsTransient(refused))
+            catch (Exception refused) when (store.RefusesValue(refused) && batch.Count > 1)
             {
                 foreach (var entry in batch) await WriteAsync([entry], cancellationToken);
                 return;
             }
-            catch (Exception fault) when (fault is not OperationCanceledException)
+            catch (Exception fault) when (fault is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
             {
+                // Whatever refuses it (a full disk, a right withdrawn, a file made read-only) is put right by people, and until then nothing else would
+                // get through either. Giving up would lose what an activity has done, or end the only reader of this queue.
                 logger.CompletionsDelayed(fault, batch.Count);
             }
 

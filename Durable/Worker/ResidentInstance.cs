@@ -205,18 +205,28 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         {
             var fresh = _execution is null;
             await services.Triggers.HitAsync("turn.before-load", InstanceId);
-            var loaded = await services.Queries.LoadAsync(InstanceId, fresh ? _instance.Identity.ExecutionId : null, worker.Lost);
+            var refused = fresh ? CanRun() : (Runs: true, Failure: null);
+            // What ends without running takes all its messages along, and may have a termination behind the first page.
+            var loaded = await services.Queries.LoadAsync(InstanceId, fresh ? _instance.Identity.ExecutionId : null, worker.Lost, everything: !refused.Runs);
             inbox = loaded.Inbox;
-            if (fresh && CanRun() is { Runs: false } refused)
+            if (!refused.Runs)
             {
                 // Not this turn's, and perhaps another worker's: through the inbox.
                 foreach (var result in results) services.Completions.Complete(result);
-                return await EndWithoutRunningAsync(refused.Failure, loaded.History.Count, inbox);
+                return await EndWithoutRunningAsync(refused.Failure, loaded.History, inbox);
             }
 
-            if (fresh) Rebuild(loaded.History, inbox);
+            if (fresh)
+            {
+                // Results that came after the end may fill the page before the message that rewinds the instance.
+                if (HasEnded(loaded.History)) inbox = await LoadEverythingAsync();
+                Rebuild(loaded.History, inbox);
+                // It will fail, and then all its messages must be in its history: the end takes the others away.
+                if (_mismatch is not null) inbox = await LoadEverythingAsync();
+            }
+
             // A full page: there may be more.
-            if (inbox.Count >= 1000) lock (_gate) _messages = true;
+            if (inbox.Count >= WorkQueries.Page) lock (_gate) _messages = true;
         }
 
         var (inputs, consumed, leftForLater) = Choose(inbox);
@@ -247,7 +257,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var first = _rewind?.Kept.Count ?? execution.HistoryLength;
         var outcome = _rewind is null ? execution.RunTurn(at, inputs, _mismatch) : execution.RunRewoundTurn(at, _rewind, inputs);
         var resumes = inputs.Any(input => input.Kind == EventKind.ExecutionResumed);
-        if (resumes && leftForLater) lock (_gate) _messages = true;
+        if ((resumes || _rewind is not null) && leftForLater) lock (_gate) _messages = true;
         await CommitAsync(outcome, first, consumed, results, late, standby);
         foreach (var result in kept)
         {
@@ -382,13 +392,14 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
     /// <summary>
     /// Which messages this turn takes. Messages of older executions are consumed unapplied (rule R8). While suspended only suspend (again: no effect), resume and
-    /// terminate are taken; after a resume the rest waits for the next turn, so that the kept messages come in their order.
+    /// terminate are taken; after a resume the rest waits for the next turn, so that the kept messages come in their order. It also waits for the turn after a
+    /// rewound one, which alone can tell whether the instance is suspended.
     /// </summary>
     private (List<HistoryEvent> Inputs, List<long> Consumed, bool LeftForLater) Choose(List<InboxMessage> inbox)
     {
         var inputs = new List<HistoryEvent>();
         var consumed = new List<long>();
-        var suspended = _execution!.IsSuspended;
+        var suspended = _execution!.IsSuspended && _mismatch is null;
         var left = false;
         foreach (var message in inbox)
         {
@@ -405,7 +416,9 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             }
 
             var kind = message.Event.Kind;
-            if (suspended && kind is not (EventKind.ExecutionSuspended or EventKind.ExecutionResumed or EventKind.ExecutionTerminated))
+            var taken = _rewind is not null ? kind is EventKind.ExecutionRewound or EventKind.ExecutionTerminated
+                : !suspended || kind is EventKind.ExecutionSuspended or EventKind.ExecutionResumed or EventKind.ExecutionTerminated;
+            if (!taken)
             {
                 left = true;
                 continue;
@@ -414,7 +427,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             inputs.Add(message.Event);
             consumed.Add(message.Id);
             if (kind == EventKind.ExecutionSuspended) suspended = true;
-            if (kind == EventKind.ExecutionResumed && _execution.IsSuspended)
+            if (kind == EventKind.ExecutionResumed && _execution.IsSuspended && _mismatch is null)
             {
                 left = true;
                 break;
@@ -424,9 +437,13 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         return (inputs, consumed, left);
     }
 
+    private async Task<List<InboxMessage>> LoadEverythingAsync() => (await services.Queries.LoadAsync(InstanceId, null, worker.Lost, everything: true)).Inbox;
+
+    private static bool HasEnded(List<HistoryEvent> history) => history is [.., { Kind: EventKind.ExecutionCompleted }];
+
     private void Rebuild(List<HistoryEvent> history, List<InboxMessage> inbox)
     {
-        if (history is [.., { Kind: EventKind.ExecutionCompleted }] && inbox.Exists(message => message.Event.Kind == EventKind.ExecutionRewound))
+        if (HasEnded(history) && inbox.Exists(message => message.Event.Kind == EventKind.ExecutionRewound))
         {
             _rewind = RewindPlan.Make(history, Create);
             _execution = _rewind.Execution;
@@ -469,7 +486,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     }
 
     /// <summary>Ends an instance that must not run, terminates one that this worker could not run, or leaves it to another.</summary>
-    private async Task<bool> EndWithoutRunningAsync(TaskFailureDetails? failure, int historyLength, List<InboxMessage> inbox)
+    private async Task<bool> EndWithoutRunningAsync(TaskFailureDetails? failure, List<HistoryEvent> history, List<InboxMessage> inbox)
     {
         var terminate = inbox.Find(message => message.Event.Kind == EventKind.ExecutionTerminated)?.Event;
         if (terminate is null && failure is null)
@@ -485,14 +502,16 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var now = services.Clock.Now;
         // The messages are recorded unapplied: a rewound instance starts from them.
         var kept = inbox.Where(message => message.Event.Kind is not (EventKind.OrchestratorEscaped or EventKind.LocalActivityLost) && (message.ExecutionId is null || message.ExecutionId == _instance.Identity.ExecutionId))
-            .Select(message => message.Event with { At = now, MessageId = null });
+            .Select(message => message.Event with { At = now });
+        // One that was to be rewound joins the turn that failed it: a rewind takes one turn off the history.
+        HistoryEvent[] turn = HasEnded(history) ? [] : [HistoryEvent.TurnStarted(now)];
         var outcome = new TurnOutcome
         {
-            Events = [HistoryEvent.TurnStarted(now), .. kept, new(EventKind.ExecutionCompleted, -1, end.Status.ToString(), end.Output, OrchestrationExecution.FailureText(end.Failure), now)],
+            Events = [.. turn, .. kept, new(EventKind.ExecutionCompleted, -1, end.Status.ToString(), end.Output, OrchestrationExecution.FailureText(end.Failure), now)],
             End = end,
             CustomStatus = _instance.CustomStatus,
         };
-        await CommitAsync(outcome, historyLength, [.. inbox.Select(message => message.Id)], [], [], standby: false);
+        await CommitAsync(outcome, history.Count, [.. inbox.Select(message => message.Id)], [], [], standby: false);
         return false;
     }
 
