@@ -236,7 +236,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (inbox.Exists(message => message.Event.Kind == EventKind.LocalActivityLost))
         {
             standby = false;
-            await FindLostAsync(execution, results, late);
+            // Code that contradicts its history says nothing of what is out; should the instance be rewound, the turn that does it finds that.
+            if (_mismatch is null) await FindLostAsync(execution, results, late);
         }
 
         var suspends = execution.IsSuspended || inputs.Any(input => input.Kind == EventKind.ExecutionSuspended);
