@@ -43,7 +43,7 @@ public sealed record SiteStore(long Id, LocalStore Store, string Marker, DriveMe
 /// <summary>The stores of this site: what the configuration says, joined with the catalog's ids and switches.</summary>
 public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> options, ILogger<SiteStores> log)
 {
-    private IReadOnlyDictionary<long, SiteStore> _byId = new Dictionary<long, SiteStore>();
+    private Dictionary<long, SiteStore> _byId = [];
 
     /// <summary>All configured stores in configured order; empty before <see cref="SynchroniseAsync"/>.</summary>
     public IReadOnlyList<SiteStore> Configured { get; private set; } = [];
@@ -111,7 +111,10 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
     }
 
     /// <summary>The store of a catalog row; null when it is no longer configured or not mounted.</summary>
-    public LocalStore? Find(long? id) => id is { } key && _byId.TryGetValue(key, out var store) && store.IsMounted ? store.Store : null;
+    public LocalStore? Find(long? id) => Known(id) is { IsMounted: true } store ? store.Store : null;
+
+    /// <summary>The store of a catalog row, mounted or not; null when it is no longer configured.</summary>
+    public SiteStore? Known(long? id) => id is { } key ? _byId.GetValueOrDefault(key) : null;
 
     /// <summary>Makes the directories of a store that is new to the catalog, and its marker; returns that, or the one that is there.</summary>
     internal static string EnsureMarker(StoreOptions configured)

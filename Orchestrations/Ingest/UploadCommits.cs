@@ -28,6 +28,9 @@ public enum CommitOutcome
     /// <summary>No such store, or not the one of this transfer.</summary>
     UnknownStore,
 
+    /// <summary>The store is not mounted.</summary>
+    StoreUnavailable,
+
     /// <summary>Nothing in staging, or the transfer was given up.</summary>
     NotInStaging,
 
@@ -138,7 +141,7 @@ public sealed class UploadCommits
     {
         if (transfer is null) return new CommitResult(CommitOutcome.UnknownTransfer, $"There is no transfer {commit.TransferId}. Start with upload/stage.");
         if (transfer.Source != caller.Username || transfer.SourceTransferId is not null) return new CommitResult(CommitOutcome.NotYours, "");
-        if (transfer.Store?.Name != commit.StoreName || _stores.Find(transfer.StoreId) is not { } store)
+        if (transfer.Store?.Name != commit.StoreName || _stores.Known(transfer.StoreId) is not { } store)
             return new CommitResult(CommitOutcome.UnknownStore, "Use the store_name that upload/stage answered. The staged data are untouched.");
         if (!StorePath.TryParse(commit.Destination, out var destination, out var refusal))
             return new CommitResult(CommitOutcome.Invalid, $"destination_location: {StorePath.Describe(refusal)} The staged data are untouched.");
@@ -149,8 +152,8 @@ public sealed class UploadCommits
             TransferStatus.Failed or TransferStatus.Cancelled => new CommitResult(CommitOutcome.NotInStaging, $"This upload has been given up: {transfer.FailureReason} Start again with upload/stage."),
             TransferStatus.Staged when transfer.StorePath != destination.Value => new CommitResult(CommitOutcome.NotInStaging, $"This upload is being stored as '{transfer.StorePath}'."),
             TransferStatus.Staged => null,
-            _ when !transfer.Store.Enabled || !store.IsAvailable =>
-                new CommitResult(CommitOutcome.Invalid, $"Store '{transfer.Store.Name}' is switched off or not mounted. The staged data wait; commit again later."),
+            _ when !transfer.Store.Enabled => new CommitResult(CommitOutcome.Invalid, $"Store '{transfer.Store.Name}' is switched off. The staged data wait; commit again later."),
+            _ when !store.IsMounted => new CommitResult(CommitOutcome.StoreUnavailable, $"Store '{transfer.Store.Name}' is not mounted. The staged data wait; commit again later."),
             _ => null,
         };
     }
