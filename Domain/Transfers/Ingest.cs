@@ -112,8 +112,8 @@ public sealed partial class Ingest : IDisposable
         if (transfer.Status == TransferStatus.Completed) return await DoneAsync(transfer, cancellationToken);
         if (transfer.Status != TransferStatus.Staged)
             return Result(transfer, IngestOutcome.NotExpected, $"The transfer is {transfer.Status}: {transfer.FailureReason ?? "its data are not complete yet"}.");
-        if (transfer.Store is not { Enabled: true } || _stores.Find(transfer.StoreId) is not { IsAvailable: true } store)
-            return Result(transfer, IngestOutcome.TryLater, $"Store '{transfer.Store?.Name}' is switched off or not mounted; the staged data wait.");
+        if (transfer.Store is not { Enabled: true } || await _stores.FindAsync(transfer.StoreId, cancellationToken) is not { } store)
+            return Result(transfer, IngestOutcome.TryLater, $"Store '{transfer.Store?.Name}' is switched off, not mounted or does not answer; the staged data wait.");
         if (!StorePath.TryParse(transfer.UploadName, out var uploadName, out _) || !StorePath.TryParse(transfer.StorePath, out var destination, out _)
             || !Guid.TryParse(transfer.StagingPath, out var staging))
             return await FailAsync(transfer, IngestOutcome.Unacceptable, "The transfer names no valid path.", transfer.Placing, cancellationToken);
