@@ -125,7 +125,7 @@ public sealed partial class Ingest : IDisposable
         var interrupted = transfer.Placing && await store.ExistsAsync(destination, cancellationToken);
         if (!interrupted && await VerifyAsync(transfer, store, staging, uploadName, destination, expected, cancellationToken) is { } unfit) return unfit;
         if (!interrupted && await ReserveNameAsync(transfer, cancellationToken) is { } refused) return refused;
-        var placed = await store.PlaceAsync(new Placement(staging, uploadName, destination, expected, PlacementId: staging), cancellationToken);
+        var placed = await store.PlaceAsync(PlacementOf(transfer, staging, uploadName, destination, expected), cancellationToken);
         switch (placed.Status)
         {
             case PlaceStatus.Placed:
@@ -144,12 +144,17 @@ public sealed partial class Ingest : IDisposable
         }
     }
 
+    private SemaphoreSlim? ReadersFor(IncomingTransfer transfer) => transfer.TransferSize > SmallFile ? _readers : null;
+
+    private Placement PlacementOf(IncomingTransfer transfer, Guid staging, StorePath uploadName, StorePath destination, ContentDescription expected) =>
+        new(staging, uploadName, destination, expected, PlacementId: staging) { Readers = ReadersFor(transfer) };
+
     /// <summary>Reads the staged data once, flushing them to the disk; null when they are what was declared.</summary>
     private async Task<IngestResult?> VerifyAsync(IncomingTransfer transfer, LocalStore store, Guid staging, StorePath uploadName, StorePath? destination, ContentDescription expected, CancellationToken cancellationToken)
     {
         DigestResult digest;
-        var waits = transfer.TransferSize > SmallFile;
-        if (waits) await _readers.WaitAsync(cancellationToken);
+        var readers = ReadersFor(transfer);
+        if (readers is not null) await readers.WaitAsync(cancellationToken);
         try
         {
             digest = await store.DigestStagedAsync(staging, uploadName, [expected.Checksum.Algorithm],
@@ -157,7 +162,7 @@ public sealed partial class Ingest : IDisposable
         }
         finally
         {
-            if (waits) _readers.Release();
+            readers?.Release();
         }
 
         // Another run of this ingest (a stalled worker's and its successor's overlap) may have taken the data from under us: then the placement tells.
