@@ -192,9 +192,10 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
 
     private async Task<OrchestrationMetadata> WaitAsync(string instanceId, bool withData, Func<OrchestrationMetadata, bool> isReached, CancellationToken cancellation)
     {
+        using var wait = services.Watch.Begin(instanceId);
         for (var delay = TimeSpan.FromMilliseconds(10); ;)
         {
-            var change = services.Watch.NextChange(instanceId);
+            var change = wait.NextChange;
             var found = await GetInstanceAsync(instanceId, withData, cancellation)
                 ?? throw NotFound(instanceId);
             if (isReached(found)) return found;

@@ -23,6 +23,11 @@ internal enum EventKind
 
     /// <summary>A message only, never history: code of the orchestrator was seen outside its flow of control after its turn.</summary>
     OrchestratorEscaped = 18,
+
+    /// <summary>
+    /// A message only, never history: wakes the instance when its worker has let go of it while an activity ran without a row (<see cref="Stores.Standby"/>).
+    /// </summary>
+    LocalActivityLost = 19,
 }
 
 /// <summary>

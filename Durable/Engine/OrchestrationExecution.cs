@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
 
@@ -23,6 +24,7 @@ internal sealed class OrchestrationExecution
     private int _nextTaskId;
     private ExecutionEnd? _end;
     private bool _rewinding;
+    private HistoryEvent? _suspension;
     private (string? Input, bool PreserveEvents, string? Version)? _continueAsNew;
 
     public OrchestrationExecution(ExecutionIdentity identity, ITaskOrchestrator orchestrator, DataConverter converter, ILoggerFactory loggerFactory, string? customStatus)
@@ -40,10 +42,13 @@ internal sealed class OrchestrationExecution
 
     public bool IsReplaying { get; private set; } = true;
 
-    public bool IsSuspended { get; private set; }
+    public bool IsSuspended => _suspension is not null;
 
     /// <summary>Activities or children are out: a reason to stay in memory.</summary>
     public bool AwaitsWork => _open.Values.Any(task => task.Kind is EventKind.TaskScheduled or EventKind.SubOrchestrationCreated);
+
+    /// <summary>Activities that are out, as recorded.</summary>
+    public IEnumerable<ScheduledTask> OpenActivities => _open.Values.Select(open => open.Decision).OfType<ScheduledTask>();
 
     /// <summary>How the code ended, once it has.</summary>
     public ExecutionEnd? Ended => _end;
@@ -108,9 +113,11 @@ internal sealed class OrchestrationExecution
 
             if (_end is not null)
             {
-                if (input.Kind == EventKind.EventRaised) late.Add(input);
-                // The code failed again before the message had its turn: that it was rewound, and why, belongs to the history all the same.
-                else if (input.Kind == EventKind.ExecutionRewound && IsWanted(input)) events.Add(input);
+                if (_end.ContinueAsNew && input.Kind == EventKind.EventRaised && IsWanted(input)) late.Add(input);
+                // They are said to the instance, not to the execution that has just ended.
+                else if (_end.ContinueAsNew && (input.Kind is EventKind.ExecutionSuspended or EventKind.ExecutionResumed) && IsWanted(input)) Apply(input);
+                // The code failed before these had their turn: a rewind finds them in the history. That it was rewound, and why, belongs there all the same.
+                else if ((input.Kind == EventKind.ExecutionRewound || (_end.Status == OrchestrationRuntimeStatus.Failed && IsKeptAfterFailure(input.Kind))) && IsWanted(input)) events.Add(input);
                 continue;
             }
 
@@ -121,7 +128,8 @@ internal sealed class OrchestrationExecution
                 continue;
             }
 
-            if (!IsWanted(input)) continue;
+            // Code that contradicts its history cannot tell what is wanted; the code that a rewind runs can.
+            if (mismatch is null && !IsWanted(input)) continue;
             events.Add(input);
             if (mismatch is not null) continue;
             try
@@ -145,7 +153,10 @@ internal sealed class OrchestrationExecution
         events.AddRange(_unmatched);
         _unmatched.Clear();
         if (_end is { ContinueAsNew: true })
-            _end = _end with { Carried = _continueAsNew!.Value.PreserveEvents ? [.. _bufferedEvents, .. late] : [] };
+        {
+            IEnumerable<HistoryEvent> kept = _continueAsNew!.Value.PreserveEvents ? [.. _bufferedEvents, .. late] : [];
+            _end = _end with { Carried = _suspension is null ? [.. kept] : [.. kept, _suspension] };
+        }
         else if (_end is not null)
             events.Add(new(EventKind.ExecutionCompleted, -1, _end.Status.ToString(), _end.Output, FailureText(_end.Failure), started.At));
         outcome.End = _end;
@@ -211,7 +222,7 @@ internal sealed class OrchestrationExecution
         if (cancellationToken.IsCancellationRequested) return Task.FromCanceled(cancellationToken);
         var id = NextTaskId();
         var created = new CreatedTimer(id, fireAt);
-        Decide(new(EventKind.TimerCreated, id, null, fireAt.ToString(System.Globalization.CultureInfo.InvariantCulture), null, Now), outcome => outcome.Timers.Add(created));
+        Decide(new(EventKind.TimerCreated, id, null, fireAt.ToString(CultureInfo.InvariantCulture), null, Now), outcome => outcome.Timers.Add(created));
         var open = AddOpen(id, EventKind.TimerCreated, "timer", created);
         if (cancellationToken.CanBeCanceled)
         {
@@ -303,6 +314,10 @@ internal sealed class OrchestrationExecution
         return latest;
     }
 
+    /// <summary>What an execution that has failed must not lose, should it be rewound: it would not come again, or be done again.</summary>
+    private static bool IsKeptAfterFailure(EventKind kind) =>
+        kind is EventKind.TaskCompleted or EventKind.TimerFired or EventKind.SubOrchestrationCompleted or EventKind.EventRaised;
+
     private bool IsOpen(int taskId, EventKind kind) => _open.TryGetValue(taskId, out var open) && open.Kind == kind;
 
     private void Apply(HistoryEvent entry)
@@ -323,6 +338,8 @@ internal sealed class OrchestrationExecution
             case EventKind.TaskScheduled or EventKind.TimerCreated or EventKind.SubOrchestrationCreated or EventKind.EventSent:
                 Match(entry);
                 break;
+            case var kind when _end is not null && IsKeptAfterFailure(kind):
+                break;
             case EventKind.TaskCompleted or EventKind.TimerFired or EventKind.SubOrchestrationCompleted:
                 Close(entry, open => open.TrySetResult(entry.Data));
                 break;
@@ -333,10 +350,10 @@ internal sealed class OrchestrationExecution
                 Raise(entry);
                 break;
             case EventKind.ExecutionSuspended:
-                IsSuspended = true;
+                _suspension = entry;
                 break;
             case EventKind.ExecutionResumed:
-                IsSuspended = false;
+                _suspension = null;
                 break;
             default:
                 break;
@@ -369,8 +386,12 @@ internal sealed class OrchestrationExecution
         if (decided.Kind != recorded.Kind || decided.TaskId != recorded.TaskId || !string.Equals(decided.Name, recorded.Name, StringComparison.Ordinal))
             throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did {Describe(decided)}");
         // Inputs and due times may change with the code: the recorded ones stand. A child under another id would be a child nobody started.
+        if (recorded.Kind == EventKind.TaskScheduled && _open.TryGetValue(recorded.TaskId, out var open) && open.Decision is ScheduledTask task)
+            open.Decision = task with { Input = recorded.Data };
         if (recorded.Kind == EventKind.SubOrchestrationCreated && !string.Equals(decided.Data, recorded.Data, StringComparison.Ordinal))
             throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)} as instance '{recorded.Data}', the code did it as instance '{decided.Data}'");
+        if (recorded.Kind == EventKind.TimerCreated && _open.TryGetValue(recorded.TaskId, out var timer) && long.TryParse(recorded.Data, NumberStyles.None, CultureInfo.InvariantCulture, out var due))
+            timer.Decision = new CreatedTimer(recorded.TaskId, due);
     }
 
     private void ThrowIfUnmatched()
@@ -436,7 +457,7 @@ internal sealed class OrchestrationExecution
         public EventKind Kind { get; } = kind;
 
         /// <summary>What was decided: enough to make its rows again.</summary>
-        public object Decision { get; } = decision;
+        public object Decision { get; set; } = decision;
 
         public string Name { get; } = name;
 

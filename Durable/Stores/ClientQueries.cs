@@ -1,5 +1,6 @@
 using System.Data.Common;
 using System.Globalization;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using Librarian.Durable.Engine;
 
@@ -11,6 +12,8 @@ internal sealed record StartRow(string InstanceId, string Name, string Version, 
 /// <summary>Starts, messages, queries and purges: what clients read and write.</summary>
 internal sealed class ClientQueries(DurableStore store)
 {
+    private static readonly DurableJson PlainJson = new(new JsonSerializerOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+
     private const string Columns =
         "name, instance_id, status, created_at, updated_at, tags, version, parent_id, failure, input, output, custom_status";
 
@@ -79,6 +82,8 @@ internal sealed class ClientQueries(DurableStore store)
                 where instance_id = @i and status = {(int)OrchestrationRuntimeStatus.Failed} returning execution_id
                 """).With("i", instanceId), reader => reader.GetInt64(0), cancellationToken);
             if (execution.Count == 0) return false;
+            // Of an activity that failed after the instance had: it is run again like those that failed before.
+            await session.ExecuteAsync(new SqlStatement($"delete from dt_inbox where instance_id = @i and kind = {(int)EventKind.TaskFailed}").With("i", instanceId), cancellationToken);
             await session.ExecuteAsync(new SqlStatement($"insert into dt_inbox(instance_id, execution_id, visible_at, kind, data) values (@i, @e, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason)")
                 .With("i", instanceId).With("e", execution[0]).With("reason", reason), cancellationToken);
             return true;
@@ -194,7 +199,7 @@ internal sealed class ClientQueries(DurableStore store)
         }, cancellationToken);
 
     public static string? TagsText(IReadOnlyDictionary<string, string> tags) =>
-        tags.Count == 0 ? null : JsonSerializer.Serialize(new Dictionary<string, string>(tags), DurableJson.Default.DictionaryStringString);
+        tags.Count == 0 ? null : SqlStatement.Unescaped(JsonSerializer.Serialize(new Dictionary<string, string>(tags), PlainJson.DictionaryStringString));
 
     private async Task<int> DeleteAsync(StoreSession session, List<string> ids, CancellationToken cancellationToken)
     {

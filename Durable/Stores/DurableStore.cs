@@ -18,6 +18,12 @@ internal abstract class DurableStore : IAsyncDisposable
     /// <summary>Statuses that still accept messages, as SQL: Running, Pending, Suspended.</summary>
     public const string Active = "(0,6,7)";
 
+    /// <summary>
+    /// Statuses in which an activity's result is stored, as SQL: the active ones and Failed. A rewind finds it there; if it were dropped, what
+    /// the activity has done, perhaps with its effect in one transaction, would be done again.
+    /// </summary>
+    public const string TakesResults = "(0,3,6,7)";
+
     /// <summary>What was sent to the database so far.</summary>
     public StoreTraffic Traffic => new(Volatile.Read(ref _statements), Volatile.Read(ref _commits), Volatile.Read(ref _roundTrips));
 
@@ -51,6 +57,9 @@ internal abstract class DurableStore : IAsyncDisposable
     /// <summary>Begins a write transaction.</summary>
     public abstract Task<StoreSession> BeginAsync(CancellationToken cancellationToken);
 
+    /// <summary>As above for statements of users: nothing that the engine sets for its own applies to them.</summary>
+    public virtual Task<StoreSession> BeginEffectAsync(CancellationToken cancellationToken) => BeginAsync(cancellationToken);
+
     /// <summary>Opens a connection for statements that are transactions of their own.</summary>
     public abstract Task<StoreSession> OpenAsync(CancellationToken cancellationToken);
 
@@ -59,6 +68,9 @@ internal abstract class DurableStore : IAsyncDisposable
 
     /// <summary>True for faults after which the same work may succeed: lost connection, deadlock, serialization, busy.</summary>
     public abstract bool IsTransient(Exception exception);
+
+    /// <summary>True for faults that lie in the value to be stored, whatever the state of the database: it would be refused for ever.</summary>
+    public abstract bool RefusesValue(Exception exception);
 
     /// <summary>Creates or updates the tables; a look at their version if there is nothing to do.</summary>
     public abstract Task EnsureSchemaAsync(CancellationToken cancellationToken);

@@ -1,3 +1,5 @@
+using Librarian.Durable.Engine;
+
 namespace Librarian.Durable.Stores;
 
 /// <summary>Worker leases and the sweeps that free what dead workers held (rules R5, R6).</summary>
@@ -53,9 +55,11 @@ internal sealed class LeaseQueries(DurableStore store)
             reader => reader.GetString(0), cancellationToken);
     }
 
-    /// <summary>Ends of messages to nobody: instances that finished or vanished between a sender's look and its commit.</summary>
-    public Task DropStrayMessagesAsync(CancellationToken cancellationToken) => store.ExecuteAsync([new SqlStatement(
-        $"delete from dt_inbox where not exists (select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id and i.status in {DurableStore.Active})")], cancellationToken);
+    /// <summary>Ends of messages to nobody: instances that finished or vanished between a sender's look and its commit. Results wait for a rewind.</summary>
+    public Task DropStrayMessagesAsync(CancellationToken cancellationToken) => store.ExecuteAsync([new SqlStatement($"""
+        delete from dt_inbox where not exists (select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id and (i.status in {DurableStore.Active}
+          or (i.status in {DurableStore.TakesResults} and i.execution_id = dt_inbox.execution_id and dt_inbox.kind = {(int)EventKind.TaskCompleted})))
+        """)], cancellationToken);
 
     /// <summary>What the database says this worker owns.</summary>
     public async Task<(List<(string InstanceId, long Claim)> Instances, List<(string InstanceId, long ExecutionId, int TaskId, long Claim)> Activities)> OwnedAsync(string owner, CancellationToken cancellationToken)
@@ -76,9 +80,10 @@ internal sealed class LeaseQueries(DurableStore store)
         return (instances, activities);
     }
 
-    private static IReadOnlyList<SqlStatement> FreeOrphans =>
+    private IReadOnlyList<SqlStatement> FreeOrphans =>
     [
         new SqlStatement("update dt_instance set owner = null where owner is not null and owner not in (select id from dt_worker)"),
+        Standby.WakeAll(store),
         new SqlStatement("update dt_activity set owner = null where owner is not null and owner not in (select id from dt_worker)"),
     ];
 }

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
+using System.Globalization;
+using System.Text.RegularExpressions;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -10,16 +12,20 @@ namespace Librarian.Durable.Stores;
 /// treats such a batch as one: it commits at the end or, after any error, not at all. Fences are therefore checked inside the
 /// statements, where a miss is an error.
 /// </summary>
-internal sealed class PostgresStore : DurableStore
+internal sealed partial class PostgresStore : DurableStore
 {
     public const string Channel = "librarian_durable";
 
     /// <summary>Takes the advisory lock that a living incarnation's lease connection holds.</summary>
     public const string TryLockWorker = "select pg_try_advisory_lock(hashtextextended('librarian-durable-worker:' || @id, 0))";
 
+    // A statement is planned for good after its fifth use, often on tables that are empty or were analysed when they were: it would read whole tables until
+    // the next autovacuum. Compiling statements that end in a fraction of a millisecond never pays.
+    private const string PlannerSettings = "set enable_seqscan = off; set jit = off";
     private const string FenceMark = "librarian-fence:";
     private readonly NpgsqlDataSource _source;
-    private readonly ConcurrentDictionary<string, string> _fenced = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, NumberedText> _plain = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, NumberedText> _fenced = new(StringComparer.Ordinal);
 
     public PostgresStore(string connectionString)
     {
@@ -29,7 +35,19 @@ internal sealed class PostgresStore : DurableStore
         settings.AutoPrepareMinUsages = 2;
         // A pooled checkout would otherwise send a reset with every use; nothing here changes session state.
         settings.NoResetOnClose = true;
-        _source = NpgsqlDataSource.Create(settings);
+        var builder = new NpgsqlDataSourceBuilder(settings.ConnectionString);
+        builder.UsePhysicalConnectionInitializer(
+            connection =>
+            {
+                using var command = new NpgsqlCommand(PlannerSettings, connection);
+                command.ExecuteNonQuery();
+            },
+            async connection =>
+            {
+                await using var command = new NpgsqlCommand(PlannerSettings, connection);
+                await command.ExecuteNonQueryAsync();
+            });
+        _source = builder.Build();
     }
 
     public string ConnectionString { get; }
@@ -55,6 +73,21 @@ internal sealed class PostgresStore : DurableStore
     {
         var connection = await _source.OpenConnectionAsync(cancellationToken);
         return new Session(this, connection, await connection.BeginTransactionAsync(cancellationToken), owns: true);
+    }
+
+    public override async Task<StoreSession> BeginEffectAsync(CancellationToken cancellationToken)
+    {
+        var session = await BeginAsync(cancellationToken);
+        try
+        {
+            await session.ExecuteAsync([new SqlStatement("set local enable_seqscan to default"), new SqlStatement("set local jit to default")], cancellationToken);
+            return session;
+        }
+        catch
+        {
+            await session.DisposeAsync();
+            throw;
+        }
     }
 
     public override async Task<StoreSession> OpenAsync(CancellationToken cancellationToken) =>
@@ -91,6 +124,13 @@ internal sealed class PostgresStore : DurableStore
         _ => exception.InnerException is { } inner && IsTransient(inner),
     };
 
+    // 22: a character the database's encoding does not have, and the like; 54: too large or too deep. Npgsql's own refusal is an argument's.
+    public override bool RefusesValue(Exception exception) => exception switch
+    {
+        PostgresException { SqlState: { } state } => state.StartsWith("22", StringComparison.Ordinal) || state.StartsWith("54", StringComparison.Ordinal),
+        _ => exception is ArgumentException,
+    };
+
     public override async Task EnsureSchemaAsync(CancellationToken cancellationToken)
     {
         var find = new SqlStatement("select 1 where to_regclass('dt_schema') is not null");
@@ -107,19 +147,85 @@ internal sealed class PostgresStore : DurableStore
 
     public override ValueTask DisposeAsync() => _source.DisposeAsync();
 
-    /// <summary>Makes a count of hit rows that is not the expected one an error: the mark and the count are no number.</summary>
-    private string Fenced(string text) => _fenced.GetOrAdd(text, static text =>
-        $"with hit as ({text} returning 1) select case when count(*) = @expected_rows then 0 else ('{FenceMark}' || count(*))::bigint end from hit");
-
-    private static NpgsqlParameter ToParameter(SqlValue value) => value.Kind switch
+    private NpgsqlBatchCommand ToCommand(SqlStatement statement)
     {
-        SqlKind.Text => new(value.Name, NpgsqlDbType.Text) { Value = value.Value ?? DBNull.Value },
-        SqlKind.Integer => new(value.Name, NpgsqlDbType.Bigint) { Value = value.Value ?? DBNull.Value },
-        SqlKind.Rows => new(value.Name, NpgsqlDbType.Json) { Value = value.Value ?? DBNull.Value },
-        SqlKind.Json => new(value.Name, NpgsqlDbType.Jsonb) { Value = value.Value ?? DBNull.Value },
-        SqlKind.TextList => new(value.Name, NpgsqlDbType.Array | NpgsqlDbType.Text) { Value = ((IReadOnlyCollection<string>)value.Value!).ToArray() },
-        _ => new(value.Name, NpgsqlDbType.Array | NpgsqlDbType.Bigint) { Value = ((IReadOnlyCollection<long>)value.Value!).ToArray() },
-    };
+        var text = statement.ExpectedRows is null
+            ? _plain.GetOrAdd(statement.Text, static text => new(text))
+            // A count of hit rows that is not the expected one is an error: the mark and the count are no number.
+            : _fenced.GetOrAdd(statement.Text, static text => new(
+                $"with hit as ({text} returning 1) select case when count(*) = @{SqlStatement.ExpectedRowsName} then 0 else ('{FenceMark}' || count(*))::bigint end from hit"));
+        var command = new NpgsqlBatchCommand(text.Text);
+        text.AddParameters(statement, command.Parameters);
+        return command;
+    }
+
+    /// <summary>
+    /// A statement with numbered parameters. Npgsql sends it as it is; one with names it would read and rewrite at every use, which takes longer than the server
+    /// needs for a small statement.
+    /// </summary>
+    private sealed partial class NumberedText
+    {
+        private readonly string[] _names;
+
+        // Where a name's value was found last; statements of one text have their values in the same order, as a rule.
+        private readonly int[] _places;
+
+        public NumberedText(string text)
+        {
+            var names = new List<string>();
+            Text = ParameterName.Replace(text, match =>
+            {
+                var name = match.Value[1..];
+                var index = names.IndexOf(name);
+                if (index < 0)
+                {
+                    index = names.Count;
+                    names.Add(name);
+                }
+
+                return string.Create(CultureInfo.InvariantCulture, $"${index + 1}");
+            });
+            _names = [.. names];
+            _places = new int[names.Count];
+        }
+
+        public string Text { get; }
+
+        [GeneratedRegex("@[a-z][a-z_0-9]*", RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1000)]
+        private static partial Regex ParameterName { get; }
+
+        public void AddParameters(SqlStatement statement, NpgsqlParameterCollection parameters)
+        {
+            for (var i = 0; i < _names.Length; i++)
+            {
+                var name = _names[i];
+                if (name == SqlStatement.ExpectedRowsName) parameters.Add(new NpgsqlParameter<long> { TypedValue = statement.ExpectedRows!.Value });
+                else parameters.Add(ToParameter(statement.Values[Place(statement.Values, i, name)]));
+            }
+        }
+
+        private int Place(List<SqlValue> values, int index, string name)
+        {
+            var place = Volatile.Read(ref _places[index]);
+            if (place < values.Count && values[place].Name == name) return place;
+            place = values.FindIndex(value => value.Name == name);
+            if (place < 0) throw new InvalidOperationException($"No value for @{name} in: {Text}");
+            Volatile.Write(ref _places[index], place);
+            return place;
+        }
+
+        private static NpgsqlParameter ToParameter(SqlValue value) => value.Kind switch
+        {
+            SqlKind.Text => value.Value is string text ? new NpgsqlParameter<string> { NpgsqlDbType = NpgsqlDbType.Text, TypedValue = text } : Null(NpgsqlDbType.Text),
+            SqlKind.Integer => value.Value is long number ? new NpgsqlParameter<long> { NpgsqlDbType = NpgsqlDbType.Bigint, TypedValue = number } : Null(NpgsqlDbType.Bigint),
+            SqlKind.Rows => new() { NpgsqlDbType = NpgsqlDbType.Json, Value = value.Value ?? DBNull.Value },
+            SqlKind.Json => new() { NpgsqlDbType = NpgsqlDbType.Jsonb, Value = value.Value ?? DBNull.Value },
+            SqlKind.TextList => new() { NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text, Value = ((IReadOnlyCollection<string>)value.Value!).ToArray() },
+            _ => new() { NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint, Value = ((IReadOnlyCollection<long>)value.Value!).ToArray() },
+        };
+
+        private static NpgsqlParameter Null(NpgsqlDbType type) => new() { NpgsqlDbType = type, Value = DBNull.Value };
+    }
 
     private sealed class Entered : IAsyncDisposable
     {
@@ -223,10 +329,7 @@ internal sealed class PostgresStore : DurableStore
             var batch = new NpgsqlBatch(connection, transaction);
             foreach (var statement in statements)
             {
-                var command = new NpgsqlBatchCommand(statement.ExpectedRows is null ? statement.Text : store.Fenced(statement.Text));
-                foreach (var value in statement.Values) command.Parameters.Add(ToParameter(value));
-                if (statement.ExpectedRows is { } expected) command.Parameters.Add(new NpgsqlParameter<long>("expected_rows", expected));
-                batch.BatchCommands.Add(command);
+                batch.BatchCommands.Add(store.ToCommand(statement));
             }
 
             return batch;

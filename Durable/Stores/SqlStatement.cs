@@ -1,6 +1,8 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 
 namespace Librarian.Durable.Stores;
 
@@ -21,8 +23,11 @@ internal enum SqlKind
 internal readonly record struct SqlValue(string Name, object? Value, SqlKind Kind);
 
 /// <summary>One statement with its parameters and, where ownership depends on it, the number of rows it must hit (rule R2).</summary>
-internal sealed class SqlStatement(string text)
+internal sealed partial class SqlStatement(string text)
 {
+    /// <summary>Name of the parameter that holds <see cref="ExpectedRows"/> where the database checks it.</summary>
+    public const string ExpectedRowsName = "expected_rows";
+
     public string Text { get; } = text;
 
     public List<SqlValue> Values { get; } = [];
@@ -55,7 +60,7 @@ internal sealed class SqlStatement(string text)
             writer.WriteEndArray();
         }
 
-        return Add(name, Encoding.UTF8.GetString(buffer.GetBuffer(), 0, (int)buffer.Length), SqlKind.Rows);
+        return Add(name, Unescaped(Encoding.UTF8.GetString(buffer.GetBuffer(), 0, (int)buffer.Length)), SqlKind.Rows);
     }
 
     public SqlStatement Expect(int rows)
@@ -63,6 +68,18 @@ internal sealed class SqlStatement(string text)
         ExpectedRows = rows;
         return this;
     }
+
+    /// <summary>
+    /// JSON with its characters as they are. Even the relaxed encoder escapes those beyond the basic plane, and PostgreSQL reads such an escape only where it
+    /// can convert it: not in a database whose encoding is SQL_ASCII, which takes the characters themselves.
+    /// </summary>
+    public static string Unescaped(string json) => !json.Contains("\\uD", StringComparison.Ordinal) ? json : Escape.Replace(json, static escape => escape.Groups["high"].Success
+        ? new string([(char)ushort.Parse(escape.Groups["high"].ValueSpan, NumberStyles.HexNumber, CultureInfo.InvariantCulture), (char)ushort.Parse(escape.Groups["low"].ValueSpan, NumberStyles.HexNumber, CultureInfo.InvariantCulture)])
+        : escape.Value);
+
+    // Any escape, so that an escaped backslash does not pass for the beginning of one.
+    [GeneratedRegex(@"\\(?:u(?<high>D[89AB][0-9A-F]{2})\\u(?<low>D[C-F][0-9A-F]{2})|.)", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 10_000)]
+    private static partial Regex Escape { get; }
 
     private SqlStatement Add(string name, object? value, SqlKind kind)
     {

@@ -93,6 +93,9 @@ internal sealed class SqliteStore : DurableStore
         _ => exception.InnerException is { } inner && IsTransient(inner),
     };
 
+    // 18: too large.
+    public override bool RefusesValue(Exception exception) => exception is SqliteException { SqliteErrorCode: 18 } or ArgumentException;
+
     public override async Task EnsureSchemaAsync(CancellationToken cancellationToken)
     {
         await using (var connection = await OpenConnectionAsync(cancellationToken))

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Librarian.Durable.Engine;
 
 namespace Librarian.Durable.Stores;
@@ -5,11 +6,33 @@ namespace Librarian.Durable.Stores;
 /// <summary>Everything one turn read and decided.</summary>
 internal sealed record Turn(
     ClaimedInstance Instance, TurnOutcome Outcome, int FirstSequence, long At, IReadOnlyCollection<long> ConsumedMessages,
-    IReadOnlyCollection<ActivityResult> ConsumedResults, IReadOnlySet<int> OwnedTasks, bool Release)
+    IReadOnlyList<ActivityResult> ConsumedResults, bool Release)
 {
+    /// <summary>Activities to be inserted.</summary>
+    public IReadOnlyList<ActivityRow> Activities { get; init; } = [];
+
+    /// <summary>Activities of earlier turns that need a row now, unless they have one.</summary>
+    public IReadOnlyList<ActivityRow> LateActivities { get; init; } = [];
+
+    /// <summary>The instance's row says what this turn would write to it, but for a time of change that is hardly older.</summary>
+    public bool RowIsCurrent { get; init; }
+
+    /// <summary>What becomes of the instance's <see cref="Stores.Standby"/> message. The end of the execution removes it in any case.</summary>
+    public StandbyChange Standby { get; init; }
+
     /// <summary>W3C trace context handed to the activities and children of this turn.</summary>
     public string? TraceParent { get; init; }
 }
+
+internal enum StandbyChange
+{
+    None,
+    Set,
+    Clear,
+}
+
+/// <summary>An activity's row; with an owner it runs there already, delivered <paramref name="Attempts"/> times.</summary>
+internal readonly record struct ActivityRow(ScheduledTask Task, string? Owner, long Claim, int Attempts);
 
 /// <summary>
 /// Writes a turn in one transaction (rule R1): a crash at any point leaves the state before or after the whole turn. Table order is
@@ -39,15 +62,40 @@ internal sealed class TurnWriter(DurableStore store)
           and (task_id, claim) in (select r.task_id, r.claim from {store.Rows("@rows", "task_id bigint", "claim bigint")})
         """;
 
+    private static readonly string InsertStandby = $"""
+        insert into dt_inbox(instance_id, execution_id, visible_at, kind, message_id) values (@i, @e, @never, {(int)EventKind.LocalActivityLost}, @standby)
+        on conflict (instance_id, message_id) do nothing
+        """;
+
+    private const string DeleteStandby = "delete from dt_inbox where instance_id = @i and message_id = @standby";
+
+    private const string HoldInstance = """
+        update dt_instance set updated_at = updated_at where instance_id = @i and owner is not distinct from @me and claim = @claim
+        """;
+
+    // The whole key is compared: looked up by its beginning, PostgreSQL reads every activity of the execution that vacuum has not removed yet.
+    private const string DeleteResult = """
+        delete from dt_activity where instance_id = @i and execution_id = @e and task_id = @task and owner is not distinct from @me and claim = @claim
+        """;
+
     private readonly string _insertTimers = $"""
         insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id)
         select @i, @e, r.fire_at, {(int)EventKind.TimerFired}, r.task_id from {store.Rows("@rows", "task_id bigint", "fire_at bigint")}
         """;
 
-    private readonly string _insertActivities = $"""
+    private readonly string _insertActivities = InsertActivities(store);
+
+    private readonly string _insertLateActivities = $"""
+        {InsertActivities(store)}
+        where not exists (select 1 from dt_inbox b where b.instance_id = @i and b.execution_id = @e and b.task_id = r.task_id
+          and b.kind in ({(int)EventKind.TaskCompleted}, {(int)EventKind.TaskFailed}))
+        on conflict (instance_id, execution_id, task_id) do nothing
+        """;
+
+    private static string InsertActivities(DurableStore store) => $"""
         insert into dt_activity(instance_id, execution_id, task_id, name, version, queue, input, created_at, owner, claim, attempts, trace_parent)
-        select @i, @e, r.task_id, r.name, r.version, r.queue, r.input, {store.Now}, r.owner, @at, case when r.owner is null then 0 else 1 end, @trace
-        from {store.Rows("@rows", "task_id bigint", "name text", "version text", "queue text", "input text", "owner text")}
+        select @i, @e, r.task_id, r.name, r.version, r.queue, r.input, {store.Now}, r.owner, r.claim, r.attempts, @trace
+        from {store.Rows("@rows", "task_id bigint", "name text", "version text", "queue text", "input text", "owner text", "claim bigint", "attempts bigint")}
         """;
 
     private readonly string _insertHistory = $"""
@@ -55,6 +103,23 @@ internal sealed class TurnWriter(DurableStore store)
         select @i, @e, r.seq, r.kind, r.task_id, r.name, r.data, r.failure, r.at, r.message_id
         from {store.Rows("@rows", "seq bigint", "kind bigint", "task_id bigint", "name text", "data text", "failure text", "at bigint", "message_id text")}
         """;
+
+    private const int FewRows = 6;
+
+    private static readonly string[] HistoryColumns = ["seq", "kind", "task_id", "name", "data", "failure", "at", "message_id"];
+
+    private static readonly string[][] FewHistoryNames =
+        [.. Enumerable.Range(0, FewRows).Select(row => HistoryColumns.Select(column => string.Create(CultureInfo.InvariantCulture, $"{column}_{row}")).ToArray())];
+
+    private static readonly string[] FewHistoryTexts = [.. Enumerable.Range(0, FewRows + 1).Select(rows =>
+        $"insert into dt_history(instance_id, execution_id, {string.Join(", ", HistoryColumns)}) values "
+        + string.Join(", ", FewHistoryNames.Take(rows).Select(names => $"(@i, @e, {string.Join(", ", names.Select(name => "@" + name))})")))];
+
+    private readonly string[] _heldHistoryTexts = [.. Enumerable.Range(0, FewRows + 1).Select(rows => $"""
+        insert into dt_history(instance_id, execution_id, {string.Join(", ", HistoryColumns)}) select i.instance_id, i.execution_id, v.* from
+          (select instance_id, execution_id from dt_instance where instance_id = @i and owner is not distinct from @me and claim = @claim{(store.IsShared ? " for no key update" : "")}) i,
+          (values {string.Join(", ", FewHistoryNames.Take(rows).Select(names => $"({string.Join(", ", names.Select(name => "@" + name))})"))}) v
+        """)];
 
     private static readonly TaskFailureDetails Collision = new(typeof(OrchestrationAlreadyExistsException).FullName!,
         "OrchestrationAlreadyExists: an active instance has the id given to this sub-orchestration", null, null);
@@ -100,15 +165,28 @@ internal sealed class TurnWriter(DurableStore store)
     /// <summary>Commits the turn. Throws <see cref="FenceException"/> when the instance or one of the consumed rows is no longer this claim's, or the history has moved on.</summary>
     public Task CommitAsync(Turn turn, CancellationToken cancellationToken) => store.ExecuteAsync(Statements(turn), cancellationToken);
 
-    private List<SqlStatement> Statements(Turn turn)
+    /// <summary>
+    /// Gives an activity that runs without one its row; the instance then needs no standby message. One transaction, under the instance's row: a crash leaves
+    /// the activity as it was or with a row that is reaped like any other.
+    /// </summary>
+    public Task PlaceAsync(ClaimedInstance instance, ClaimedActivity activity, CancellationToken cancellationToken) => store.ExecuteAsync(
+    [
+        new SqlStatement(HoldInstance).With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim).Expect(1),
+        new SqlStatement(DeleteStandby).With("i", instance.InstanceId).With("standby", Standby.MessageId),
+        Activities(instance.Identity, activity.TraceParent, _insertActivities, [new(activity.Task, activity.Owner, activity.Claim, activity.Attempts)]),
+    ], cancellationToken);
+
+    /// <summary>What <see cref="CommitAsync"/> runs.</summary>
+    internal List<SqlStatement> Statements(Turn turn)
     {
+        if (IsHistoryOnly(turn)) return [HeldHistory(turn)];
         var (instance, outcome) = (turn.Instance, turn.Outcome);
         var identity = instance.Identity;
         var end = outcome.End;
         var continues = end?.ContinueAsNew == true;
         var final = end is not null && !continues;
         var next = continues ? identity.ExecutionId + 1 : identity.ExecutionId;
-        var status = end?.Status ?? (outcome.Suspended ? OrchestrationRuntimeStatus.Suspended : OrchestrationRuntimeStatus.Running);
+        var status = final ? end!.Status : (outcome.Suspended ? OrchestrationRuntimeStatus.Suspended : OrchestrationRuntimeStatus.Running);
         var statements = new List<SqlStatement>
         {
             new SqlStatement(_updateInstance).With("status", (long)status).With("custom", outcome.CustomStatus)
@@ -120,8 +198,14 @@ internal sealed class TurnWriter(DurableStore store)
 
         if (turn.ConsumedMessages.Count > 0)
             statements.Add(new SqlStatement(_deleteMessages).With("i", instance.InstanceId).With("ids", turn.ConsumedMessages).Expect(turn.ConsumedMessages.Count));
-        if (final)
+        if (end?.Status == OrchestrationRuntimeStatus.Failed)
         {
+            // A result that came after this turn had read its messages is there for a rewind.
+            statements.Add(OnExecution($"delete from dt_inbox where instance_id = @i and (execution_id is null or execution_id <> @e or kind <> {(int)EventKind.TaskCompleted})"));
+        }
+        else if (final)
+        {
+            // The standby message, too.
             statements.Add(new SqlStatement("delete from dt_inbox where instance_id = @i").With("i", instance.InstanceId));
         }
         else if (continues)
@@ -132,6 +216,8 @@ internal sealed class TurnWriter(DurableStore store)
         }
         else
         {
+            if (turn.Standby == StandbyChange.Set) statements.Add(OnExecution(InsertStandby).With("never", Standby.Never).With("standby", Standby.MessageId));
+            if (turn.Standby == StandbyChange.Clear) statements.Add(new SqlStatement(DeleteStandby).With("i", instance.InstanceId).With("standby", Standby.MessageId));
             if (outcome.CancelledTimers.Count > 0)
                 statements.Add(OnExecution(_deleteTimers).With("tasks", [.. outcome.CancelledTimers.Select(id => (long)id)]));
             if (outcome.Timers.Count > 0)
@@ -144,7 +230,11 @@ internal sealed class TurnWriter(DurableStore store)
             }
         }
 
-        if (turn.ConsumedResults.Count > 0)
+        if (turn.ConsumedResults is [var only])
+        {
+            statements.Add(OnExecution(DeleteResult).With("task", only.Activity.TaskId).With("me", instance.Owner).With("claim", only.Activity.Claim).Expect(1));
+        }
+        else if (turn.ConsumedResults.Count > 0)
         {
             statements.Add(OnExecution(_deleteResults).With("me", instance.Owner).WithRows("rows", turn.ConsumedResults, (json, result) =>
             {
@@ -157,14 +247,13 @@ internal sealed class TurnWriter(DurableStore store)
         {
             statements.Add(new SqlStatement("delete from dt_activity where instance_id = @i").With("i", instance.InstanceId));
         }
-        else if (outcome.Tasks.Count > 0)
+        else if (turn.Activities.Count > 0)
         {
-            statements.Add(Activities(turn, _insertActivities, outcome.Tasks));
+            statements.Add(Activities(identity, turn.TraceParent, _insertActivities, turn.Activities));
         }
 
-        // Their rows may be there still: an activity that outlived its instance's end goes on and reports as if nothing had happened.
-        if (outcome.ReopenedTasks.Count > 0)
-            statements.Add(Activities(turn, _insertActivities + " where true on conflict (instance_id, execution_id, task_id) do nothing", outcome.ReopenedTasks));
+        // Their rows may be there still, or already their results: an activity that outlived its instance's end goes on and reports as if nothing had happened.
+        if (turn.LateActivities.Count > 0) statements.Add(Activities(identity, turn.TraceParent, _insertLateActivities, turn.LateActivities));
 
         if (outcome.RewrittenHistory is { } kept && !continues)
         {
@@ -208,19 +297,41 @@ internal sealed class TurnWriter(DurableStore store)
         return statements;
     }
 
-    private static SqlStatement Activities(Turn turn, string text, List<ScheduledTask> tasks) => new SqlStatement(text)
-        .With("i", turn.Instance.InstanceId).With("e", turn.Instance.Identity.ExecutionId).With("at", turn.At).With("trace", turn.TraceParent).WithRows("rows", tasks, (json, task) =>
+    private static SqlStatement Activities(ExecutionIdentity execution, string? trace, string text, IReadOnlyList<ActivityRow> rows) => new SqlStatement(text)
+        .With("i", execution.InstanceId).With("e", execution.ExecutionId).With("trace", trace).WithRows("rows", rows, (json, row) =>
         {
-            json.WriteNumber("task_id", task.TaskId);
-            json.WriteString("name", task.Name);
-            json.WriteString("version", task.Version);
-            json.WriteString("queue", task.Queue);
-            json.WriteString("input", task.Input);
-            json.WriteString("owner", turn.OwnedTasks.Contains(task.TaskId) ? turn.Instance.Owner : null);
+            json.WriteNumber("task_id", row.Task.TaskId);
+            json.WriteString("name", row.Task.Name);
+            json.WriteString("version", row.Task.Version);
+            json.WriteString("queue", row.Task.Queue);
+            json.WriteString("input", row.Task.Input);
+            json.WriteString("owner", row.Owner);
+            json.WriteNumber("claim", row.Claim);
+            json.WriteNumber("attempts", row.Attempts);
         });
 
-    private SqlStatement History(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events) =>
-        new SqlStatement(_insertHistory).With("i", instanceId).With("e", executionId).WithRows("rows", events.Select((entry, index) => (entry, seq: first + index)), (json, row) =>
+    /// <summary>Whether a turn only goes from one local activity to the next.</summary>
+    private static bool IsHistoryOnly(Turn turn) => turn is
+    {
+        RowIsCurrent: true, Release: false, Standby: StandbyChange.None, ConsumedMessages.Count: 0, ConsumedResults.Count: 0, Activities.Count: 0, LateActivities.Count: 0,
+        Outcome: { End: null, Suspended: false, RewrittenHistory: null, Events.Count: <= FewRows, Timers.Count: 0, CancelledTimers.Count: 0, Children.Count: 0, ReopenedChildren.Count: 0, SentEvents.Count: 0 },
+    };
+
+    /// <summary>
+    /// Such a turn is one statement. It locks the instance's row as an update would: whoever takes the instance away waits for its outcome, and it finds the owner
+    /// changed if it comes too late. Writing the row anew would be a fifth of the whole turn.
+    /// </summary>
+    private SqlStatement HeldHistory(Turn turn)
+    {
+        var (instance, events) = (turn.Instance, turn.Outcome.Events);
+        return WithFewHistory(new SqlStatement(_heldHistoryTexts[events.Count]).With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim), turn.FirstSequence, events)
+            .Expect(events.Count);
+    }
+
+    private SqlStatement History(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events)
+    {
+        if (events.Count <= FewRows) return FewHistory(instanceId, executionId, first, events);
+        return new SqlStatement(_insertHistory).With("i", instanceId).With("e", executionId).WithRows("rows", events.Select((entry, index) => (entry, seq: first + index)), (json, row) =>
         {
             json.WriteNumber("seq", row.seq);
             json.WriteNumber("kind", (int)row.entry.Kind);
@@ -231,6 +342,23 @@ internal sealed class TurnWriter(DurableStore store)
             json.WriteNumber("at", row.entry.At);
             json.WriteString("message_id", row.entry.MessageId);
         });
+    }
+
+    /// <summary>As parameters: making and reading JSON takes longer than the rows themselves.</summary>
+    private static SqlStatement FewHistory(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events) =>
+        WithFewHistory(new SqlStatement(FewHistoryTexts[events.Count]).With("i", instanceId).With("e", executionId), first, events);
+
+    private static SqlStatement WithFewHistory(SqlStatement statement, int first, IReadOnlyList<HistoryEvent> events)
+    {
+        for (var i = 0; i < events.Count; i++)
+        {
+            var (entry, names) = (events[i], FewHistoryNames[i]);
+            statement.With(names[0], first + i).With(names[1], (long)entry.Kind).With(names[2], entry.TaskId).With(names[3], entry.Name).With(names[4], entry.Data)
+                .With(names[5], entry.Failure).With(names[6], entry.At).With(names[7], entry.MessageId);
+        }
+
+        return statement;
+    }
 
     /// <summary>A finished instance under a child's id is replaced; an active one makes the call fail, and the parent goes on.</summary>
     private void AddChildren(List<SqlStatement> statements, Turn turn, bool final)
@@ -267,6 +395,7 @@ internal sealed class TurnWriter(DurableStore store)
             insert into dt_inbox(instance_id, execution_id, visible_at, kind, data)
             select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason from {_childRows} join dt_instance c on {Mine} where c.status = 3
             """).With("reason", reason));
+        statements.Add(OnChildren($"delete from dt_inbox where kind = {(int)EventKind.TaskFailed} and instance_id in (select c.instance_id from {_childRows} join dt_instance c on {Mine} where c.status = 3)"));
         statements.Add(OnChildren($"""
             update dt_instance set status = 0, output = null, failure = null, completed_at = null, attempts = 0, not_before = 0, updated_at = {store.Now}
             where status = 3 and instance_id in (select c.instance_id from {_childRows} join dt_instance c on {Mine})

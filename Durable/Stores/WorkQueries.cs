@@ -20,6 +20,8 @@ internal sealed record ClaimedActivity(string InstanceId, long ExecutionId, int 
     /// <summary>W3C trace context of the turn that scheduled it.</summary>
     public string? TraceParent { get; init; }
 
+    public ScheduledTask Task => new(TaskId, Name, Input, Queue, Version);
+
     public string OperationId => $"{InstanceId}/{ExecutionId}/{TaskId}";
 }
 
@@ -55,6 +57,9 @@ internal sealed class PollResult
 /// <summary>Claims, loads and ends of activities: what workers read and write, apart from a turn (see <see cref="TurnWriter"/>).</summary>
 internal sealed class WorkQueries(DurableStore store)
 {
+    /// <summary>Most messages that one turn takes.</summary>
+    public const int Page = 1000;
+
     private const string InstanceColumns =
         "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, parent_execution, parent_task, owner, claim, attempts, trace_parent";
 
@@ -112,9 +117,12 @@ internal sealed class WorkQueries(DurableStore store)
         where instance_id = @i and execution_id = @e order by seq
         """;
 
+    /// <summary>Of a suspended instance only what it may take: the messages it keeps could fill the page before a resume.</summary>
     private readonly string _inbox = $"""
         select id, execution_id, kind, task_id, name, data, failure, message_id from dt_inbox
-        where instance_id = @i and visible_at <= {store.Now} order by visible_at, id limit 1000
+        where instance_id = @i and visible_at <= {store.Now} and (@limit > {Page} or kind in ({(int)EventKind.ExecutionSuspended}, {(int)EventKind.ExecutionResumed}, {(int)EventKind.ExecutionTerminated}, {(int)EventKind.LocalActivityLost})
+          or not exists (select 1 from dt_instance i where i.instance_id = @i and i.status = {(int)OrchestrationRuntimeStatus.Suspended}))
+        order by visible_at, id limit @limit
         """;
 
     private readonly string _deleteActivities = $"""
@@ -129,7 +137,7 @@ internal sealed class WorkQueries(DurableStore store)
         select r.instance_id, r.execution_id, {store.Now}, r.kind, r.task_id, r.name, r.data, r.failure
         from {store.Rows("@rows", "instance_id text", "execution_id bigint", "task_id bigint", "kind bigint", "name text", "data text", "failure text")}
         join dt_instance i on i.instance_id = r.instance_id and i.execution_id = r.execution_id
-        where i.status in {DurableStore.Active}
+        where i.status in {DurableStore.TakesResults}
         """;
 
     /// <summary>Both of the above at once; SQLite has no writes inside a common table expression, and round trips cost it nothing.</summary>
@@ -143,7 +151,7 @@ internal sealed class WorkQueries(DurableStore store)
           insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, name, data, failure)
           select g.instance_id, g.execution_id, {store.Now}, g.kind, g.task_id, g.name, g.data, g.failure
           from gone g join dt_instance i on i.instance_id = g.instance_id and i.execution_id = g.execution_id
-          where i.status in {DurableStore.Active})
+          where i.status in {DurableStore.TakesResults})
         select distinct instance_id from gone
         """;
 
@@ -167,6 +175,16 @@ internal sealed class WorkQueries(DurableStore store)
     private readonly string _releaseInstance = $"""
         update dt_instance set owner = null, attempts = attempts - @back, not_before = case when @delay = 0 then 0 else {store.Now} + @delay end
         where instance_id = @i and owner is not distinct from @me and claim = @claim
+        """;
+
+    private readonly string _wakeStandby = $"""
+        update dt_inbox set visible_at = {store.Now} + @delay
+        where instance_id = @i and message_id = @standby and exists (select 1 from dt_instance i where i.instance_id = @i and i.owner is null)
+        """;
+
+    private const string Tracked = $"""
+        select task_id from dt_activity where instance_id = @i and execution_id = @e
+        union all select task_id from dt_inbox where instance_id = @i and execution_id = @e and kind in (4,5)
         """;
 
     /// <summary>Whether instance i has something to do for a worker that knows @names.</summary>
@@ -234,13 +252,16 @@ internal sealed class WorkQueries(DurableStore store)
         }, cancellationToken);
     }
 
-    /// <summary>History of an execution (unless <paramref name="historyOf"/> is null) and the due messages of its instance.</summary>
-    public async Task<(List<HistoryEvent> History, List<InboxMessage> Inbox)> LoadAsync(string instanceId, long? historyOf, CancellationToken cancellationToken)
+    /// <summary>
+    /// History of an execution (unless <paramref name="historyOf"/> is null) and the due messages of its instance: a page of those it may take, or
+    /// <paramref name="everything"/>.
+    /// </summary>
+    public async Task<(List<HistoryEvent> History, List<InboxMessage> Inbox)> LoadAsync(string instanceId, long? historyOf, CancellationToken cancellationToken, bool everything = false)
     {
         var history = new List<HistoryEvent>();
         var inbox = new List<InboxMessage>();
         await using var session = await store.OpenAsync(cancellationToken);
-        SqlStatement messages = new SqlStatement(_inbox).With("i", instanceId);
+        SqlStatement messages = new SqlStatement(_inbox).With("i", instanceId).With("limit", everything ? long.MaxValue : Page);
         SqlStatement[] statements = historyOf is { } execution
             ? [messages, new SqlStatement(_history).With("i", instanceId).With("e", execution)]
             : [messages];
@@ -267,10 +288,23 @@ internal sealed class WorkQueries(DurableStore store)
         ? store.QueryAsync([OnResults(_completeActivities, results)], static () => new List<string>(), static (posted, _, reader) => posted.Add(reader.GetString(0)), cancellationToken)
         : store.TransactAsync(session => CompleteAsync(session, results, cancellationToken), cancellationToken);
 
-    /// <summary>As above inside an open transaction (of a transactional activity, whose result must not be dropped silently).</summary>
-    public async Task<List<string>> CompleteAsync(StoreSession session, IReadOnlyCollection<ActivityResult> results, CancellationToken cancellationToken)
+    /// <summary>
+    /// As above inside the open transaction of a transactional activity. It is through before a turn of the instance begins to commit, or waits for it: a
+    /// rewound turn would otherwise open the activity again between its row's removal and its message, and the effect would happen twice.
+    /// </summary>
+    public async Task<List<string>> CompleteAsync(StoreSession session, ActivityResult result, CancellationToken cancellationToken)
     {
-        if (store.IsShared) return await session.QueryAsync(OnResults(_completeActivities, results), reader => reader.GetString(0), cancellationToken);
+        if (!store.IsShared) return await CompleteAsync(session, [result], cancellationToken);
+        var posted = new List<string>();
+        await session.QueryAsync([new SqlStatement("select 1 from dt_instance where instance_id = @i for share").With("i", result.Activity.InstanceId), OnResults(_completeActivities, [result])], (index, reader) =>
+        {
+            if (index == 1) posted.Add(reader.GetString(0));
+        }, cancellationToken);
+        return posted;
+    }
+
+    private async Task<List<string>> CompleteAsync(StoreSession session, IReadOnlyCollection<ActivityResult> results, CancellationToken cancellationToken)
+    {
         var mine = (await session.QueryAsync(OnResults(_deleteActivities, results),
             reader => (reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2)), cancellationToken)).ToHashSet();
         var posted = results.Where(result => mine.Contains((result.Activity.InstanceId, result.Activity.ExecutionId, result.Activity.TaskId))).ToList();
@@ -294,9 +328,19 @@ internal sealed class WorkQueries(DurableStore store)
         .With("i", activity.InstanceId).With("e", activity.ExecutionId).With("t", activity.TaskId).With("me", activity.Owner).With("claim", activity.Claim).With("progress", progress);
 
     /// <summary>Gives an instance back; no effect when it is no longer this claim's.</summary>
-    public SqlStatement ReleaseInstance(ClaimedInstance instance, TimeSpan delay, int attemptsBack) => new SqlStatement(_releaseInstance)
-        .With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim)
-        .With("delay", (long)delay.TotalMilliseconds).With("back", attemptsBack);
+    public IReadOnlyList<SqlStatement> ReleaseInstance(ClaimedInstance instance, TimeSpan delay, int attemptsBack) =>
+    [
+        new SqlStatement(_releaseInstance).With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim)
+            .With("delay", (long)delay.TotalMilliseconds).With("back", attemptsBack),
+        new SqlStatement(_wakeStandby).With("delay", (long)delay.TotalMilliseconds).With("i", instance.InstanceId).With("standby", Standby.MessageId),
+    ];
+
+    /// <summary>Activities of an execution that have a row or a result that waits in the inbox; one statement, so that none is missed on its way from one to the other.</summary>
+    public async Task<HashSet<int>> TrackedTasksAsync(ExecutionIdentity execution, CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        return [.. await session.QueryAsync(new SqlStatement(Tracked).With("i", execution.InstanceId).With("e", execution.ExecutionId), reader => (int)reader.GetInt64(0), cancellationToken)];
+    }
 
     /// <summary>Runs releases; each stands alone and may be repeated.</summary>
     public Task ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken) => store.ExecuteAsync(statements, cancellationToken);

@@ -107,11 +107,13 @@ public sealed class DurableTestHost : IAsyncDisposable
     {
         var store = Services.GetRequiredService<DurableStore>();
         var signal = Services.GetRequiredService<WorkSignal>();
-        // A message is deleted and an activity's row removed with the turn that took them, so the rows tell what is unfinished.
+        // A message is deleted and an activity's row removed with the turn that took them, so the rows tell what is unfinished. For an activity without a row
+        // it is the message that stands by.
         var busy = new SqlStatement($"""
             select (select count(*) from dt_inbox b join dt_instance i on i.instance_id = b.instance_id
                     where b.visible_at <= {store.Now} and i.not_before <= case when i.owner is null then {store.Now} else i.not_before end
                       and (i.status in (0,6) or b.kind in ({(int)Engine.EventKind.ExecutionResumed}, {(int)Engine.EventKind.ExecutionTerminated})))
+                 + (select count(*) from dt_inbox where visible_at = {Standby.Never})
                  + (select count(*) from dt_activity where owner is not null or not_before <= {store.Now})
             """);
         var began = TimeProvider.System.GetTimestamp();
@@ -172,7 +174,7 @@ public sealed class DurableTestHost : IAsyncDisposable
         await using var session = await store.OpenAsync(cancellationToken);
         var due = (await session.QueryAsync(new SqlStatement($"""
             select min(at) from (
-              select min(b.visible_at) as at from dt_inbox b join dt_instance i on i.instance_id = b.instance_id where b.visible_at > {store.Now} and i.status in (0,6)
+              select min(b.visible_at) as at from dt_inbox b join dt_instance i on i.instance_id = b.instance_id where b.visible_at > {store.Now} and b.visible_at < {Standby.Never} and i.status in (0,6)
               union all
               select min(i.not_before) from dt_instance i where i.owner is null and i.not_before > {store.Now} and i.status in (0,6)
                 and exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= i.not_before)

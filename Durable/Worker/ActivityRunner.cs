@@ -12,18 +12,31 @@ namespace Librarian.Durable.Worker;
 /// Runs the activities of one worker incarnation. An activity stays known here until its row is settled, so that the reconcile sweep can
 /// tell a running one from a lost one.
 /// </summary>
+/// <remarks>
+/// An activity that was quick the last time may be run without a row (see <see cref="Standby"/>). Should it take longer this time, its instance is asked to
+/// place it: then others see it, its progress can be recorded, and its result is no longer lost with the instance's memory.
+/// </remarks>
 internal sealed class ActivityRunner(
     IServiceScopeFactory scopes, TaskRegistry registry, DurableStore store, WorkQueries queries, CompletionQueue completions, DataConverter converter,
-    DurableTaskOptions options, TimeProvider time, TurnTriggers triggers, Telemetry telemetry, ILogger<ActivityRunner> logger)
+    DurableTaskOptions options, TimeProvider time, TurnTriggers triggers, Telemetry telemetry, ILogger<ActivityRunner> logger) : IDisposable
 {
+    private static readonly TimeSpan KeepParked = TimeSpan.FromMinutes(5);
+    private readonly ConcurrentDictionary<string, bool> _quick = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<(string, long, int), (ActivityResult Result, long At)> _parked = new();
+    private ITimer? _placing;
+    private int _placingSoon;
     private readonly ConcurrentDictionary<(string, long, int), Running> _known = new();
     private readonly ConcurrentDictionary<Running, bool> _reports = new();
     private int _reporting;
+    private int _ending;
     private readonly Dictionary<string, QueueSlots> _slots = options.Queues.Append(new("", options.MaxConcurrentActivities))
         .ToDictionary(queue => queue.Key, queue => new QueueSlots(queue.Value), StringComparer.Ordinal);
 
     /// <summary>Takes a result to its instance; false: not in memory, so it goes through the inbox.</summary>
     public required Func<ActivityResult, bool> Deliver { get; init; }
+
+    /// <summary>Asks an instance in memory to give its activity that runs without a row one.</summary>
+    public required Action<string> Place { get; init; }
 
     /// <summary>Tells that a result was committed to an instance's inbox.</summary>
     public required Action<string> Posted { get; init; }
@@ -40,6 +53,9 @@ internal sealed class ActivityRunner(
     /// <summary>Reserves a place for an activity this worker could run.</summary>
     public bool TryReserve(ScheduledTask task) => registry.FindActivity(task.Name, task.Version) is not null && _slots.TryGetValue(task.Queue, out var slots) && slots.TryTake();
 
+    /// <summary>Whether the activity will probably be over in a moment, and may be run without a row. Never one whose effect is committed with the deletion of its row.</summary>
+    public bool IsQuick(ScheduledTask task) => _quick.GetValueOrDefault(task.Name) && registry.FindActivity(task.Name, task.Version) is { IsTransactional: false };
+
     /// <summary>Remembers which queues gave as much as there was room for.</summary>
     public void NoteClaims(IReadOnlyList<(string Queue, int Free)> asked, IReadOnlyCollection<ClaimedActivity> got)
     {
@@ -54,12 +70,54 @@ internal sealed class ActivityRunner(
     /// <summary>Starts a claimed activity. <paramref name="reserved"/>: its place was taken before.</summary>
     public void Start(ClaimedActivity activity, bool reserved)
     {
-        var running = new Running(activity, time.GetTimestamp());
-        _known[Key(activity)] = running;
+        var running = Add(activity);
         void Begin() => running.Task = Task.Run(() => RunAsync(running), CancellationToken.None);
         if (reserved) Begin();
         else _slots[activity.Queue].WhenFree(Begin);
     }
+
+    /// <summary>As above for one whose place is reserved, to be begun by the caller, on whose thread it runs up to its first wait.</summary>
+    /// <param name="activity">The activity.</param>
+    /// <param name="local">It has no row.</param>
+    public Action Prepare(ClaimedActivity activity, bool local)
+    {
+        var running = Add(activity);
+        running.IsLocal = local;
+        if (local) PlaceSoon();
+        return () => running.Task = RunAsync(running);
+    }
+
+    /// <summary>The activity has a row now.</summary>
+    public void Placed(ExecutionIdentity execution, int taskId, long claim)
+    {
+        if (!_known.TryGetValue((execution.InstanceId, execution.ExecutionId, taskId), out var running) || running.Activity.Claim != claim) return;
+        running.IsLocal = false;
+        if (running.Progress is not null) QueueReport(running);
+    }
+
+    /// <summary>Keeps the result of an activity without a row whose instance has left the memory; it is lost with this process.</summary>
+    public void Park(ActivityResult result)
+    {
+        _parked[Key(result.Activity)] = (result, time.GetTimestamp());
+        Settled(result.Activity);
+    }
+
+    /// <summary>What is known here of an activity that has neither row nor result in the database: its result, or that it runs.</summary>
+    public (ActivityResult? Result, ClaimedActivity? Running) FindLocal(ExecutionIdentity execution, int taskId, string owner)
+    {
+        var key = (execution.InstanceId, execution.ExecutionId, taskId);
+        if (_parked.TryRemove(key, out var parked) && parked.Result.Activity.Owner == owner) return (parked.Result, null);
+        return _known.TryGetValue(key, out var running) && running is { IsLocal: true, IsDone: false } && !running.Token.IsCancellationRequested ? (null, running.Activity) : (null, null);
+    }
+
+    /// <summary>Forgets what nobody has come for: its instance went on elsewhere.</summary>
+    public void ForgetParked()
+    {
+        foreach (var (key, parked) in _parked)
+            if (time.GetElapsedTime(parked.At) > KeepParked) _parked.TryRemove(key, out _);
+    }
+
+    public void Dispose() => _placing?.Dispose();
 
     /// <summary>Forgets an activity whose row was deleted or given back.</summary>
     public void Settled(ClaimedActivity activity)
@@ -69,9 +127,11 @@ internal sealed class ActivityRunner(
         if (activity.Attempts > Schema.SuspectAfter) PlaceFree();
     }
 
-    /// <summary>Cancels everything that runs.</summary>
+    /// <summary>Cancels everything that runs, and what is begun from now on by a turn that was already committing.</summary>
     public void CancelAll()
     {
+        // A full fence: whoever does not see the flag has its activity seen below.
+        Interlocked.Exchange(ref _ending, 1);
         foreach (var running in _known.Values) running.Cancel();
     }
 
@@ -93,6 +153,16 @@ internal sealed class ActivityRunner(
 
     public Task WhenIdleAsync() => Task.WhenAll(_known.Values.Select(running => running.Task));
 
+    private Running Add(ClaimedActivity activity)
+    {
+        var running = new Running(activity, time.GetTimestamp());
+        // Freed by others and claimed again before this worker knew: nobody would find the earlier delivery any more.
+        if (_known.TryGetValue(Key(activity), out var earlier)) earlier.Cancel();
+        _known[Key(activity)] = running;
+        if (Volatile.Read(ref _ending) == 1) running.Cancel();
+        return running;
+    }
+
     private static (string, long, int) Key(ClaimedActivity activity) => (activity.InstanceId, activity.ExecutionId, activity.TaskId);
 
     private async Task RunAsync(Running running)
@@ -109,7 +179,7 @@ internal sealed class ActivityRunner(
             {
                 outcome = "poisoned";
                 logger.ActivityPoisoned(activity.Name, activity.OperationId, activity.Attempts);
-                Finish(Failed(activity, new("Poison", $"Poison: activity '{activity.Name}' was delivered {activity.Attempts - 1} times and never came back (its worker died or gave up each time). It is not tried again.", null, null) { IsNonRetriable = true }));
+                Finish(running, Failed(activity, new("Poison", $"Poison: activity '{activity.Name}' was delivered {activity.Attempts - 1} times and never came back (its worker died or gave up each time). It is not tried again.", null, null) { IsNonRetriable = true }));
                 return;
             }
 
@@ -122,7 +192,7 @@ internal sealed class ActivityRunner(
 
             await using var services = scopes.CreateAsyncScope();
             if (registration.IsTransactional) outcome = await RunInTransactionAsync(running, registration, services.ServiceProvider);
-            else Finish(await InvokeAsync(registration, services.ServiceProvider, new Context(running, this)));
+            else Finish(running, await InvokeAsync(registration, services.ServiceProvider, new Context(running, this)));
         }
         catch (Exception) when (running.Token.IsCancellationRequested)
         {
@@ -135,11 +205,12 @@ internal sealed class ActivityRunner(
             outcome = "failed";
             span?.SetStatus(ActivityStatusCode.Error, failure.Message);
             logger.ActivityFailed(failure, activity.Name, activity.OperationId);
-            Finish(Failed(activity, TaskFailureDetails.FromException(failure)));
+            Finish(running, Failed(activity, TaskFailureDetails.FromException(failure)));
         }
         finally
         {
             telemetry.ActivityEnded(activity, outcome, started);
+            _quick[activity.Name] = time.GetElapsedTime(started) < options.LocalActivityTime / 5;
             span?.SetTag("durabletask.task.status", outcome);
             running.IsDone = true;
             var slots = _slots[activity.Queue];
@@ -167,10 +238,10 @@ internal sealed class ActivityRunner(
         var activity = running.Activity;
         try
         {
-            await using var session = await store.BeginAsync(running.Token);
+            await using var session = await store.BeginEffectAsync(running.Token);
             var result = await InvokeAsync(registration, services, new TransactionalContext(running, this, session.Connection, session.Transaction!));
             // No token from here: whether the transaction happened must not hang on a late cancellation.
-            var posted = await queries.CompleteAsync(session, [result], CancellationToken.None);
+            var posted = await queries.CompleteAsync(session, result, CancellationToken.None);
             if (posted.Count == 0)
             {
                 Settled(activity);
@@ -195,6 +266,13 @@ internal sealed class ActivityRunner(
     private void Report(Running running, object? progress)
     {
         running.Progress = converter.Serialize(progress);
+        // The report is written once there is a row for it.
+        if (running.IsLocal) Place(running.Activity.InstanceId);
+        else QueueReport(running);
+    }
+
+    private void QueueReport(Running running)
+    {
         _reports[running] = true;
         if (Interlocked.Exchange(ref _reporting, 1) == 0) _ = WriteReportsAsync();
     }
@@ -225,9 +303,33 @@ internal sealed class ActivityRunner(
         while (!_reports.IsEmpty && Interlocked.Exchange(ref _reporting, 1) == 0);
     }
 
-    private void Finish(ActivityResult result)
+    private void Finish(Running running, ActivityResult result)
     {
-        if (!Deliver(result)) completions.Complete(result);
+        if (Deliver(result)) return;
+        if (running.IsLocal) Park(result);
+        else completions.Complete(result);
+    }
+
+    /// <summary>Looks in a moment which activities without a row still run. One timer serves all: most are over by then.</summary>
+    private void PlaceSoon()
+    {
+        if (Interlocked.Exchange(ref _placingSoon, 1) != 0) return;
+        _placing ??= time.CreateTimer(static runner => ((ActivityRunner)runner!).PlaceDue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _placing.Change(options.LocalActivityTime, Timeout.InfiniteTimeSpan);
+    }
+
+    private void PlaceDue()
+    {
+        Volatile.Write(ref _placingSoon, 0);
+        var more = false;
+        foreach (var running in _known.Values)
+        {
+            if (!running.IsLocal || running.IsDone) continue;
+            more = true;
+            if (time.GetElapsedTime(running.StartedAt) >= options.LocalActivityTime / 2) Place(running.Activity.InstanceId);
+        }
+
+        if (more) PlaceSoon();
     }
 
     private static ActivityResult Failed(ClaimedActivity activity, TaskFailureDetails failure) => new(activity, null, OrchestrationExecution.FailureText(failure));
@@ -242,6 +344,7 @@ internal sealed class ActivityRunner(
     private sealed class Running(ClaimedActivity activity, long startedAt)
     {
         private readonly CancellationTokenSource _cancellation = new();
+        private bool _isLocal;
 
         public ClaimedActivity Activity { get; } = activity;
 
@@ -250,6 +353,13 @@ internal sealed class ActivityRunner(
         public Task Task { get; set; } = Task.CompletedTask;
 
         public bool IsDone { get; set; }
+
+        /// <summary>It has no row.</summary>
+        public bool IsLocal
+        {
+            get => Volatile.Read(ref _isLocal);
+            set => Volatile.Write(ref _isLocal, value);
+        }
 
         public CancellationToken Token => _cancellation.Token;
 

@@ -27,7 +27,7 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
     public void Complete(ActivityResult result) => Add(new(result, null, null));
 
     public void Release(ClaimedActivity activity, TimeSpan delay, bool countsAsDelivery) =>
-        Add(new(null, queries.ReleaseActivity(activity, delay, countsAsDelivery), activity));
+        Add(new(null, [queries.ReleaseActivity(activity, delay, countsAsDelivery)], activity));
 
     public void Release(ClaimedInstance instance, TimeSpan delay, int attemptsBack) =>
         Add(new(null, queries.ReleaseInstance(instance, delay, attemptsBack), null));
@@ -36,8 +36,8 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
     /// Lets an instance whose code escaped after its turn fail, also when it is in nobody's memory. A crash before this is written loses
     /// it; the code that replays the instance then escapes again.
     /// </summary>
-    public void Escaped(ExecutionIdentity identity) => Add(new(null, queries.Escape(identity,
-        "left its flow of control after its turn: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run"), null));
+    public void Escaped(ExecutionIdentity identity) => Add(new(null, [queries.Escape(identity,
+        "left its flow of control after its turn: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run")], null));
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -66,28 +66,21 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
                 await WriteOnceAsync(batch, cancellationToken);
                 return;
             }
-            catch (Exception refused) when (refused is not OperationCanceledException && !store.IsTransient(refused) && batch.Count == 1)
+            catch (Exception refused) when (store.RefusesValue(refused) && batch is [{ Result: { } result }])
             {
-                if (batch[0] is { Result: { } result })
-                {
-                    // The value itself cannot be stored (say, text the database refuses): the step fails, not the worker.
-                    logger.ResultRefused(refused, result.Activity.OperationId);
-                    batch[0] = new(new(result.Activity, null, OrchestrationExecution.FailureText(TaskFailureDetails.FromException(new InvalidOperationException("The result cannot be stored.")))), null, null);
-                }
-                else
-                {
-                    // A release holds nothing of a user's: what refuses it (a right withdrawn, a file made read-only) is put right by people, and
-                    // until then nothing else would get through either. Giving up would end the only reader of this queue.
-                    logger.CompletionsDelayed(refused, batch.Count);
-                }
+                // The step fails, not the worker.
+                logger.ResultRefused(refused, result.Activity.OperationId);
+                batch[0] = new(new(result.Activity, null, OrchestrationExecution.FailureText(TaskFailureDetails.FromException(new InvalidOperationException("The result cannot be stored.")))), null, null);
             }
-            catch (Exception refused) when (refused is not OperationCanceledException && !store.IsTransient(refused))
+            catch (Exception refused) when (store.RefusesValue(refused) && batch.Count > 1)
             {
                 foreach (var entry in batch) await WriteAsync([entry], cancellationToken);
                 return;
             }
-            catch (Exception fault) when (fault is not OperationCanceledException)
+            catch (Exception fault) when (fault is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
             {
+                // Whatever refuses it (a full disk, a right withdrawn, a file made read-only) is put right by people, and until then nothing else would
+                // get through either. Giving up would lose what an activity has done, or end the only reader of this queue.
                 logger.CompletionsDelayed(fault, batch.Count);
             }
 
@@ -112,7 +105,7 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
         if (releases.Count > 0)
         {
             await triggers.HitAsync("release.before-commit", "");
-            await queries.ExecuteAsync([.. releases.Select(entry => entry.Release!)], cancellationToken);
+            await queries.ExecuteAsync([.. releases.SelectMany(entry => entry.Release!)], cancellationToken);
             await triggers.HitAsync("release.after-commit", "");
             foreach (var entry in releases)
             {
@@ -123,5 +116,5 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
         }
     }
 
-    private sealed record Entry(ActivityResult? Result, SqlStatement? Release, ClaimedActivity? Activity);
+    private sealed record Entry(ActivityResult? Result, IReadOnlyList<SqlStatement>? Release, ClaimedActivity? Activity);
 }

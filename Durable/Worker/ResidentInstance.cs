@@ -10,8 +10,11 @@ namespace Librarian.Durable.Worker;
 /// </summary>
 internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnation worker, WorkerServices services)
 {
+    /// <summary>How old the time of the last change may get in the instance's row while it goes from one quick step to the next, in ms.</summary>
+    private const long RowAge = 1000;
+
     private readonly Lock _gate = new();
-    private readonly AsyncSignal _wake = new(services.Time);
+    private readonly MailboxSignal _wake = new();
     private readonly List<ActivityResult> _results = [];
     private ClaimedInstance _instance = instance;
     private OrchestrationExecution? _execution;
@@ -19,6 +22,18 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     private RewindPlan? _rewind;
     private bool _messages = true;
     private bool _closed;
+    private bool _idle;
+    private bool _place;
+
+    // The activity that runs here without a row, and whether the message that stands by for it is in the inbox (see Standby).
+    private ClaimedActivity? _local;
+    private bool _standby;
+
+    // When the instance's row was last written from here, and the custom status then.
+    private long _rowAt;
+    private string? _rowCustomStatus;
+    private long _waitingSince = long.MaxValue;
+    private Action? _begin;
     private string? _trace;
 
     public string InstanceId => _instance.InstanceId;
@@ -51,8 +66,24 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         return true;
     }
 
+    /// <summary>Asks for a row for the activity that runs without one.</summary>
+    public void PlaceLocal()
+    {
+        lock (_gate) _place = true;
+        _wake.Set();
+    }
+
     /// <summary>Lets the loop see that the worker is stopping.</summary>
     public void Wake() => _wake.Set();
+
+    /// <summary>Has the instance leave the memory when it has been waiting for so long (<see cref="DurableTaskOptions.ResidentIdleTime"/>).</summary>
+    public void LeaveIfIdle()
+    {
+        var since = Volatile.Read(ref _waitingSince);
+        if (since == long.MaxValue || services.Time.GetElapsedTime(since) < services.Options.ResidentIdleTime) return;
+        lock (_gate) _idle = true;
+        _wake.Set();
+    }
 
     public async Task RunAsync()
     {
@@ -79,15 +110,17 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         }
         finally
         {
+            BeginElsewhere();
             worker.Forget(this);
         }
     }
 
     private async Task<bool> StepAsync()
     {
-        var (results, look) = Take();
+        var (results, look, idle, place) = Take();
         if (_execution is null || look || results.Count > 0)
         {
+            BeginElsewhere();
             try
             {
                 if (worker.Lost.IsCancellationRequested) throw new OperationCanceledException("the lease was lost");
@@ -105,15 +138,40 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             }
         }
 
-        if (worker.Stopping.IsCancellationRequested || !ShouldStay())
+        if (place && _local is { } local)
+        {
+            using (await worker.EnterTurnAsync()) await PlaceAsync(local);
+        }
+
+        if (worker.Stopping.IsCancellationRequested || idle || !ShouldStay())
         {
             Discard(TimeSpan.Zero, attemptsBack: _execution is null ? 1 : 0);
             return false;
         }
 
-        if (await _wake.WaitAsync(services.Options.ResidentIdleTime, CancellationToken.None)) return true;
-        Discard(TimeSpan.Zero, attemptsBack: 0);
-        return false;
+        var begin = _begin;
+        _begin = null;
+        Volatile.Write(ref _waitingSince, services.Time.GetTimestamp());
+        await _wake.WaitAsync(begin);
+        Volatile.Write(ref _waitingSince, long.MaxValue);
+        return true;
+    }
+
+    private async Task PlaceAsync(ClaimedActivity local)
+    {
+        await services.Triggers.HitAsync("place.before-commit", InstanceId);
+        await services.Turns.PlaceAsync(_instance, local, worker.Lost);
+        await services.Triggers.HitAsync("place.after-commit", InstanceId);
+        (_local, _standby) = (null, false);
+        worker.Activities.Placed(_instance.Identity, local.TaskId, local.Claim);
+    }
+
+    /// <summary>Begins the activity that this thread would have begun while it waits: it has something else to do.</summary>
+    private void BeginElsewhere()
+    {
+        if (_begin is not { } begin) return;
+        _begin = null;
+        ThreadPool.UnsafeQueueUserWorkItem(static begin => begin(), begin, preferLocal: false);
     }
 
     /// <summary>One turn. Null: there was nothing to do. False: the instance was released or ended.</summary>
@@ -147,27 +205,47 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         {
             var fresh = _execution is null;
             await services.Triggers.HitAsync("turn.before-load", InstanceId);
-            var loaded = await services.Queries.LoadAsync(InstanceId, fresh ? _instance.Identity.ExecutionId : null, worker.Lost);
+            var refused = fresh ? CanRun() : (Runs: true, Failure: null);
+            // What ends without running takes all its messages along, and may have a termination behind the first page.
+            var loaded = await services.Queries.LoadAsync(InstanceId, fresh ? _instance.Identity.ExecutionId : null, worker.Lost, everything: !refused.Runs);
             inbox = loaded.Inbox;
-            if (fresh && CanRun() is { Runs: false } refused)
+            if (!refused.Runs)
             {
                 // Not this turn's, and perhaps another worker's: through the inbox.
                 foreach (var result in results) services.Completions.Complete(result);
-                return await EndWithoutRunningAsync(refused.Failure, loaded.History.Count, inbox);
+                return await EndWithoutRunningAsync(refused.Failure, loaded.History, inbox);
             }
 
-            if (fresh) Rebuild(loaded.History, inbox);
+            if (fresh)
+            {
+                // Results that came after the end may fill the page before the message that rewinds the instance.
+                if (HasEnded(loaded.History)) inbox = await LoadEverythingAsync();
+                Rebuild(loaded.History, inbox);
+                // It will fail, and then all its messages must be in its history: the end takes the others away.
+                if (_mismatch is not null) inbox = await LoadEverythingAsync();
+            }
+
             // A full page: there may be more.
-            if (inbox.Count >= 1000) lock (_gate) _messages = true;
+            if (inbox.Count >= WorkQueries.Page) lock (_gate) _messages = true;
         }
 
         var (inputs, consumed, leftForLater) = Choose(inbox);
         var execution = _execution!;
+        var standby = _standby;
+        List<ActivityRow> late = [];
+        if (inbox.Exists(message => message.Event.Kind == EventKind.LocalActivityLost))
+        {
+            standby = false;
+            await FindLostAsync(execution, results, late);
+        }
+
         var suspends = execution.IsSuspended || inputs.Any(input => input.Kind == EventKind.ExecutionSuspended);
+        List<ActivityResult> kept = [];
         if (suspends && results.Count > 0)
         {
-            // Kept in the inbox until it is resumed.
-            foreach (var result in results) services.Completions.Complete(result);
+            // Kept in the inbox until it is resumed; what has no row gets one with this turn.
+            kept = results.FindAll(result => result.Activity == _local);
+            foreach (var result in results.Except(kept)) services.Completions.Complete(result);
             results = [];
         }
 
@@ -179,8 +257,15 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var first = _rewind?.Kept.Count ?? execution.HistoryLength;
         var outcome = _rewind is null ? execution.RunTurn(at, inputs, _mismatch) : execution.RunRewoundTurn(at, _rewind, inputs);
         var resumes = inputs.Any(input => input.Kind == EventKind.ExecutionResumed);
-        if (resumes && leftForLater) lock (_gate) _messages = true;
-        await CommitAsync(outcome, first, consumed, results);
+        if ((resumes || _rewind is not null) && leftForLater) lock (_gate) _messages = true;
+        await CommitAsync(outcome, first, consumed, results, late, standby);
+        foreach (var result in kept)
+        {
+            // Suspended and resumed in one turn: it still has no row.
+            if (result.Activity == _local) PutBack([result]);
+            else services.Completions.Complete(result);
+        }
+
         _rewind = null;
         return !_closed;
     }
@@ -189,21 +274,39 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     /// The turn's transaction, then its local consequences. Crash before the commit: nothing happened and messages are still there. After
     /// it: rows say everything; activities inserted as this worker's are reaped with it and delivered again.
     /// </summary>
-    private async Task CommitAsync(TurnOutcome outcome, int first, List<long> consumed, List<ActivityResult> results)
+    private async Task CommitAsync(TurnOutcome outcome, int first, List<long> consumed, List<ActivityResult> results, List<ActivityRow> late, bool standby)
     {
         var at = outcome.Events[0].At;
+        var identity = _instance.Identity;
         var continues = outcome.End?.ContinueAsNew == true;
         var final = outcome.End is not null && !continues;
         var owned = new List<ScheduledTask>();
         var stay = !final && !worker.Stopping.IsCancellationRequested && (continues || (outcome.AwaitsWork && !outcome.Suspended && worker.HasRoom));
         if (stay) owned = [.. outcome.Tasks.Where(task => worker.Activities.TryReserve(task))];
+        // One activity at a time may be without a row, and only while the instance stays here.
+        var local = _local is not null && !results.Exists(result => result.Activity == _local) ? _local : null;
+        var begun = stay && !continues && local is null && outcome.Tasks is [var only] && owned.Count == 1 && worker.Activities.IsQuick(only) ? Claimed(only, at) : null;
+        var placed = local is not null && (!stay || continues) ? local : null;
+        if (placed is not null) late = [.. late, new(placed.Task, placed.Owner, placed.Claim, placed.Attempts)];
+        if (outcome.End?.Status == OrchestrationRuntimeStatus.Terminated) late = [];
+        var needed = begun is not null || (local is not null && placed is null && !final);
+        var change = needed == standby ? StandbyChange.None : needed ? StandbyChange.Set : StandbyChange.Clear;
+        var current = _instance.Attempts == 0 && at - _rowAt < RowAge && outcome.CustomStatus == _rowCustomStatus;
+        List<ActivityRow> rows = [.. outcome.Tasks.Where(task => task.TaskId != begun?.TaskId).Select(task => owned.Contains(task) ? new ActivityRow(task, _instance.Owner, at, 1) : new(task, null, at, 0))];
         bool release;
         lock (_gate) release = final || (!stay && !_messages && _results.Count == 0);
         try
         {
             await services.Triggers.HitAsync("turn.before-commit", InstanceId);
             await services.Turns.CommitAsync(
-                new(_instance, outcome, first, at, consumed, results, owned.Select(task => task.TaskId).ToHashSet(), release) { TraceParent = _trace }, worker.Lost);
+                new(_instance, outcome, first, at, consumed, results.FindAll(result => result.Activity != _local), release)
+                {
+                    TraceParent = _trace,
+                    Activities = rows,
+                    LateActivities = [.. outcome.ReopenedTasks.Select(task => new ActivityRow(task, null, at, 0)), .. late],
+                    Standby = change,
+                    RowIsCurrent = current,
+                }, worker.Lost);
             await services.Triggers.HitAsync("turn.after-commit", InstanceId);
         }
         catch
@@ -219,6 +322,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (_instance.Attempts > Schema.SuspectAfter) services.Signal.RaiseLocal();
         _instance = _instance with { Attempts = 0 };
         foreach (var result in results) worker.Activities.Settled(result.Activity);
+        foreach (var row in late.Where(row => row.Owner is not null)) worker.Activities.Placed(identity, row.Task.TaskId, row.Claim);
+        _local = begun ?? (needed ? local : null);
+        _standby = needed;
+        if (!stay || continues) _rowAt = 0;
+        else if (!current) (_rowAt, _rowCustomStatus) = (at, outcome.CustomStatus);
         if (release) Close();
         if (final)
         {
@@ -227,7 +335,13 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             if (outcome.End.Status == OrchestrationRuntimeStatus.Terminated) worker.Activities.CancelInstance(InstanceId);
         }
 
-        foreach (var task in owned) worker.Activities.Start(Claimed(task, at), reserved: true);
+        for (var i = 0; i < owned.Count; i++)
+        {
+            // One is begun by this thread, which has nothing to do but wait for it.
+            if (i < owned.Count - 1) worker.Activities.Start(Claimed(owned[i], at), reserved: true);
+            else _begin = worker.Activities.Prepare(begun ?? Claimed(owned[i], at), local: begun is not null);
+        }
+
         if (continues)
         {
             lock (_gate)
@@ -243,8 +357,34 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (final || first == 0) services.Watch.Changed(InstanceId);
         if (final && _instance.Identity.ParentId is { } parent) worker.NotifyOrSignal(parent);
         if (outcome.Children.Count + outcome.ReopenedChildren.Count > 0) worker.NotifyOrSignal(InstanceId);
-        if (outcome.Tasks.Count > owned.Count || outcome.ReopenedTasks.Count > 0 || outcome.ReopenedChildren.Count > 0 || outcome.Children.Count > 0 || outcome.SentEvents.Count > 0 || outcome.End?.TerminateChildren == true) services.Signal.Raise();
+        if (outcome.Tasks.Count > owned.Count || late.Count > 0 || outcome.ReopenedTasks.Count > 0 || outcome.ReopenedChildren.Count > 0 || outcome.Children.Count > 0 || outcome.SentEvents.Count > 0 || outcome.End?.TerminateChildren == true) services.Signal.Raise();
         else if (outcome.Timers.Count > 0 || release) services.Signal.RaiseLocal();
+    }
+
+    /// <summary>
+    /// The worker that ran an activity without a row has let go of the instance: each activity that is scheduled and has neither row nor result gets a
+    /// row. If that worker was this one, it may still run here, or have ended meanwhile.
+    /// </summary>
+    private async Task FindLostAsync(OrchestrationExecution execution, List<ActivityResult> results, List<ActivityRow> late)
+    {
+        var tracked = await services.Queries.TrackedTasksAsync(_instance.Identity, worker.Lost);
+        foreach (var task in execution.OpenActivities.Where(task => !tracked.Contains(task.TaskId) && task.TaskId != _local?.TaskId).ToList())
+        {
+            var (result, running) = worker.Activities.FindLocal(_instance.Identity, task.TaskId, _instance.Owner);
+            if (running is not null)
+            {
+                late.Add(new(task, running.Owner, running.Claim, running.Attempts));
+            }
+            else if (result is not null && _local is null)
+            {
+                _local = result.Activity;
+                results.Add(result);
+            }
+            else
+            {
+                late.Add(new(task, null, services.Clock.Now, 1));
+            }
+        }
     }
 
     private ClaimedActivity Claimed(ScheduledTask task, long at) =>
@@ -252,16 +392,23 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
     /// <summary>
     /// Which messages this turn takes. Messages of older executions are consumed unapplied (rule R8). While suspended only suspend (again: no effect), resume and
-    /// terminate are taken; after a resume the rest waits for the next turn, so that the kept messages come in their order.
+    /// terminate are taken; after a resume the rest waits for the next turn, so that the kept messages come in their order. It also waits for the turn after a
+    /// rewound one, which alone can tell whether the instance is suspended.
     /// </summary>
     private (List<HistoryEvent> Inputs, List<long> Consumed, bool LeftForLater) Choose(List<InboxMessage> inbox)
     {
         var inputs = new List<HistoryEvent>();
         var consumed = new List<long>();
-        var suspended = _execution!.IsSuspended;
+        var suspended = _execution!.IsSuspended && _mismatch is null;
         var left = false;
         foreach (var message in inbox)
         {
+            if (message.Event.Kind == EventKind.LocalActivityLost)
+            {
+                consumed.Add(message.Id);
+                continue;
+            }
+
             if (message.ExecutionId is { } execution && execution != _instance.Identity.ExecutionId)
             {
                 consumed.Add(message.Id);
@@ -269,7 +416,9 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             }
 
             var kind = message.Event.Kind;
-            if (suspended && kind is not (EventKind.ExecutionSuspended or EventKind.ExecutionResumed or EventKind.ExecutionTerminated))
+            var taken = _rewind is not null ? kind is EventKind.ExecutionRewound or EventKind.ExecutionTerminated
+                : !suspended || kind is EventKind.ExecutionSuspended or EventKind.ExecutionResumed or EventKind.ExecutionTerminated;
+            if (!taken)
             {
                 left = true;
                 continue;
@@ -278,7 +427,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             inputs.Add(message.Event);
             consumed.Add(message.Id);
             if (kind == EventKind.ExecutionSuspended) suspended = true;
-            if (kind == EventKind.ExecutionResumed && _execution.IsSuspended)
+            if (kind == EventKind.ExecutionResumed && _execution.IsSuspended && _mismatch is null)
             {
                 left = true;
                 break;
@@ -288,9 +437,13 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         return (inputs, consumed, left);
     }
 
+    private async Task<List<InboxMessage>> LoadEverythingAsync() => (await services.Queries.LoadAsync(InstanceId, null, worker.Lost, everything: true)).Inbox;
+
+    private static bool HasEnded(List<HistoryEvent> history) => history is [.., { Kind: EventKind.ExecutionCompleted }];
+
     private void Rebuild(List<HistoryEvent> history, List<InboxMessage> inbox)
     {
-        if (history is [.., { Kind: EventKind.ExecutionCompleted }] && inbox.Exists(message => message.Event.Kind == EventKind.ExecutionRewound))
+        if (HasEnded(history) && inbox.Exists(message => message.Event.Kind == EventKind.ExecutionRewound))
         {
             _rewind = RewindPlan.Make(history, Create);
             _execution = _rewind.Execution;
@@ -333,7 +486,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     }
 
     /// <summary>Ends an instance that must not run, terminates one that this worker could not run, or leaves it to another.</summary>
-    private async Task<bool> EndWithoutRunningAsync(TaskFailureDetails? failure, int historyLength, List<InboxMessage> inbox)
+    private async Task<bool> EndWithoutRunningAsync(TaskFailureDetails? failure, List<HistoryEvent> history, List<InboxMessage> inbox)
     {
         var terminate = inbox.Find(message => message.Event.Kind == EventKind.ExecutionTerminated)?.Event;
         if (terminate is null && failure is null)
@@ -348,15 +501,17 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             : new ExecutionEnd(OrchestrationRuntimeStatus.Failed, null, failure);
         var now = services.Clock.Now;
         // The messages are recorded unapplied: a rewound instance starts from them.
-        var kept = inbox.Where(message => message.Event.Kind != EventKind.OrchestratorEscaped && (message.ExecutionId is null || message.ExecutionId == _instance.Identity.ExecutionId))
-            .Select(message => message.Event with { At = now, MessageId = null });
+        var kept = inbox.Where(message => message.Event.Kind is not (EventKind.OrchestratorEscaped or EventKind.LocalActivityLost) && (message.ExecutionId is null || message.ExecutionId == _instance.Identity.ExecutionId))
+            .Select(message => message.Event with { At = now });
+        // One that was to be rewound joins the turn that failed it: a rewind takes one turn off the history.
+        HistoryEvent[] turn = HasEnded(history) ? [] : [HistoryEvent.TurnStarted(now)];
         var outcome = new TurnOutcome
         {
-            Events = [HistoryEvent.TurnStarted(now), .. kept, new(EventKind.ExecutionCompleted, -1, end.Status.ToString(), end.Output, OrchestrationExecution.FailureText(end.Failure), now)],
+            Events = [.. turn, .. kept, new(EventKind.ExecutionCompleted, -1, end.Status.ToString(), end.Output, OrchestrationExecution.FailureText(end.Failure), now)],
             End = end,
             CustomStatus = _instance.CustomStatus,
         };
-        await CommitAsync(outcome, historyLength, [.. inbox.Select(message => message.Id)], []);
+        await CommitAsync(outcome, history.Count, [.. inbox.Select(message => message.Id)], [], [], standby: false);
         return false;
     }
 
@@ -365,15 +520,15 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         lock (_gate) return _messages || _results.Count > 0 || (_execution is { AwaitsWork: true, IsSuspended: false } && worker.HasRoom);
     }
 
-    private (List<ActivityResult> Results, bool Look) Take()
+    private (List<ActivityResult> Results, bool Look, bool Idle, bool Place) Take()
     {
         lock (_gate)
         {
             List<ActivityResult> results = [.. _results];
             _results.Clear();
-            var look = _messages;
-            _messages = false;
-            return (results, look);
+            var (look, idle, place) = (_messages, _idle, _place);
+            (_messages, _idle, _place) = (false, false, false);
+            return (results, look, idle, place);
         }
     }
 
@@ -393,7 +548,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
             _results.Clear();
         }
 
-        foreach (var result in left) services.Completions.Complete(result);
+        foreach (var result in left)
+        {
+            if (result.Activity == _local) worker.Activities.Park(result);
+            else services.Completions.Complete(result);
+        }
     }
 
     private void Discard(TimeSpan delay, int attemptsBack)

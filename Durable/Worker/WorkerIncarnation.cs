@@ -34,6 +34,10 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             services.Converter, services.Options, services.Time, services.Triggers, services.Telemetry, services.LoggerFactory.CreateLogger<ActivityRunner>())
         {
             Deliver = result => _residents.TryGetValue(result.Activity.InstanceId, out var resident) && resident.TryDeliver(result),
+            Place = instance =>
+            {
+                if (_residents.TryGetValue(instance, out var resident)) resident.PlaceLocal();
+            },
             Posted = NotifyOrSignal,
             PlaceFree = services.Signal.RaiseLocal,
         };
@@ -91,6 +95,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     {
         _services.Telemetry.Worker = null;
         _lease?.Dispose();
+        Activities.Dispose();
         _stopping.Dispose();
         await Task.CompletedTask;
     }
@@ -188,6 +193,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 // A lease that ends before the next look is looked at when it ends: a live worker renews its own long before.
                 if (_lease is { HasBeatenForOneLease: true, UntilExpiry: var expiry } && expiry < wait) wait = expiry > TimeSpan.Zero ? expiry + AfterExpiry : AfterExpiry;
                 await Task.Delay(wait, _services.Time, Stopping);
+                foreach (var resident in _residents.Values) resident.LeaveIfIdle();
                 if (_lease is { HasBeatenForOneLease: false }) await TakeOverAsync();
                 else if (_lease is not null) await ReapAsync();
                 if (_services.Time.GetElapsedTime(lastSweep) < _services.Options.SweepInterval) continue;
@@ -195,6 +201,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 await _services.Leases.ReapAsync(null, expired: false, Stopping);
                 await _services.Leases.DropStrayMessagesAsync(Stopping);
                 await ReconcileAsync();
+                Activities.ForgetParked();
                 await WarnOfUnknownNamesAsync();
             }
             catch (OperationCanceledException) when (Stopping.IsCancellationRequested)

@@ -5,7 +5,9 @@ using Librarian.Durable.Stores;
 using Librarian.Durable.Worker;
 using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
+using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 
 namespace Librarian.Tests.Durable;
 
@@ -299,6 +301,104 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         Assert.True(Volatile.Read(ref refusals) > 2);
     }
 
+    [Fact]
+    public async Task Completion_ThatTheDatabaseRefusesForAWhile_KeepsItsResult()
+    {
+        // Full, cancelled, a right withdrawn, read-only; full, broken, read-only.
+        Queue<Exception> faults = new(Database.IsPostgres
+            ? ((string[])["53100", "57014", "42501", "25006"]).Select(state => new PostgresException("injected", "ERROR", "ERROR", state))
+            : ((int[])[13, 10, 8]).Select(code => new SqliteException("injected", code)));
+        Assert.Equal((OrchestrationRuntimeStatus.Completed, 7), await EndAfterFaultsOfACompletionAsync(faults));
+        Assert.Empty(faults);
+    }
+
+    [Fact]
+    public async Task Completion_WithAValueThatTheDatabaseCannotStore_FailsTheActivity()
+    {
+        Queue<Exception> faults = new([Database.IsPostgres ? new PostgresException("injected", "ERROR", "ERROR", "22P05") : new SqliteException("injected", 18)]);
+        Assert.Equal((OrchestrationRuntimeStatus.Failed, 0), await EndAfterFaultsOfACompletionAsync(faults));
+    }
+
+    private async Task<(OrchestrationRuntimeStatus Status, int Output)> EndAfterFaultsOfACompletionAsync(Queue<Exception> faults)
+    {
+        var finish = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var host = await StartAsync(
+            b => b
+                .AddOrchestratorFunc<int, int>("call", (c, _) => c.CallActivityAsync<int>("work"))
+                .AddActivityFunc<int, int>("work", async (_, _) =>
+                {
+                    await finish.Task;
+                    return 7;
+                }),
+            created => created.Worker.Triggers.Hit = (point, _) => point == "completion.before-commit" && faults.TryDequeue(out var fault) ? throw fault : Task.CompletedTask);
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("call", 0);
+        await host.Client.WaitForInstanceStartAsync(id);
+        // While it is suspended, results go through the inbox.
+        await host.Client.SuspendInstanceAsync(id);
+        await Until(async () => (await host.Client.GetInstanceAsync(id))!.RuntimeStatus == OrchestrationRuntimeStatus.Suspended, "suspension");
+        finish.SetResult();
+        await Until(async () => await Count("select count(*) from dt_inbox where kind in (4, 5)") == 1, "the completion");
+        await host.Client.ResumeInstanceAsync(id);
+        var end = await EndOf(host, id);
+        return (end.RuntimeStatus, end.ReadOutputAs<int>());
+    }
+
+    [Fact]
+    public async Task Activity_FreedAndClaimedAgainByItsWorker_CancelsTheEarlierDelivery()
+    {
+        var tokens = new ConcurrentQueue<CancellationToken>();
+        var host = await StartAsync(b => b
+            .AddOrchestratorFunc<int, int>("hold", (c, _) => c.CallActivityAsync<int>("hold"))
+            .AddActivityFunc<int, int>("hold", async (c, _) =>
+            {
+                tokens.Enqueue(c.CancellationToken);
+                if (tokens.Count == 1) await Task.Delay(Timeout.Infinite, c.CancellationToken);
+                return c.DeliveryCount;
+            }));
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("hold", 0);
+        await Until(() => Task.FromResult(tokens.Count == 1), "the first delivery");
+        await Execute("update dt_activity set owner = null");
+        host.Client.SignalCommitted();
+        Assert.Equal(2, (await EndOf(host, id)).ReadOutputAs<int>());
+        Assert.True(tokens.First().IsCancellationRequested);
+    }
+
+    [Fact]
+    public async Task Stop_WithATurnCommitting_DoesNotRunTheActivityThatItBegins()
+    {
+        var (committed, goOn, running, ran) = (new TaskCompletionSource(), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource(), 0);
+        var host = await StartAsync(
+            b => b
+                .AddOrchestratorFunc<string, int>("call", (c, name) => c.CallActivityAsync<int>(name))
+                .AddActivityFunc<int, int>("early", async (c, _) =>
+                {
+                    // The drain cancels what runs; only then the held turn begins its activity.
+                    c.CancellationToken.Register(goOn.SetResult);
+                    running.SetResult();
+                    await Task.Delay(Timeout.Infinite, c.CancellationToken);
+                    return 1;
+                })
+                .AddActivityFunc<int, int>("late", async (c, _) =>
+                {
+                    Interlocked.Increment(ref ran);
+                    await Task.Delay(Timeout.Infinite, c.CancellationToken);
+                    return 1;
+                }),
+            created => created.Worker.Triggers.Hit = async (point, instance) =>
+            {
+                if (point != "turn.after-commit" || instance != "held") return;
+                committed.SetResult();
+                await goOn.Task;
+            });
+        await host.Client.ScheduleNewOrchestrationInstanceAsync("call", "early");
+        await running.Task.WaitAsync(Limit);
+        await host.Client.ScheduleNewOrchestrationInstanceAsync("call", "late", new("held"));
+        await committed.Task.WaitAsync(Limit);
+        await host.StopAsync();
+        Assert.Equal(0, ran);
+        Assert.Equal(2, await Count("select count(*) from dt_activity where owner is null and attempts = 0"));
+    }
+
     [Scenario(92, "KillAroundCommit")]
     [Theory]
     [InlineData("turn.before-commit")]
@@ -388,7 +488,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         {
             var outcome = new TurnOutcome { Events = [HistoryEvent.TurnStarted(1)] };
             outcome.Tasks.AddRange(tasks);
-            return new(claim, outcome, first, 1, [], [], new HashSet<int>(), Release: false);
+            return new(claim, outcome, first, 1, [], [], Release: false) { Activities = [.. tasks.Select(task => new ActivityRow(task, null, 1, 0))] };
         }
 
         var stale = await ClaimAsync("w");

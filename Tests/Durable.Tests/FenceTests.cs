@@ -25,6 +25,22 @@ public sealed class FencesOnPostgres(PostgresServer server) : FenceTests(new Pos
         Assert.Equal((1, 1, 3), costs.Min());
     }
 
+    [Fact]
+    public async Task Turn_OfHistoryOnlyThatIsUndecided_IsWaitedForByWhoeverTakesTheInstance()
+    {
+        var host = await ClientAsync();
+        var claim = await ClaimAsync(host, "x");
+        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
+        await using var undecided = await host.Store.BeginAsync(CancellationToken.None);
+        await undecided.ExecuteAsync(host.Worker.Turns.Statements(HistoryOnly(claim, 1)), CancellationToken.None);
+        var release = host.Worker.Queries.ExecuteAsync(host.Worker.Queries.ReleaseInstance(claim, TimeSpan.Zero, 0), CancellationToken.None);
+        await Until(async () => await Count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") == 1, "the release waits");
+        await undecided.CommitAsync(CancellationToken.None);
+        await release;
+        Assert.Equal(1, await Count("select count(*) from dt_instance where owner is null"));
+        Assert.Equal(4, await Count("select count(*) from dt_history"));
+    }
+
     // Npgsql's prepared statements do not survive a failure (npgsql#6391).
     [Fact]
     public async Task Statement_ThatMissedItsRows_WorksTheNextTime()
@@ -120,6 +136,42 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
         await AssertFencedAsync(host, Full(claim, first: 0, taskId: 7));
     }
 
+    [Theory]
+    [InlineData("update dt_instance set owner = 'another'")]
+    [InlineData("update dt_instance set owner = null")]
+    [InlineData("update dt_instance set claim = claim + 1")]
+    [InlineData("delete from dt_instance")]
+    public async Task Turn_OfHistoryOnlyOnAnInstanceThatWasTaken_LeavesNothing(string takeAway)
+    {
+        var host = await ClientAsync();
+        var claim = await ClaimAsync(host, "x");
+        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
+        await Execute(takeAway);
+        await AssertFencedAsync(host, HistoryOnly(claim, 1));
+    }
+
+    [Fact]
+    public async Task Turn_OfHistoryOnlyWhoseHistoryHasMovedOn_LeavesNothing()
+    {
+        var host = await ClientAsync();
+        var claim = await ClaimAsync(host, "x");
+        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
+        await AssertFencedAsync(host, HistoryOnly(claim, 0));
+    }
+
+    [Fact]
+    public async Task Turn_OfHistoryOnly_IsOneStatementAndIsThere()
+    {
+        var host = await ClientAsync();
+        var claim = await ClaimAsync(host, "x");
+        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
+        var before = host.Store.Traffic;
+        await host.Worker.Turns.CommitAsync(HistoryOnly(claim, 1), CancellationToken.None);
+        // SQLite counts its begin and commit.
+        Assert.Equal(Database.IsPostgres ? 1 : 3, host.Store.Traffic.Statements - before.Statements);
+        Assert.Equal(4, await Count("select count(*) from dt_history"));
+    }
+
     [Fact]
     public async Task Turn_EveryFenceHolds_IsThere()
     {
@@ -143,8 +195,17 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     internal static Turn Full(ClaimedInstance claim, int first = 0, int taskId = 0)
     {
         var outcome = new TurnOutcome { Events = [HistoryEvent.TurnStarted(1)], CustomStatus = "changed" };
-        outcome.Tasks.Add(new(taskId, "a", null, ""));
-        return new(claim, outcome, first, 1, [], [], new HashSet<int> { taskId }, Release: false);
+        var task = new ScheduledTask(taskId, "a", null, "");
+        outcome.Tasks.Add(task);
+        return new(claim, outcome, first, 1, [], [], Release: false) { Activities = [new ActivityRow(task, claim.Owner, 1, 1)] };
+    }
+
+    /// <summary>A turn from one local activity to the next.</summary>
+    internal static Turn HistoryOnly(ClaimedInstance claim, int first)
+    {
+        var outcome = new TurnOutcome { Events = [HistoryEvent.TurnStarted(1), new(EventKind.TaskCompleted, 0, "a", "1", null, 1), new(EventKind.TaskScheduled, 1, "a", null, null, 1)] };
+        outcome.Tasks.Add(new(1, "a", null, ""));
+        return new(claim, outcome, first, 1, [], [], Release: false) { RowIsCurrent = true };
     }
 
     private static ClaimedActivity Owned(ClaimedInstance claim) => new(claim.InstanceId, claim.Identity.ExecutionId, 0, "a", "", null, claim.Owner, 1, 1);

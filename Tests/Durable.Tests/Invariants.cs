@@ -8,7 +8,7 @@ public static class Invariants
     private static readonly (string What, string Sql)[] Violations =
     [
         ("instances that never ended", "select count(*) from dt_instance where status not in (1,3,5)"),
-        ("messages left", "select count(*) from dt_inbox"),
+        ("messages left", "select count(*) from dt_inbox b where not exists (select 1 from dt_instance i where i.instance_id = b.instance_id and i.status = 3 and b.kind = 4)"),
         ("activities left", "select count(*) from dt_activity"),
         ("two ends of one task", "select count(*) from (select 1 from dt_history where kind in (4,5,7,9,10) group by instance_id, execution_id, task_id having count(*) > 1) x"),
         ("tasks scheduled twice", "select count(*) from (select 1 from dt_history where kind in (3,6,8,12) group by instance_id, execution_id, task_id having count(*) > 1) x"),

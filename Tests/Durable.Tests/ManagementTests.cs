@@ -1,4 +1,6 @@
 using Librarian.Durable;
+using Librarian.Durable.Engine;
+using Librarian.Durable.Stores;
 using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Options;
@@ -117,6 +119,69 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         Assert.Equal(claims, await Count("select claim from dt_instance"));
         await host.Client.ResumeInstanceAsync(id, "done");
         Assert.Equal("abcd", (await EndOf(host, id)).ReadOutputAs<string>());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Suspend_ThenMoreMessagesThanOneTurnTakes_IsResumedInOrderOrTerminated(bool resume)
+    {
+        var host = await StartAsync();
+        var id = await Waiting(host);
+        await host.Client.SuspendInstanceAsync(id);
+        await Until(async () => (await host.Client.GetInstanceAsync(id))!.RuntimeStatus == OrchestrationRuntimeStatus.Suspended, "suspension");
+        const int Kept = (2 * WorkQueries.Page) + 50;
+        await Execute($"""
+            with recursive n(i) as (select 1 union all select i + 1 from n where i < {Kept})
+            insert into dt_inbox(instance_id, visible_at, kind, name, data) select '{id}', i, {(int)EventKind.EventRaised}, 'letter', '"' || i || ',"' from n
+            """);
+        if (!resume)
+        {
+            await host.Client.TerminateInstanceAsync(id);
+            Assert.Equal(OrchestrationRuntimeStatus.Terminated, (await EndOf(host, id)).RuntimeStatus);
+            return;
+        }
+
+        await host.Client.ResumeInstanceAsync(id);
+        await host.Client.RaiseEventAsync(id, "letter", "end");
+        Assert.Equal(string.Concat(Enumerable.Range(1, Kept).Select(i => i + ",")), (await EndOf(host, id)).ReadOutputAs<string>());
+    }
+
+    [Fact]
+    public async Task Suspend_InTheTurnThatContinuesAsNew_HoldsForTheNextExecution()
+    {
+        var host = await StartAsync(b => b.AddOrchestratorFunc<string, string>("again", async (c, text) =>
+        {
+            var letter = await c.WaitForExternalEvent<string>("letter");
+            if (letter == "end") return text;
+            c.ContinueAsNew(text + letter);
+            return "";
+        }));
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("again", "");
+        await host.Client.WaitForInstanceStartAsync(id);
+        // In one statement, so that one turn takes all of them.
+        await Execute($"""
+            insert into dt_inbox(instance_id, visible_at, kind, name, data) values
+              ('{id}', 1, {(int)EventKind.EventRaised}, 'letter', '"a"'), ('{id}', 2, {(int)EventKind.ExecutionSuspended}, null, '"audit"'), ('{id}', 3, {(int)EventKind.EventRaised}, 'letter', '"b"')
+            """);
+        host.Client.SignalCommitted();
+        await Until(async () => (await host.Client.GetInstanceAsync(id))!.RuntimeStatus == OrchestrationRuntimeStatus.Suspended, "suspension");
+        await host.Client.RaiseEventAsync(id, "letter", "end");
+        await host.Client.ResumeInstanceAsync(id);
+        Assert.Equal("ab", (await EndOf(host, id)).ReadOutputAs<string>());
+    }
+
+    [Fact]
+    public async Task Terminate_OfAnUnknownOrchestratorBehindMoreMessagesThanOneTurnTakes_Ends()
+    {
+        var host = await StartAsync();
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("no-such-orchestrator");
+        await Execute($"""
+            with recursive n(i) as (select 1 union all select i + 1 from n where i < {WorkQueries.Page})
+            insert into dt_inbox(instance_id, visible_at, kind, name) select '{id}', i, {(int)EventKind.EventRaised}, 'letter' from n
+            """);
+        await host.Client.TerminateInstanceAsync(id);
+        Assert.Equal(OrchestrationRuntimeStatus.Terminated, (await EndOf(host, id)).RuntimeStatus);
     }
 
     [Fact]

@@ -84,6 +84,8 @@ public class ManifestScaleTests(ITestOutputHelper output)
 
         public void Sample()
         {
+            // A processor with a large cache lets more than the limit become garbage before the runtime collects; only what is kept counts.
+            if (GC.GetTotalMemory(false) - _heap > Limit / 4) GC.Collect();
             Heap = Math.Max(Heap, GC.GetTotalMemory(false) - _heap);
             WorkingSet = Math.Max(WorkingSet, Environment.WorkingSet - _workingSet);
         }

@@ -64,6 +64,20 @@ public abstract class LifecycleConformance(TestDatabase database) : EngineTests(
         Assert.Equal(3, (await ended).ReadOutputAs<int>());
     }
 
+    [Fact, Scenario(77, "WaitForInstance")]
+    public async Task WaitForInstance_GivenUpFailedOrReached_LeavesNothingBehind()
+    {
+        var host = await StartAsync(b => b.AddOrchestratorFunc<int, int>("wait", (c, _) => c.WaitForExternalEvent<int>("go")));
+        var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("wait", 0);
+        using var brief = new CancellationTokenSource(TimeSpan.FromMilliseconds(50));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => host.Client.WaitForInstanceCompletionAsync(id, cancellation: brief.Token));
+        await Assert.ThrowsAsync<ArgumentException>(() => host.Client.WaitForInstanceCompletionAsync("nobody"));
+        await host.Client.RaiseEventAsync(id, "go", 3);
+        await EndOf(host, id);
+        await EndOf(host, id);
+        Assert.Equal(0, host.Worker.Watch.Count);
+    }
+
     [Fact, Scenario(84, "RestartInstance")]
     public async Task Restart_SameOrNewId_RunsAgainWithInputTagsAndVersion()
     {

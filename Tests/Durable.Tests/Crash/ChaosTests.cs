@@ -105,6 +105,8 @@ public abstract class ChaosTests(TestDatabase database) : CrashRig(database)
     [InlineData("turn.before-commit")]
     [InlineData("turn.after-commit")]
     [InlineData("activity.after-run")]
+    [InlineData("place.before-commit")]
+    [InlineData("place.after-commit")]
     [InlineData("effect.before-commit")]
     [InlineData("effect.after-commit")]
     [InlineData("completion.before-commit")]

@@ -54,7 +54,7 @@ public abstract class SharedSite(PostgresServer server, DatabaseKind kind) : IAs
     {
         await using var db = Site.Catalog.Open();
         var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
-        return await db.Database.SqlQuery<int>($"select cast((select count(*) from dt_activity) + (select count(*) from dt_inbox where visible_at <= {now}) as int) as \"Value\"").SingleAsync() > 0;
+        return await db.Database.SqlQuery<int>($"select cast((select count(*) from dt_activity) + (select count(*) from dt_inbox b join dt_instance i on i.instance_id = b.instance_id where b.visible_at <= {now} and i.status <> 3) as int) as \"Value\"").SingleAsync() > 0;
     }
 
     private async Task<string> LookAsync()
