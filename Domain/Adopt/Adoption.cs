@@ -60,9 +60,9 @@ public sealed class Adoption(CatalogDatabase catalog, SiteOptions options, Ferne
         {
             report.Refusals.Add(new AdoptRefusal("file-system", $"{e.Message} Nothing was changed in the catalog. Correct the path or its permissions, and run again."));
         }
-        catch (DbException e)
+        catch (Exception e) when (CatalogDatabase.IsDatabaseFailure(e))
         {
-            report.Refusals.Add(new AdoptRefusal("database", $"A database failed: {e.Message} The catalog is as it was, unless this happened while committing; run again, it finds out."));
+            report.Refusals.Add(new AdoptRefusal("database", $"A database failed: {e.GetBaseException().Message} The catalog is as it was, unless this happened while committing; run again, it finds out."));
         }
 
         if (report.Refusals.Count > 0) report.Outcome = AdoptOutcome.Refused;
@@ -100,9 +100,22 @@ public sealed class Adoption(CatalogDatabase catalog, SiteOptions options, Ferne
 
             if (!request.DryRun) await catalog.MigrateAsync(cancellationToken);
             await run.FillAsync(catalog, cancellationToken);
-            // The site starts now; autovacuum would take a minute to notice.
+            await RefreshStatisticsAsync(report, cancellationToken);
+        }
+    }
+
+    /// <summary>The site starts now; autovacuum would take a minute to notice. The adoption is committed whatever becomes of this.</summary>
+    private async Task RefreshStatisticsAsync(AdoptReport report, CancellationToken cancellationToken)
+    {
+        try
+        {
             await using var db = catalog.Open();
+            CatalogDatabase.AllowLongStatements(db);
             await PlannerStatistics.RefreshAsync(db, cancellationToken);
+        }
+        catch (Exception e) when (e is OperationCanceledException || CatalogDatabase.IsDatabaseFailure(e))
+        {
+            report.Notes.Add($"PostgreSQL took no new statistics of the catalog ({e.GetBaseException().Message}). Everything is adopted; the site is slow until autovacuum takes them, or until you run ANALYZE.");
         }
     }
 

@@ -109,11 +109,21 @@ public sealed class CatalogDatabase : IDisposable
         }
 
         await using var context = Open();
+        if (context.Database.IsNpgsql()) await RequireUtf8Async(context, cancellationToken);
         // Migrating also builds the last migration's model and compares it with today's, at every start.
         if (!(await context.Database.GetPendingMigrationsAsync(cancellationToken)).Any()) return;
         // An index over ten million rows takes minutes, and whoever starts second waits as long for the lock.
         AllowLongStatements(context);
         await context.Database.MigrateAsync(cancellationToken);
+    }
+
+    /// <summary>In any other encoding a name that it cannot hold fails in the middle of an ingest, or (SQL_ASCII) is kept unchecked.</summary>
+    private static async Task RequireUtf8Async(CatalogContext context, CancellationToken cancellationToken)
+    {
+        var encoding = await context.Database.SqlQuery<string>($"""select pg_encoding_to_char(encoding)::text as "Value" from pg_database where datname = current_database()""").SingleAsync(cancellationToken);
+        if (encoding == "UTF8") return;
+        throw new InvalidOperationException($"The PostgreSQL database of Site:Database has the encoding {encoding}; names of files need UTF8. Nothing was changed. "
+            + "Make another with CREATE DATABASE librarian ENCODING 'UTF8' TEMPLATE template0 (move what is in this one with pg_dump and psql) and name it in Site:Database.");
     }
 
     /// <summary>
@@ -135,26 +145,30 @@ public sealed class CatalogDatabase : IDisposable
     }
 
     /// <summary>True when a save failed because a unique index already holds the key.</summary>
-    public static bool IsUniqueViolation(Exception exception) => exception switch
-    {
-        DbUpdateException { InnerException: { } inner } => IsUniqueViolation(inner),
-        SqliteException { SqliteErrorCode: 19, SqliteExtendedErrorCode: 2067 or 1555 } => true,
-        PostgresException { SqlState: "23505" } => true,
-        _ => false,
-    };
+    public static bool IsUniqueViolation(Exception exception) => Causes(exception).Any(cause => cause
+        is SqliteException { SqliteErrorCode: 19, SqliteExtendedErrorCode: 2067 or 1555 }
+        or PostgresException { SqlState: "23505" });
 
     /// <summary>
     /// True when the database has answered and undone what was asked because of what was asked: a value, a constraint, a deadlock. False when it cannot be
     /// reached, is busy, full or stopping: the same asked in smaller parts would fare no better.
     /// </summary>
-    public static bool IsRefusal(Exception exception) => exception switch
+    public static bool IsRefusal(Exception exception) => Causes(exception).Any(cause => cause switch
     {
-        DbUpdateException { InnerException: { } inner } => IsRefusal(inner),
         SqliteException { SqliteErrorCode: 18 or 19 or 20 } => true,
         // Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html: data, constraints, rolled back (deadlock, serialization).
         PostgresException { SqlState: { } state } => state.StartsWith("22", StringComparison.Ordinal) || state.StartsWith("23", StringComparison.Ordinal) || state.StartsWith("40", StringComparison.Ordinal),
         _ => false,
-    };
+    });
+
+    /// <summary>True for what the database or its driver threw, also where EF Core has put another exception around it.</summary>
+    public static bool IsDatabaseFailure(Exception exception) => Causes(exception).Any(cause => cause is DbException);
+
+    // What may pass if it is tried again, a deadlock above all, EF Core throws as an InvalidOperationException, around the DbUpdateException of a save.
+    private static IEnumerable<Exception> Causes(Exception exception)
+    {
+        for (var cause = exception; cause is not null; cause = cause.InnerException) yield return cause;
+    }
 }
 
 /// <summary>Durability and waiting for SQLite: every commit reaches the disk, and writers queue instead of failing.</summary>

@@ -24,22 +24,22 @@ public static class PlannerStatistics
         ArgumentNullException.ThrowIfNull(db);
         if (!db.Database.IsNpgsql()) return;
         var stale = await db.Database.SqlQueryRaw<string>(Stale, [tables]).ToListAsync(cancellationToken);
-        // Whoever holds one of them is taking its statistics too.
-        if (stale.Count > 0) await AnalyzeAsync(db, "(skip_locked) ", stale, cancellationToken);
+        if (stale.Count > 0) await AnalyzeAsync(db, stale, cancellationToken);
     }
 
     /// <summary>Takes new statistics of tables, in a transaction also of its own changes.</summary>
     /// <param name="db">Unit of work.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    /// <param name="tables">Names of tables in alphabetical order, so that two transactions never wait for each other; none for the whole database.</param>
+    /// <param name="tables">Names of tables; none for the whole database.</param>
     public static Task RefreshAsync(CatalogContext db, CancellationToken cancellationToken, params string[] tables)
     {
         ArgumentNullException.ThrowIfNull(db);
-        return db.Database.IsNpgsql() ? AnalyzeAsync(db, "", tables, cancellationToken) : Task.CompletedTask;
+        return db.Database.IsNpgsql() ? AnalyzeAsync(db, tables, cancellationToken) : Task.CompletedTask;
     }
 
+    // Waits for nobody: the caller may hold rows that others want, and who holds a table (VACUUM, another ANALYZE) may hold it for hours.
 #pragma warning disable EF1002 // Words of this program, not input.
-    private static Task AnalyzeAsync(CatalogContext db, string option, IEnumerable<string> tables, CancellationToken cancellationToken) =>
-        db.Database.ExecuteSqlRawAsync($"analyze {option}{string.Join(", ", tables)}", cancellationToken);
+    private static Task AnalyzeAsync(CatalogContext db, IEnumerable<string> tables, CancellationToken cancellationToken) =>
+        db.Database.ExecuteSqlRawAsync($"analyze (skip_locked) {string.Join(", ", tables)}", cancellationToken);
 #pragma warning restore EF1002
 }

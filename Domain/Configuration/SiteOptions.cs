@@ -42,7 +42,7 @@ public sealed class SiteOptions
     /// <summary>Threads that hash the members of one directory.</summary>
     public int ChecksumParallelism { get; set; } = 2;
 
-    /// <summary>Files of more than 1 MiB that are read for their checksum at the same time; smaller ones do not wait for them.</summary>
+    /// <summary>Files of more than 1 MiB that are read at the same time, for their checksum or to be copied into their store; smaller ones do not wait for them.</summary>
     public int IngestParallelism { get; set; } = 4;
 
     /// <summary>How long a recomputed checksum answers <c>validate/file</c> before the copy is read again (wire.md §4.5).</summary>

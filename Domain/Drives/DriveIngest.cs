@@ -227,11 +227,12 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
             if (open.Count > 0)
             {
                 var wanted = open.Count;
+                var looks = await stores.LookAsync(cancellationToken);
                 await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
                 {
                     try
                     {
-                        (wait, fits) = await ReserveAsync(db, arrival, open, reservations, cancellationToken);
+                        (wait, fits) = await ReserveAsync(db, arrival, looks, open, reservations, cancellationToken);
                         whole = wait is null && open.Count == wanted;
                         if (wait is not null) open.Clear();
                     }
@@ -315,7 +316,7 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
     /// Takes up the reservations that an interrupted round left, and makes those that are missing, all on one store. When there is not room for all, the
     /// smallest go in, as many as fit; false when not even one does.
     /// </summary>
-    private async Task<(IngestRoundResult? Wait, bool Fits)> ReserveAsync(CatalogContext db, DriveArrival arrival, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, CancellationToken cancellationToken)
+    private async Task<(IngestRoundResult? Wait, bool Fits)> ReserveAsync(CatalogContext db, DriveArrival arrival, IReadOnlyDictionary<long, StoreLook> looks, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, CancellationToken cancellationToken)
     {
         var names = open.ConvertAll(e => e.File.Name);
         var left = await db.IncomingTransfers.Where(t => t.Placing && names.Contains(t.StorePath!)).ToListAsync(cancellationToken);
@@ -333,13 +334,13 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
             var id = left[0].StoreId;
             open.RemoveAll(e => left.Exists(t => t.StorePath == e.File.Name && t.StoreId != id));
             left.RemoveAll(t => t.StoreId != id);
-            if (stores.Find(id) is null) return (new IngestRoundResult(IngestRound.Wait, "The store that was being written is not mounted."), true);
+            if (id is null || !looks.GetValueOrDefault(id.Value).IsMounted) return (new IngestRoundResult(IngestRound.Wait, "The store that was being written is not mounted."), true);
             store = stores.Configured.Single(s => s.Id == id);
         }
         else
         {
             var wanted = open.Sum(e => e.File.Size);
-            var chosen = await stores.ChooseAsync(db, wanted, cancellationToken);
+            var chosen = await stores.ChooseAsync(db, wanted, looks, cancellationToken);
             if (chosen is null)
             {
                 open.Sort((a, b) => a.File.Size.CompareTo(b.File.Size));
@@ -347,11 +348,11 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                 while (fitting + 1 < tooMany)
                 {
                     var middle = (fitting + tooMany) / 2;
-                    if (await stores.ChooseAsync(db, open.Take(middle).Sum(e => e.File.Size), cancellationToken) is { } some) (fitting, chosen) = (middle, some);
+                    if (await stores.ChooseAsync(db, open.Take(middle).Sum(e => e.File.Size), looks, cancellationToken) is { } some) (fitting, chosen) = (middle, some);
                     else tooMany = middle;
                 }
 
-                if (fitting == 0 && open.Count > 0) chosen = await stores.ChooseAsync(db, open[0].File.Size, cancellationToken);
+                if (fitting == 0 && open.Count > 0) chosen = await stores.ChooseAsync(db, open[0].File.Size, looks, cancellationToken);
                 open.RemoveRange(Math.Max(1, fitting), open.Count - Math.Max(1, fitting));
             }
 

@@ -54,7 +54,7 @@ public sealed class ErrorLog(CatalogDatabase database, TimeProvider time, ILogge
             });
             await db.SaveChangesAsync(cancellationToken);
         }
-        catch (Exception fault) when (fault is DbUpdateException or System.Data.Common.DbException)
+        catch (Exception fault) when (CatalogDatabase.IsDatabaseFailure(fault))
         {
             Logs.NotRecorded(log, fault, caller, message);
         }
@@ -74,7 +74,7 @@ public sealed class ErrorLog(CatalogDatabase database, TimeProvider time, ILogge
             await db.Errors.Where(e => !e.Cleared && e.Caller == caller)
                 .ExecuteUpdateAsync(s => s.SetProperty(e => e.Cleared, true).SetProperty(e => e.ClearedTime, now), cancellationToken);
         }
-        catch (System.Data.Common.DbException fault)
+        catch (Exception fault) when (CatalogDatabase.IsDatabaseFailure(fault))
         {
             Logs.NotSettled(log, fault, caller);
         }

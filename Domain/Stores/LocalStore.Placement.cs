@@ -186,7 +186,7 @@ public sealed partial class LocalStore
         if (staged is null)
         {
             var pass = new TreePass([placement.Expected.Checksum.Algorithm], new DigestOptions { FlushToDisk = true }, progress: null);
-            var content = pass.DigestEntry(parent, NameOf(placement.Destination), cancellationToken);
+            var content = Read(placement, pass, parent, NameOf(placement.Destination), cancellationToken);
             if (!content.Matches(placement.Expected))
             {
                 return new PlaceResult(
@@ -254,7 +254,7 @@ public sealed partial class LocalStore
 
         var plan = new CopyPlan(incoming.Directory, IncomingCopy.Data, FollowSymlinks: false, GroupWritable: false);
         var pass = new TreePass([placement.Expected.Checksum.Algorithm], new DigestOptions { FlushToDisk = true }, progress: null, plan);
-        var content = pass.DigestEntry(stagedParent, StagedNameOf(placement), cancellationToken);
+        var content = Read(placement, pass, stagedParent, StagedNameOf(placement), cancellationToken);
         if (!content.Matches(placement.Expected))
         {
             incoming.Remove(cancellationToken);
@@ -278,6 +278,19 @@ public sealed partial class LocalStore
         incoming.RecordIdentity();
         Reach("place.identity-recorded");
         return MoveCopy(placement, root, incoming, stagedParent, cancellationToken);
+    }
+
+    private static DigestResult Read(Placement placement, TreePass pass, PosixDirectory parent, EntryName name, CancellationToken cancellationToken)
+    {
+        placement.Readers?.Wait(cancellationToken);
+        try
+        {
+            return pass.DigestEntry(parent, name, cancellationToken);
+        }
+        finally
+        {
+            placement.Readers?.Release();
+        }
     }
 
     private PlaceResult? MoveCopy(Placement placement, PosixDirectory root, IncomingCopy incoming, PosixDirectory? stagedParent, CancellationToken cancellationToken)

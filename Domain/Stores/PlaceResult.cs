@@ -12,7 +12,14 @@ namespace Librarian.Domain.Stores;
 /// <param name="PlacementId">
 /// Names this placement; the same for every attempt of it and for no other, so that an attempt after a crash continues the first.
 /// </param>
-public sealed record Placement(Guid StagingName, StorePath? UploadName, StorePath Destination, ContentDescription Expected, Guid PlacementId);
+public sealed record Placement(Guid StagingName, StorePath? UploadName, StorePath Destination, ContentDescription Expected, Guid PlacementId)
+{
+    /// <summary>
+    /// Entered for as long as the data are read, to copy them or to recognise them after a crash; null when nothing bounds that. A rename reads nothing
+    /// and does not wait.
+    /// </summary>
+    public SemaphoreSlim? Readers { get; init; }
+}
 
 /// <summary>How a placement ended.</summary>
 public enum PlaceStatus

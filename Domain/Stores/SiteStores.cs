@@ -41,9 +41,10 @@ public sealed record SiteStore(long Id, LocalStore Store, string Marker, DriveMe
 }
 
 /// <summary>The stores of this site: what the configuration says, joined with the catalog's ids and switches.</summary>
-public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> options, ILogger<SiteStores> log)
+public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> options, ILogger<SiteStores> log, TimeProvider? time = null)
 {
-    private IReadOnlyDictionary<long, SiteStore> _byId = new Dictionary<long, SiteStore>();
+    private readonly StoreLooks _looks = new(time ?? TimeProvider.System);
+    private Dictionary<long, SiteStore> _byId = [];
 
     /// <summary>All configured stores in configured order; empty before <see cref="SynchroniseAsync"/>.</summary>
     public IReadOnlyList<SiteStore> Configured { get; private set; } = [];
@@ -111,7 +112,24 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
     }
 
     /// <summary>The store of a catalog row; null when it is no longer configured or not mounted.</summary>
-    public LocalStore? Find(long? id) => id is { } key && _byId.TryGetValue(key, out var store) && store.IsMounted ? store.Store : null;
+    public LocalStore? Find(long? id) => Known(id) is { IsMounted: true } store ? store.Store : null;
+
+    /// <summary>The store of a catalog row, mounted or not; null when it is no longer configured.</summary>
+    public SiteStore? Known(long? id) => id is { } key ? _byId.GetValueOrDefault(key) : null;
+
+    /// <summary>Looks whether a store is mounted and how much room it has; ends in bounded time whatever its file system does.</summary>
+    public Task<StoreLook> LookAsync(SiteStore store, CancellationToken cancellationToken) => _looks.LookAsync(store, cancellationToken);
+
+    /// <summary>Looks at all configured stores, at the same time; by their ids.</summary>
+    public async Task<IReadOnlyDictionary<long, StoreLook>> LookAsync(CancellationToken cancellationToken)
+    {
+        var looks = await Task.WhenAll(Configured.Select(async s => (s.Id, Look: await LookAsync(s, cancellationToken))));
+        return looks.ToDictionary(l => l.Id, l => l.Look);
+    }
+
+    /// <summary>Like <see cref="Find"/>, but ends in bounded time; a store that does not answer is none.</summary>
+    public async Task<LocalStore?> FindAsync(long? id, CancellationToken cancellationToken) =>
+        Known(id) is { } store && (await LookAsync(store, cancellationToken)).IsMounted ? store.Store : null;
 
     /// <summary>Makes the directories of a store that is new to the catalog, and its marker; returns that, or the one that is there.</summary>
     internal static string EnsureMarker(StoreOptions configured)
@@ -132,10 +150,15 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
     /// promised to uploads still on their way (upstream W29). Call it in the transaction that records the new transfer: the
     /// stores' rows stay locked until then, so that two uploads cannot be promised the same space.
     /// </summary>
+    /// <param name="db">Unit of work with an open transaction.</param>
+    /// <param name="bytes">Wanted.</param>
+    /// <param name="looks">Taken just before that transaction: everybody who wants space waits for the rows locked here, and a file system may never answer.</param>
+    /// <param name="cancellationToken">Cancels.</param>
     /// <returns>The store and its free bytes after all promises, or null.</returns>
-    public async Task<(SiteStore Store, long FreeBytes)?> ChooseAsync(CatalogContext db, long bytes, CancellationToken cancellationToken)
+    public async Task<(SiteStore Store, long FreeBytes)?> ChooseAsync(CatalogContext db, long bytes, IReadOnlyDictionary<long, StoreLook> looks, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(db);
+        ArgumentNullException.ThrowIfNull(looks);
         await db.Stores.Where(s => s.Enabled && s.Ingestable).ExecuteUpdateAsync(s => s.SetProperty(r => r.StoreType, r => r.StoreType), cancellationToken);
         var candidates = await db.Stores.AsNoTracking().Where(s => s.Enabled && s.Ingestable)
             .Select(s => new
@@ -147,8 +170,8 @@ public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> o
             .ToDictionaryAsync(s => s.Id, cancellationToken);
         foreach (var store in Configured)
         {
-            if (!candidates.TryGetValue(store.Id, out var row) || !store.IsMounted) continue;
-            var free = store.Store.FreeBytes() - row.Promised;
+            if (!candidates.TryGetValue(store.Id, out var row) || !looks.TryGetValue(store.Id, out var look) || !look.IsMounted) continue;
+            var free = look.FreeBytes - row.Promised;
             if (free > bytes) return (store, free);
         }
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
@@ -104,13 +105,16 @@ public sealed class IncomingTransfers
     private readonly IOptions<SiteOptions> _options;
     private readonly TimeProvider _time;
     private readonly ILogger<IncomingTransfers> _log;
-    private readonly GroupCommit<UploadRequest, StageResult> _uploads;
+    private readonly GroupCommit<UploadRequest, Task<StageResult>> _uploads;
+
+    /// <summary>Staging directories that are being made: the row of each can be seen already, and be given up.</summary>
+    private readonly ConcurrentDictionary<string, Task<StagingResult?>> _making = new(StringComparer.Ordinal);
 
     /// <summary>One per process: uploads that are asked for at the same time are accepted together.</summary>
     public IncomingTransfers(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<IncomingTransfers> log)
     {
         (_database, _stores, _errors, _options, _time, _log) = (database, stores, errors, options, time, log);
-        _uploads = new GroupCommit<UploadRequest, StageResult>(MostUploadsAtOnce, StageUploadsAsync);
+        _uploads = new GroupCommit<UploadRequest, Task<StageResult>>(MostUploadsAtOnce, StageUploadsAsync);
     }
 
     private DateTime Now => _time.GetUtcNow().UtcDateTime;
@@ -125,69 +129,84 @@ public sealed class IncomingTransfers
             return Refuse(StageRefusal.TooLarge, $"The declared size is {arrival.Size} bytes; this site takes at most {_options.Value.MaximalUploadSizeBytes}.", []);
         if ((Invalid(arrival) ?? InvalidText("uploader", uploader)) is { } problem) return Refuse(StageRefusal.InvalidPath, problem, []);
 
-        return await _uploads.RunAsync(new UploadRequest(arrival, uploader, caller.Username), cancellationToken);
+        var looks = await _stores.LookAsync(cancellationToken);
+        var finishing = await _uploads.RunAsync(new UploadRequest(arrival, uploader, caller.Username, looks), cancellationToken);
+        return await finishing.WaitAsync(cancellationToken);
     }
 
     /// <summary>
     /// Accepts uploads in one transaction and a fixed number of queries. Those of one name go one after the other, and so do all when there is not
-    /// room for all: each is then judged by itself.
+    /// room for all: each is then judged by itself. Only the catalog is asked here; what each upload needs of a file system is begun, and not waited for.
     /// </summary>
-    private async Task<IReadOnlyList<StageResult>> StageUploadsAsync(IReadOnlyList<UploadRequest> group)
+    private async Task<IReadOnlyList<Task<StageResult>>> StageUploadsAsync(IReadOnlyList<UploadRequest> group)
     {
         var names = group.Select(r => r.Arrival.DestinationLocation).ToHashSet(StringComparer.Ordinal);
         if (names.Count < group.Count) return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
-        var results = new StageResult?[group.Count];
-        List<(long? StoreId, string? Staging)> given = [];
+        HashSet<string> catalogued;
+        ILookup<string, (long? StoreId, string? Staging)> given = Array.Empty<(long?, string?)>().ToLookup(_ => "");
         (SiteStore Store, long FreeBytes)? chosen = null;
         Dictionary<string, IncomingTransfer> rows = [];
         await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync())
         {
-            var catalogued = (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync()).ToHashSet(StringComparer.Ordinal);
-            List<UploadRequest> open = [];
-            foreach (var (i, request) in group.Index())
+            catalogued = (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync()).ToHashSet(StringComparer.Ordinal);
+            var open = group.Where(r => !catalogued.Contains(r.Arrival.DestinationLocation)).ToList();
+            if (open.Count > 0)
             {
-                if (catalogued.Contains(request.Arrival.DestinationLocation)) results[i] = Refuse(StageRefusal.FileExists, $"'{request.Arrival.DestinationLocation}' is catalogued here.", []);
-                else open.Add(request);
-            }
-
-            if (open.Count == 0) return results!;
-            // A client that starts over replaces its own earlier attempt at the same file, nobody else's (upstream W4).
-            var earlier = await db.IncomingTransfers.Where(t => names.Contains(t.StorePath!) && t.SourceTransferId == null && Unfinished.Contains(t.Status)).Select(t => new { t.Id, t.StorePath, t.Source }).ToListAsync();
-            List<long> replaced = [.. earlier.Join(open, t => (t.StorePath!, t.Source), r => (r.Arrival.DestinationLocation, r.Source), (t, _) => t.Id)];
-            if (replaced.Count > 0) given = await GiveUpAsync(db, db.IncomingTransfers.Where(t => replaced.Contains(t.Id)), "Replaced by a new upload of the same file.", CancellationToken.None);
-            chosen = await _stores.ChooseAsync(db, open.Aggregate(0L, (sum, r) => sum > long.MaxValue - r.Arrival.Size ? long.MaxValue : sum + r.Arrival.Size), CancellationToken.None);
-            if (chosen is { } home)
-            {
-                foreach (var same in open.GroupBy(r => (r.Uploader, r.Source)))
+                // A client that starts over replaces its own earlier attempt at the same file, nobody else's (upstream W4).
+                var earlier = await db.IncomingTransfers.Where(t => names.Contains(t.StorePath!) && t.SourceTransferId == null && Unfinished.Contains(t.Status)).Select(t => new { t.Id, t.StorePath, t.Source, t.StagingPath }).ToListAsync();
+                var replaced = earlier.Join(open, t => (t.StorePath!, t.Source), r => (r.Arrival.DestinationLocation, r.Source), (t, _) => t).ToList();
+                List<long> ids = [.. replaced.Select(t => t.Id)];
+                if (ids.Count > 0)
                 {
-                    foreach (var row in await InsertAsync(db, [.. same.Select(r => NewTransfer(r.Arrival, r.Uploader, r.Source, home.Store.Id))], CancellationToken.None)) rows[row.StorePath!] = row;
+                    var gone = await GiveUpAsync(db, db.IncomingTransfers.Where(t => ids.Contains(t.Id)), "Replaced by a new upload of the same file.", CancellationToken.None);
+                    given = gone.Join(replaced, g => g.Staging, t => t.StagingPath, (g, t) => (t.StorePath, Given: g)).ToLookup(g => g.StorePath!, g => g.Given);
                 }
-            }
-            else if (group.Count == 1)
-            {
-                var row = NewTransfer(open[0].Arrival, open[0].Uploader, open[0].Source, storeId: null);
-                (row.Status, row.EndTime, row.FailureReason) = (TransferStatus.Failed, row.StartTime, "No store has room.");
-                db.IncomingTransfers.Add(row);
-                await db.SaveChangesAsync();
-            }
 
-            if (chosen is not null || group.Count == 1) await transaction.CommitAsync();
+                // Whoever came last has looked last.
+                chosen = await _stores.ChooseAsync(db, open.Aggregate(0L, (sum, r) => sum > long.MaxValue - r.Arrival.Size ? long.MaxValue : sum + r.Arrival.Size), open[^1].Looks, CancellationToken.None);
+                if (chosen is { } home)
+                {
+                    foreach (var same in open.GroupBy(r => (r.Uploader, r.Source)))
+                    {
+                        foreach (var row in await InsertAsync(db, [.. same.Select(r => NewTransfer(r.Arrival, r.Uploader, r.Source, home.Store.Id))], CancellationToken.None)) rows[row.StorePath!] = row;
+                    }
+                }
+                else if (group.Count == 1)
+                {
+                    var row = NewTransfer(open[0].Arrival, open[0].Uploader, open[0].Source, storeId: null);
+                    (row.Status, row.EndTime, row.FailureReason) = (TransferStatus.Failed, row.StartTime, "No store has room.");
+                    db.IncomingTransfers.Add(row);
+                    await db.SaveChangesAsync();
+                }
+
+                if (chosen is not null || group.Count == 1) await transaction.CommitAsync();
+            }
         }
 
-        if (chosen is not { } place)
-        {
-            // Nothing of it was committed.
-            if (group.Count > 1) return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
-            await TellFullAsync(group[0].Arrival.Size, CancellationToken.None);
-            await RemoveStagingAsync(given, CancellationToken.None);
-            return [Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {group[0].Arrival.Size} bytes free.", [])];
-        }
+        // Nothing of it was committed.
+        if (chosen is null && group.Count > 1 && catalogued.Count < group.Count) return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
+        return [.. group.Select(r => r.Arrival.DestinationLocation is var name && catalogued.Contains(name)
+            ? Task.FromResult<StageResult>(Refuse(StageRefusal.FileExists, $"'{name}' is catalogued here.", []))
+            : chosen is { } place
+                ? FinishAsync(new StageResult.Accepted(place.Store, place.FreeBytes, [Place(rows[name], place.Store)]), given[name])
+                : RefuseFullAsync(r.Arrival.Size, given[name]))];
+    }
 
+    /// <summary>Makes the directories of what was accepted, and removes those that it replaces.</summary>
+    private async Task<StageResult> FinishAsync(StageResult result, IEnumerable<(long? StoreId, string? Staging)> given)
+    {
+        // Begun before anybody else can see the rows that were committed just now: who gives them up waits for it (RemoveStagingAsync).
+        var making = MakeDirectoriesAsync(result, CancellationToken.None);
         await RemoveStagingAsync(given, CancellationToken.None);
-        var made = await MakeDirectoriesAsync(new StageResult.Accepted(place.Store, place.FreeBytes, [.. rows.Values.Select(r => Place(r, place.Store))]), CancellationToken.None);
-        var places = (made as StageResult.Accepted)?.Places.ToDictionary(p => p.DestinationLocation, StringComparer.Ordinal);
-        return [.. results.Select((result, i) => result ?? (places is null ? made : new StageResult.Accepted(place.Store, place.FreeBytes, [places[group[i].Arrival.DestinationLocation]])))];
+        return await making;
+    }
+
+    private async Task<StageResult> RefuseFullAsync(long bytes, IEnumerable<(long? StoreId, string? Staging)> given)
+    {
+        await TellFullAsync(bytes, CancellationToken.None);
+        await RemoveStagingAsync(given, CancellationToken.None);
+        return Refuse(StageRefusal.NoStore, $"No enabled, ingestable store has more than {bytes} bytes free.", []);
     }
 
     /// <summary>
@@ -221,12 +240,13 @@ public sealed class IncomingTransfers
         if (repeated.Count > 0)
             return Refuse(StageRefusal.InvalidPath, $"'{repeated[0].DestinationLocation}' is in the batch twice.", Ids(repeated));
 
+        var looks = await _stores.LookAsync(cancellationToken);
         List<(long? StoreId, string? Staging)> given;
         StageResult result;
         await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
-            var chosen = await _stores.ChooseAsync(db, arrivals.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size) is var total && total > totalSize ? total : totalSize, cancellationToken);
+            var chosen = await _stores.ChooseAsync(db, arrivals.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size) is var total && total > totalSize ? total : totalSize, looks, cancellationToken);
             if (chosen is null)
             {
                 await transaction.DisposeAsync();
@@ -239,7 +259,7 @@ public sealed class IncomingTransfers
             var under = await db.IncomingTransfers.AsNoTracking()
                 .Where(t => names.Contains(t.StorePath!) && Unfinished.Contains(t.Status))
                 .Select(t => new { t.Id, Name = t.StorePath!, t.TransferChecksum, t.Status, t.Placing, Mine = t.Uploader == caller.Username && t.Source == source && t.SourceTransferId != null }).ToListAsync(cancellationToken);
-            var (repairs, home) = await RepairsAsync(db, arrivals, existing, chosen.Value.Store.Id, cancellationToken);
+            var (repairs, home) = await RepairsAsync(db, arrivals, existing, chosen.Value.Store.Id, looks, cancellationToken);
             existing.ExceptWith(repairs.Keys);
             if (home is not null) chosen = home;
             var same = under.Join(arrivals, t => (t.Name, t.TransferChecksum), a => (a.DestinationLocation, a.Checksum), (t, a) => (Transfer: t, Arrival: a)).ToList();
@@ -308,7 +328,9 @@ public sealed class IncomingTransfers
         ArgumentNullException.ThrowIfNull(directories);
         foreach (var (storeId, staging) in directories)
         {
-            if (!Guid.TryParse(staging, out var name) || _stores.Find(storeId) is not { } store) continue;
+            if (!Guid.TryParse(staging, out var name)) continue;
+            if (_making.TryGetValue(staging, out var making)) await making.ContinueWith(static _ => { }, cancellationToken, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            if (await _stores.FindAsync(storeId, cancellationToken) is not { } store) continue;
             await store.RemoveIncomingAsync(name, cancellationToken);
             var removal = await store.RemoveStagingAsync(name, cancellationToken);
             if (!removal.IsGone) Logs.StagingNotRemoved(_log, staging, removal.Message);
@@ -354,7 +376,7 @@ public sealed class IncomingTransfers
     /// size. A single one goes to the store that holds the bad copy, in a batch only those whose store is the batch's are taken.
     /// </summary>
     /// <returns>Names with their entries in the list of corrupt copies, and the store to use instead of the chosen one.</returns>
-    private async Task<(Dictionary<string, long> Repairs, (SiteStore Store, long FreeBytes)? Home)> RepairsAsync(CatalogContext db, IReadOnlyList<Arrival> arrivals, HashSet<string> existing, long chosen, CancellationToken cancellationToken)
+    private async Task<(Dictionary<string, long> Repairs, (SiteStore Store, long FreeBytes)? Home)> RepairsAsync(CatalogContext db, IReadOnlyList<Arrival> arrivals, HashSet<string> existing, long chosen, IReadOnlyDictionary<long, StoreLook> looks, CancellationToken cancellationToken)
     {
         if (existing.Count == 0) return ([], null);
         var names = existing.ToList();
@@ -364,8 +386,8 @@ public sealed class IncomingTransfers
             .ToListAsync(cancellationToken);
         var repairs = wanted.Where(w => w.Enabled).GroupBy(w => w.FileName, StringComparer.Ordinal).Select(g => g.First())
             .Join(arrivals, w => (w.FileName, w.Checksum, w.Size), a => (a.DestinationLocation, a.Checksum, a.Size), (w, a) => w).ToList();
-        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && _stores.Configured.FirstOrDefault(s => s.Id == only.StoreId) is { IsMounted: true } home && home.Store.FreeBytes() is var free && free > only.Size)
-            return (new(StringComparer.Ordinal) { [only.FileName] = only.Id }, (home, free));
+        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && _stores.Configured.FirstOrDefault(s => s.Id == only.StoreId) is { } home && looks[home.Id] is { IsMounted: true } look && look.FreeBytes > only.Size)
+            return (new(StringComparer.Ordinal) { [only.FileName] = only.Id }, (home, look.FreeBytes));
         return (repairs.Where(r => r.StoreId == chosen).ToDictionary(r => r.FileName, r => r.Id, StringComparer.Ordinal), null);
     }
 
@@ -411,7 +433,18 @@ public sealed class IncomingTransfers
     private async Task<StageResult> MakeDirectoriesAsync(StageResult result, CancellationToken cancellationToken)
     {
         if (result is not StageResult.Accepted accepted) return result;
-        var failed = await accepted.Store.Store.CreateStagingAsync([.. accepted.Places.Select(p => (Guid.Parse(p.StagingName), Parsed(p.UploadName)))], cancellationToken);
+        var making = accepted.Store.Store.CreateStagingAsync([.. accepted.Places.Select(p => (Guid.Parse(p.StagingName), Parsed(p.UploadName)))], cancellationToken);
+        foreach (var place in accepted.Places) _making[place.StagingName] = making;
+        StagingResult? failed;
+        try
+        {
+            failed = await making;
+        }
+        finally
+        {
+            foreach (var place in accepted.Places) _making.TryRemove(place.StagingName, out _);
+        }
+
         if (failed is null) return result;
         Logs.StagingNotMade(_log, accepted.Store.Store.Options.Name, failed.Message);
         await _errors.RaiseAsync(ErrorSeverity.Critical, ErrorCategory.Configuration, $"staging {accepted.Store.Store.Options.Name}",
@@ -442,5 +475,5 @@ public sealed class IncomingTransfers
 
     private static List<long> Ids(IEnumerable<StagedPlace> places) => [.. places.Select(p => p.SourceTransferId ?? -1)];
 
-    private sealed record UploadRequest(Arrival Arrival, string Uploader, string Source);
+    private sealed record UploadRequest(Arrival Arrival, string Uploader, string Source, IReadOnlyDictionary<long, StoreLook> Looks);
 }

@@ -39,7 +39,7 @@ public sealed partial class Ingest
             if (aside.Status == AsideStatus.IoError) return Result(transfer, IngestOutcome.TryLater, aside.Message);
         }
 
-        var placed = await store.PlaceAsync(new Placement(staging, uploadName, path, expected, PlacementId: staging), cancellationToken);
+        var placed = await store.PlaceAsync(PlacementOf(transfer, staging, uploadName, path, expected), cancellationToken);
         switch (placed.Status)
         {
             case PlaceStatus.Placed:

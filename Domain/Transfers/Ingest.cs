@@ -112,8 +112,8 @@ public sealed partial class Ingest : IDisposable
         if (transfer.Status == TransferStatus.Completed) return await DoneAsync(transfer, cancellationToken);
         if (transfer.Status != TransferStatus.Staged)
             return Result(transfer, IngestOutcome.NotExpected, $"The transfer is {transfer.Status}: {transfer.FailureReason ?? "its data are not complete yet"}.");
-        if (transfer.Store is not { Enabled: true } || _stores.Find(transfer.StoreId) is not { IsAvailable: true } store)
-            return Result(transfer, IngestOutcome.TryLater, $"Store '{transfer.Store?.Name}' is switched off or not mounted; the staged data wait.");
+        if (transfer.Store is not { Enabled: true } || await _stores.FindAsync(transfer.StoreId, cancellationToken) is not { } store)
+            return Result(transfer, IngestOutcome.TryLater, $"Store '{transfer.Store?.Name}' is switched off, not mounted or does not answer; the staged data wait.");
         if (!StorePath.TryParse(transfer.UploadName, out var uploadName, out _) || !StorePath.TryParse(transfer.StorePath, out var destination, out _)
             || !Guid.TryParse(transfer.StagingPath, out var staging))
             return await FailAsync(transfer, IngestOutcome.Unacceptable, "The transfer names no valid path.", transfer.Placing, cancellationToken);
@@ -125,7 +125,7 @@ public sealed partial class Ingest : IDisposable
         var interrupted = transfer.Placing && await store.ExistsAsync(destination, cancellationToken);
         if (!interrupted && await VerifyAsync(transfer, store, staging, uploadName, destination, expected, cancellationToken) is { } unfit) return unfit;
         if (!interrupted && await ReserveNameAsync(transfer, cancellationToken) is { } refused) return refused;
-        var placed = await store.PlaceAsync(new Placement(staging, uploadName, destination, expected, PlacementId: staging), cancellationToken);
+        var placed = await store.PlaceAsync(PlacementOf(transfer, staging, uploadName, destination, expected), cancellationToken);
         switch (placed.Status)
         {
             case PlaceStatus.Placed:
@@ -144,12 +144,17 @@ public sealed partial class Ingest : IDisposable
         }
     }
 
+    private SemaphoreSlim? ReadersFor(IncomingTransfer transfer) => transfer.TransferSize > SmallFile ? _readers : null;
+
+    private Placement PlacementOf(IncomingTransfer transfer, Guid staging, StorePath uploadName, StorePath destination, ContentDescription expected) =>
+        new(staging, uploadName, destination, expected, PlacementId: staging) { Readers = ReadersFor(transfer) };
+
     /// <summary>Reads the staged data once, flushing them to the disk; null when they are what was declared.</summary>
     private async Task<IngestResult?> VerifyAsync(IncomingTransfer transfer, LocalStore store, Guid staging, StorePath uploadName, StorePath? destination, ContentDescription expected, CancellationToken cancellationToken)
     {
         DigestResult digest;
-        var waits = transfer.TransferSize > SmallFile;
-        if (waits) await _readers.WaitAsync(cancellationToken);
+        var readers = ReadersFor(transfer);
+        if (readers is not null) await readers.WaitAsync(cancellationToken);
         try
         {
             digest = await store.DigestStagedAsync(staging, uploadName, [expected.Checksum.Algorithm],
@@ -157,7 +162,7 @@ public sealed partial class Ingest : IDisposable
         }
         finally
         {
-            if (waits) _readers.Release();
+            readers?.Release();
         }
 
         // Another run of this ingest (a stalled worker's and its successor's overlap) may have taken the data from under us: then the placement tells.

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Microsoft.EntityFrameworkCore;
@@ -38,6 +39,15 @@ public sealed class OutgoingTransfers(TimeProvider time)
     private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan LongestRetry = TimeSpan.FromHours(6);
 
+    /// <summary>How often a look for files to send passes over all files, also over those that had a copy at the destination.</summary>
+    public static readonly TimeSpan LookAtAllEvery = TimeSpan.FromMinutes(15);
+
+    /// <summary>A file's time is taken before its row can be seen by others: files as young as this are looked at each time.</summary>
+    private static readonly TimeSpan Settling = TimeSpan.FromMinutes(10);
+
+    /// <summary>By destination; memory of this process, from which nothing but the amount of reading depends.</summary>
+    private readonly ConcurrentDictionary<string, Passed> _passed = new(StringComparer.Ordinal);
+
     private DateTime Now => time.GetUtcNow().UtcDateTime;
 
     /// <summary>
@@ -45,6 +55,10 @@ public sealed class OutgoingTransfers(TimeProvider time)
     /// on their way to it and whose last failure is far enough back, oldest first. Null when there is nothing to send.
     /// A second process that makes a batch at the same time loses on the in-flight index when it saves.
     /// </summary>
+    /// <remarks>
+    /// Only every <see cref="LookAtAllEvery"/> are all files looked at. In between a look begins at the oldest file without a copy there, so that it costs
+    /// what is to be sent and not what was ever sent. A file whose remote copy is forgotten meanwhile waits for the next look at all.
+    /// </remarks>
     public async Task<SendBatch?> CreateBatchAsync(CatalogContext db, PeerOptions policy, Func<long, string> orchestrationId, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(db);
@@ -52,21 +66,27 @@ public sealed class OutgoingTransfers(TimeProvider time)
         ArgumentNullException.ThrowIfNull(orchestrationId);
         var now = Now;
         var destination = policy.Name;
-        var files = await db.Files.AsNoTracking()
-            .Where(f => !db.RemoteInstances.Any(r => r.FileName == f.Name && r.Librarian!.Name == destination))
+        var librarian = await db.Librarians.Where(l => l.Name == destination).Select(l => l.Id).FirstOrDefaultAsync(cancellationToken);
+        var newest = await db.Instances.MaxAsync(i => (long?)i.Id, cancellationToken) ?? 0;
+        var passed = await PassedAsync(db, destination, librarian, now, cancellationToken);
+        var lacking = db.Files.AsNoTracking().Where(f => !db.RemoteInstances.Any(r => r.FileName == f.Name && r.LibrarianId == librarian));
+        if (passed is { CreateTime: var from }) lacking = lacking.Where(f => f.CreateTime >= from);
+        var files = await lacking
             .Where(f => !db.OutgoingTransfers.Any(t => t.FileName == f.Name && t.Destination == destination
                 && (Unfinished.Contains(t.Status) || t.RetryAfter > now)))
             .Where(f => f.Instances.Any(i => i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)))
             .OrderBy(f => f.CreateTime).ThenBy(f => f.Name)
-            .Select(f => new
-            {
-                f.Name,
-                f.Size,
-                f.Checksum,
-                Instance = f.Instances.Where(i => i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId)).OrderBy(i => i.Id).Select(i => new { i.Id, i.Path }).First(),
-            })
+            .Select(f => new { f.Name, f.Size, f.Checksum })
             .Take(policy.BatchSize)
             .ToListAsync(cancellationToken);
+        var oldest = await lacking.OrderBy(f => f.CreateTime).ThenBy(f => f.Name).Select(f => (DateTime?)f.CreateTime).FirstOrDefaultAsync(cancellationToken);
+        var settled = now - Settling;
+        _passed[destination] = new Passed(librarian, oldest < settled ? oldest.Value : settled, newest, passed?.LookAtAll ?? now + LookAtAllEvery);
+        // By themselves: as a part of the query above, the copies of all files would be numbered first.
+        List<string> names = [.. files.Select(f => f.Name)];
+        var copies = names.Count == 0 ? [] : (await db.Instances.AsNoTracking().Where(i => names.Contains(i.FileName) && i.Available && !db.Drives.Any(d => d.StoreId == i.StoreId))
+            .Select(i => new { i.FileName, i.Id, i.Path }).ToListAsync(cancellationToken)).GroupBy(i => i.FileName, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.MinBy(i => i.Id)!, StringComparer.Ordinal);
+        files.RemoveAll(f => !copies.ContainsKey(f.Name));
         if (files.Count == 0) return null;
 
         var queue = new SendQueueItem { CreatedTime = now, Destination = destination };
@@ -81,12 +101,23 @@ public sealed class OutgoingTransfers(TimeProvider time)
             TransferChecksum = f.Checksum,
             StartTime = now,
             FileName = f.Name,
-            InstanceId = f.Instance.Id,
-            SourcePath = f.Instance.Path,
+            InstanceId = copies[f.Name].Id,
+            SourcePath = copies[f.Name].Path,
             SendQueueId = queue.Id,
         }));
         await db.SaveChangesAsync(cancellationToken);
         return new SendBatch(queue.Id, destination, files.Count);
+    }
+
+    /// <summary>The next look for files to send to a neighbour passes over all: one that it had is to be offered again.</summary>
+    public void LookAtAll(string destination) => _passed.TryRemove(destination, out _);
+
+    /// <summary>Where a look may begin; null when all are to be looked at, because it is time or because files have come that are older.</summary>
+    private async Task<Passed?> PassedAsync(CatalogContext db, string destination, long librarian, DateTime now, CancellationToken cancellationToken)
+    {
+        if (!_passed.TryGetValue(destination, out var passed) || passed.Librarian != librarian || passed.LookAtAll <= now) return null;
+        var (from, known) = (passed.CreateTime, passed.NewestInstance);
+        return await db.Instances.AnyAsync(i => i.Id > known && i.File!.CreateTime < from, cancellationToken) ? null : passed;
     }
 
     /// <summary>
@@ -210,4 +241,11 @@ public sealed class OutgoingTransfers(TimeProvider time)
                 && !db.OutgoingTransfers.Any(t => t.SendQueueId == q.Id && Unfinished.Contains(t.Status)))
             .Select(q => q.OrchestrationId!).ToListAsync(cancellationToken);
     }
+
+    /// <summary>All files before a time have a copy at a destination.</summary>
+    /// <param name="Librarian">The destination's row: a neighbour that is removed and added anew has none of its copies.</param>
+    /// <param name="CreateTime">That time.</param>
+    /// <param name="NewestInstance">Newest copy when this was found; files may come later that are older.</param>
+    /// <param name="LookAtAll">When it is no longer relied on.</param>
+    private sealed record Passed(long Librarian, DateTime CreateTime, long NewestInstance, DateTime LookAtAll);
 }

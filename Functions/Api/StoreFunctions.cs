@@ -24,9 +24,11 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
     {
         await using var db = database.Open();
         var rows = await db.Stores.AsNoTracking().OrderBy(s => s.Id).ToListAsync(cancellationToken);
-        IReadOnlyList<StoreEntry> entries = [.. rows.Select(row => stores.Find(row.Id) is { } store
-            ? new StoreEntry(row.Name, "local", store.FreeBytes(), row.Ingestable, true, row.Enabled)
-            : new StoreEntry(row.Name, "local", -1, row.Ingestable, false, row.Enabled))];
+        IReadOnlyList<StoreEntry> entries = await Task.WhenAll(rows.Select(async row =>
+        {
+            var look = stores.Known(row.Id) is { } store ? await stores.LookAsync(store, cancellationToken) : new StoreLook(IsMounted: false, FreeBytes: -1);
+            return new StoreEntry(row.Name, "local", look.FreeBytes, row.Ingestable, look.IsMounted, row.Enabled);
+        }));
         return Answers.Json(entries);
     }
 

@@ -43,7 +43,7 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
     /// <summary>Verifies and ingests; the answer comes when the file is stored, catalogued and safe against a power cut.</summary>
     [Function("UploadCommit"), Requires(AuthLevel.ReadAppend)]
     [Responds(200, "The file is verified, stored, catalogued and on disk. You may delete your copy.")]
-    [Refuses<Failure>(400, "Store {store_name} does not exist.")]
+    [Refuses<Failure>(400, "Store {store_name} does not exist.", "Store {store_name} is not available.")]
     [Refuses<Failure>(404, Reasons.TransferNotFound, Reasons.NotInStaging)]
     [Refuses<Failure>(406, Reasons.Mismatch)]
     [Refuses<Failure>(409, Reasons.FileExistsOnStore)]
@@ -58,6 +58,7 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
             CommitOutcome.NotYours => Results.Forbid(),
             CommitOutcome.UnknownTransfer => Answers.Fail(request, 404, Reasons.TransferNotFound, result.Message),
             CommitOutcome.UnknownStore => Answers.Fail(request, 400, $"Store {body.StoreName} does not exist.", result.Message),
+            CommitOutcome.StoreUnavailable => Answers.Fail(request, 400, $"Store {body.StoreName} is not available.", result.Message),
             CommitOutcome.NotInStaging => Answers.Fail(request, 404, Reasons.NotInStaging, result.Message),
             CommitOutcome.NameTaken => Answers.Fail(request, 409, Reasons.FileExistsOnStore, result.Message),
             CommitOutcome.Invalid => Answers.Fail(request, 406, Reasons.Mismatch, result.Message),

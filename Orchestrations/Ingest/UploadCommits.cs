@@ -28,6 +28,9 @@ public enum CommitOutcome
     /// <summary>No such store, or not the one of this transfer.</summary>
     UnknownStore,
 
+    /// <summary>The store is not mounted, or its file system does not answer.</summary>
+    StoreUnavailable,
+
     /// <summary>Nothing in staging, or the transfer was given up.</summary>
     NotInStaging,
 
@@ -62,13 +65,13 @@ public sealed class UploadCommits
     private readonly Arrivals _arrivals;
     private readonly DurableTaskClient _client;
     private readonly TimeProvider _time;
-    private readonly GroupCommit<(UploadCommit Commit, Caller Caller), CommitResult?> _stages;
+    private readonly GroupCommit<(UploadCommit Commit, Caller Caller, StoreLook Store), CommitResult?> _stages;
 
     /// <summary>One per process: commits that come at the same time are recorded together.</summary>
     public UploadCommits(CatalogDatabase database, SiteStores stores, Arrivals arrivals, DurableTaskClient client, TimeProvider time)
     {
         (_database, _stores, _arrivals, _client, _time) = (database, stores, arrivals, client, time);
-        _stages = new GroupCommit<(UploadCommit, Caller), CommitResult?>(MostAtOnce, StageAsync);
+        _stages = new GroupCommit<(UploadCommit, Caller, StoreLook), CommitResult?>(MostAtOnce, StageAsync);
     }
 
     /// <summary>Commits an upload.</summary>
@@ -76,7 +79,9 @@ public sealed class UploadCommits
     {
         ArgumentNullException.ThrowIfNull(commit);
         ArgumentNullException.ThrowIfNull(caller);
-        if (await _stages.RunAsync((commit, caller), cancellationToken) is { } early) return early;
+        // Before the group: one whose store does not answer would hold up all.
+        var seen = _stores.All.FirstOrDefault(s => s.Store.Options.Name == commit.StoreName) is { } store ? await _stores.LookAsync(store, cancellationToken) : default;
+        if (await _stages.RunAsync((commit, caller, seen), cancellationToken) is { } early) return early;
         var instance = Arrivals.InstanceId(commit.TransferId);
         while (true)
         {
@@ -99,7 +104,7 @@ public sealed class UploadCommits
     }
 
     /// <summary>Marks uploads STAGED and starts their ingests, in one transaction; null for one whose ingest is on its way, otherwise its answer.</summary>
-    private async Task<IReadOnlyList<CommitResult?>> StageAsync(IReadOnlyList<(UploadCommit Commit, Caller Caller)> group)
+    private async Task<IReadOnlyList<CommitResult?>> StageAsync(IReadOnlyList<(UploadCommit Commit, Caller Caller, StoreLook Store)> group)
     {
         List<long> ids = [.. group.Select(g => g.Commit.TransferId).Distinct()];
         // Two commits of one upload: the second is to find what the first has done.
@@ -108,7 +113,7 @@ public sealed class UploadCommits
         await using (var transaction = await db.Database.BeginTransactionAsync())
         {
             var transfers = await db.IncomingTransfers.AsNoTracking().Include(t => t.Store).Where(t => ids.Contains(t.Id)).ToDictionaryAsync(t => t.Id);
-            var early = group.Select(g => Judge(g.Commit, g.Caller, transfers.GetValueOrDefault(g.Commit.TransferId))).ToList();
+            var early = group.Select(g => Judge(g.Commit, g.Caller, g.Store, transfers.GetValueOrDefault(g.Commit.TransferId))).ToList();
             var going = group.Where((_, i) => early[i] is null).Select(g => g.Commit).ToList();
             var arriving = going.FindAll(c => transfers[c.TransferId].Status != TransferStatus.Staged);
             var marked = 0;
@@ -134,11 +139,11 @@ public sealed class UploadCommits
     }
 
     /// <summary>Null: its ingest may start.</summary>
-    private CommitResult? Judge(UploadCommit commit, Caller caller, IncomingTransfer? transfer)
+    private CommitResult? Judge(UploadCommit commit, Caller caller, StoreLook store, IncomingTransfer? transfer)
     {
         if (transfer is null) return new CommitResult(CommitOutcome.UnknownTransfer, $"There is no transfer {commit.TransferId}. Start with upload/stage.");
         if (transfer.Source != caller.Username || transfer.SourceTransferId is not null) return new CommitResult(CommitOutcome.NotYours, "");
-        if (transfer.Store?.Name != commit.StoreName || _stores.Find(transfer.StoreId) is not { } store)
+        if (transfer.Store?.Name != commit.StoreName || _stores.Known(transfer.StoreId) is null)
             return new CommitResult(CommitOutcome.UnknownStore, "Use the store_name that upload/stage answered. The staged data are untouched.");
         if (!StorePath.TryParse(commit.Destination, out var destination, out var refusal))
             return new CommitResult(CommitOutcome.Invalid, $"destination_location: {StorePath.Describe(refusal)} The staged data are untouched.");
@@ -149,8 +154,9 @@ public sealed class UploadCommits
             TransferStatus.Failed or TransferStatus.Cancelled => new CommitResult(CommitOutcome.NotInStaging, $"This upload has been given up: {transfer.FailureReason} Start again with upload/stage."),
             TransferStatus.Staged when transfer.StorePath != destination.Value => new CommitResult(CommitOutcome.NotInStaging, $"This upload is being stored as '{transfer.StorePath}'."),
             TransferStatus.Staged => null,
-            _ when !transfer.Store.Enabled || !store.IsAvailable =>
-                new CommitResult(CommitOutcome.Invalid, $"Store '{transfer.Store.Name}' is switched off or not mounted. The staged data wait; commit again later."),
+            _ when !transfer.Store.Enabled => new CommitResult(CommitOutcome.Invalid, $"Store '{transfer.Store.Name}' is switched off. The staged data wait; commit again later."),
+            _ when !store.IsMounted =>
+                new CommitResult(CommitOutcome.StoreUnavailable, $"Store '{transfer.Store.Name}' {(store.HasAnswered ? "is not mounted" : "does not answer")}. The staged data wait; commit again later."),
             _ => null,
         };
     }

@@ -105,6 +105,7 @@ public sealed class Resending(CatalogDatabase database, InstanceChecks checks, O
             await client.ScheduleNewOrchestrationInstanceAsync(nameof(SendClone), new SendCloneInput(queue.Id, librarian), new StartOrchestrationOptions(SendClone.InstanceId(queue.Id)), transaction.GetDbTransaction(), cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             client.SignalCommitted();
+            outgoing.LookAtAll(librarian);
             return transfer.Id;
         }
         catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))

@@ -51,12 +51,15 @@ public sealed class PostgresServer : IAsyncLifetime
         RunAsync(Path.Combine(_binaries, "pg_ctl"), ["-D", DataDirectory, "-m", mode, "-w", "stop"]);
 
     /// <summary>Creates an empty database and returns a connection string to it.</summary>
-    public async Task<string> CreateDatabaseAsync(CancellationToken cancellationToken = default)
+    public Task<string> CreateDatabaseAsync(CancellationToken cancellationToken = default) => CreateDatabaseAsync("UTF8", cancellationToken);
+
+    /// <summary>Creates an empty database of an encoding and returns a connection string to it.</summary>
+    public async Task<string> CreateDatabaseAsync(string encoding, CancellationToken cancellationToken = default)
     {
         var name = $"t{Environment.ProcessId}_{Interlocked.Increment(ref _databases)}";
         await using var connection = new NpgsqlConnection(ConnectionString("postgres"));
         await connection.OpenAsync(cancellationToken);
-        await using var command = new NpgsqlCommand($"create database {name} template template0", connection);
+        await using var command = new NpgsqlCommand($"create database {name} encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0", connection);
         await command.ExecuteNonQueryAsync(cancellationToken);
         return ConnectionString(name);
     }

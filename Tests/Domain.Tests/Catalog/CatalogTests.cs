@@ -30,6 +30,17 @@ public class CatalogTests(PostgresServer server)
         Assert.False(db.Database.HasPendingModelChanges());
     }
 
+    [Theory, InlineData("LATIN1"), InlineData("SQL_ASCII")]
+    public async Task Migrate_DatabaseThatIsNotUtf8_IsRefusedAndChangesNothing(string encoding)
+    {
+        using var database = new CatalogDatabase(await server.CreateDatabaseAsync(encoding, TestContext.Current.CancellationToken));
+        var refusal = await Assert.ThrowsAsync<InvalidOperationException>(() => database.MigrateAsync(default));
+        Assert.Contains(encoding, refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("ENCODING 'UTF8' TEMPLATE template0", refusal.Message, StringComparison.Ordinal);
+        await using var db = database.Open();
+        Assert.Equal([0], await db.Database.SqlQuery<int>($"""select count(*)::int as "Value" from information_schema.tables where table_schema = 'public'""").ToListAsync());
+    }
+
     [Fact]
     public async Task Migrate_IndexThatTakesLongerThanTheDriverWaits_IsWaitedFor()
     {

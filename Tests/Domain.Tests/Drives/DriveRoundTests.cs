@@ -107,6 +107,21 @@ public class DriveRoundTests(PostgresServer server)
         Assert.True((await freeze).Answer.IsOk);
     }
 
+    [Fact]
+    public async Task Freeze_WhileATableIsVacuumed_DoesNotWaitForIt()
+    {
+        using var rig = await Rig.CreateAsync(DatabaseKind.PostgreSql, server);
+        await rig.KeepAsync("obs/1");
+        Assert.Equal(FillOutcome.More, (await rig.Filling.RoundAsync(rig.Drive.Id, null, default)).Outcome);
+        await using var other = rig.Source.Database.Open();
+        await using var held = await other.Database.BeginTransactionAsync();
+        // The lock of VACUUM and ANALYZE.
+        await other.Database.ExecuteSqlAsync($"lock table outgoing_transfers, files in share update exclusive mode");
+        using var impatient = new CatalogDatabase(rig.Source.Database.ConnectionString + ";Options=-c lock_timeout=5s");
+        await using var db = impatient.Open();
+        Assert.True((await rig.Dispatch.FreezeAsync(db, await rig.CurrentAsync(), default)).Answer.IsOk);
+    }
+
     [Theory, MemberData(nameof(Kinds))]
     public async Task Fill_NamesThatNoManifestHolds_AreLeftOutAndTheRestGoesOn(DatabaseKind kind)
     {

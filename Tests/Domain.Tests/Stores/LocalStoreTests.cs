@@ -31,6 +31,24 @@ public class LocalStoreTests
     }
 
     [Fact]
+    public async Task Place_NobodyMayRead_CopiesWaitAndRenamesDoNot()
+    {
+        using var readers = new SemaphoreSlim(0, 1);
+        var copying = new ReachedPoint("place.incoming-made");
+        using var copies = new StoreFixture(options => options with { OwnAfterCommit = true }, faults: copying);
+        using var renames = new StoreFixture();
+        var waiting = copies.Store.PlaceAsync(await copies.StageAsync("copied", ("", "data")) with { Readers = readers }, TestContext.Current.CancellationToken);
+        await copying.Reached.WaitAsync(TestContext.Current.CancellationToken);
+        // Time enough for a copy that does not wait.
+        for (var i = 0; i < 20; i++)
+            Assert.Equal(PlaceStatus.Placed, (await renames.Store.PlaceAsync(await renames.StageAsync($"renamed{i}", ("", "data")) with { Readers = readers })).Status);
+        Assert.Empty(copies.Committed());
+        readers.Release();
+        Assert.Equal(PlaceStatus.Placed, (await waiting).Status);
+        Assert.Equal(1, readers.CurrentCount);
+    }
+
+    [Fact]
     public async Task CreateStaging_NoStagingRoot_SaysSo()
     {
         using var fixture = new StoreFixture();
@@ -290,4 +308,16 @@ public class LocalStoreTests
 
     [DllImport("libc", EntryPoint = "setfsuid")]
     private static extern int SetFilesystemUser(int user);
+
+    private sealed class ReachedPoint(string point) : IStoreFaults
+    {
+        private readonly TaskCompletionSource _reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Reached => _reached.Task;
+
+        public void Reach(string reached)
+        {
+            if (reached == point) _reached.TrySetResult();
+        }
+    }
 }

@@ -29,6 +29,29 @@ public class SiteStartTests(PostgresServer server)
     }
 
     [Fact]
+    public async Task Commit_ToAStoreThatIsNotMounted_SaysSoAndTheStagedDataWait()
+    {
+        await using var site = await TestSite.CreateAsync(DatabaseKind.Sqlite, server);
+        var done = await site.StageAsync("done", HelloSum, 11);
+        await File.WriteAllTextAsync(done.Location, "hello world");
+        Assert.Equal(HttpStatusCode.OK, (await site.CommitAsync(done.Id, "done")).Status);
+        var (id, location, _) = await site.StageAsync("f", HelloSum, 11);
+        await File.WriteAllTextAsync(location, "hello world");
+        var marker = Path.Combine(site.StorePath, SiteStore.MarkerFile);
+        File.Move(marker, marker + ".away");
+        var (status, body) = await site.CommitAsync(id, "f");
+        Assert.Equal((HttpStatusCode.BadRequest, "Store main is not available."), (status, body.GetProperty("reason").GetString()));
+        Assert.Equal("Store 'main' is not mounted. The staged data wait; commit again later.", body.GetProperty("suggested_remedy").GetString());
+        // What is stored is stored, whether or not it can be read now.
+        Assert.Equal(HttpStatusCode.OK, (await site.CommitAsync(done.Id, "done")).Status);
+        Assert.Equal(HttpStatusCode.OK, (await site.PostAsync("admin/stores/state_change", """{"store_name":"main","enabled":false}""")).Status);
+        Assert.Equal(HttpStatusCode.NotAcceptable, (await site.CommitAsync(id, "f")).Status);
+        await site.PostAsync("admin/stores/state_change", """{"store_name":"main","enabled":true}""");
+        File.Move(marker + ".away", marker);
+        Assert.Equal(HttpStatusCode.OK, (await site.CommitAsync(id, "f")).Status);
+    }
+
+    [Fact]
     public async Task Start_AgainOnAStoreWithoutMarker_DoesNotMakeItAnew()
     {
         await using var site = await TestSite.CreateAsync(DatabaseKind.Sqlite, server);
