@@ -34,6 +34,9 @@ internal sealed partial class SqlStatement(string text)
 
     public int? ExpectedRows { get; private set; }
 
+    /// <summary>The number of rows may be looked at when the statement, and with it the transaction, is through.</summary>
+    public bool IsAllOrNone { get; private set; }
+
     public SqlStatement With(string name, string? value) => Add(name, value, SqlKind.Text);
 
     public SqlStatement With(string name, long? value) => Add(name, value, SqlKind.Integer);
@@ -67,6 +70,13 @@ internal sealed partial class SqlStatement(string text)
     {
         ExpectedRows = rows;
         return this;
+    }
+
+    /// <summary>As above for a statement that hits all these rows or none, and is the last of its transaction: when it misses, there is nothing that it must undo.</summary>
+    public SqlStatement ExpectAllOrNone(int rows)
+    {
+        IsAllOrNone = true;
+        return Expect(rows);
     }
 
     /// <summary>

@@ -325,7 +325,7 @@ internal sealed class TurnWriter(DurableStore store)
     {
         var (instance, events) = (turn.Instance, turn.Outcome.Events);
         return WithFewHistory(new SqlStatement(_heldHistoryTexts[events.Count]).With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim), turn.FirstSequence, events)
-            .Expect(events.Count);
+            .ExpectAllOrNone(events.Count);
     }
 
     private SqlStatement History(string instanceId, long executionId, int first, IReadOnlyList<HistoryEvent> events)
