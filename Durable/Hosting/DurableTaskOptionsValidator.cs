@@ -20,7 +20,11 @@ internal sealed class DurableTaskOptionsValidator : IValidateOptions<DurableTask
             if (value <= TimeSpan.Zero) errors.Add($"{setting} must be positive.");
         }
 
-        if (options.DrainTimeout < TimeSpan.Zero) errors.Add("DrainTimeout must not be negative.");
+        foreach (var (value, setting) in new[] { (options.DrainTimeout, nameof(options.DrainTimeout)), (options.LocalActivityTime, nameof(options.LocalActivityTime)) })
+        {
+            if (value < TimeSpan.Zero) errors.Add($"{setting} must not be negative.");
+        }
+
         foreach (var queue in options.Queues)
         {
             if (queue.Key.Length == 0) errors.Add("The default queue's limit is MaxConcurrentActivities, not an entry of Queues.");
