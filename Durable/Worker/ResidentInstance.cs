@@ -273,7 +273,8 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
     /// <summary>
     /// The turn's transaction, then its local consequences. Crash before the commit: nothing happened and messages are still there. After
-    /// it: rows say everything; activities inserted as this worker's are reaped with it and delivered again.
+    /// it: rows say everything; activities inserted as this worker's are reaped with it and delivered again, and for one without a row the standby
+    /// message wakes the instance.
     /// </summary>
     private async Task CommitAsync(TurnOutcome outcome, int first, List<long> consumed, List<ActivityResult> results, List<ActivityRow> late, bool standby)
     {
