@@ -386,7 +386,7 @@ public sealed class IncomingTransfers
             .ToListAsync(cancellationToken);
         var repairs = wanted.Where(w => w.Enabled).GroupBy(w => w.FileName, StringComparer.Ordinal).Select(g => g.First())
             .Join(arrivals, w => (w.FileName, w.Checksum, w.Size), a => (a.DestinationLocation, a.Checksum, a.Size), (w, a) => w).ToList();
-        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && _stores.Configured.FirstOrDefault(s => s.Id == only.StoreId) is { } home && looks[home.Id] is { IsMounted: true } look && look.FreeBytes > only.Size)
+        if (arrivals.Count == 1 && repairs is [var only] && only.StoreId != chosen && _stores.Configured.FirstOrDefault(s => s.Id == only.StoreId) is { } home && looks.GetValueOrDefault(home.Id) is { IsMounted: true } look && look.FreeBytes > only.Size)
             return (new(StringComparer.Ordinal) { [only.FileName] = only.Id }, (home, look.FreeBytes));
         return (repairs.Where(r => r.StoreId == chosen).ToDictionary(r => r.FileName, r => r.Id, StringComparer.Ordinal), null);
     }
