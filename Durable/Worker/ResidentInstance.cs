@@ -371,7 +371,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var tracked = await services.Queries.TrackedTasksAsync(_instance.Identity, worker.Lost);
         foreach (var task in execution.OpenActivities.Where(task => !tracked.Contains(task.TaskId) && task.TaskId != _local?.TaskId).ToList())
         {
-            var (result, running) = worker.Activities.FindLocal(_instance.Identity, task.TaskId, _instance.Owner);
+            // It may have ended since this object is there: then its result is in the mailbox, or was taken from it for this turn.
+            var result = TakeDelivered(results, task.TaskId);
+            ClaimedActivity? running = null;
+            if (result is null) (result, running) = worker.Activities.FindLocal(_instance.Identity, task.TaskId, _instance.Owner);
+            if (result is null && running is null) result = TakeDelivered(results, task.TaskId);
             if (running is not null)
             {
                 late.Add(new(task, running.Owner, running.Claim, running.Attempts));
@@ -381,11 +385,35 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
                 _local = result.Activity;
                 results.Add(result);
             }
+            else if (result is not null)
+            {
+                // One at a time is without a row: this one has one for a moment.
+                late.Add(new(task, result.Activity.Owner, result.Activity.Claim, result.Activity.Attempts));
+                PutBack([result]);
+            }
             else
             {
                 late.Add(new(task, null, services.Clock.Now, 1));
             }
         }
+    }
+
+    /// <summary>Takes the result of a task from those of this turn or from the mailbox.</summary>
+    private ActivityResult? TakeDelivered(List<ActivityResult> results, int taskId)
+    {
+        lock (_gate)
+        {
+            foreach (var list in (List<ActivityResult>[])[results, _results])
+            {
+                var index = list.FindIndex(result => result.Activity.TaskId == taskId && result.Activity.ExecutionId == _instance.Identity.ExecutionId);
+                if (index < 0) continue;
+                var result = list[index];
+                list.RemoveAt(index);
+                return result;
+            }
+        }
+
+        return null;
     }
 
     private ClaimedActivity Claimed(ScheduledTask task, long at) =>
