@@ -91,11 +91,7 @@ internal sealed class ActivityRunner(
     public void Placed(ExecutionIdentity execution, int taskId, long claim)
     {
         var key = (execution.InstanceId, execution.ExecutionId, taskId);
-        if (_known.TryGetValue(key, out var running) && running.Activity.Claim == claim)
-        {
-            running.PlacedAt(time.GetTimestamp());
-            if (running.Progress is not null) QueueReport(running);
-        }
+        if (_known.TryGetValue(key, out var running) && running.Activity.Claim == claim) NotePlaced(running);
 
         // It ended while the row was on its way.
         if (_parked.TryGetValue(key, out var parked) && parked.Result.Activity.Claim == claim && _parked.TryRemove(new(key, parked))) completions.Complete(parked.Result);
@@ -156,12 +152,25 @@ internal sealed class ActivityRunner(
         foreach (var running in _known.Values)
         {
             var activity = running.Activity;
-            if (running.IsLocal && ownedInstances.Contains(activity.InstanceId)) continue;
-            if (time.GetElapsedTime(running.StartedAt) > age && !owned.Contains((activity.InstanceId, activity.ExecutionId, activity.TaskId, activity.Claim))) running.Cancel();
+            if (owned.Contains((activity.InstanceId, activity.ExecutionId, activity.TaskId, activity.Claim)))
+            {
+                // The commit's answer was lost.
+                if (running.IsLocal) NotePlaced(running);
+            }
+            else if (!(running.IsLocal && ownedInstances.Contains(activity.InstanceId)) && time.GetElapsedTime(running.StartedAt) > age)
+            {
+                running.Cancel();
+            }
         }
     }
 
     public Task WhenIdleAsync() => Task.WhenAll(_known.Values.Select(running => running.Task));
+
+    private void NotePlaced(Running running)
+    {
+        running.HasRowSince(time.GetTimestamp());
+        if (running.Progress is not null) QueueReport(running);
+    }
 
     private Running Add(ClaimedActivity activity)
     {
@@ -376,7 +385,7 @@ internal sealed class ActivityRunner(
         public CancellationToken Token => _cancellation.Token;
 
         /// <summary>It has one now. A look at the rows that began before does not show it.</summary>
-        public void PlacedAt(long at)
+        public void HasRowSince(long at)
         {
             Volatile.Write(ref _startedAt, at);
             IsLocal = false;

@@ -345,13 +345,19 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         if (continues)
         {
+            List<ActivityResult> tooLate;
             lock (_gate)
             {
+                // Of the execution that is over; the next one has tasks of the same numbers.
+                tooLate = [.. _results];
+                _results.Clear();
                 var next = _instance.Identity with { ExecutionId = _instance.Identity.ExecutionId + 1, Version = outcome.End!.NextVersion ?? _instance.Identity.Version };
                 _instance = _instance with { Identity = next, CustomStatus = outcome.CustomStatus };
                 _execution = null;
                 _messages = true;
             }
+
+            foreach (var result in tooLate) services.Completions.Complete(result);
         }
 
         // Waiters ask the database at every change; the turns between start and end are none to them.

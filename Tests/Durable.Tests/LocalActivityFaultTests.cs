@@ -155,6 +155,37 @@ public abstract class LocalActivityFaultTests(TestDatabase database) : EngineTes
         Assert.NotNull(id);
     }
 
+    [Fact]
+    public async Task Result_ThatComesWhileItsExecutionContinuesAsNew_DoesNotDisturbTheNext()
+    {
+        var turns = 0;
+        var host = await StartAsync(b =>
+        {
+            b.AddActivityFunc<int, int>("fast", (_, x) => Task.FromResult(x));
+            b.AddActivityFunc<int, int>("gated", async (_, x) =>
+            {
+                await _go.Task;
+                return x;
+            });
+            b.AddOrchestratorFunc<int, int>("generations", async (c, generation) =>
+            {
+                var gated = generation == 0 ? c.CallActivityAsync<int>("gated", 0) : null;
+                await c.CallActivityAsync<int>("fast", 1);
+                if (gated is not null) c.ContinueAsNew(1);
+                return generation;
+            });
+        }, host => host.Worker.Triggers.Hit = async (point, _) =>
+        {
+            if (point != "turn.before-commit" || Interlocked.Increment(ref turns) != 2) return;
+            _go.SetResult();
+            await Task.Delay(200, CancellationToken.None);
+        });
+        Assert.Equal(1, await RunAsync<int>(host, "generations", 0));
+        Assert.Equal(1, await Count("select max(claim - created_at) from dt_instance"));
+        await Until(async () => await Count("select count(*) from dt_activity") == 0, "the end of the activity");
+        await AssertInvariantsAsync(host);
+    }
+
     private Exception Away() => Database.IsPostgres ? new Npgsql.NpgsqlException("the server is away") : new Microsoft.Data.Sqlite.SqliteException("busy", 5);
 
     private void AddStep(DurableTaskBuilder builder, Func<TaskActivityContext, Task> special, TimeSpan localTime)
