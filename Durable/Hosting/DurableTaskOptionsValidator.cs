@@ -20,6 +20,8 @@ internal sealed class DurableTaskOptionsValidator : IValidateOptions<DurableTask
             if (value <= TimeSpan.Zero) errors.Add($"{setting} must be positive.");
         }
 
+        // A timer takes no more than 49 days, and the one that begins with such an activity must not fail.
+        if (options.LocalActivityTime < TimeSpan.Zero || options.LocalActivityTime > TimeSpan.FromDays(1)) errors.Add("LocalActivityTime must not be negative or longer than a day.");
         if (options.DrainTimeout < TimeSpan.Zero) errors.Add("DrainTimeout must not be negative.");
         foreach (var queue in options.Queues)
         {
