@@ -60,6 +60,8 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
     public override Task<bool> RaiseEventAsync(string instanceId, string eventName, object? eventPayload, string? messageId, DbTransaction? transaction = null, CancellationToken cancellation = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(eventName);
+        // The engine's own messages have ids that begin with one.
+        if (messageId?.Any(char.IsControl) == true) throw new ArgumentException("A message id has no control characters.", nameof(messageId));
         return PostAsync(instanceId, EventKind.EventRaised, eventName, _converter.Serialize(eventPayload), messageId, transaction, cancellation);
     }
 

@@ -20,11 +20,9 @@ internal sealed class DurableTaskOptionsValidator : IValidateOptions<DurableTask
             if (value <= TimeSpan.Zero) errors.Add($"{setting} must be positive.");
         }
 
-        foreach (var (value, setting) in new[] { (options.DrainTimeout, nameof(options.DrainTimeout)), (options.LocalActivityTime, nameof(options.LocalActivityTime)) })
-        {
-            if (value < TimeSpan.Zero) errors.Add($"{setting} must not be negative.");
-        }
-
+        // A timer takes no more than 49 days, and the one that begins with such an activity must not fail.
+        if (options.LocalActivityTime < TimeSpan.Zero || options.LocalActivityTime > TimeSpan.FromDays(1)) errors.Add("LocalActivityTime must not be negative or longer than a day.");
+        if (options.DrainTimeout < TimeSpan.Zero) errors.Add("DrainTimeout must not be negative.");
         foreach (var queue in options.Queues)
         {
             if (queue.Key.Length == 0) errors.Add("The default queue's limit is MaxConcurrentActivities, not an entry of Queues.");

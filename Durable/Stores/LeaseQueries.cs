@@ -43,7 +43,7 @@ internal sealed class LeaseQueries(DurableStore store)
             select name from dt_activity where owner is null and created_at < {store.Now} - @age group by name
             union
             select i.name from dt_inbox b join dt_instance i on i.instance_id = b.instance_id
-            where b.visible_at < {store.Now} - @age and i.owner is null and i.status in (0,6) group by i.name
+            where b.visible_at < {store.Now} - @age and (b.visible_at <> {Standby.Due} or i.updated_at < {store.Now} - @age) and i.owner is null and i.status in (0,6) group by i.name
             """).With("age", (long)age.TotalMilliseconds), reader => reader.GetString(0), cancellationToken);
     }
 
@@ -80,10 +80,10 @@ internal sealed class LeaseQueries(DurableStore store)
         return (instances, activities);
     }
 
-    private IReadOnlyList<SqlStatement> FreeOrphans =>
+    private static IReadOnlyList<SqlStatement> FreeOrphans =>
     [
         new SqlStatement("update dt_instance set owner = null where owner is not null and owner not in (select id from dt_worker)"),
-        Standby.WakeAll(store),
+        Standby.WakeAll,
         new SqlStatement("update dt_activity set owner = null where owner is not null and owner not in (select id from dt_worker)"),
     ];
 }

@@ -11,8 +11,9 @@ internal static class Schema
     /// <summary>
     /// Goes up with every change of <see cref="Statements"/>: they run only on tables of another version. On PostgreSQL even "create index
     /// if not exists" waits for every open transaction that writes to the table, and all later ones wait behind it.
+    /// A program that does not know of something that rows of the tables may hold must not start on them either: 3 are the messages of <see cref="Standby"/>.
     /// </summary>
-    public const int Version = 2;
+    public const int Version = 3;
 
     /// <summary>Deliveries without success that make an instance or an activity suspect of killing its workers (rule R9).</summary>
     public const int SuspectAfter = 3;

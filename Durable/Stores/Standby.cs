@@ -12,12 +12,18 @@ internal static class Standby
     /// <summary>When the message is visible while the worker holds the instance: never (epoch milliseconds).</summary>
     public const long Never = 9_000_000_000_000_000;
 
+    /// <summary>
+    /// When it is once the worker has let go: before all others. It is then in the first page of them, so nothing is decided before it was seen, and whatever a
+    /// clock does meanwhile. Its instance may have to wait; that is the matter of <c>not_before</c>.
+    /// </summary>
+    public const long Due = 0;
+
     /// <summary>Id of the message: there is at most one for an instance. It begins with a control character, so that no sender's id is like it.</summary>
     public const string MessageId = "\u0001standby";
 
     /// <summary>To be run in every transaction that takes instances from their worker, after that.</summary>
-    public static SqlStatement WakeAll(DurableStore store) => new SqlStatement($"""
-        update dt_inbox set visible_at = {store.Now}
+    public static SqlStatement WakeAll { get; } = new SqlStatement($"""
+        update dt_inbox set visible_at = {Due}
         where visible_at = {Never} and exists (select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id and i.owner is null)
         """);
 }

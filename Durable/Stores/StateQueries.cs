@@ -12,7 +12,7 @@ internal sealed class StateQueries(DurableStore store)
     [
         new($"select status, count(*) from dt_instance where status in {DurableStore.Active} group by status"),
         new($"select queue, {store.Now} - min(created_at) from dt_activity where owner is null and not_before <= {store.Now} group by queue"),
-        new($"select {store.Now} - min(visible_at) from dt_inbox where visible_at <= {store.Now}"),
+        new($"select {store.Now} - min(visible_at) from dt_inbox where visible_at <= {store.Now} and visible_at > {Standby.Due}"),
     ];
 
     public async Task<StoreState> ReadAsync(CancellationToken cancellationToken)

@@ -67,7 +67,8 @@ internal sealed class TurnWriter(DurableStore store)
         on conflict (instance_id, message_id) do nothing
         """;
 
-    private const string DeleteStandby = "delete from dt_inbox where instance_id = @i and message_id = @standby";
+    // One that is due tells of an activity that was lost before, and is not this one's.
+    private const string DeleteStandby = "delete from dt_inbox where instance_id = @i and message_id = @standby and visible_at = @never";
 
     private const string HoldInstance = """
         update dt_instance set updated_at = updated_at where instance_id = @i and owner is not distinct from @me and claim = @claim
@@ -172,7 +173,7 @@ internal sealed class TurnWriter(DurableStore store)
     public Task PlaceAsync(ClaimedInstance instance, ClaimedActivity activity, CancellationToken cancellationToken) => store.ExecuteAsync(
     [
         new SqlStatement(HoldInstance).With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim).Expect(1),
-        new SqlStatement(DeleteStandby).With("i", instance.InstanceId).With("standby", Standby.MessageId),
+        new SqlStatement(DeleteStandby).With("i", instance.InstanceId).With("standby", Standby.MessageId).With("never", Standby.Never),
         Activities(instance.Identity, activity.TraceParent, _insertActivities, [new(activity.Task, activity.Owner, activity.Claim, activity.Attempts)]),
     ], cancellationToken);
 
@@ -217,7 +218,7 @@ internal sealed class TurnWriter(DurableStore store)
         else
         {
             if (turn.Standby == StandbyChange.Set) statements.Add(OnExecution(InsertStandby).With("never", Standby.Never).With("standby", Standby.MessageId));
-            if (turn.Standby == StandbyChange.Clear) statements.Add(new SqlStatement(DeleteStandby).With("i", instance.InstanceId).With("standby", Standby.MessageId));
+            if (turn.Standby == StandbyChange.Clear) statements.Add(new SqlStatement(DeleteStandby).With("i", instance.InstanceId).With("standby", Standby.MessageId).With("never", Standby.Never));
             if (outcome.CancelledTimers.Count > 0)
                 statements.Add(OnExecution(_deleteTimers).With("tasks", [.. outcome.CancelledTimers.Select(id => (long)id)]));
             if (outcome.Timers.Count > 0)

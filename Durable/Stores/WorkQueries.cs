@@ -177,8 +177,8 @@ internal sealed class WorkQueries(DurableStore store)
         where instance_id = @i and owner is not distinct from @me and claim = @claim
         """;
 
-    private readonly string _wakeStandby = $"""
-        update dt_inbox set visible_at = {store.Now} + @delay
+    private const string WakeStandby = """
+        update dt_inbox set visible_at = @due
         where instance_id = @i and message_id = @standby and exists (select 1 from dt_instance i where i.instance_id = @i and i.owner is null)
         """;
 
@@ -332,7 +332,7 @@ internal sealed class WorkQueries(DurableStore store)
     [
         new SqlStatement(_releaseInstance).With("i", instance.InstanceId).With("me", instance.Owner).With("claim", instance.Claim)
             .With("delay", (long)delay.TotalMilliseconds).With("back", attemptsBack),
-        new SqlStatement(_wakeStandby).With("delay", (long)delay.TotalMilliseconds).With("i", instance.InstanceId).With("standby", Standby.MessageId),
+        new SqlStatement(WakeStandby).With("due", Standby.Due).With("i", instance.InstanceId).With("standby", Standby.MessageId),
     ];
 
     /// <summary>Activities of an execution that have a row or a result that waits in the inbox; one statement, so that none is missed on its way from one to the other.</summary>

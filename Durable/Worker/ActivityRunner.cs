@@ -90,16 +90,21 @@ internal sealed class ActivityRunner(
     /// <summary>The activity has a row now.</summary>
     public void Placed(ExecutionIdentity execution, int taskId, long claim)
     {
-        if (!_known.TryGetValue((execution.InstanceId, execution.ExecutionId, taskId), out var running) || running.Activity.Claim != claim) return;
-        running.IsLocal = false;
-        if (running.Progress is not null) QueueReport(running);
+        var key = (execution.InstanceId, execution.ExecutionId, taskId);
+        if (_known.TryGetValue(key, out var running) && running.Activity.Claim == claim) NotePlaced(running);
+
+        // It ended while the row was on its way.
+        if (_parked.TryGetValue(key, out var parked) && parked.Result.Activity.Claim == claim && _parked.TryRemove(new(key, parked))) completions.Complete(parked.Result);
     }
 
-    /// <summary>Keeps the result of an activity without a row whose instance has left the memory; it is lost with this process.</summary>
+    /// <summary>
+    /// Keeps the result of an activity without a row whose instance has left the memory; it is lost with this process. The activity may have a row all the
+    /// same, from a commit without an answer: then nobody would come for the result, and it goes where those of others go. Without one that does nothing.
+    /// </summary>
     public void Park(ActivityResult result)
     {
         _parked[Key(result.Activity)] = (result, time.GetTimestamp());
-        Settled(result.Activity);
+        completions.Complete(result);
     }
 
     /// <summary>What is known here of an activity that has neither row nor result in the database: its result, or that it runs.</summary>
@@ -142,17 +147,31 @@ internal sealed class ActivityRunner(
         foreach (var running in _known.Values.Where(running => string.Equals(running.Activity.InstanceId, instanceId, StringComparison.Ordinal))) running.Cancel();
     }
 
-    /// <summary>Cancels what has been running for a while and is, by the database, not this worker's.</summary>
-    public void CancelUnless(IReadOnlySet<(string, long, int, long)> owned, TimeSpan age)
+    /// <summary>Cancels what has been running for a while and is, by the database, not this worker's. What has no row is its instance's.</summary>
+    public void CancelUnless(IReadOnlySet<(string, long, int, long)> owned, IReadOnlySet<string> ownedInstances, TimeSpan age)
     {
         foreach (var running in _known.Values)
         {
             var activity = running.Activity;
-            if (time.GetElapsedTime(running.StartedAt) > age && !owned.Contains((activity.InstanceId, activity.ExecutionId, activity.TaskId, activity.Claim))) running.Cancel();
+            if (owned.Contains((activity.InstanceId, activity.ExecutionId, activity.TaskId, activity.Claim)))
+            {
+                // The commit's answer was lost.
+                if (running.IsLocal) NotePlaced(running);
+            }
+            else if (!(running.IsLocal && ownedInstances.Contains(activity.InstanceId)) && time.GetElapsedTime(running.StartedAt) > age)
+            {
+                running.Cancel();
+            }
         }
     }
 
     public Task WhenIdleAsync() => Task.WhenAll(_known.Values.Select(running => running.Task));
+
+    private void NotePlaced(Running running)
+    {
+        running.HasRowSince(time.GetTimestamp());
+        if (running.Progress is not null) QueueReport(running);
+    }
 
     private Running Add(ClaimedActivity activity)
     {
@@ -346,10 +365,12 @@ internal sealed class ActivityRunner(
     {
         private readonly CancellationTokenSource _cancellation = new();
         private bool _isLocal;
+        private long _startedAt = startedAt;
 
         public ClaimedActivity Activity { get; } = activity;
 
-        public long StartedAt { get; } = startedAt;
+        /// <summary>When it was begun or, if that was later, got its row.</summary>
+        public long StartedAt => Volatile.Read(ref _startedAt);
 
         public Task Task { get; set; } = Task.CompletedTask;
 
@@ -363,6 +384,13 @@ internal sealed class ActivityRunner(
         }
 
         public CancellationToken Token => _cancellation.Token;
+
+        /// <summary>It has one now. A look at the rows that began before does not show it.</summary>
+        public void HasRowSince(long at)
+        {
+            Volatile.Write(ref _startedAt, at);
+            IsLocal = false;
+        }
 
         /// <summary>Last progress reported, serialized.</summary>
         public string? Progress { get; set; }

@@ -54,14 +54,20 @@ internal sealed class MailboxSignal
     private void Begin(Action continuation, Action? meanwhile)
     {
         long wait;
+        bool already;
         lock (_gate)
         {
             wait = ++_wait;
-            _continuation = continuation;
-            _meanwhileThread = meanwhile is null ? 0 : Environment.CurrentManagedThreadId;
+            // Set before the wait: nobody would look again before the activity has let go of this thread.
+            already = _set && meanwhile is not null;
+            if (already) _set = false;
+            else _continuation = continuation;
+            _meanwhileThread = meanwhile is null || already ? 0 : Environment.CurrentManagedThreadId;
         }
 
+        if (already) GoOnElsewhere(continuation);
         meanwhile?.Invoke();
+        if (already) return;
         Action goOn;
         lock (_gate)
         {

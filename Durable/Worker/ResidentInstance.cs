@@ -346,13 +346,19 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         if (continues)
         {
+            List<ActivityResult> tooLate;
             lock (_gate)
             {
+                // Of the execution that is over; the next one has tasks of the same numbers.
+                tooLate = [.. _results];
+                _results.Clear();
                 var next = _instance.Identity with { ExecutionId = _instance.Identity.ExecutionId + 1, Version = outcome.End!.NextVersion ?? _instance.Identity.Version };
                 _instance = _instance with { Identity = next, CustomStatus = outcome.CustomStatus };
                 _execution = null;
                 _messages = true;
             }
+
+            foreach (var result in tooLate) services.Completions.Complete(result);
         }
 
         // Waiters ask the database at every change; the turns between start and end are none to them.
@@ -372,7 +378,11 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         var tracked = await services.Queries.TrackedTasksAsync(_instance.Identity, worker.Lost);
         foreach (var task in execution.OpenActivities.Where(task => !tracked.Contains(task.TaskId) && task.TaskId != _local?.TaskId).ToList())
         {
-            var (result, running) = worker.Activities.FindLocal(_instance.Identity, task.TaskId, _instance.Owner);
+            // It may have ended since this object is there: then its result is in the mailbox, or was taken from it for this turn.
+            var result = TakeDelivered(results, task.TaskId);
+            ClaimedActivity? running = null;
+            if (result is null) (result, running) = worker.Activities.FindLocal(_instance.Identity, task.TaskId, _instance.Owner);
+            if (result is null && running is null) result = TakeDelivered(results, task.TaskId);
             if (running is not null)
             {
                 late.Add(new(task, running.Owner, running.Claim, running.Attempts));
@@ -382,11 +392,35 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
                 _local = result.Activity;
                 results.Add(result);
             }
+            else if (result is not null)
+            {
+                // One at a time is without a row: this one has one for a moment.
+                late.Add(new(task, result.Activity.Owner, result.Activity.Claim, result.Activity.Attempts));
+                PutBack([result]);
+            }
             else
             {
                 late.Add(new(task, null, services.Clock.Now, 1));
             }
         }
+    }
+
+    /// <summary>Takes the result of a task from those of this turn or from the mailbox.</summary>
+    private ActivityResult? TakeDelivered(List<ActivityResult> results, int taskId)
+    {
+        lock (_gate)
+        {
+            foreach (var list in (List<ActivityResult>[])[results, _results])
+            {
+                var index = list.FindIndex(result => result.Activity.TaskId == taskId && result.Activity.ExecutionId == _instance.Identity.ExecutionId);
+                if (index < 0) continue;
+                var result = list[index];
+                list.RemoveAt(index);
+                return result;
+            }
+        }
+
+        return null;
     }
 
     private ClaimedActivity Claimed(ScheduledTask task, long at) =>

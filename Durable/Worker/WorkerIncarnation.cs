@@ -253,7 +253,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         var instances = unknownInstances.Where(_unknownInstances.Contains).ToList();
         var activities = unknownActivities.Where(_unknownActivities.Contains).ToList();
         (_unknownInstances, _unknownActivities) = (unknownInstances, unknownActivities);
-        Activities.CancelUnless(owned.Activities.ToHashSet(), _services.Options.SweepInterval);
+        Activities.CancelUnless(owned.Activities.ToHashSet(), owned.Instances.Select(row => row.InstanceId).ToHashSet(StringComparer.Ordinal), _services.Options.SweepInterval);
         if (instances.Count + activities.Count == 0) return;
         _services.Logger.Reconciled(instances.Count, activities.Count);
         foreach (var (id, claim) in instances)
