@@ -112,8 +112,8 @@ internal sealed class ActivityRunner(
     {
         var key = (execution.InstanceId, execution.ExecutionId, taskId);
         if (_parked.TryRemove(key, out var parked) && parked.Result.Activity.Owner == owner) return (parked.Result, null);
-        // One that has just ended, too: its result is in the instance's mailbox by now.
-        return _known.TryGetValue(key, out var running) && running.IsLocal && running.Activity.Owner == owner && !running.Token.IsCancellationRequested ? (null, running.Activity) : (null, null);
+        // Of one that has ended the result is in a mailbox: the asking object's, or that of an earlier one, which may hang for long.
+        return _known.TryGetValue(key, out var running) && running is { IsLocal: true, IsDone: false } && running.Activity.Owner == owner && !running.Token.IsCancellationRequested ? (null, running.Activity) : (null, null);
     }
 
     /// <summary>Forgets what nobody has come for: its instance went on elsewhere.</summary>
