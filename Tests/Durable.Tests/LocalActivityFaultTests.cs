@@ -85,7 +85,7 @@ public abstract class LocalActivityFaultTests(TestDatabase database) : EngineTes
             if (point == "turn.before-load" && Interlocked.CompareExchange(ref loads, 2, 1) == 1)
             {
                 _go.SetResult();
-                await Task.Delay(200, CancellationToken.None);
+                await DeliveredAsync(host);
             }
         });
         var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("both", 0);
@@ -133,6 +133,7 @@ public abstract class LocalActivityFaultTests(TestDatabase database) : EngineTes
             {
                 try
                 {
+                    // For several sweeps: nothing tells of them.
                     await Task.Delay(2000, context.CancellationToken);
                 }
                 catch (OperationCanceledException)
@@ -178,13 +179,16 @@ public abstract class LocalActivityFaultTests(TestDatabase database) : EngineTes
         {
             if (point != "turn.before-commit" || Interlocked.Increment(ref turns) != 2) return;
             _go.SetResult();
-            await Task.Delay(200, CancellationToken.None);
+            await DeliveredAsync(host);
         });
         Assert.Equal(1, await RunAsync<int>(host, "generations", 0));
         Assert.Equal(1, await Count("select max(claim - created_at) from dt_instance"));
         await Until(async () => await Count("select count(*) from dt_activity") == 0, "the end of the activity");
         await AssertInvariantsAsync(host);
     }
+
+    /// <summary>Waits until every result is in the mailbox of its instance.</summary>
+    private static Task DeliveredAsync(EngineHost host) => Until(() => Task.FromResult(host.Worker.Telemetry.Worker?.Activities.RunningCount == 0), "the activity's end");
 
     private Exception Away() => Database.IsPostgres ? new Npgsql.NpgsqlException("the server is away") : new Microsoft.Data.Sqlite.SqliteException("busy", 5);
 
