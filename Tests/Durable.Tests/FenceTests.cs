@@ -165,11 +165,17 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
         var host = await ClientAsync();
         var claim = await ClaimAsync(host, "x");
         await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
-        var before = host.Store.Traffic;
-        await host.Worker.Turns.CommitAsync(HistoryOnly(claim, 1), CancellationToken.None);
-        // SQLite counts its begin and commit.
-        Assert.Equal(Database.IsPostgres ? 1 : 3, host.Store.Traffic.Statements - before.Statements);
-        Assert.Equal(4, await Count("select count(*) from dt_history"));
+        var costs = new List<long>();
+        for (var turn = 0; turn < 3; turn++)
+        {
+            var before = host.Store.Traffic.Statements;
+            await host.Worker.Turns.CommitAsync(HistoryOnly(claim, 1 + (3 * turn)), CancellationToken.None);
+            costs.Add(host.Store.Traffic.Statements - before);
+        }
+
+        // SQLite counts its begin and commit. What the store does on its own in between (a notification) can only be more.
+        Assert.Equal(Database.IsPostgres ? 1 : 3, costs.Min());
+        Assert.Equal(10, await Count("select count(*) from dt_history"));
     }
 
     [Fact]
