@@ -104,7 +104,8 @@ public abstract class LocalActivityFaultTests(TestDatabase database) : EngineTes
         var faults = 1;
         var host = await StartAsync(b =>
         {
-            AddStep(b, _ => _go.Task, TimeSpan.FromMilliseconds(500));
+            // Quick is a fifth of it, also on a loaded machine.
+            AddStep(b, _ => _go.Task, TimeSpan.FromSeconds(3));
             b.AddOrchestratorFunc<int, int>("steps", async (c, _) =>
             {
                 for (var i = 0; i <= Warm; i++) await c.CallActivityAsync("step", i);

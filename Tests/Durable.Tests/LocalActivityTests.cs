@@ -55,7 +55,11 @@ public abstract class LocalActivityTests(TestDatabase database) : EngineTests(da
     public async Task Step_OfAWorkerThatIsTakenForDead_IsDeliveredAgainAndItsOwnResultDropped()
     {
         var placing = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var zombie = await StartAsync(b => AddSteps(b, (_, _) => _go.Task), host => host.Worker.Triggers.Hit = async (point, _) =>
+        var zombie = await StartAsync(b => AddSteps(b, (context, _) =>
+        {
+            context.Heartbeat(null);
+            return _go.Task;
+        }), host => host.Worker.Triggers.Hit = async (point, _) =>
         {
             if (point != "place.before-commit") return;
             _reached.TrySetResult();
@@ -83,7 +87,7 @@ public abstract class LocalActivityTests(TestDatabase database) : EngineTests(da
         {
             _reached.TrySetResult();
             await Task.Delay(Timeout.Infinite, context.CancellationToken);
-        }, placing: false));
+        }));
         var id = await first.Client.ScheduleNewOrchestrationInstanceAsync("steps", Warm + 2);
         await _reached.Task.WaitAsync(Limit, TestContext.Current.CancellationToken);
         await first.StopAsync();
@@ -118,7 +122,7 @@ public abstract class LocalActivityTests(TestDatabase database) : EngineTests(da
         {
             _reached.TrySetResult();
             await _go.Task;
-        }, placing: false));
+        }));
         var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("steps", Warm + 2);
         await _reached.Task.WaitAsync(Limit, TestContext.Current.CancellationToken);
         await host.Client.SuspendInstanceAsync(id);
@@ -139,7 +143,7 @@ public abstract class LocalActivityTests(TestDatabase database) : EngineTests(da
         {
             _reached.TrySetResult();
             await Task.Delay(Timeout.Infinite, context.CancellationToken);
-        }, placing: false));
+        }));
         var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("steps", Warm + 2);
         await _reached.Task.WaitAsync(Limit, TestContext.Current.CancellationToken);
         await host.Client.TerminateInstanceAsync(id);
@@ -160,7 +164,7 @@ public abstract class LocalActivityTests(TestDatabase database) : EngineTests(da
             {
                 _reached.TrySetResult();
                 await _go.Task;
-            }, placing: false);
+            });
             b.AddOrchestratorFunc<int, int>("leave", async (c, generation) =>
             {
                 if (generation > 0) return generation;
@@ -185,11 +189,10 @@ public abstract class LocalActivityTests(TestDatabase database) : EngineTests(da
     private Exception Away() => Database.IsPostgres ? new Npgsql.NpgsqlException("the server is away") : new Microsoft.Data.Sqlite.SqliteException("busy", 5);
 
     /// <summary>An orchestrator of so many steps, of which the one after the first few does <paramref name="special"/>.</summary>
-    /// <param name="placing">False: it stays without a row however long it takes.</param>
-    private void AddSteps(DurableTaskBuilder builder, Func<TaskActivityContext, int, Task> special, bool placing = true)
+    private void AddSteps(DurableTaskBuilder builder, Func<TaskActivityContext, int, Task> special)
     {
-        // Quick is relative to it, and a loaded machine must not make the first steps slow.
-        builder.Configure(o => o.LocalActivityTime = placing ? TimeSpan.FromSeconds(1) : TimeSpan.FromHours(1));
+        // Quick is relative to it, and a loaded machine must not make the first steps slow. A heartbeat asks for a row at once.
+        builder.Configure(o => o.LocalActivityTime = TimeSpan.FromHours(1));
         builder.AddOrchestratorFunc<int, int>("steps", async (context, steps) =>
         {
             for (var i = 0; i < steps; i++) await context.CallActivityAsync("step", i);
