@@ -8,7 +8,7 @@ namespace Librarian.Durable.Worker;
 /// An instance in this worker's memory: a mailbox and one loop that turns messages and local results into committed turns. Memory is a
 /// cache (rule R3): after any exception from a commit the whole object is discarded and rows decide.
 /// </summary>
-internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnation worker, WorkerServices services)
+internal sealed partial class ResidentInstance(ClaimedInstance instance, WorkerIncarnation worker, WorkerServices services)
 {
     /// <summary>How old the time of the last change may get in the instance's row while it goes from one quick step to the next, in ms.</summary>
     private const long RowAge = 1000;
@@ -23,12 +23,6 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
     private bool _messages = true;
     private bool _closed;
     private bool _idle;
-    private bool _place;
-
-    // The activity that runs here without a row, and whether the message that stands by for it is in the inbox (see Standby).
-    private ClaimedActivity? _local;
-    private bool _standby;
-
     // When the instance's row was last written from here, and the custom status then.
     private long _rowAt;
     private string? _rowCustomStatus;
@@ -64,13 +58,6 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         _wake.Set();
         return true;
-    }
-
-    /// <summary>Asks for a row for the activity that runs without one.</summary>
-    public void PlaceLocal()
-    {
-        lock (_gate) _place = true;
-        _wake.Set();
     }
 
     /// <summary>Lets the loop see that the worker is stopping.</summary>
@@ -157,15 +144,6 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         return true;
     }
 
-    private async Task PlaceAsync(ClaimedActivity local)
-    {
-        await services.Triggers.HitAsync("place.before-commit", InstanceId);
-        await services.Turns.PlaceAsync(_instance, local, worker.Lost);
-        await services.Triggers.HitAsync("place.after-commit", InstanceId);
-        (_local, _standby) = (null, false);
-        worker.Activities.Placed(_instance.Identity, local.TaskId, local.Claim);
-    }
-
     /// <summary>Begins the activity that this thread would have begun while it waits: it has something else to do.</summary>
     private void BeginElsewhere()
     {
@@ -231,7 +209,7 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
 
         var (inputs, consumed, leftForLater) = Choose(inbox);
         var execution = _execution!;
-        var standby = _standby;
+        var standby = _local is not null;
         List<ActivityRow> late = [];
         if (inbox.Exists(message => message.Event.Kind == EventKind.LocalActivityLost))
         {
@@ -326,7 +304,6 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         foreach (var result in results) worker.Activities.Settled(result.Activity);
         foreach (var row in late.Where(row => row.Owner is not null)) worker.Activities.Placed(identity, row.Task.TaskId, row.Claim);
         _local = begun ?? (needed ? local : null);
-        _standby = needed;
         if (!stay || continues) _rowAt = 0;
         else if (!current) (_rowAt, _rowCustomStatus) = (at, outcome.CustomStatus);
         if (release) Close();
@@ -367,60 +344,6 @@ internal sealed class ResidentInstance(ClaimedInstance instance, WorkerIncarnati
         if (outcome.Children.Count + outcome.ReopenedChildren.Count > 0) worker.NotifyOrSignal(InstanceId);
         if (outcome.Tasks.Count > owned.Count || late.Count > 0 || outcome.ReopenedTasks.Count > 0 || outcome.ReopenedChildren.Count > 0 || outcome.Children.Count > 0 || outcome.SentEvents.Count > 0 || outcome.End?.TerminateChildren == true) services.Signal.Raise();
         else if (outcome.Timers.Count > 0 || release) services.Signal.RaiseLocal();
-    }
-
-    /// <summary>
-    /// The worker that ran an activity without a row has let go of the instance: each activity that is scheduled and has neither row nor result gets a
-    /// row. If that worker was this one, it may still run here, or have ended meanwhile.
-    /// </summary>
-    private async Task FindLostAsync(OrchestrationExecution execution, List<ActivityResult> results, List<ActivityRow> late)
-    {
-        var tracked = await services.Queries.TrackedTasksAsync(_instance.Identity, worker.Lost);
-        foreach (var task in execution.OpenActivities.Where(task => !tracked.Contains(task.TaskId) && task.TaskId != _local?.TaskId).ToList())
-        {
-            // It may have ended since this object is there: then its result is in the mailbox, or was taken from it for this turn.
-            var result = TakeDelivered(results, task.TaskId);
-            ClaimedActivity? running = null;
-            if (result is null) (result, running) = worker.Activities.FindLocal(_instance.Identity, task.TaskId, _instance.Owner);
-            if (result is null && running is null) result = TakeDelivered(results, task.TaskId);
-            if (running is not null)
-            {
-                late.Add(new(task, running.Owner, running.Claim, running.Attempts));
-            }
-            else if (result is not null && _local is null)
-            {
-                _local = result.Activity;
-                results.Add(result);
-            }
-            else if (result is not null)
-            {
-                // One at a time is without a row: this one has one for a moment.
-                late.Add(new(task, result.Activity.Owner, result.Activity.Claim, result.Activity.Attempts));
-                PutBack([result]);
-            }
-            else
-            {
-                late.Add(new(task, null, services.Clock.Now, 1));
-            }
-        }
-    }
-
-    /// <summary>Takes the result of a task from those of this turn or from the mailbox.</summary>
-    private ActivityResult? TakeDelivered(List<ActivityResult> results, int taskId)
-    {
-        lock (_gate)
-        {
-            foreach (var list in (List<ActivityResult>[])[results, _results])
-            {
-                var index = list.FindIndex(result => result.Activity.TaskId == taskId && result.Activity.ExecutionId == _instance.Identity.ExecutionId);
-                if (index < 0) continue;
-                var result = list[index];
-                list.RemoveAt(index);
-                return result;
-            }
-        }
-
-        return null;
     }
 
     private ClaimedActivity Claimed(ScheduledTask task, long at) =>

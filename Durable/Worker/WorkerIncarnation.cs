@@ -201,6 +201,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 await _services.Leases.ReapAsync(null, expired: false, Stopping);
                 await _services.Leases.DropStrayMessagesAsync(Stopping);
                 await ReconcileAsync();
+                await _services.Triggers.HitAsync("sweep.after-reconcile", "");
                 Activities.ForgetParked();
                 await WarnOfUnknownNamesAsync();
             }
