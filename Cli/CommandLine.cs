@@ -5,13 +5,13 @@ using Librarian.Cli.Demo;
 
 namespace Librarian.Cli;
 
-/// <summary>The <c>librarian</c> command: reads arguments, runs one command, turns its outcome into an exit code.</summary>
+/// <summary>The <c>librarian</c> command: parses arguments, runs one command, and turns its outcome into an exit code.</summary>
 public static class CommandLine
 {
     /// <summary>Runs one command.</summary>
-    /// <param name="arguments">Without the program's name.</param>
-    /// <param name="terminal">Where output goes.</param>
-    /// <param name="cancellationToken">Interrupts the command, as Ctrl-C does.</param>
+    /// <param name="arguments">Arguments without the program's name.</param>
+    /// <param name="terminal">Output streams and environment.</param>
+    /// <param name="cancellationToken">Interrupts the command, like Ctrl-C.</param>
     /// <returns>One of <see cref="ExitCodes"/>.</returns>
     public static async Task<int> RunAsync(string[] arguments, Terminal terminal, CancellationToken cancellationToken)
     {
@@ -21,10 +21,15 @@ public static class CommandLine
         if (parsed.Errors.Count > 0)
         {
             foreach (var error in parsed.Errors)
-                await terminal.Error.WriteLineAsync("error: " + error.Message);
+                await terminal.Error.WriteLineAsync("error: " + error.Message.Shown());
             await terminal.Error.WriteLineAsync("Add --help to see what the command takes.");
             return ExitCodes.Usage;
         }
+
+        if (Common.NotUnicode(parsed) is { } refused)
+            return terminal.Fail(
+                $"The argument \"{refused}\" is not valid UTF-8, and only local files may have such names. Nothing was done."
+            );
 
         try
         {
@@ -37,7 +42,8 @@ public static class CommandLine
                     // The demo stops its two sites within this time.
                     ProcessTerminationTimeout = TimeSpan.FromSeconds(20),
                 },
-                cancellationToken);
+                cancellationToken
+            );
         }
         catch (OperationCanceledException)
         {
@@ -54,21 +60,22 @@ public static class CommandLine
         }
     }
 
-    private static RootCommand Build(Terminal terminal) => new(
-        "Talks to librarian sites. Exit codes: 0 done, 1 failed (reason on the error stream), 2 wrong usage, 130 interrupted.")
-    {
-        new UploadCommand(terminal).Build(),
-        new UploadAllCommand(terminal).Build(),
-        new SearchFilesCommand(terminal).Build(),
-        new ConnectionCommands(terminal).BuildPing(),
-        new ConnectionCommands(terminal).BuildCheckConnections(),
-        new AdministrationCommands(terminal).BuildCreateUser(),
-        new AdministrationCommands(terminal).BuildDeleteUser(),
-        new AdministrationCommands(terminal).BuildAddLibrarian(),
-        new AdministrationCommands(terminal).BuildGetLibrarianList(),
-        new AdministrationCommands(terminal).BuildGetStoreList(),
-        new DriveCommands(terminal, TimeProvider.System).Build(),
-        new OrchestrationCommands(terminal, TimeProvider.System).Build(),
-        new DemoCommand(terminal).Build(),
-    };
+    private static RootCommand Build(Terminal terminal) =>
+        new("Talks to librarian sites. Exit codes: 0 done, 1 failed (reason on the error stream), 2 wrong usage, 130 interrupted.")
+        {
+            new UploadCommand(terminal).Build(),
+            new UploadAllCommand(terminal).Build(),
+            new SearchFilesCommand(terminal).Build(),
+            new ConnectionCommands(terminal).BuildPing(),
+            new ConnectionCommands(terminal).BuildCheckConnections(),
+            new AdministrationCommands(terminal).BuildCreateUser(),
+            new AdministrationCommands(terminal).BuildDeleteUser(),
+            new AdministrationCommands(terminal).BuildUpdateUser(),
+            new AdministrationCommands(terminal).BuildAddLibrarian(),
+            new AdministrationCommands(terminal).BuildGetLibrarianList(),
+            new AdministrationCommands(terminal).BuildGetStoreList(),
+            new DriveCommands(terminal, TimeProvider.System).Build(),
+            new OrchestrationCommands(terminal, TimeProvider.System).Build(),
+            new DemoCommand(terminal).Build(),
+        };
 }

@@ -1,3 +1,4 @@
 using Librarian.Cli;
 
-return await CommandLine.RunAsync(args, Terminal.Standard(), CancellationToken.None);
+var arguments = ProcessArguments.Exact(args, static () => File.ReadAllBytes("/proc/self/cmdline"));
+return await CommandLine.RunAsync(arguments, Terminal.Standard(), CancellationToken.None);

@@ -3,8 +3,9 @@ using System.Text.Json;
 namespace Librarian.Client;
 
 /// <summary>
-/// Reads any failure body sites produce: a plain object, an object wrapped as JSON text in <c>detail</c> (clone/stage), a sentence in
-/// <c>detail</c>, an object in <c>detail</c> (upstream's corrupt/*), a list in <c>detail</c> (a refused request), or no JSON at all.
+/// Reads every form of failure body that sites send: a plain object, an object wrapped as JSON text in <c>detail</c> (clone/stage), a
+/// sentence in <c>detail</c>, an object in <c>detail</c> (upstream's corrupt/*), a list in <c>detail</c> (a malformed request), or no JSON
+/// at all.
 /// </summary>
 internal static class FailureBody
 {
@@ -24,18 +25,25 @@ internal static class FailureBody
         };
     }
 
-    private static Refused Of(int status, JsonElement body) => new(
-        status,
-        Text(body, "reason") ?? $"The site answered HTTP {status} without a reason.",
-        Text(body, "suggested_remedy") ?? "",
-        body);
+    private static Refused Of(int status, JsonElement body) =>
+        new(
+            status,
+            Text(body, "reason") ?? $"The site answered HTTP {status} without a reason.",
+            Text(body, "suggested_remedy") ?? "",
+            body
+        );
 
     private static string? Text(JsonElement body, string field) =>
         body.TryGetProperty(field, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
-    private static string Describe(JsonElement items) => string.Join("; ", items.EnumerateArray()
-        .Where(static item => item.ValueKind == JsonValueKind.Object)
-        .Select(static item => (item.TryGetProperty("loc", out var place) ? place.GetRawText() + " " : "") + Text(item, "msg")));
+    private static string Describe(JsonElement items) =>
+        string.Join(
+            "; ",
+            items
+                .EnumerateArray()
+                .Where(static item => item.ValueKind == JsonValueKind.Object)
+                .Select(static item => (item.TryGetProperty("loc", out var place) ? place.GetRawText() + " " : "") + Text(item, "msg"))
+        );
 
     private static JsonElement? Parse(ReadOnlyMemory<byte> json)
     {

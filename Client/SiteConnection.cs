@@ -3,24 +3,25 @@ using System.Text;
 
 namespace Librarian.Client;
 
-/// <summary>Where a site is and who calls it.</summary>
-/// <param name="BaseAddress">Scheme, host, explicit port and path prefix; without <c>api/v2</c>.</param>
+/// <summary>Address of a site and the account that calls it.</summary>
+/// <param name="BaseAddress">Scheme, host, explicit port and path prefix, without <c>api/v2</c>.</param>
 /// <param name="User">Account on that site; ASCII without a colon.</param>
-/// <param name="Password">Its password; ASCII.</param>
+/// <param name="Password">Password of the account; ASCII.</param>
 public sealed record SiteConnection(Uri BaseAddress, string User, string Password)
 {
     /// <summary>The value of the Authorization header after the word <c>Basic</c>.</summary>
     internal string BasicCredentials => Convert.ToBase64String(Encoding.ASCII.GetBytes($"{User}:{Password}"));
 
     /// <summary>
-    /// Joins what configurations keep apart: a host with scheme and perhaps a path, and a port (wire.md §1.1, §8.1).
+    /// Joins a host, with scheme and optional path, and a port. Configurations store the two separately (docs/spec/wire.md#transport,
+    /// docs/spec/wire.md#python-client-answers).
     /// </summary>
     /// <param name="host">For example <c>https://lib.example.org/base</c>; one trailing slash is dropped.</param>
     /// <param name="port">TCP port, 1 to 65535.</param>
     /// <param name="user">Account name.</param>
     /// <param name="password">Password.</param>
     /// <param name="connection">The connection.</param>
-    /// <param name="error">What is wrong with the parts.</param>
+    /// <param name="error">Why the parts make no connection.</param>
     /// <returns>Whether the parts make a connection.</returns>
     public static bool TryCreate(
         string host,
@@ -28,7 +29,8 @@ public sealed record SiteConnection(Uri BaseAddress, string User, string Passwor
         string user,
         string password,
         [NotNullWhen(true)] out SiteConnection? connection,
-        [NotNullWhen(false)] out string? error)
+        [NotNullWhen(false)] out string? error
+    )
     {
         ArgumentNullException.ThrowIfNull(host);
         ArgumentNullException.ThrowIfNull(user);
@@ -51,11 +53,11 @@ public sealed record SiteConnection(Uri BaseAddress, string User, string Passwor
         return true;
     }
 
-    /// <summary>Address without the password, for messages.</summary>
+    /// <summary>The address without the password, for messages.</summary>
     /// <returns>Address and user.</returns>
     public override string ToString() => $"{BaseAddress} as {User}";
 
-    // Uri hides a port that is the scheme's default, so the text is looked at.
+    // Uri hides a port that is the scheme's default, so this checks the text.
     private static bool HasPort(string host)
     {
         var authority = host[(host.IndexOf("://", StringComparison.Ordinal) + 3)..].Split('/')[0];

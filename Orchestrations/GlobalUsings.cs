@@ -1,2 +1,5 @@
-// The orchestrators would compile against Microsoft.DurableTask after changing this one line (docs/adr/0001-custom-handler.md).
+// Orchestrators and activities are written against Microsoft.DurableTask. The engine (Librarian.Durable) adds queues and starts inside a
+// transaction.
 global using Librarian.Durable;
+global using Microsoft.DurableTask;
+global using Microsoft.DurableTask.Client;

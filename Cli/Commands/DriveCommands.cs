@@ -7,20 +7,34 @@ using Spectre.Console;
 
 namespace Librarian.Cli.Commands;
 
-/// <summary><c>drive …</c>: hand-carried drives, at the site that fills them and at the one that ingests them (docs/drives.md).</summary>
+/// <summary>
+/// <c>drive …</c>: commands for drives, at the site that fills them and at the site that ingests them (docs/drives.md).
+/// </summary>
 internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
 {
-    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(500);
 
     private readonly Argument<string> _connection = Common.Connection();
     private readonly Argument<string> _drive = new("DRIVE") { Description = "Name of the drive." };
     private readonly Option<bool> _json = Common.Json();
-    private readonly Option<string?> _acceptKey = new("--accept-key") { Description = "Fingerprint of the other site's key, after comparing it with what 'drive key' prints there." };
-
-    internal Command Build() => new("drive", "Hand-carried drives: fill, send, ingest, acknowledge, use again.")
+    private readonly Option<string?> _acceptKey = new("--accept-key")
     {
-        BuildInit(), BuildManifest(), BuildIngest(), BuildAcknowledge(), BuildRecycle(), BuildList(), BuildStatus(), BuildReceipt(), BuildKey(),
+        Description = "Fingerprint of the other site's key, after comparing it with what 'drive key' prints there.",
     };
+
+    internal Command Build() =>
+        new("drive", "Hand-carried drives: fill, send, ingest, acknowledge, use again.")
+        {
+            BuildInit(),
+            BuildManifest(),
+            BuildIngest(),
+            BuildAcknowledge(),
+            BuildRecycle(),
+            BuildList(),
+            BuildStatus(),
+            BuildReceipt(),
+            BuildKey(),
+        };
 
     private LibrarianClient Connect(ParseResult parsed) => new(ConnectionFile.Find(terminal, parsed.GetRequiredValue(_connection)));
 
@@ -28,100 +42,198 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
     {
         var path = new Argument<string>("PATH") { Description = "Directory on the site's machine at which the empty drive is mounted." };
         var destination = new Option<string>("--destination") { Description = "Site it travels to.", Required = true };
-        var fill = new Option<double>("--fill") { Description = "Share of it that may be filled, above 0 to 1.", DefaultValueFactory = static _ => 0.95 };
-        var directory = new Option<bool>("--directory") { Description = "Use a plain directory; without this the path must be a mount point." };
-        var command = new Command("init", "Makes an empty drive a drive of the site; it is then filled by itself.") { _connection, _drive, path, destination, fill, directory };
-        command.SetAction(async (parsed, cancellationToken) =>
+        var fill = new Option<double>("--fill")
         {
-            using var client = Connect(parsed);
-            return await SayAsync(await client.InitialiseDriveAsync(new DriveInitialiseRequest(parsed.GetRequiredValue(_drive), parsed.GetRequiredValue(path), parsed.GetRequiredValue(destination),
-                parsed.GetValue(fill), parsed.GetValue(directory)), cancellationToken));
-        });
+            Description = "Share of it that may be filled, above 0 to 1.",
+            DefaultValueFactory = static _ => 0.95,
+        };
+        var directory = new Option<bool>("--directory")
+        {
+            Description = "Use a plain directory; without this the path must be a mount point.",
+        };
+        var command = new Command("init", "Makes an empty drive a drive of the site; it is then filled by itself.")
+        {
+            _connection,
+            _drive,
+            path,
+            destination,
+            fill,
+            directory,
+        };
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed);
+                return await SayAsync(
+                    await client.InitialiseDriveAsync(
+                        new DriveInitialiseRequest(
+                            parsed.GetRequiredValue(_drive),
+                            parsed.GetRequiredValue(path),
+                            parsed.GetRequiredValue(destination),
+                            parsed.GetValue(fill),
+                            parsed.GetValue(directory)
+                        ),
+                        cancellationToken
+                    )
+                );
+            }
+        );
         return command;
     }
 
     private Command BuildManifest()
     {
         var output = new Option<string?>("--output") { Description = "Also write the manifest to this file." };
-        var command = new Command("manifest", "Freezes a drive and writes its manifest to it; then it may be unplugged and carried. Safe to repeat.") { _connection, _drive, output };
-        command.SetAction(async (parsed, cancellationToken) =>
+        var command = new Command(
+            "manifest",
+            "Freezes a drive and writes its manifest to it; then it may be unplugged and carried. Safe to repeat."
+        )
         {
-            using var client = Connect(parsed);
-            var name = parsed.GetRequiredValue(_drive);
-            var frozen = await client.FreezeDriveAsync(new DriveRequest(name), cancellationToken);
-            if (!frozen.IsSuccess) return terminal.Fail(frozen.Error);
-            var (status, failed) = await AwaitManifestAsync(client, name, cancellationToken);
-            if (status is null) return failed;
-            if (parsed.GetValue(output) is { } file)
+            _connection,
+            _drive,
+            output,
+        };
+        command.SetAction(
+            async (parsed, cancellationToken) =>
             {
-                await using var to = new FileStream(file, FileMode.Create, FileAccess.Write);
-                var got = await client.GetDriveManifestAsync(new DriveRequest(name), to, cancellationToken);
-                if (!got.IsSuccess) return terminal.Fail(got.Error);
-            }
+                using var client = Connect(parsed);
+                var name = parsed.GetRequiredValue(_drive);
+                var frozen = await client.FreezeDriveAsync(new DriveRequest(name), cancellationToken);
+                if (!frozen.IsSuccess)
+                    return terminal.Fail(frozen.Error);
+                var (status, failed) = await AwaitManifestAsync(client, name, cancellationToken);
+                if (status is null)
+                    return failed;
+                if (parsed.GetValue(output) is { } file)
+                {
+                    await using var to = new FileStream(file, FileMode.Create, FileAccess.Write);
+                    var got = await client.GetDriveManifestAsync(new DriveRequest(name), to, cancellationToken);
+                    if (!got.IsSuccess)
+                        return terminal.Fail(got.Error);
+                }
 
-            await terminal.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"Drive {name}, trip {status.Trip} to {status.Destination}: {status.Files} files, {Readable.Size(status.Bytes)}, manifest {status.ManifestSha256}."));
-            await terminal.Out.WriteLineAsync(Readable.Printable(status.NextStep));
-            return ExitCodes.Success;
-        });
+                await terminal.Out.WriteLineAsync(
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"Drive {name}, trip {status.Trip} to {status.Destination}: {status.Files} files, "
+                            + $"{Readable.Size(status.Bytes)}, manifest {status.ManifestSha256}."
+                    )
+                );
+                await terminal.Out.WriteLineAsync(Readable.Printable(status.NextStep));
+                return ExitCodes.Success;
+            }
+        );
         return command;
     }
 
-    private async Task<(DriveStatus? Status, int Code)> AwaitManifestAsync(LibrarianClient client, string name, CancellationToken cancellationToken)
+    private async Task<(DriveStatus? Status, int Code)> AwaitManifestAsync(
+        LibrarianClient client,
+        string name,
+        CancellationToken cancellationToken
+    )
     {
         string? said = null;
         while (true)
         {
             var list = await client.ListDrivesAsync(new DriveListRequest(name), cancellationToken);
-            if (!list.IsSuccess) return (null, terminal.Fail(list.Error));
-            if (list.Value.Drives is not [var status]) return (null, terminal.Fail($"Drive {name} is gone."));
-            if (status.ManifestOnDrive) return (status, ExitCodes.Success);
+            if (!list.IsSuccess)
+                return (null, terminal.Fail(list.Error));
+            if (list.Value.Drives is not [var status])
+                return (null, terminal.Fail($"Drive {name} is gone."));
+            if (status.ManifestOnDrive)
+                return (status, ExitCodes.Success);
             if (status.Problem is { } problem && problem != said)
             {
                 await terminal.Error.WriteLineAsync("waiting: " + Readable.Printable(problem));
                 said = problem;
             }
 
-            await Task.Delay(Look, time, cancellationToken);
+            await Task.Delay(PollInterval, time, cancellationToken);
         }
     }
 
     private Command BuildIngest()
     {
         var path = new Argument<string>("PATH") { Description = "Directory on the site's machine at which the drive is mounted." };
-        var manifest = new Option<string?>("--upstream-manifest") { Description = "For a drive of the Python Librarian: its manifest's path on the site's machine." };
+        var manifest = new Option<string?>("--upstream-manifest")
+        {
+            Description = "For a drive of the Python Librarian: its manifest's path on the site's machine.",
+        };
         var root = new Option<string?>("--store-root") { Description = "For such a drive: directory of the files; PATH if not given." };
         var unsigned = new Option<bool>("--unsigned") { Description = "Accept that such a manifest is not signed." };
         var detach = new Option<bool>("--detach") { Description = "Do not wait for the end." };
-        var command = new Command("ingest", "Checks a drive from another site and takes its files in; goes on where it stopped when repeated.") { _connection, path, _acceptKey, manifest, root, unsigned, detach };
-        command.SetAction(async (parsed, cancellationToken) =>
+        var command = new Command(
+            "ingest",
+            "Checks a drive from another site and takes its files in; goes on where it stopped when repeated."
+        )
         {
-            using var client = Connect(parsed);
-            var begun = await client.IngestDriveAsync(new DriveIngestRequest(parsed.GetRequiredValue(path), parsed.GetValue(_acceptKey), parsed.GetValue(manifest), parsed.GetValue(root), parsed.GetValue(unsigned)), cancellationToken);
-            if (!begun.IsSuccess) return terminal.Fail(begun.Error);
-            await terminal.Error.WriteLineAsync(Readable.Printable(begun.Value.Message));
-            if (parsed.GetValue(detach)) return ExitCodes.Success;
-            var end = terminal.Progress.Profile.Capabilities.Interactive
-                ? await terminal.Progress.Progress().AutoClear(enabled: true)
-                    .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DownloadedColumn(), new TransferSpeedColumn(), new RemainingTimeColumn())
-                    .StartAsync(context => FollowAsync(client, begun.Value, context.AddTask("Ingesting"), cancellationToken))
-                : await FollowAsync(client, begun.Value, null, cancellationToken);
-            return end.Error is { } error ? terminal.Fail(error) : await ReportAsync(client, end.Status!, cancellationToken);
-        });
+            _connection,
+            path,
+            _acceptKey,
+            manifest,
+            root,
+            unsigned,
+            detach,
+        };
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed);
+                var begun = await client.IngestDriveAsync(
+                    new DriveIngestRequest(
+                        parsed.GetRequiredValue(path),
+                        parsed.GetValue(_acceptKey),
+                        parsed.GetValue(manifest),
+                        parsed.GetValue(root),
+                        parsed.GetValue(unsigned)
+                    ),
+                    cancellationToken
+                );
+                if (!begun.IsSuccess)
+                    return terminal.Fail(begun.Error);
+                await terminal.Error.WriteLineAsync(Readable.Printable(begun.Value.Message));
+                if (parsed.GetValue(detach))
+                    return ExitCodes.Success;
+                var end = terminal.Progress.Profile.Capabilities.Interactive
+                    ? await terminal
+                        .Progress.Progress()
+                        .AutoClear(enabled: true)
+                        .Columns(
+                            new TaskDescriptionColumn(),
+                            new ProgressBarColumn(),
+                            new PercentageColumn(),
+                            new DownloadedColumn(),
+                            new TransferSpeedColumn(),
+                            new RemainingTimeColumn()
+                        )
+                        .StartAsync(context => FollowAsync(client, begun.Value, context.AddTask("Ingesting"), cancellationToken))
+                    : await FollowAsync(client, begun.Value, null, cancellationToken);
+                return end.Error is { } error ? terminal.Fail(error) : await ReportAsync(client, end.Status!, cancellationToken);
+            }
+        );
         return command;
     }
 
-    private async Task<(DriveArrivalStatus? Status, ReplyError? Error)> FollowAsync(LibrarianClient client, DriveIngestResponse begun, ProgressTask? bar, CancellationToken cancellationToken)
+    private async Task<(DriveArrivalStatus? Status, ReplyError? Error)> FollowAsync(
+        LibrarianClient client,
+        DriveIngestResponse begun,
+        ProgressTask? bar,
+        CancellationToken cancellationToken
+    )
     {
         string? said = null;
         while (true)
         {
             var asked = time.GetTimestamp();
             var list = await client.ListDrivesAsync(new DriveListRequest(begun.Name), cancellationToken);
-            if (!list.IsSuccess) return (null, list.Error);
+            if (!list.IsSuccess)
+                return (null, list.Error);
             if (list.Value.Arrivals.FirstOrDefault(a => a.DriveId == begun.DriveId && a.Trip == begun.Trip) is { } status)
             {
-                if (bar is not null) (bar.MaxValue, bar.Value) = (Math.Max(1, status.Bytes), status.Bytes == 0 ? 1 : status.BytesDone);
-                if (status.State == "ingested") return (status, null);
+                if (bar is not null)
+                    (bar.MaxValue, bar.Value) = (Math.Max(1, status.Bytes), status.Bytes == 0 ? 1 : status.BytesDone);
+                if (status.State == "ingested")
+                    return (status, null);
                 if (status.Problem is { } problem && problem != said)
                 {
                     await terminal.Error.WriteLineAsync("waiting: " + Readable.Printable(problem));
@@ -129,24 +241,39 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
                 }
             }
 
-            // Counting a million decisions takes a site a while; looking on must not become its main work.
+            // A site needs a while to count a million outcomes; polling must not become its main work.
             var took = time.GetElapsedTime(asked) * 5;
-            await Task.Delay(took > Look ? took : Look, time, cancellationToken);
+            await Task.Delay(took > PollInterval ? took : PollInterval, time, cancellationToken);
         }
     }
 
     private async Task<int> ReportAsync(LibrarianClient client, DriveArrivalStatus status, CancellationToken cancellationToken)
     {
-        await terminal.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"Drive {Readable.Printable(status.Name)} of {status.Source}, trip {status.Trip}: {status.Stored} files taken, {status.AlreadyHere} were here, {status.Failed} not taken."));
+        await terminal.Out.WriteLineAsync(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Drive {Readable.Printable(status.Name)} of {status.Source}, trip {status.Trip}: {status.Stored} files taken, "
+                    + $"{status.AlreadyHere} were here, {status.Failed} not taken."
+            )
+        );
         await terminal.Out.WriteLineAsync(Readable.Printable(status.NextStep));
-        if (status.Failed == 0) return ExitCodes.Success;
-        for (var after = 0L; ;)
+        if (status.Failed == 0)
+            return ExitCodes.Success;
+        for (var after = 0L; ; )
         {
-            var page = await client.ListDriveArrivalFilesAsync(new DriveArrivalFilesRequest(status.DriveId, status.Trip, "failed", after, 1000), cancellationToken);
-            if (!page.IsSuccess) return terminal.Fail(page.Error);
-            if (page.Value.Count == 0) break;
+            var page = await client.ListDriveArrivalFilesAsync(
+                new DriveArrivalFilesRequest(status.DriveId, status.Trip, "failed", after, 1000),
+                cancellationToken
+            );
+            if (!page.IsSuccess)
+                return terminal.Fail(page.Error);
+            if (page.Value.Count == 0)
+                break;
             after = page.Value[^1].Id;
-            foreach (var file in page.Value) await terminal.Error.WriteLineAsync($"not taken: {Readable.Printable(file.Name)}: {Readable.Printable(file.Message ?? "")}");
+            foreach (var file in page.Value)
+                await terminal.Error.WriteLineAsync(
+                    $"not taken: {Readable.Printable(file.Name)}: {Readable.Printable(file.Message ?? "")}"
+                );
         }
 
         return ExitCodes.Failure;
@@ -155,138 +282,242 @@ internal sealed class DriveCommands(Terminal terminal, TimeProvider time)
     private Command BuildAcknowledge()
     {
         var receipt = new Argument<string>("RECEIPT") { Description = "The receipt that came back, a file on this machine." };
-        var command = new Command("acknowledge", "Applies a destination's receipt at the drive's own site, where no network reaches. A drive that comes back with its receipt is acknowledged by itself.") { _connection, receipt, _acceptKey };
-        command.SetAction(async (parsed, cancellationToken) =>
+        var command = new Command(
+            "acknowledge",
+            "Applies a destination's receipt at the drive's own site, where no network reaches. "
+                + "A drive that comes back with its receipt is acknowledged by itself."
+        )
         {
-            using var client = Connect(parsed);
-            await using var file = File.OpenRead(parsed.GetRequiredValue(receipt));
-            return await SayAsync(await client.AcknowledgeDriveAsync(file, parsed.GetValue(_acceptKey), cancellationToken));
-        });
+            _connection,
+            receipt,
+            _acceptKey,
+        };
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed);
+                await using var file = File.OpenRead(parsed.GetRequiredValue(receipt));
+                return await SayAsync(await client.AcknowledgeDriveAsync(file, parsed.GetValue(_acceptKey), cancellationToken));
+            }
+        );
         return command;
     }
 
     private Command BuildRecycle()
     {
-        var lost = new Option<bool>("--lost") { Description = "The drive will not come back: everything on it that was not acknowledged is offered to other drives and links." };
-        var command = new Command("recycle", "Wipes a drive whose files have all been acknowledged, for its next trip.") { _connection, _drive, lost };
-        command.SetAction(async (parsed, cancellationToken) =>
+        var lost = new Option<bool>("--lost")
         {
-            using var client = Connect(parsed);
-            return await SayAsync(await client.RecycleDriveAsync(new DriveRecycleRequest(parsed.GetRequiredValue(_drive), parsed.GetValue(lost)), cancellationToken));
-        });
+            Description = "The drive will not come back: everything on it that was not acknowledged is offered to other drives and links.",
+        };
+        var command = new Command("recycle", "Wipes a drive whose files have all been acknowledged, for its next trip.")
+        {
+            _connection,
+            _drive,
+            lost,
+        };
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed);
+                return await SayAsync(
+                    await client.RecycleDriveAsync(
+                        new DriveRecycleRequest(parsed.GetRequiredValue(_drive), parsed.GetValue(lost)),
+                        cancellationToken
+                    )
+                );
+            }
+        );
         return command;
     }
 
     private Command BuildList()
     {
         var command = new Command("list", "Where every drive is, and what to do next.") { _connection, _json };
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var client = Connect(parsed);
-            var list = await client.ListDrivesAsync(new DriveListRequest(), cancellationToken);
-            if (!list.IsSuccess) return terminal.Fail(list.Error);
-            if (parsed.GetValue(_json)) return terminal.PrintJson(list.Value, WireJson.Wire.DriveListResponse);
-            if (list.Value is { Drives.Count: 0, Arrivals.Count: 0 })
+        command.SetAction(
+            async (parsed, cancellationToken) =>
             {
-                await terminal.Out.WriteLineAsync("No drives. Make one: librarian drive init CONN DRIVE PATH --destination SITE");
+                using var client = Connect(parsed);
+                var list = await client.ListDrivesAsync(new DriveListRequest(), cancellationToken);
+                if (!list.IsSuccess)
+                    return terminal.Fail(list.Error);
+                if (parsed.GetValue(_json))
+                    return terminal.PrintJson(list.Value, WireJson.Wire.DriveListResponse);
+                if (list.Value is { Drives.Count: 0, Arrivals.Count: 0 })
+                {
+                    await terminal.Out.WriteLineAsync("No drives. Make one: librarian drive init CONN DRIVE PATH --destination SITE");
+                    return ExitCodes.Success;
+                }
+
+                var table = new Table()
+                    .Border(TableBorder.Simple)
+                    .AddColumns("drive", "route", "trip", "state", "since (UTC)", "files", "size", "acknowledged", "next");
+                foreach (var d in list.Value.Drives)
+                    table.AddRow(
+                        Cells(
+                            d.Name,
+                            "→ " + d.Destination,
+                            Number(d.Trip),
+                            d.State.Replace('_', ' ') + (d.IsPlugged ? ", plugged" : ""),
+                            Time(d.Since),
+                            Number(d.Files),
+                            Readable.Size(d.Bytes),
+                            d.State is "in_transit" or "reusable" ? $"{d.Delivered} of {d.Delivered + d.Open + d.Failed}" : "",
+                            d.NextStep
+                        )
+                    );
+                foreach (var a in list.Value.Arrivals)
+                    table.AddRow(
+                        Cells(
+                            a.Name,
+                            "← " + a.Source,
+                            Number(a.Trip),
+                            a.State,
+                            Time(a.Since),
+                            $"{a.FilesDone} of {a.Files}",
+                            Readable.Size(a.Bytes),
+                            a.Untold > 0 ? $"{a.Untold} to tell" : "",
+                            a.NextStep
+                        )
+                    );
+                terminal.Console.Write(table);
                 return ExitCodes.Success;
             }
-
-            var table = new Table().Border(TableBorder.Simple).AddColumns("drive", "route", "trip", "state", "since (UTC)", "files", "size", "acknowledged", "next");
-            foreach (var d in list.Value.Drives)
-                table.AddRow(Cells(d.Name, "→ " + d.Destination, Number(d.Trip), d.State.Replace('_', ' ') + (d.IsPlugged ? ", plugged" : ""), Time(d.Since), Number(d.Files), Readable.Size(d.Bytes), d.State is "in_transit" or "reusable" ? $"{d.Delivered} of {d.Delivered + d.Open + d.Failed}" : "", d.NextStep));
-            foreach (var a in list.Value.Arrivals)
-                table.AddRow(Cells(a.Name, "← " + a.Source, Number(a.Trip), a.State, Time(a.Since), $"{a.FilesDone} of {a.Files}", Readable.Size(a.Bytes), a.Untold > 0 ? $"{a.Untold} to tell" : "", a.NextStep));
-            terminal.Console.Write(table);
-            return ExitCodes.Success;
-        });
+        );
         return command;
     }
 
     private Command BuildStatus()
     {
         var command = new Command("status", "Everything about one drive.") { _connection, _drive, _json };
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var client = Connect(parsed);
-            var name = parsed.GetRequiredValue(_drive);
-            var list = await client.ListDrivesAsync(new DriveListRequest(name), cancellationToken);
-            if (!list.IsSuccess) return terminal.Fail(list.Error);
-            if (parsed.GetValue(_json)) return terminal.PrintJson(list.Value, WireJson.Wire.DriveListResponse);
-            if (list.Value is { Drives.Count: 0, Arrivals.Count: 0 }) return terminal.Fail($"No drive is named {name} here. 'librarian drive list' shows them all.");
-            foreach (var d in list.Value.Drives)
+        command.SetAction(
+            async (parsed, cancellationToken) =>
             {
-                await terminal.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{d.Name}  {d.State.Replace('_', ' ')} since {Time(d.Since)}  trip {d.Trip} to {d.Destination}"));
-                await LineAsync("drive id", d.DriveId.ToString());
-                await LineAsync("path", d.Path + (d.IsPlugged ? ", plugged" : ", not plugged"));
-                await LineAsync("holds", $"{Number(d.Files)} files, {Readable.Size(d.Bytes)}{(d.FreeBytes >= 0 ? ", " + Readable.Size(d.FreeBytes) + " left" : "")}");
-                await LineAsync("deliveries", $"{Number(d.Delivered)} acknowledged, {Number(d.Open)} open, {Number(d.Failed)} not taken");
-                if (d.ManifestSha256 is { } manifest) await LineAsync("manifest", manifest + (d.ManifestOnDrive ? ", on the drive" : ", not on the drive yet"));
-                if (d.Problem is { } problem) await LineAsync("problem", Readable.Printable(problem));
-                await LineAsync("next", Readable.Printable(d.NextStep));
-                await LineAsync("workflow", $"librarian orchestrations show CONN drive-{d.Name}");
-            }
+                using var client = Connect(parsed);
+                var name = parsed.GetRequiredValue(_drive);
+                var list = await client.ListDrivesAsync(new DriveListRequest(name), cancellationToken);
+                if (!list.IsSuccess)
+                    return terminal.Fail(list.Error);
+                if (parsed.GetValue(_json))
+                    return terminal.PrintJson(list.Value, WireJson.Wire.DriveListResponse);
+                if (list.Value is { Drives.Count: 0, Arrivals.Count: 0 })
+                    return terminal.Fail($"No drive is named {name} here. 'librarian drive list' shows them all.");
+                foreach (var d in list.Value.Drives)
+                {
+                    await terminal.Out.WriteLineAsync(
+                        string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"{d.Name}  {d.State.Replace('_', ' ')} since {Time(d.Since)}  trip {d.Trip} to {d.Destination}"
+                        )
+                    );
+                    await LineAsync("drive id", d.DriveId.ToString());
+                    await LineAsync("path", d.Path + (d.IsPlugged ? ", plugged" : ", not plugged"));
+                    var left = d.FreeBytes >= 0 ? ", " + Readable.Size(d.FreeBytes) + " left" : "";
+                    await LineAsync("holds", $"{Number(d.Files)} files, {Readable.Size(d.Bytes)}{left}");
+                    await LineAsync(
+                        "deliveries",
+                        $"{Number(d.Delivered)} acknowledged, {Number(d.Open)} open, {Number(d.Failed)} not taken"
+                    );
+                    if (d.ManifestSha256 is { } manifest)
+                        await LineAsync("manifest", manifest + (d.ManifestOnDrive ? ", on the drive" : ", not on the drive yet"));
+                    if (d.Problem is { } problem)
+                        await LineAsync("problem", Readable.Printable(problem));
+                    await LineAsync("next", Readable.Printable(d.NextStep));
+                    await LineAsync("workflow", $"librarian orchestrations show CONN drive-{d.Name}");
+                }
 
-            var code = ExitCodes.Success;
-            foreach (var a in list.Value.Arrivals)
-            {
-                await terminal.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{Readable.Printable(a.Name)}  {a.State} since {Time(a.Since)}  trip {a.Trip} from {a.Source}"));
-                await LineAsync("path", a.Path);
-                await LineAsync("decided", $"{Number(a.FilesDone)} of {Number(a.Files)} files, {Readable.Size(a.BytesDone)} of {Readable.Size(a.Bytes)}");
-                await LineAsync("told", $"{Number(a.Untold)} decisions are still to be reported to {a.Source}");
-                if (a.Problem is { } problem) await LineAsync("problem", Readable.Printable(problem));
-                await LineAsync("workflow", $"librarian orchestrations show CONN {a.InstanceId}");
-                code = Math.Max(code, await ReportAsync(client, a, cancellationToken) is ExitCodes.Success ? ExitCodes.Success : ExitCodes.Failure);
-            }
+                var code = ExitCodes.Success;
+                foreach (var a in list.Value.Arrivals)
+                {
+                    await terminal.Out.WriteLineAsync(
+                        string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"{Readable.Printable(a.Name)}  {a.State} since {Time(a.Since)}  trip {a.Trip} from {a.Source}"
+                        )
+                    );
+                    await LineAsync("path", a.Path);
+                    await LineAsync(
+                        "decided",
+                        $"{Number(a.FilesDone)} of {Number(a.Files)} files, {Readable.Size(a.BytesDone)} of {Readable.Size(a.Bytes)}"
+                    );
+                    await LineAsync("told", $"{Number(a.Untold)} decisions are still to be reported to {a.Source}");
+                    if (a.Problem is { } problem)
+                        await LineAsync("problem", Readable.Printable(problem));
+                    await LineAsync("workflow", $"librarian orchestrations show CONN {a.InstanceId}");
+                    code = Math.Max(
+                        code,
+                        await ReportAsync(client, a, cancellationToken) is ExitCodes.Success ? ExitCodes.Success : ExitCodes.Failure
+                    );
+                }
 
-            return code;
-        });
+                return code;
+            }
+        );
         return command;
     }
 
     private Command BuildReceipt()
     {
         var output = new Option<string>("--output") { Description = "File for the receipt.", Required = true };
-        var command = new Command("receipt", "Writes the signed receipt of a drive that was ingested here, to be carried or sent to its site.") { _connection, _drive, output };
-        command.SetAction(async (parsed, cancellationToken) =>
+        var command = new Command(
+            "receipt",
+            "Writes the signed receipt of a drive that was ingested here, to be carried or sent to its site."
+        )
         {
-            using var client = Connect(parsed);
-            var name = parsed.GetRequiredValue(_drive);
-            var list = await client.ListDrivesAsync(new DriveListRequest(name), cancellationToken);
-            if (!list.IsSuccess) return terminal.Fail(list.Error);
-            if (list.Value.Arrivals is not [var newest, ..]) return terminal.Fail($"No drive named {name} was plugged in here.");
-            await using var file = new FileStream(parsed.GetRequiredValue(output), FileMode.Create, FileAccess.Write);
-            var got = await client.GetDriveReceiptAsync(new DriveReceiptRequest(newest.DriveId, newest.Trip), file, cancellationToken);
-            if (!got.IsSuccess) return terminal.Fail(got.Error);
-            await terminal.Out.WriteLineAsync($"Receipt of drive {Readable.Printable(name)}, trip {Number(newest.Trip)}, for {newest.Source}. There: librarian drive acknowledge CONN RECEIPT");
-            return ExitCodes.Success;
-        });
+            _connection,
+            _drive,
+            output,
+        };
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed);
+                var name = parsed.GetRequiredValue(_drive);
+                var list = await client.ListDrivesAsync(new DriveListRequest(name), cancellationToken);
+                if (!list.IsSuccess)
+                    return terminal.Fail(list.Error);
+                if (list.Value.Arrivals is not [var newest, ..])
+                    return terminal.Fail($"No drive named {name} was plugged in here.");
+                await using var file = new FileStream(parsed.GetRequiredValue(output), FileMode.Create, FileAccess.Write);
+                var got = await client.GetDriveReceiptAsync(new DriveReceiptRequest(newest.DriveId, newest.Trip), file, cancellationToken);
+                if (!got.IsSuccess)
+                    return terminal.Fail(got.Error);
+                await terminal.Out.WriteLineAsync(
+                    $"Receipt of drive {Readable.Printable(name)}, trip {Number(newest.Trip)}, for {newest.Source}. "
+                        + "There: librarian drive acknowledge CONN RECEIPT"
+                );
+                return ExitCodes.Success;
+            }
+        );
         return command;
     }
 
     private Command BuildKey()
     {
         var command = new Command("key", "The site's public key and its fingerprint, for other sites to compare.") { _connection };
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var client = Connect(parsed);
-            var key = await client.GetSiteKeyAsync(cancellationToken);
-            if (!key.IsSuccess) return terminal.Fail(key.Error);
-            await terminal.Out.WriteLineAsync(key.Value.PublicKey);
-            await terminal.Out.WriteLineAsync($"fingerprint of {key.Value.Site}: {key.Value.Fingerprint}");
-            return ExitCodes.Success;
-        });
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed);
+                var key = await client.GetSiteKeyAsync(cancellationToken);
+                if (!key.IsSuccess)
+                    return terminal.Fail(key.Error);
+                await terminal.Out.WriteLineAsync(key.Value.PublicKey);
+                await terminal.Out.WriteLineAsync($"fingerprint of {key.Value.Site}: {key.Value.Fingerprint}");
+                return ExitCodes.Success;
+            }
+        );
         return command;
     }
 
     private async Task<int> SayAsync(Reply<DriveDone> reply)
     {
-        if (!reply.IsSuccess) return terminal.Fail(reply.Error);
+        if (!reply.IsSuccess)
+            return terminal.Fail(reply.Error);
         await terminal.Out.WriteLineAsync(Readable.Printable(reply.Value.Message));
         return ExitCodes.Success;
     }
 
-    private Task LineAsync(string label, string text) => terminal.Out.WriteLineAsync($"  {label,-11}{text}");
+    private Task LineAsync(string label, string text) => terminal.Out.WriteLineAsync($"  {label, -11}{text}");
 
     private static string[] Cells(params string[] cells) => [.. cells.Select(c => Markup.Escape(Readable.Printable(c)))];
 

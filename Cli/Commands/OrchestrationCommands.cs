@@ -10,29 +10,48 @@ using Spectre.Console;
 
 namespace Librarian.Cli.Commands;
 
-/// <summary><c>orchestrations …</c>: what the site's workflows are doing, and the means to intervene (docs/orchestrations.md).</summary>
+/// <summary><c>orchestrations …</c>: shows the site's workflows and intervenes in them (docs/orchestrations.md).</summary>
 internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time)
 {
-    // An answer about workflows comes at once or not at all.
+    // A call about workflows is answered quickly or not at all.
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(100);
     private static readonly TimeSpan s_refresh = TimeSpan.FromSeconds(1);
 
-    internal Command Build() => new("orchestrations", "Shows and controls the workflows of a site.")
-    {
-        BuildList(),
-        BuildShow(),
-        BuildRaise(),
-        BuildControl("terminate", "Ends an instance; the reason becomes its output.", "Asked to terminate", static (client, id, reason, token) => client.TerminateOrchestrationAsync(id, reason, token)),
-        BuildControl("suspend", "Stops an instance until it is resumed; what arrives meanwhile is kept.", "Asked to suspend", static (client, id, reason, token) => client.SuspendOrchestrationAsync(id, reason, token)),
-        BuildControl("resume", "Lets a suspended instance go on.", "Asked to resume", static (client, id, reason, token) => client.ResumeOrchestrationAsync(id, reason, token)),
-        BuildControl("rewind", "Repeats what failed in a failed instance; what succeeded is kept.", "Rewound", static (client, id, reason, token) => client.RewindOrchestrationAsync(id, reason, token)),
-        BuildRestart(),
-        BuildPurge(),
-    };
+    internal Command Build() =>
+        new("orchestrations", "Shows and controls the workflows of a site.")
+        {
+            BuildList(),
+            BuildShow(),
+            BuildRaise(),
+            BuildControl(
+                "terminate",
+                "Ends an instance; the reason becomes its output.",
+                "Asked to terminate",
+                static (client, id, reason, token) => client.TerminateOrchestrationAsync(id, reason, token)
+            ),
+            BuildControl(
+                "suspend",
+                "Stops an instance until it is resumed; what arrives meanwhile is kept.",
+                "Asked to suspend",
+                static (client, id, reason, token) => client.SuspendOrchestrationAsync(id, reason, token)
+            ),
+            BuildControl("resume", "Lets a suspended instance go on.", "Asked to resume", static (client, id, reason, token) =>
+                client.ResumeOrchestrationAsync(id, reason, token)
+            ),
+            BuildControl(
+                "rewind",
+                "Repeats what failed in a failed instance; what succeeded is kept.",
+                "Rewound",
+                static (client, id, reason, token) => client.RewindOrchestrationAsync(id, reason, token)
+            ),
+            BuildRestart(),
+            BuildPurge(),
+        };
 
     private static Argument<string> InstanceId() => new("ID") { Description = "Instance id." };
 
-    private static Option<bool> Watch() => new("--watch", "-w") { Description = "Look again every second until it has finished; Ctrl-C ends the looking, not the instance." };
+    private static Option<bool> Watch() =>
+        new("--watch", "-w") { Description = "Look again every second until it has finished; Ctrl-C ends the looking, not the instance." };
 
     private static Option<OrchestrationState[]> Status()
     {
@@ -43,7 +62,11 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
             CustomParser = static result =>
             {
                 List<OrchestrationState> states = [];
-                foreach (var name in result.Tokens.SelectMany(static token => token.Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)))
+                foreach (
+                    var name in result.Tokens.SelectMany(static token =>
+                        token.Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+                    )
+                )
                 {
                     if (!char.IsAsciiDigit(name[0]) && Enum.TryParse<OrchestrationState>(name, ignoreCase: true, out var state))
                         states.Add(state);
@@ -57,18 +80,26 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
         return option;
     }
 
-    private static Option<DateTimeOffset?> Time(string name, string description) => new(name)
-    {
-        Description = description,
-        CustomParser = static result =>
+    private static Option<DateTimeOffset?> Time(string name, string description) =>
+        new(name)
         {
-            var text = result.Tokens.Single().Value;
-            if (DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var value))
-                return value;
-            result.AddError($"\"{text}\" is not a time; write for example 2026-11-22T13:06:49.");
-            return null;
-        },
-    };
+            Description = description,
+            CustomParser = static result =>
+            {
+                var text = result.Tokens.Single().Value;
+                if (
+                    DateTimeOffset.TryParse(
+                        text,
+                        CultureInfo.InvariantCulture,
+                        DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal,
+                        out var value
+                    )
+                )
+                    return value;
+                result.AddError($"\"{text}\" is not a time; write for example 2026-11-22T13:06:49.");
+                return null;
+            },
+        };
 
     private Command BuildList()
     {
@@ -76,23 +107,42 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
         var prefix = new Option<string?>("--prefix", "-p") { Description = "Only ids that begin with this." };
         var from = Time("--created-from", "Only created at or after this time, UTC unless it has an offset.");
         var to = Time("--created-to", "Only created at or before this time.");
-        var top = new Option<int>("--top", "-n") { Description = "At most this many, the newest; 1 to 10000.", DefaultValueFactory = static _ => 50 };
+        var top = new Option<int>("--top", "-n")
+        {
+            Description = "At most this many, the newest; 1 to 10000.",
+            DefaultValueFactory = static _ => 50,
+        };
         top.Validators.Add(static result =>
         {
             if (result.GetValueOrDefault<int>() is < 1 or > 10_000)
                 result.AddError("--top must be between 1 and 10000.");
         });
         var command = new Command("list", "Lists instances, oldest first.") { connection, status, prefix, from, to, top, json, watch };
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var client = Connect(parsed.GetRequiredValue(connection));
-            var query = new OrchestrationQuery(parsed.GetValue(prefix), parsed.GetValue(from), parsed.GetValue(to), parsed.GetValue(status), ShowInput: parsed.GetValue(json), Top: 1000);
-            var view = new OrchestrationListView(terminal, time, parsed.GetValue(json));
-            Task<Reply<OrchestrationPage>> LookAsync(CancellationToken token) => ListAsync(client, query, parsed.GetValue(top), token);
-            return parsed.GetValue(watch)
-                ? await WatchAsync(LookAsync, view.Update, view.Render, static page => page.Instances.All(static instance => instance.IsFinished), cancellationToken)
-                : await OnceAsync(LookAsync, view.Print, cancellationToken);
-        });
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed.GetRequiredValue(connection));
+                var query = new OrchestrationQuery(
+                    parsed.GetValue(prefix),
+                    parsed.GetValue(from),
+                    parsed.GetValue(to),
+                    parsed.GetValue(status),
+                    ShowInput: parsed.GetValue(json),
+                    Top: 1000
+                );
+                var view = new OrchestrationListView(terminal, time, parsed.GetValue(json));
+                Task<Reply<OrchestrationPage>> FetchAsync(CancellationToken token) => ListAsync(client, query, parsed.GetValue(top), token);
+                return parsed.GetValue(watch)
+                    ? await WatchAsync(
+                        FetchAsync,
+                        view.Update,
+                        view.Render,
+                        static page => page.Instances.All(static instance => instance.IsFinished),
+                        cancellationToken
+                    )
+                    : await OnceAsync(FetchAsync, view.Print, cancellationToken);
+            }
+        );
         return command;
     }
 
@@ -100,17 +150,31 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
     {
         var (connection, id, json, watch) = (Common.Connection(), InstanceId(), Common.Json(), Watch());
         var command = new Command("show", "Shows an instance with its history.") { connection, id, json, watch };
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var client = Connect(parsed.GetRequiredValue(connection));
-            var instance = parsed.GetRequiredValue(id);
-            var view = new OrchestrationView(terminal, time, parsed.GetValue(json));
-            Task<Reply<OrchestrationInstance>> LookAsync(CancellationToken token) =>
-                client.GetOrchestrationAsync(instance, showHistory: true, showHistoryOutput: parsed.GetValue(json), cancellationToken: token);
-            return parsed.GetValue(watch)
-                ? await WatchAsync(LookAsync, view.Update, view.Render, static found => found.IsFinished, cancellationToken)
-                : await OnceAsync(LookAsync, view.Print, cancellationToken);
-        });
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed.GetRequiredValue(connection));
+                var instance = parsed.GetRequiredValue(id);
+                var view = new OrchestrationView(terminal, time, parsed.GetValue(json));
+                async Task<Reply<OrchestrationInstance>> FetchAsync(CancellationToken token)
+                {
+                    var found = await client.GetOrchestrationAsync(
+                        instance,
+                        showHistory: true,
+                        parsed.GetValue(json),
+                        cancellationToken: token
+                    );
+                    // A site on a Durable Task hub cannot show a history.
+                    if (found is not { IsSuccess: false, Error: Refused { Status: 501 } })
+                        return found;
+                    return await client.GetOrchestrationAsync(instance, cancellationToken: token);
+                }
+
+                return parsed.GetValue(watch)
+                    ? await WatchAsync(FetchAsync, view.Update, view.Render, static found => found.IsFinished, cancellationToken)
+                    : await OnceAsync(FetchAsync, view.Print, cancellationToken);
+            }
+        );
         return command;
     }
 
@@ -120,51 +184,77 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
         var name = new Argument<string>("EVENT") { Description = "Name of the event." };
         var data = new Option<string?>("--data", "-d") { Description = "Its data as JSON.", CustomParser = ParseJson };
         var command = new Command("raise", "Sends an event to an instance.") { connection, id, name, data };
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var client = Connect(parsed.GetRequiredValue(connection));
-            var (instance, eventName) = (parsed.GetRequiredValue(id), parsed.GetRequiredValue(name));
-            ReadOnlyMemory<byte>? body = parsed.GetValue(data) is { } text ? Encoding.UTF8.GetBytes(text) : null;
-            return Report(await client.RaiseOrchestrationEventAsync(instance, eventName, body, cancellationToken), $"Event {eventName} sent to {instance}.");
-        });
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed.GetRequiredValue(connection));
+                var (instance, eventName) = (parsed.GetRequiredValue(id), parsed.GetRequiredValue(name));
+                ReadOnlyMemory<byte>? body = parsed.GetValue(data) is { } text ? Encoding.UTF8.GetBytes(text) : null;
+                return Report(
+                    await client.RaiseOrchestrationEventAsync(instance, eventName, body, cancellationToken),
+                    $"Event {eventName} sent to {instance}."
+                );
+            }
+        );
         return command;
     }
 
-    private Command BuildControl(string verb, string description, string done, Func<LibrarianClient, string, string?, CancellationToken, Task<Reply<Acknowledged>>> actAsync)
+    private Command BuildControl(
+        string verb,
+        string description,
+        string done,
+        Func<LibrarianClient, string, string?, CancellationToken, Task<Reply<Acknowledged>>> actAsync
+    )
     {
         var (connection, id) = (Common.Connection(), InstanceId());
         var reason = new Option<string?>("--reason", "-r") { Description = "For the record." };
         var command = new Command(verb, description) { connection, id, reason };
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var client = Connect(parsed.GetRequiredValue(connection));
-            var instance = parsed.GetRequiredValue(id);
-            return Report(await actAsync(client, instance, parsed.GetValue(reason), cancellationToken), $"{done} {instance}.");
-        });
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed.GetRequiredValue(connection));
+                var instance = parsed.GetRequiredValue(id);
+                return Report(await actAsync(client, instance, parsed.GetValue(reason), cancellationToken), $"{done} {instance}.");
+            }
+        );
         return command;
     }
 
     private Command BuildRestart()
     {
         var (connection, id) = (Common.Connection(), InstanceId());
-        var same = new Option<bool>("--same-id") { Description = "Replace the old instance, which must have finished, instead of starting another beside it." };
-        var command = new Command("restart", "Starts an instance again with its old input; prints the id it runs under.") { connection, id, same };
-        command.SetAction(async (parsed, cancellationToken) =>
+        var same = new Option<bool>("--same-id")
         {
-            using var client = Connect(parsed.GetRequiredValue(connection));
-            var reply = await client.RestartOrchestrationAsync(parsed.GetRequiredValue(id), !parsed.GetValue(same), cancellationToken);
-            if (!reply.IsSuccess)
-                return terminal.Fail(reply.Error);
-            await terminal.Out.WriteLineAsync(Readable.Printable(reply.Value.Id));
-            return ExitCodes.Success;
-        });
+            Description = "Replace the old instance, which must have finished, instead of starting another beside it.",
+        };
+        var command = new Command("restart", "Starts an instance again with its old input; prints the id it runs under.")
+        {
+            connection,
+            id,
+            same,
+        };
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed.GetRequiredValue(connection));
+                var reply = await client.RestartOrchestrationAsync(parsed.GetRequiredValue(id), !parsed.GetValue(same), cancellationToken);
+                if (!reply.IsSuccess)
+                    return terminal.Fail(reply.Error);
+                await terminal.Out.WriteLineAsync(Readable.Printable(reply.Value.Id));
+                return ExitCodes.Success;
+            }
+        );
         return command;
     }
 
     private Command BuildPurge()
     {
         var (connection, status) = (Common.Connection(), Status());
-        var id = new Argument<string?>("ID") { Description = "One finished instance; without it give --created-from.", Arity = ArgumentArity.ZeroOrOne };
+        var id = new Argument<string?>("ID")
+        {
+            Description = "One finished instance; without it give --created-from.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
         var from = Time("--created-from", "All finished instances created at or after this time, UTC unless it has an offset.");
         var to = Time("--created-to", "Only those created at or before this time.");
         var command = new Command("purge", "Removes finished instances with their histories.") { connection, id, from, to, status };
@@ -176,16 +266,23 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
             else if (!many && (result.GetResult(to) is not null || result.GetResult(status) is not null))
                 result.AddError("--created-to and --status go with --created-from, not with an ID.");
         });
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var client = Connect(parsed.GetRequiredValue(connection));
-            var reply = parsed.GetValue(id) is { } instance
-                ? await client.PurgeOrchestrationAsync(instance, cancellationToken)
-                : await client.PurgeOrchestrationsAsync(parsed.GetValue(from)!.Value, parsed.GetValue(to), parsed.GetValue(status), cancellationToken);
-            if (reply.Error is Refused { Status: 404 } refused && refused.Reason.StartsWith("NothingToPurge", StringComparison.Ordinal))
-                reply = new OrchestrationsPurged(0);
-            return Report(reply, $"{reply.Value?.InstancesDeleted} purged.");
-        });
+        command.SetAction(
+            async (parsed, cancellationToken) =>
+            {
+                using var client = Connect(parsed.GetRequiredValue(connection));
+                var reply = parsed.GetValue(id) is { } instance
+                    ? await client.PurgeOrchestrationAsync(instance, cancellationToken)
+                    : await client.PurgeOrchestrationsAsync(
+                        parsed.GetValue(from)!.Value,
+                        parsed.GetValue(to),
+                        parsed.GetValue(status),
+                        cancellationToken
+                    );
+                if (reply.Error is Refused { Status: 404 } refused && refused.Reason.StartsWith("NothingToPurge", StringComparison.Ordinal))
+                    reply = new OrchestrationsPurged(0);
+                return Report(reply, $"{reply.Value?.InstancesDeleted} purged.");
+            }
+        );
         return command;
     }
 
@@ -204,11 +301,16 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
         return text;
     }
 
-    /// <summary>Reads pages until the end and keeps the newest <paramref name="top"/>: the API lists the oldest first.</summary>
-    private static async Task<Reply<OrchestrationPage>> ListAsync(LibrarianClient client, OrchestrationQuery query, int top, CancellationToken cancellationToken)
+    /// <summary>Reads all pages and keeps the newest <paramref name="top"/> instances, because the API lists the oldest first.</summary>
+    private static async Task<Reply<OrchestrationPage>> ListAsync(
+        LibrarianClient client,
+        OrchestrationQuery query,
+        int top,
+        CancellationToken cancellationToken
+    )
     {
         Queue<OrchestrationInstance> newest = new();
-        for (string? token = null; ;)
+        for (string? token = null; ; )
         {
             var page = await client.ListOrchestrationsAsync(query with { ContinuationToken = token }, cancellationToken);
             if (!page.IsSuccess)
@@ -225,9 +327,13 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
         }
     }
 
-    private async Task<int> OnceAsync<T>(Func<CancellationToken, Task<Reply<T>>> lookAsync, Action<T> print, CancellationToken cancellationToken)
+    private async Task<int> OnceAsync<T>(
+        Func<CancellationToken, Task<Reply<T>>> fetchAsync,
+        Action<T> print,
+        CancellationToken cancellationToken
+    )
     {
-        var reply = await lookAsync(cancellationToken);
+        var reply = await fetchAsync(cancellationToken);
         if (!reply.IsSuccess)
             return terminal.Fail(reply.Error);
         print(reply.Value);
@@ -235,11 +341,16 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
     }
 
     /// <summary>
-    /// Looks again and again: on a terminal the picture is redrawn in place, elsewhere what is new is written as lines. A site that is away
-    /// for a moment (a restart) is waited for once it has answered.
+    /// Polls until the view is finished. A terminal is redrawn in place; other output gets new events as lines. Once a site has answered,
+    /// this waits while it is briefly unreachable, for example during a restart.
     /// </summary>
     private async Task<int> WatchAsync<T>(
-        Func<CancellationToken, Task<Reply<T>>> lookAsync, Action<T> update, Func<T, string?, Spectre.Console.Rendering.IRenderable> render, Func<T, bool> isFinished, CancellationToken cancellationToken)
+        Func<CancellationToken, Task<Reply<T>>> fetchAsync,
+        Action<T> update,
+        Func<T, string?, Spectre.Console.Rendering.IRenderable> render,
+        Func<T, bool> isFinished,
+        CancellationToken cancellationToken
+    )
         where T : class
     {
         async Task<int> FollowAsync(Action<T, string?> draw)
@@ -247,7 +358,7 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
             T? last = null;
             while (true)
             {
-                var reply = await lookAsync(cancellationToken);
+                var reply = await fetchAsync(cancellationToken);
                 if (reply.IsSuccess)
                     draw(last = reply.Value, null);
                 else if (last is null || reply.Error is not (Unreachable or Refused { Status: >= 500 }))
@@ -262,19 +373,28 @@ internal sealed class OrchestrationCommands(Terminal terminal, TimeProvider time
 
         if (!terminal.Console.Profile.Capabilities.Interactive || !terminal.Console.Profile.Capabilities.Ansi)
         {
-            return await FollowAsync((value, trouble) =>
-            {
-                if (trouble is null)
-                    update(value);
-            });
+            return await FollowAsync(
+                (value, trouble) =>
+                {
+                    if (trouble is null)
+                        update(value);
+                }
+            );
         }
 
-        return await terminal.Console.Live(new Text("")).Overflow(VerticalOverflow.Crop).Cropping(VerticalOverflowCropping.Top)
-            .StartAsync(context => FollowAsync((value, trouble) =>
-            {
-                context.UpdateTarget(render(value, trouble));
-                context.Refresh();
-            }));
+        return await terminal
+            .Console.Live(new Text(""))
+            .Overflow(VerticalOverflow.Crop)
+            .Cropping(VerticalOverflowCropping.Top)
+            .StartAsync(context =>
+                FollowAsync(
+                    (value, trouble) =>
+                    {
+                        context.UpdateTarget(render(value, trouble));
+                        context.Refresh();
+                    }
+                )
+            );
     }
 
     private int Report<T>(Reply<T> reply, string done)

@@ -6,35 +6,45 @@ using Spectre.Console.Rendering;
 
 namespace Librarian.Cli.Commands;
 
-/// <summary>Words and colours that list and show share.</summary>
+/// <summary>Words and colours shared by the list and the single view.</summary>
 internal static class OrchestrationText
 {
-    private static readonly TextJson s_json = new(new JsonSerializerOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    private static readonly TextJson s_json = new(
+        new JsonSerializerOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }
+    );
 
     /// <summary>Spaces between columns.</summary>
     internal const int ColumnGap = 2;
 
-    internal static Style Style(OrchestrationState state) => new(state switch
-    {
-        OrchestrationState.Completed => Color.Green,
-        OrchestrationState.Failed => Color.Red,
-        OrchestrationState.Terminated or OrchestrationState.Suspended => Color.Yellow,
-        _ => Color.Aqua,
-    });
+    internal static Style Style(OrchestrationState state) =>
+        new(
+            state switch
+            {
+                OrchestrationState.Completed => Color.Green,
+                OrchestrationState.Failed => Color.Red,
+                OrchestrationState.Terminated or OrchestrationState.Suspended => Color.Yellow,
+                _ => Color.Aqua,
+            }
+        );
 
-    /// <summary>A JSON value on one line: a text without its quotes, anything else as JSON.</summary>
-    internal static string Short(JsonElement? value) => value is not { } given ? "" : Readable.Printable(given.ValueKind switch
-    {
-        JsonValueKind.String => given.GetString()!,
-        JsonValueKind.Null => "",
-        _ => JsonSerializer.Serialize(given, s_json.JsonElement),
-    });
+    /// <summary>A JSON value on one line: a string without its quotes, anything else as JSON.</summary>
+    internal static string Short(JsonElement? value) =>
+        value is not { } given
+            ? ""
+            : Readable.Printable(
+                given.ValueKind switch
+                {
+                    JsonValueKind.String => given.GetString()!,
+                    JsonValueKind.Null => "",
+                    _ => JsonSerializer.Serialize(given, s_json.JsonElement),
+                }
+            );
 
     internal static string Clock(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
     internal static Text Cell(string text, Style? style = null) => new(Readable.Printable(text), style);
 
-    /// <summary>A table that is only columns, for terminals and pipes alike.</summary>
+    /// <summary>A table without borders, for terminals and pipes alike.</summary>
     internal static Table Columns(int count, int wrapping)
     {
         var table = new Table().NoBorder();
@@ -68,47 +78,76 @@ internal sealed class OrchestrationListView(Terminal terminal, TimeProvider time
             terminal.Console.Write(Table(page.Instances));
     }
 
-    /// <summary>Writes the instances that are new or changed since the last look.</summary>
+    /// <summary>Writes the instances that are new or changed since the last poll.</summary>
     internal void Update(OrchestrationPage page)
     {
-        List<OrchestrationInstance> changed = [.. page.Instances.Where(instance => !_seen.TryGetValue(instance.InstanceId, out var before) || IsChanged(before, instance))];
+        List<OrchestrationInstance> changed =
+        [
+            .. page.Instances.Where(instance => !_seen.TryGetValue(instance.InstanceId, out var before) || IsChanged(before, instance)),
+        ];
         foreach (var instance in changed)
         {
             _seen[instance.InstanceId] = instance;
             if (json)
                 terminal.PrintJson(instance, OrchestrationJson.Wire.OrchestrationInstance);
             else
-                terminal.Out.WriteLine(string.Join("  ", [instance.RuntimeStatus.ToString().PadRight(10), Readable.Printable(instance.InstanceId), Readable.Printable(instance.Name), Note(instance)]).TrimEnd());
+                terminal.Out.WriteLine(
+                    string.Join(
+                            "  ",
+                            [
+                                instance.RuntimeStatus.ToString().PadRight(10),
+                                Readable.Printable(instance.InstanceId),
+                                Readable.Printable(instance.Name),
+                                Note(instance),
+                            ]
+                        )
+                        .TrimEnd()
+                );
         }
     }
 
     internal IRenderable Render(OrchestrationPage page, string? trouble)
     {
         List<IRenderable> parts = [page.Instances.Count == 0 ? new Text("No orchestrations found.") : Table(page.Instances)];
-        parts.Add(new Text(trouble ?? $"{OrchestrationText.Clock(time.GetUtcNow())}  {page.Instances.Count(static i => !i.IsFinished)} of {page.Instances.Count} unfinished; Ctrl-C ends the looking.",
-            trouble is null ? new Style(decoration: Decoration.Dim) : new Style(Color.Red)));
+        parts.Add(
+            new Text(
+                trouble
+                    ?? $"{OrchestrationText.Clock(time.GetUtcNow())}  "
+                        + $"{page.Instances.Count(static i => !i.IsFinished)} of {page.Instances.Count} unfinished; "
+                        + "Ctrl-C ends the looking.",
+                trouble is null ? new Style(decoration: Decoration.Dim) : new Style(Color.Red)
+            )
+        );
         return new Rows(parts);
     }
 
     private static bool IsChanged(OrchestrationInstance before, OrchestrationInstance after) =>
         before.RuntimeStatus != after.RuntimeStatus || before.CreatedTime != after.CreatedTime || Note(before) != Note(after);
 
-    private static string Note(OrchestrationInstance instance) => OrchestrationText.Short(instance.IsFinished ? instance.Output ?? instance.CustomStatus : instance.CustomStatus);
+    private static string Note(OrchestrationInstance instance) =>
+        OrchestrationText.Short(instance.IsFinished ? instance.Output ?? instance.CustomStatus : instance.CustomStatus);
 
     private Table Table(IReadOnlyList<OrchestrationInstance> instances)
     {
         var now = time.GetUtcNow();
-        string[][] rows = [.. instances.Select(instance => (string[])
+        string[][] rows =
         [
-            instance.RuntimeStatus.ToString(),
-            Readable.Printable(instance.InstanceId),
-            Readable.Printable(instance.Name),
-            OrchestrationText.Clock(instance.CreatedTime),
-            $"{Readable.Age(now - instance.LastUpdatedTime)} ago",
-            Note(instance),
-        ])];
-        // The note gets what the other columns leave, so that every instance keeps to one line where the terminal allows it.
-        var taken = Enumerable.Range(0, NoteColumn).Sum(column => rows.Append(s_titles).Max(row => row[column].Length) + OrchestrationText.ColumnGap);
+            .. instances.Select(instance =>
+                (string[])
+                    [
+                        instance.RuntimeStatus.ToString(),
+                        Readable.Printable(instance.InstanceId),
+                        Readable.Printable(instance.Name),
+                        OrchestrationText.Clock(instance.CreatedTime),
+                        $"{Readable.Age(now - instance.LastUpdatedTime)} ago",
+                        Note(instance),
+                    ]
+            ),
+        ];
+        // The note column gets the remaining width, so that each instance stays on one line if the terminal is wide enough.
+        var taken = Enumerable
+            .Range(0, NoteColumn)
+            .Sum(column => rows.Append(s_titles).Max(row => row[column].Length) + OrchestrationText.ColumnGap);
         var room = Math.Max(LeastNote, terminal.Console.Profile.Width - taken);
         var table = OrchestrationText.Columns(s_titles.Length, wrapping: NoteColumn);
         var bold = new Style(decoration: Decoration.Bold);
@@ -117,7 +156,9 @@ internal sealed class OrchestrationListView(Terminal terminal, TimeProvider time
         {
             if (row[NoteColumn].Length > room)
                 row[NoteColumn] = row[NoteColumn][..(char.IsHighSurrogate(row[NoteColumn][room - 2]) ? room - 2 : room - 1)] + "…";
-            table.AddRow(row.Select((text, column) => new Text(text, column == 0 ? OrchestrationText.Style(instance.RuntimeStatus) : Style.Plain)));
+            table.AddRow(
+                row.Select((text, column) => new Text(text, column == 0 ? OrchestrationText.Style(instance.RuntimeStatus) : Style.Plain))
+            );
         }
 
         return table;
@@ -148,7 +189,7 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
             terminal.Console.Write(Render(instance, trouble: null));
     }
 
-    /// <summary>Writes what has happened since the last look.</summary>
+    /// <summary>Writes the events since the last poll.</summary>
     internal void Update(OrchestrationInstance instance)
     {
         if (json)
@@ -171,11 +212,11 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
         _execution = begun;
         var happened = Happened(instance);
         foreach (var line in happened.Skip(_printed))
-            terminal.Out.WriteLine($"{line.At,12}  {line.What,-11}  {line.Name}  {line.Took}  {line.Note}".TrimEnd());
+            terminal.Out.WriteLine($"{line.At, 12}  {line.What, -11}  {line.Name}  {line.Took}  {line.Note}".TrimEnd());
         _printed = Math.Max(_printed, happened.Count);
         var status = OrchestrationText.Short(instance.CustomStatus);
         if (_state is not null && !instance.IsFinished && (instance.RuntimeStatus != _state || status != _status))
-            terminal.Out.WriteLine($"{"",12}  {"status",-11}  {instance.RuntimeStatus}  {status}".TrimEnd());
+            terminal.Out.WriteLine($"{"", 12}  {"status", -11}  {instance.RuntimeStatus}  {status}".TrimEnd());
         (_state, _status) = (instance.RuntimeStatus, status);
         if (instance.IsFinished)
             terminal.Out.WriteLine($"{instance.RuntimeStatus}: {OrchestrationText.Short(instance.Output)}".TrimEnd(' ', ':'));
@@ -191,7 +232,8 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
                 OrchestrationText.Cell(line.What, line.Style),
                 OrchestrationText.Cell(line.Name),
                 new Text(line.Took).RightJustified(),
-                OrchestrationText.Cell(line.Note, line.Style == s_bad ? s_bad : Style.Plain));
+                OrchestrationText.Cell(line.Note, line.Style == s_bad ? s_bad : Style.Plain)
+            );
         }
 
         List<IRenderable> parts = [Header(instance), table];
@@ -200,14 +242,18 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
         return new Rows(parts);
     }
 
-    private static DateTimeOffset Begun(OrchestrationInstance instance) => instance.HistoryEvents is [{ } first, ..] ? first.Timestamp : instance.CreatedTime;
+    private static DateTimeOffset Begun(OrchestrationInstance instance) =>
+        instance.HistoryEvents is [{ } first, ..] ? first.Timestamp : instance.CreatedTime;
 
-    private static bool IsOpen(OrchestrationHistoryRow row) => row.EventType is "TaskScheduled" or "TimerCreated" or "SubOrchestrationInstanceCreated";
+    private static bool IsOpen(OrchestrationHistoryRow row) =>
+        row.EventType is "TaskScheduled" or "TimerCreated" or "SubOrchestrationInstanceCreated";
 
     private IRenderable Header(OrchestrationInstance instance)
     {
         var now = time.GetUtcNow();
-        var title = new Paragraph().Append(Readable.Printable(instance.InstanceId), new Style(decoration: Decoration.Bold)).Append($"  {Readable.Printable(instance.Name)}  ")
+        var title = new Paragraph()
+            .Append(Readable.Printable(instance.InstanceId), new Style(decoration: Decoration.Bold))
+            .Append($"  {Readable.Printable(instance.Name)}  ")
             .Append(instance.RuntimeStatus.ToString(), OrchestrationText.Style(instance.RuntimeStatus));
         var table = OrchestrationText.Columns(2, wrapping: 1);
         void Add(string name, string value)
@@ -245,26 +291,33 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
                 failures.Add(row);
             else if (row.EventType is "TaskCompleted" or "SubOrchestrationInstanceCompleted")
                 failures.RemoveAll(failure => IsSameWork(failure, row));
-            lines.Add(row.EventType switch
-            {
-                "ExecutionStarted" => Of("started", s_dim, "") with { Name = "" },
-                "TaskCompleted" => Of("activity", s_good, again),
-                "TaskFailed" => Of("FAILED", s_bad, Join(again, why)),
-                "SubOrchestrationInstanceCompleted" => Of("child", s_good, child),
-                "SubOrchestrationInstanceFailed" => Of("child FAILED", s_bad, Join(child, why)),
-                "TimerFired" => Of("timer", s_dim, ""),
-                "EventRaised" => Of("event", s_waiting, OrchestrationText.Short(row.Input)),
-                "EventSent" => Of("event sent", s_dim, OrchestrationText.Short(row.Input)),
-                "ExecutionSuspended" => Of("suspended", new Style(Color.Yellow), why),
-                "ExecutionResumed" => Of("resumed", new Style(Color.Yellow), why),
-                "ExecutionTerminated" => Of("terminated", new Style(Color.Yellow), why),
-                "ExecutionRewound" => Of("rewound", new Style(Color.Yellow), why),
-                // Why it was terminated stands in the line before.
-                "ExecutionCompleted" when row.OrchestrationStatus == nameof(OrchestrationState.Terminated) => Of("ended", s_dim, ""),
-                "ExecutionCompleted" => Of((row.OrchestrationStatus ?? "ended").ToLowerInvariant(), row.OrchestrationStatus == nameof(OrchestrationState.Completed) ? s_good : s_bad, why),
-                _ => Of(row.EventType, s_dim, why),
-            });
-            Line Of(string what, Style style, string note) => new("+" + Readable.Duration(row.Timestamp - begun), what, name, took, note, style);
+            lines.Add(
+                row.EventType switch
+                {
+                    "ExecutionStarted" => Of("started", s_dim, "") with { Name = "" },
+                    "TaskCompleted" => Of("activity", s_good, again),
+                    "TaskFailed" => Of("FAILED", s_bad, Join(again, why)),
+                    "SubOrchestrationInstanceCompleted" => Of("child", s_good, child),
+                    "SubOrchestrationInstanceFailed" => Of("child FAILED", s_bad, Join(child, why)),
+                    "TimerFired" => Of("timer", s_dim, ""),
+                    "EventRaised" => Of("event", s_waiting, OrchestrationText.Short(row.Input)),
+                    "EventSent" => Of("event sent", s_dim, OrchestrationText.Short(row.Input)),
+                    "ExecutionSuspended" => Of("suspended", new Style(Color.Yellow), why),
+                    "ExecutionResumed" => Of("resumed", new Style(Color.Yellow), why),
+                    "ExecutionTerminated" => Of("terminated", new Style(Color.Yellow), why),
+                    "ExecutionRewound" => Of("rewound", new Style(Color.Yellow), why),
+                    // The previous line gives the reason for the termination.
+                    "ExecutionCompleted" when row.OrchestrationStatus == nameof(OrchestrationState.Terminated) => Of("ended", s_dim, ""),
+                    "ExecutionCompleted" => Of(
+                        (row.OrchestrationStatus ?? "ended").ToLowerInvariant(),
+                        row.OrchestrationStatus == nameof(OrchestrationState.Completed) ? s_good : s_bad,
+                        why
+                    ),
+                    _ => Of(row.EventType, s_dim, why),
+                }
+            );
+            Line Of(string what, Style style, string note) =>
+                new("+" + Readable.Duration(row.Timestamp - begun), what, name, took, note, style);
         }
 
         return lines;
@@ -272,9 +325,11 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
 
     private static string Join(string left, string right) => left.Length == 0 ? right : $"{left}: {right}";
 
-    // A retry is asked for after the failure, under the same name with the same input.
+    // A retry is scheduled after the failure, under the same name and with the same input.
     private static bool IsSameWork(OrchestrationHistoryRow failure, OrchestrationHistoryRow row) =>
-        failure.FunctionName is not null && failure.FunctionName == row.FunctionName && failure.Input?.GetRawText() == row.Input?.GetRawText();
+        failure.FunctionName is not null
+        && failure.FunctionName == row.FunctionName
+        && failure.Input?.GetRawText() == row.Input?.GetRawText();
 
     private IEnumerable<Line> Waiting(OrchestrationInstance instance)
     {
@@ -293,7 +348,7 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
         var any = false;
         foreach (var row in (instance.HistoryEvents ?? []).Where(IsOpen))
         {
-            // A timer that was cancelled leaves no trace but its beginning.
+            // A cancelled timer has no row for its end.
             if (row.EventType == "TimerCreated" && row.FireAt < now)
                 continue;
             any = true;
@@ -302,7 +357,11 @@ internal sealed class OrchestrationView(Terminal terminal, TimeProvider time, bo
             {
                 "TaskScheduled" => Of("for activity ", row.FunctionName ?? "", since),
                 "SubOrchestrationInstanceCreated" => Of("for child ", row.FunctionName ?? "", $"{row.InstanceId}, {since}"),
-                _ => Of("for timer", "", row.FireAt is { } due ? $"due in {Readable.Age(due - now)}, at {OrchestrationText.Clock(due)}" : since),
+                _ => Of(
+                    "for timer",
+                    "",
+                    row.FireAt is { } due ? $"due in {Readable.Age(due - now)}, at {OrchestrationText.Clock(due)}" : since
+                ),
             };
         }
 

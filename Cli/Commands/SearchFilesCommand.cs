@@ -8,21 +8,43 @@ using Spectre.Console;
 
 namespace Librarian.Cli.Commands;
 
-/// <summary><c>search-files CONN</c>: files of the catalog with their copies.</summary>
+/// <summary><c>search-files CONN</c>: lists files of the catalog with their copies.</summary>
 internal sealed class SearchFilesCommand(Terminal terminal)
 {
     private readonly Argument<string> _connection = Common.Connection();
     private readonly Option<string?> _name = new("--name", "-n") { Description = "Exact name." };
-    private readonly Option<DateTime?> _start = new("--create-time-start") { Description = "Ingested at or after this time, UTC unless it has an offset.", CustomParser = ParseTime };
-    private readonly Option<DateTime?> _end = new("--create-time-end") { Description = "Ingested at or before this time.", CustomParser = ParseTime };
+    private readonly Option<DateTime?> _start = new("--create-time-start")
+    {
+        Description = "Ingested at or after this time, UTC unless it has an offset.",
+        CustomParser = ParseTime,
+    };
+    private readonly Option<DateTime?> _end = new("--create-time-end")
+    {
+        Description = "Ingested at or before this time.",
+        CustomParser = ParseTime,
+    };
     private readonly Option<string?> _uploader = new("--uploader", "-u") { Description = "Exact uploader." };
     private readonly Option<string?> _source = new("--source", "-s") { Description = "Exact source." };
-    private readonly Option<long> _maxResults = new("--max-results") { Description = "At most this many; the site may have a lower limit.", DefaultValueFactory = static _ => 64 };
+    private readonly Option<long> _maxResults = new("--max-results")
+    {
+        Description = "At most this many; the site may have a lower limit.",
+        DefaultValueFactory = static _ => 64,
+    };
     private readonly Option<bool> _json = Common.Json();
 
     internal Command Build()
     {
-        var command = new Command("search-files", "Lists files and where their copies are, newest first.") { _connection, _name, _start, _end, _uploader, _source, _maxResults, _json };
+        var command = new Command("search-files", "Lists files and where their copies are, newest first.")
+        {
+            _connection,
+            _name,
+            _start,
+            _end,
+            _uploader,
+            _source,
+            _maxResults,
+            _json,
+        };
         command.SetAction(RunAsync);
         return command;
     }
@@ -32,7 +54,14 @@ internal sealed class SearchFilesCommand(Terminal terminal)
         var text = result.Tokens.Single().Value;
         if (WireTime.TryParse(text, out var time))
             return time;
-        if (DateTime.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out time))
+        if (
+            DateTime.TryParse(
+                text,
+                CultureInfo.InvariantCulture,
+                DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal,
+                out time
+            )
+        )
             return time;
         result.AddError($"\"{text}\" is not a time; write for example 2026-11-22T13:06:49.");
         return null;
@@ -48,8 +77,10 @@ internal sealed class SearchFilesCommand(Terminal terminal)
                 start is null && end is null ? null : new TimeWindow(start ?? TimeWindow.Earliest, end ?? TimeWindow.Latest),
                 parsed.GetValue(_uploader),
                 parsed.GetValue(_source),
-                parsed.GetValue(_maxResults)),
-            cancellationToken);
+                parsed.GetValue(_maxResults)
+            ),
+            cancellationToken
+        );
         if (!found.IsSuccess)
             return terminal.Fail(found.Error);
         if (parsed.GetValue(_json))

@@ -5,23 +5,26 @@ using Librarian.Client;
 namespace Librarian.Cli.Connections;
 
 /// <summary>
-/// Named connections, as Python's client keeps them (upstream-behaviour.md §5.3): the first existing of <c>$HL_CLIENT_CONFIG</c>,
-/// <c>~/.hl_client.cfg</c>, <c>~/.hl_client.json</c>, or else the variable <c>LIBRARIAN_CLIENT_CONNECTIONS</c>.
+/// Named connections in the format of Python's client (docs/spec/upstream.md#client-configuration): the first existing file of
+/// <c>$HL_CLIENT_CONFIG</c>, <c>~/.hl_client.cfg</c> and <c>~/.hl_client.json</c>, or else the variable
+/// <c>LIBRARIAN_CLIENT_CONNECTIONS</c>.
 /// </summary>
 public static class ConnectionFile
 {
-    /// <summary>Variable that names the file.</summary>
+    /// <summary>Environment variable with the path of the file.</summary>
     public const string PathVariable = "HL_CLIENT_CONFIG";
 
-    /// <summary>Variable that holds the connections themselves as JSON.</summary>
+    /// <summary>Environment variable with the connections themselves as JSON.</summary>
     public const string InlineVariable = "LIBRARIAN_CLIENT_CONNECTIONS";
 
     private const UnixFileMode OthersMayRead = UnixFileMode.GroupRead | UnixFileMode.OtherRead;
 
     /// <summary>Reads all connections.</summary>
-    /// <param name="terminal">Source of the environment; told when a password file is open to others.</param>
+    /// <param name="terminal">Source of the environment; gets a warning if others may read the file with the passwords.</param>
     /// <returns>Connections by name, in the order of the file.</returns>
-    /// <exception cref="ConnectionsException">There are none, or they cannot be understood; the message says where and what to do.</exception>
+    /// <exception cref="ConnectionsException">
+    /// No connections are configured, or they are malformed; the message says where, and what to do.
+    /// </exception>
     public static OrderedDictionary<string, SiteConnection> Load(Terminal terminal)
     {
         ArgumentNullException.ThrowIfNull(terminal);
@@ -31,20 +34,33 @@ public static class ConnectionFile
         {
             if ((File.GetUnixFileMode(file) & OthersMayRead) != UnixFileMode.None)
                 terminal.Error.WriteLine($"warning: {file} holds passwords and others may read it; run chmod 400 {file}");
-            return Convert(file, Parse(file, () => JsonSerializer.Deserialize(File.ReadAllBytes(file), ConnectionJson.Default.ConnectionDocument)?.Connections));
+            return Convert(
+                file,
+                Parse(file, () =>
+                    JsonSerializer.Deserialize(File.ReadAllBytes(file), ConnectionJson.Default.ConnectionDocument)?.Connections
+                )
+            );
         }
 
         if (terminal.Environment(InlineVariable) is { Length: > 0 } inline)
-            return Convert("$" + InlineVariable, Parse("$" + InlineVariable, () => JsonSerializer.Deserialize(inline, ConnectionJson.Default.OrderedDictionaryStringConnectionEntry)));
+            return Convert(
+                "$" + InlineVariable,
+                Parse("$" + InlineVariable, () =>
+                    JsonSerializer.Deserialize(inline, ConnectionJson.Default.OrderedDictionaryStringConnectionEntry)
+                )
+            );
         throw new ConnectionsException(
-            $"No connections are configured. Write {{\"connections\": {{\"NAME\": {{\"user\": …, \"password\": …, \"host\": \"http://…\", \"port\": …}}}}}} to ~/.hl_client.cfg, or set ${PathVariable} or ${InlineVariable}.");
+            "No connections are configured. Write {\"connections\": {\"NAME\": {\"user\": …, \"password\": …, "
+                + "\"host\": \"http://…\", \"port\": …}}} "
+                + $"to ~/.hl_client.cfg, or set ${PathVariable} or ${InlineVariable}."
+        );
     }
 
     /// <summary>Reads one connection.</summary>
-    /// <param name="terminal">As for <see cref="Load"/>.</param>
-    /// <param name="name">Its name.</param>
-    /// <returns>The connection.</returns>
-    /// <exception cref="ConnectionsException">As for <see cref="Load"/>, or the name is unknown.</exception>
+    /// <param name="terminal">As in <see cref="Load"/>.</param>
+    /// <param name="name">Name of the connection.</param>
+    /// <returns>The connection with that name.</returns>
+    /// <exception cref="ConnectionsException">As in <see cref="Load"/>, or the name is unknown.</exception>
     public static SiteConnection Find(Terminal terminal, string name)
     {
         var all = Load(terminal);
@@ -79,18 +95,16 @@ public static class ConnectionFile
     }
 }
 
-/// <summary>Connections are missing or cannot be understood.</summary>
-/// <param name="message">Where, what, and what to do.</param>
+/// <summary>Connections are missing or malformed.</summary>
+/// <param name="message">Place, problem and remedy.</param>
 public sealed class ConnectionsException(string message) : Exception(message);
 
-/// <summary>The configuration file.</summary>
-/// <param name="Connections">Connections by name.</param>
 internal sealed record ConnectionDocument(OrderedDictionary<string, ConnectionEntry> Connections);
 
 /// <summary>One connection of the file.</summary>
 /// <param name="User">Account.</param>
 /// <param name="Port">TCP port.</param>
-/// <param name="Host">With scheme, without port.</param>
+/// <param name="Host">Host with scheme, without port.</param>
 /// <param name="Password">Password.</param>
 internal sealed record ConnectionEntry(string User, int Port, string Host, string Password);
 
@@ -99,6 +113,7 @@ internal sealed record ConnectionEntry(string User, int Port, string Host, strin
     NumberHandling = JsonNumberHandling.AllowReadingFromString,
     RespectNullableAnnotations = true,
     RespectRequiredConstructorParameters = true,
-    WriteIndented = true)]
+    WriteIndented = true
+)]
 [JsonSerializable(typeof(ConnectionDocument))]
 internal sealed partial class ConnectionJson : JsonSerializerContext;

@@ -2,22 +2,38 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Librarian.Cli.Connections;
+using Librarian.Client.Uploads;
 using Spectre.Console;
 
 namespace Librarian.Cli.Demo;
 
-/// <summary><c>demo [FOLDER]</c>: two sites on this machine, files sent from one to the other, every copy read again.</summary>
+/// <summary><c>demo [FOLDER]</c>: starts two sites on this host, sends files from one to the other, and reads every copy again.</summary>
 internal sealed class DemoCommand(Terminal terminal)
 {
     private const int TableRows = 40;
 
     private static readonly TimeSpan s_refresh = TimeSpan.FromMilliseconds(100);
 
-    private readonly Argument<string?> _folder = new("FOLDER") { Description = "Each of its entries is sent as one file; default: generated files.", Arity = ArgumentArity.ZeroOrOne };
+    private readonly Argument<string?> _folder = new("FOLDER")
+    {
+        Description = "Each of its entries is sent as one file; default: generated files.",
+        Arity = ArgumentArity.ZeroOrOne,
+    };
     private readonly Option<bool> _exit = new("--exit") { Description = "Stop the sites and end when all copies have been compared." };
-    private readonly Option<int> _files = new("--files") { Description = "How many files to generate.", DefaultValueFactory = static _ => 24 };
-    private readonly Option<string?> _directory = new("--directory") { Description = "Where the sites keep their data; must be new or empty. Default: a new temporary directory, removed at the end." };
-    private readonly Option<int> _patience = new("--patience") { Description = "Seconds to wait while nothing moves before giving up.", DefaultValueFactory = static _ => 120 };
+    private readonly Option<int> _files = new("--files")
+    {
+        Description = "How many files to generate.",
+        DefaultValueFactory = static _ => 24,
+    };
+    private readonly Option<string?> _directory = new("--directory")
+    {
+        Description = "Where the sites keep their data; must be new or empty. Default: a new temporary directory, removed at the end.",
+    };
+    private readonly Option<int> _timeout = new("--timeout")
+    {
+        Description = "Seconds to wait while nothing moves before giving up.",
+        DefaultValueFactory = static _ => 120,
+    };
 
     internal Command Build()
     {
@@ -26,7 +42,17 @@ internal sealed class DemoCommand(Terminal terminal)
             if (result.GetValueOrDefault<int>() is < 1 or > 100_000)
                 result.AddError("--files must be between 1 and 100000.");
         });
-        var command = new Command("demo", "Starts two sites, mountain and archive, sends files from one to the other and checks every copy.") { _folder, _exit, _files, _directory, _patience };
+        var command = new Command(
+            "demo",
+            "Starts two sites, mountain and archive, sends files from one to the other and checks every copy."
+        )
+        {
+            _folder,
+            _exit,
+            _files,
+            _directory,
+            _timeout,
+        };
         command.SetAction(RunAsync);
         return command;
     }
@@ -46,11 +72,16 @@ internal sealed class DemoCommand(Terminal terminal)
         {
             if (folder is null)
                 await SampleFiles.WriteAsync(folder = Path.Join(root, "source"), parsed.GetValue(_files), cancellationToken);
-            var files = Directory.EnumerateFileSystemEntries(Path.GetFullPath(folder)).Order(StringComparer.Ordinal)
-                .Select(static path => new DemoFile(path, "demo/" + Path.GetFileName(path))).ToList();
+            var files = SourceFolder.Names(folder).Select(name => new DemoFile(Path.Join(folder, name), "demo/" + name)).ToList();
             if (files.Count == 0)
                 return terminal.Fail($"The folder {folder} is empty. Nothing was started.");
-            var matched = await RunSitesAsync(root, files, TimeSpan.FromSeconds(parsed.GetValue(_patience)), parsed.GetValue(_exit), cancellationToken);
+            var matched = await RunSitesAsync(
+                root,
+                files,
+                TimeSpan.FromSeconds(parsed.GetValue(_timeout)),
+                parsed.GetValue(_exit),
+                cancellationToken
+            );
             kept = given is not null || !matched;
             return matched ? ExitCodes.Success : ExitCodes.Failure;
         }
@@ -68,8 +99,14 @@ internal sealed class DemoCommand(Terminal terminal)
         }
     }
 
-    // The sites end with this method whatever happens; if this process is killed outright, they notice that their parent is gone.
-    private async Task<bool> RunSitesAsync(string root, List<DemoFile> files, TimeSpan patience, bool exit, CancellationToken cancellationToken)
+    // The sites end with this method in any case. If this process is killed, they notice that their parent is gone.
+    private async Task<bool> RunSitesAsync(
+        string root,
+        List<DemoFile> files,
+        TimeSpan timeout,
+        bool exit,
+        CancellationToken cancellationToken
+    )
     {
         await terminal.Error.WriteLineAsync($"Starting the sites mountain and archive in {root} …");
         await using var archive = SiteProcess.Start("archive", root, peer: null);
@@ -86,7 +123,7 @@ internal sealed class DemoCommand(Terminal terminal)
             await Task.WhenAll(mountain.WaitUntilReadyAsync(cancellationToken), archive.WaitUntilReadyAsync(cancellationToken));
             var run = new DemoRun(mountain, archive);
             await run.ProvisionAsync(cancellationToken);
-            var took = await SendAsync(run, files, patience, cancellationToken);
+            var took = await SendAsync(run, files, timeout, cancellationToken);
             var matched = await DemoRun.CompareAsync(files, cancellationToken);
             PrintTable(files);
             PrintSummary(files, took, matched);
@@ -112,16 +149,17 @@ internal sealed class DemoCommand(Terminal terminal)
         }
         catch (OperationCanceledException)
         {
-            // Ctrl-C is how a visit to the running sites ends, not a failure.
+            // Ctrl-C is the normal way to stop the running sites, not a failure.
         }
     }
 
-    private Task<TimeSpan> SendAsync(DemoRun run, List<DemoFile> files, TimeSpan patience, CancellationToken cancellationToken)
+    private Task<TimeSpan> SendAsync(DemoRun run, List<DemoFile> files, TimeSpan timeout, CancellationToken cancellationToken)
     {
         var counts = new DemoCounts();
         if (!terminal.Progress.Profile.Capabilities.Interactive)
-            return ReportAsync(run.SendAsync(files, counts, patience, cancellationToken), counts, files.Count, cancellationToken);
-        return terminal.Progress.Progress()
+            return ReportAsync(run.SendAsync(files, counts, timeout, cancellationToken), counts, files.Count, cancellationToken);
+        return terminal
+            .Progress.Progress()
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn())
             .StartAsync(async context =>
             {
@@ -131,20 +169,19 @@ internal sealed class DemoCommand(Terminal terminal)
                     (context.AddTask("Cloned and verified at archive", maxValue: files.Count), () => counts.Cloned),
                     (context.AddTask("Acknowledged at mountain", maxValue: files.Count), () => counts.Acknowledged),
                 ];
-                var sending = run.SendAsync(files, counts, patience, cancellationToken);
+                var sending = run.SendAsync(files, counts, timeout, cancellationToken);
                 do
                 {
                     await Task.WhenAny(sending, Task.Delay(s_refresh, cancellationToken));
                     foreach (var (bar, value) in bars)
                         bar.Value = value();
-                }
-                while (!sending.IsCompleted);
+                } while (!sending.IsCompleted);
 
                 return await sending;
             });
     }
 
-    // One line per change at most every second, for logs.
+    // For logs: one line per change, at most one per second.
     private async Task<TimeSpan> ReportAsync(Task<TimeSpan> sending, DemoCounts counts, int total, CancellationToken cancellationToken)
     {
         var last = "";
@@ -154,8 +191,7 @@ internal sealed class DemoCommand(Terminal terminal)
             var line = $"{counts.Uploaded} uploaded, {counts.Cloned} cloned, {counts.Acknowledged} acknowledged of {total}";
             if (line != last)
                 await terminal.Error.WriteLineAsync(last = line);
-        }
-        while (!sending.IsCompleted);
+        } while (!sending.IsCompleted);
 
         return await sending;
     }
@@ -163,14 +199,20 @@ internal sealed class DemoCommand(Terminal terminal)
     private void PrintTable(List<DemoFile> files)
     {
         var table = new Table().Border(TableBorder.Simple).AddColumns("File", "Size", "Checksum", "Copies", "Read again");
-        foreach (var file in files.Where(static file => file.Difference is not null).Concat(files.Where(static file => file.Difference is null)).Take(TableRows))
+        foreach (
+            var file in files
+                .Where(static file => file.Difference is not null)
+                .Concat(files.Where(static file => file.Difference is null))
+                .Take(TableRows)
+        )
         {
             table.AddRow(
                 new Text(Readable.Printable(file.Name)),
                 new Text(Readable.Size(file.Digest!.Size)),
                 new Text(file.Digest.Checksum),
                 new Text(file.Acknowledged ? "mountain, archive" : "mountain"),
-                new Text(file.Difference is null ? "equal" : "DIFFERS"));
+                new Text(file.Difference is null ? "equal" : "DIFFERS")
+            );
         }
 
         terminal.Console.Write(table);
@@ -181,12 +223,19 @@ internal sealed class DemoCommand(Terminal terminal)
     private void PrintSummary(List<DemoFile> files, TimeSpan took, bool matched)
     {
         var bytes = files.Sum(static file => file.Digest!.Size);
-        terminal.Out.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{files.Count} files, {Readable.Size(bytes)}, uploaded, cloned, verified and acknowledged in {took.TotalSeconds:0.0} s: {Readable.Size(bytes / took.TotalSeconds)}/s, {files.Count / took.TotalSeconds:0.0} files/s."));
-        terminal.Out.WriteLine(matched
-            ? "Every copy at the archive was read again from disk and equals its source byte for byte."
-            : "Copies that differ from their source:");
+        terminal.Out.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{files.Count} files, {Readable.Size(bytes)}, uploaded, cloned, verified and acknowledged in "
+                    + $"{took.TotalSeconds:0.0} s: {Readable.Size(bytes / took.TotalSeconds)}/s, "
+                    + $"{files.Count / took.TotalSeconds:0.0} files/s."
+            )
+        );
+        terminal.Out.WriteLine(
+            matched
+                ? "Every copy at the archive was read again from disk and equals its source byte for byte."
+                : "Copies that differ from their source:"
+        );
         foreach (var file in files.Where(static file => file.Difference is not null))
             terminal.Out.WriteLine("    " + Readable.Printable(file.Difference!));
     }
@@ -209,10 +258,11 @@ internal sealed class DemoCommand(Terminal terminal)
               librarian upload observer SOME-FILE tries/some-file
               librarian search-files archive --name tries/some-file
               librarian get-store-list mountain
-            """);
+            """
+        );
     }
 
-    // From a fresh clone the command is not on anybody's path.
+    // A fresh clone has no librarian command on the path.
     private static string CommandPath() =>
         Path.GetFileNameWithoutExtension(Environment.ProcessPath) is "dotnet" or null
             ? "dotnet " + Path.Join(AppContext.BaseDirectory, "librarian.dll")
@@ -220,18 +270,23 @@ internal sealed class DemoCommand(Terminal terminal)
 
     private static void WriteConnections(string path, DemoRun run, SiteProcess mountain, SiteProcess archive)
     {
-        var document = new ConnectionDocument(new OrderedDictionary<string, ConnectionEntry>
-        {
-            ["mountain"] = new(SiteProcess.Administrator, mountain.Port, "http://127.0.0.1", mountain.Password),
-            ["archive"] = new(SiteProcess.Administrator, archive.Port, "http://127.0.0.1", archive.Password),
-            ["observer"] = new(DemoRun.Observer, mountain.Port, "http://127.0.0.1", run.ObserverPassword),
-        });
-        using var file = new FileStream(path, new FileStreamOptions
-        {
-            Mode = FileMode.Create,
-            Access = FileAccess.Write,
-            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-        });
+        var document = new ConnectionDocument(
+            new OrderedDictionary<string, ConnectionEntry>
+            {
+                ["mountain"] = new(SiteProcess.Administrator, mountain.Port, "http://127.0.0.1", mountain.Password),
+                ["archive"] = new(SiteProcess.Administrator, archive.Port, "http://127.0.0.1", archive.Password),
+                ["observer"] = new(DemoRun.Observer, mountain.Port, "http://127.0.0.1", run.ObserverPassword),
+            }
+        );
+        using var file = new FileStream(
+            path,
+            new FileStreamOptions
+            {
+                Mode = FileMode.Create,
+                Access = FileAccess.Write,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            }
+        );
         JsonSerializer.Serialize(file, document, ConnectionJson.Default.ConnectionDocument);
     }
 }

@@ -16,8 +16,8 @@ internal sealed partial class SiteProcess : IAsyncDisposable
     private const string EverySecond = "*/1 * * * * *";
     private const int Terminate = 15;
 
-    private static readonly TimeSpan s_startPatience = TimeSpan.FromSeconds(90);
-    private static readonly TimeSpan s_stopPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_startTimeout = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan s_stopTimeout = TimeSpan.FromSeconds(10);
 
     private readonly StreamWriter _log;
     private readonly Process _process;
@@ -39,10 +39,10 @@ internal sealed partial class SiteProcess : IAsyncDisposable
 
     internal string LogPath => LogPathOf(Folder);
 
-    /// <summary>Starts a site; the caller waits for <see cref="WaitUntilReadyAsync"/>.</summary>
-    /// <param name="name">Its name in the network.</param>
+    /// <summary>Starts a site. The caller waits for <see cref="WaitUntilReadyAsync"/>.</summary>
+    /// <param name="name">Name of the site.</param>
     /// <param name="root">The demo's directory.</param>
-    /// <param name="peer">The site it sends to and the staging directory it may write there, or null.</param>
+    /// <param name="peer">The peer that the site sends to and whose staging directory it may write to, or null.</param>
     /// <returns>The running process.</returns>
     internal static SiteProcess Start(string name, string root, string? peer)
     {
@@ -62,7 +62,7 @@ internal sealed partial class SiteProcess : IAsyncDisposable
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            // Never the program's own folder: a site writes its data elsewhere (architecture: hosting).
+            // Not the program's own folder, because a site writes its data elsewhere (architecture: hosting).
             WorkingDirectory = folder,
         };
         var settings = start.Environment;
@@ -111,9 +111,8 @@ internal sealed partial class SiteProcess : IAsyncDisposable
     }
 
     /// <summary>Waits until the site answers a ping.</summary>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <returns>Nothing.</returns>
-    /// <exception cref="IOException">The site ended or stayed silent; the message names its log.</exception>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="IOException">The site ended or did not answer in time; the message names its log.</exception>
     internal async Task WaitUntilReadyAsync(CancellationToken cancellationToken)
     {
         using var client = Connect(Administrator, Password);
@@ -126,26 +125,31 @@ internal sealed partial class SiteProcess : IAsyncDisposable
             if (_process.HasExited)
             {
                 await _logging;
-                throw new IOException($"Site {Name} ended with exit code {_process.ExitCode} before it was ready. The last lines of {LogPath}:{Environment.NewLine}{await TailAsync()}");
+                throw new IOException(
+                    $"Site {Name} ended with exit code {_process.ExitCode} before it was ready. "
+                        + $"The last lines of {LogPath}:{Environment.NewLine}{await TailAsync()}"
+                );
             }
 
-            if (waited.Elapsed > s_startPatience)
-                throw new IOException($"Site {Name} did not answer within {s_startPatience.TotalSeconds:0} seconds ({reply.Error}). Read {LogPath}.");
+            if (waited.Elapsed > s_startTimeout)
+                throw new IOException(
+                    $"Site {Name} did not answer within {s_startTimeout.TotalSeconds:0} seconds ({reply.Error}). Read {LogPath}."
+                );
             await Task.Delay(TimeSpan.FromMilliseconds(100), cancellationToken);
         }
     }
 
-    /// <summary>Asks the process to end, and ends it after a grace period.</summary>
-    /// <returns>When it is gone.</returns>
+    /// <summary>Asks the process to end, and kills it after a timeout.</summary>
+    /// <returns>Completes when the process has ended.</returns>
     public async ValueTask DisposeAsync()
     {
         if (!_process.HasExited)
         {
             _ = Signal(_process.Id, Terminate);
-            using var patience = new CancellationTokenSource(s_stopPatience);
+            using var timeout = new CancellationTokenSource(s_stopTimeout);
             try
             {
-                await _process.WaitForExitAsync(patience.Token);
+                await _process.WaitForExitAsync(timeout.Token);
             }
             catch (OperationCanceledException)
             {
@@ -158,7 +162,7 @@ internal sealed partial class SiteProcess : IAsyncDisposable
         await _log.DisposeAsync();
     }
 
-    /// <summary>For a process exit that leaves no time to wait.</summary>
+    /// <summary>Kills the process, for a process exit that leaves no time to wait.</summary>
     internal void Kill()
     {
         try
@@ -167,13 +171,13 @@ internal sealed partial class SiteProcess : IAsyncDisposable
         }
         catch (InvalidOperationException)
         {
-            // It has ended by itself.
+            // The process has already ended.
         }
     }
 
     private static string LogPathOf(string folder) => Path.Join(folder, "site.log");
 
-    // The port is free when asked; another program could take it before the site does, which the site then reports.
+    // Another program can take the port before the site does; the site then reports it.
     private static int FreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
@@ -181,7 +185,7 @@ internal sealed partial class SiteProcess : IAsyncDisposable
         return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
-    // The runtime that runs this program runs the site too, also where no dotnet is on the path.
+    // The runtime that runs this program runs the site too, even if no dotnet is on the path.
     private static string DotnetPath()
     {
         var beside = Path.GetFullPath(Path.Join(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "dotnet"));

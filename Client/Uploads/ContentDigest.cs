@@ -3,8 +3,8 @@ using System.Text;
 
 namespace Librarian.Client.Uploads;
 
-/// <summary>Size and checksum of a file or a directory as the wire wants them (wire.md §4).</summary>
-/// <param name="Size">Bytes; of a directory the sum over its files.</param>
+/// <summary>Size and checksum of a file or directory as the protocol defines them (docs/spec/wire.md#checksums).</summary>
+/// <param name="Size">Size in bytes; for a directory, the sum over its files.</param>
 /// <param name="Checksum"><c>xxh3:::</c> and 32 lower-case hex digits.</param>
 public sealed record ContentDigest(long Size, string Checksum)
 {
@@ -12,9 +12,23 @@ public sealed record ContentDigest(long Size, string Checksum)
 
     private const string Prefix = "xxh3:::";
 
-    /// <summary>Reads everything below a path and digests it.</summary>
+    /// <summary>
+    /// Digest of a directory that also covers the names of its members (docs/formats/tree-digest-v1.md). Equality ignores it, because sites
+    /// compare size and checksum.
+    /// </summary>
+    public string? TreeDigest { get; init; }
+
+    /// <summary>Whether size and checksum are equal.</summary>
+    /// <param name="other">Another digest.</param>
+    /// <returns>True if they are equal.</returns>
+    public bool Equals(ContentDigest? other) => other is not null && Size == other.Size && Checksum == other.Checksum;
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Size, Checksum);
+
+    /// <summary>Reads all data below a path and computes its digest.</summary>
     /// <param name="path">File or directory.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>Size and checksum.</returns>
     /// <exception cref="IOException">The path is missing or cannot be read.</exception>
     public static Task<ContentDigest> OfAsync(string path, CancellationToken cancellationToken = default)
@@ -34,64 +48,60 @@ public sealed record ContentDigest(long Size, string Checksum)
 
     internal static async Task<ContentDigest> OfAsync(SourceTree tree, Action<long> onBytes, CancellationToken cancellationToken)
     {
-        var total = new TreeDigest(tree.IsDirectory);
+        var total = new Gathered(tree);
         var buffer = BufferFor(tree);
         var hash = new XxHash128();
         foreach (var (relative, _) in tree.Files)
         {
-            await using var file = OpenSource(tree.Absolute(relative));
+            using var file = tree.Open(relative);
             long size = 0;
             int read;
-            while ((read = await file.ReadAsync(buffer, cancellationToken)) > 0)
+            while ((read = await RandomAccess.ReadAsync(file, buffer, size, cancellationToken)) > 0)
             {
                 hash.Append(buffer.AsSpan(0, read));
                 size += read;
                 onBytes(read);
             }
 
-            total.Add(hash, size);
+            total.Add(hash, size, relative);
         }
 
         return total.ToDigest();
     }
 
-    /// <summary>A buffer no larger than what is to be read.</summary>
+    /// <summary>A buffer that is no larger than the data to read.</summary>
     internal static byte[] BufferFor(SourceTree tree) => new byte[Math.Clamp(tree.TotalSize + 1, 4096, BufferSize)];
 
-    internal static FileStream OpenSource(string path) => new(path, new FileStreamOptions
-    {
-        Mode = FileMode.Open,
-        Access = FileAccess.Read,
-        Share = FileShare.ReadWrite | FileShare.Delete,
-        Options = FileOptions.SequentialScan | FileOptions.Asynchronous,
-        BufferSize = 0,
-    });
-
     /// <summary>
-    /// Gathers file digests by the directory rule of wire.md §4.3: sort the hex digests, digest their concatenation. Holds one digest
-    /// per file, 32 characters each.
+    /// Combines file digests as docs/spec/wire.md#directory-checksum defines: sorts the hex digests and digests their concatenation. Holds
+    /// one digest per file, 32 characters each.
     /// </summary>
-    internal sealed class TreeDigest(bool isDirectory)
+    internal sealed class Gathered(SourceTree tree)
     {
+        private readonly TreeNames _names = new();
         private readonly List<string> _hexes = [];
         private long _size;
 
-        /// <summary>Adds one file and resets the hash for the next.</summary>
-        internal void Add(XxHash128 hash, long size)
+        /// <summary>Adds one file and resets the hash for the next one.</summary>
+        internal void Add(XxHash128 hash, long size, string relative)
         {
-            _hexes.Add(Convert.ToHexStringLower(hash.GetHashAndReset()));
+            var content = hash.GetHashAndReset();
+            _hexes.Add(Convert.ToHexStringLower(content));
+            _names.AddFile(PathBytes.ToZeroTerminated(relative).AsSpan()[..^1], size, content);
             _size += size;
         }
 
         internal ContentDigest ToDigest()
         {
-            if (!isDirectory)
+            if (!tree.IsDirectory)
                 return new ContentDigest(_size, Prefix + _hexes.Single());
             _hexes.Sort(StringComparer.Ordinal);
             var hash = new XxHash128();
             foreach (var hex in _hexes)
                 hash.Append(Encoding.ASCII.GetBytes(hex));
-            return new ContentDigest(_size, Prefix + Convert.ToHexStringLower(hash.GetHashAndReset()));
+            foreach (var directory in tree.Directories)
+                _names.AddDirectory(PathBytes.ToZeroTerminated(directory).AsSpan()[..^1]);
+            return new ContentDigest(_size, Prefix + Convert.ToHexStringLower(hash.GetHashAndReset())) { TreeDigest = _names.ToText() };
         }
     }
 }

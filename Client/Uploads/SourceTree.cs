@@ -1,37 +1,55 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace Librarian.Client.Uploads;
 
-/// <summary>What an upload consists of: one file, or a directory's files and subdirectories in a fixed order.</summary>
-/// <param name="Root">Absolute path with symbolic links in the path itself resolved (wire.md §4.3 step 1).</param>
+/// <summary>The content of an upload: one file, or a directory's files and subdirectories in a fixed order.</summary>
+/// <param name="Root">Absolute path with symbolic links in the path itself resolved (docs/spec/wire.md#directory-checksum).</param>
 /// <param name="IsDirectory">Whether the upload is a directory.</param>
 /// <param name="Directories">Subdirectories relative to the root, parents first; empty for a file.</param>
-/// <param name="Files">Files relative to the root with their sizes in bytes; the single file has the relative path "".</param>
+/// <param name="Files">Files relative to the root with their sizes in bytes; a single file has the relative path "".</param>
 internal sealed record SourceTree(
-    string Root, bool IsDirectory, IReadOnlyList<string> Directories, IReadOnlyList<(string Path, long Size)> Files)
+    string Root,
+    bool IsDirectory,
+    IReadOnlyList<string> Directories,
+    IReadOnlyList<(string Path, long Size)> Files
+)
 {
     internal long TotalSize => Files.Sum(static file => file.Size);
 
     internal string Absolute(string relative) => relative.Length == 0 ? Root : Path.Join(Root, relative);
 
+    /// <summary>Opens one of the files.</summary>
+    /// <exception cref="SourceChangedException">The file vanished after it was listed.</exception>
+    /// <exception cref="IOException">The file cannot be opened.</exception>
+    internal SafeFileHandle Open(string relative) =>
+        Posix.OpenToRead(Absolute(relative)) ?? throw new SourceChangedException(Absolute(relative));
+
     /// <summary>
-    /// Lists a tree. A link to a directory inside it is refused: the checksum rule skips it, so its data would be neither verified nor
-    /// counted (wire.md §4.3, §10 no. 26). Broken links, pipes and devices have no content to keep and are refused as well.
+    /// Lists a tree. Refuses a link to a directory inside it: the checksum rule skips such a link, so its data would be neither verified
+    /// nor counted (docs/spec/wire.md#links-in-directories). Also refuses broken links, pipes and devices, which have no content to keep.
+    /// Names are bytes. Every member is kept or named in a refusal; a member that vanishes after it was listed is an error.
     /// </summary>
-    /// <param name="path">File or directory.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="path">File or directory, in the encoding of <see cref="PathBytes"/>.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>The tree.</returns>
-    /// <exception cref="FileNotFoundException">Nothing is there.</exception>
-    /// <exception cref="UnsupportedSourceException">It has a member that cannot be kept faithfully.</exception>
-    /// <exception cref="IOException">It cannot be listed.</exception>
+    /// <exception cref="FileNotFoundException">The path does not exist.</exception>
+    /// <exception cref="UnsupportedSourceException">A member cannot be kept faithfully.</exception>
+    /// <exception cref="SourceChangedException">A member vanished.</exception>
+    /// <exception cref="IOException">The tree cannot be listed.</exception>
     internal static SourceTree List(string path, CancellationToken cancellationToken)
     {
-        var root = Resolve(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+        var root = Posix.RealPath(path) ?? throw new FileNotFoundException($"There is nothing at {path.Shown()}.", path);
         var (kind, _, size) = Posix.Stat(root, followLink: true);
         switch (kind)
         {
-            case Posix.Kind.Missing: throw new FileNotFoundException($"There is nothing at {root}.", root);
-            case Posix.Kind.File: return new SourceTree(root, IsDirectory: false, [], [("", size)]);
-            case Posix.Kind.Directory: break;
-            default: throw new UnsupportedSourceException(root, "is neither a file nor a directory");
+            case Posix.Kind.Missing:
+                throw new FileNotFoundException($"There is nothing at {root.Shown()}.", root);
+            case Posix.Kind.File:
+                return new SourceTree(root, IsDirectory: false, [], [("", size)]);
+            case Posix.Kind.Directory:
+                break;
+            default:
+                throw new UnsupportedSourceException(root, "is neither a file nor a directory");
         }
 
         List<string> directories = [];
@@ -40,35 +58,47 @@ internal sealed record SourceTree(
         while (pending.TryPop(out var directory))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            foreach (var entry in Directory.EnumerateFileSystemEntries(Path.Join(root, directory)).Order(StringComparer.Ordinal))
+            foreach (var name in Posix.Entries(Path.Join(root, directory)))
             {
-                var relative = Path.Join(directory, Path.GetFileName(entry));
-                var isLink = Posix.Stat(entry, followLink: false).Kind == Posix.Kind.Link;
-                var target = Posix.Stat(entry, followLink: true);
+                var relative = Path.Join(directory, name);
+                var entry = Path.Join(root, relative);
+                var own = Posix.Stat(entry, followLink: false);
+                var isLink = own.Kind == Posix.Kind.Link;
+                var target = isLink ? Posix.Stat(entry, followLink: true) : own;
                 switch (target.Kind)
                 {
-                    case Posix.Kind.File: files.Add((relative, target.Size)); break;
+                    case Posix.Kind.File:
+                        files.Add((relative, target.Size));
+                        break;
                     case Posix.Kind.Directory when !isLink:
                         directories.Add(relative);
                         pending.Push(relative);
                         break;
-                    case Posix.Kind.Directory: throw new UnsupportedSourceException(entry, "is a symbolic link to a directory, whose content a checksum would leave out");
-                    case Posix.Kind.Missing when isLink: throw new UnsupportedSourceException(entry, "is a symbolic link to nothing");
-                    case Posix.Kind.Missing: break; // Gone since it was listed; the second reading notices if that matters.
-                    default: throw new UnsupportedSourceException(entry, "is neither a file nor a directory");
+                    case Posix.Kind.Directory:
+                        throw new UnsupportedSourceException(
+                            entry,
+                            "is a symbolic link to a directory, whose content a checksum would leave out"
+                        );
+                    case Posix.Kind.Missing when isLink:
+                        throw new UnsupportedSourceException(entry, "is a symbolic link to nothing");
+                    case Posix.Kind.Missing:
+                        throw new SourceChangedException(entry);
+                    default:
+                        throw new UnsupportedSourceException(entry, "is neither a file nor a directory");
                 }
             }
         }
 
         return new SourceTree(root, IsDirectory: true, directories, files);
     }
-
-    private static string Resolve(string path) =>
-        (Directory.Exists(path) ? Directory.ResolveLinkTarget(path, returnFinalTarget: true) : File.ResolveLinkTarget(path, returnFinalTarget: true))?.FullName
-        ?? path;
 }
 
 /// <summary>A member of the source cannot be kept faithfully.</summary>
 /// <param name="path">The member.</param>
-/// <param name="what">What it is.</param>
-internal sealed class UnsupportedSourceException(string path, string what) : Exception($"{path} {what}.");
+/// <param name="what">Why, as the end of a sentence.</param>
+internal sealed class UnsupportedSourceException(string path, string what) : Exception($"{path.Shown()} {what}.");
+
+/// <summary>A member of the source vanished after it was listed.</summary>
+/// <param name="path">The member.</param>
+internal sealed class SourceChangedException(string path)
+    : IOException($"{path.Shown()} was there a moment ago and is gone: something changes the source while it is read.");

@@ -2,7 +2,7 @@ using System.IO.Hashing;
 
 namespace Librarian.Client.Uploads;
 
-/// <summary>Copies a source to its staging location on a shared file system, digesting what it copies.</summary>
+/// <summary>Copies a source to its staging location on a shared file system, and computes the digest of the copied data.</summary>
 internal static class StagingCopy
 {
     private const UnixFileMode FileAccessMode =
@@ -12,20 +12,26 @@ internal static class StagingCopy
         FileAccessMode | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
 
     /// <summary>
-    /// Copies, gives everything mode 664 or 775 and the group of the staging directory (wire.md §5.1), and syncs files and directories
-    /// to disk. A crash part way leaves an incomplete staging directory, which the site discards.
+    /// Copies the source, gives every entry mode 664 or 775 and the group of the staging directory
+    /// (docs/spec/wire.md#synchronous-providers), and syncs files and directories to disk. A crash part way leaves an incomplete staging
+    /// directory, which the site discards.
     /// </summary>
-    /// <param name="source">Path to copy, listed anew so that members added since are noticed by the caller.</param>
-    /// <param name="target">Staging location; must not exist, its parent must.</param>
-    /// <param name="onBytes">Told of every chunk written, in bytes.</param>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <returns>Size and checksum of what was copied.</returns>
+    /// <param name="source">Path to copy. It is listed again, so that the caller notices members that were added since.</param>
+    /// <param name="target">Staging location. It must not exist, and its parent must.</param>
+    /// <param name="onBytes">Called with the size of every written chunk, in bytes.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <returns>Size and checksum of the copied data.</returns>
     /// <exception cref="IOException">Reading, writing or syncing failed.</exception>
-    internal static async Task<ContentDigest> CopyAsync(string source, string target, Action<long> onBytes, CancellationToken cancellationToken)
+    internal static async Task<ContentDigest> CopyAsync(
+        string source,
+        string target,
+        Action<long> onBytes,
+        CancellationToken cancellationToken
+    )
     {
-        // Only what this call created may be discarded: the location comes from another machine.
+        // Discard only what this call created: the location comes from another machine.
         if (!Path.IsPathFullyQualified(target) || Posix.Stat(target, followLink: false).Kind != Posix.Kind.Missing)
-            throw new IOException($"The staging location {target} is not an absolute path at which nothing exists yet.");
+            throw new IOException($"The staging location {target.Shown()} is not an absolute path at which nothing exists yet.");
         var tree = SourceTree.List(source, cancellationToken);
         try
         {
@@ -38,28 +44,30 @@ internal static class StagingCopy
         }
     }
 
-    /// <summary>Takes back a copy that will not be committed, as far as possible; the site clears what remains.</summary>
+    /// <summary>Removes a copy that will not be committed, as far as possible. The site removes the rest.</summary>
     /// <param name="target">A location that <see cref="CopyAsync"/> created.</param>
     internal static void Discard(string target)
     {
         try
         {
-            if (Directory.Exists(target))
-                Directory.Delete(target, recursive: true);
-            else
-                File.Delete(target);
+            Posix.Remove(target);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (IOException)
         {
-            // The site's own staging clean-up takes it.
+            // The site's sweep removes it.
         }
     }
 
-    private static async Task<ContentDigest> CopyTreeAsync(SourceTree tree, string target, Action<long> onBytes, CancellationToken cancellationToken)
+    private static async Task<ContentDigest> CopyTreeAsync(
+        SourceTree tree,
+        string target,
+        Action<long> onBytes,
+        CancellationToken cancellationToken
+    )
     {
         var parent = Path.GetDirectoryName(target) ?? "/";
         var group = Posix.Stat(parent, followLink: true).Group;
-        var total = new ContentDigest.TreeDigest(tree.IsDirectory);
+        var total = new ContentDigest.Gathered(tree);
         var buffer = ContentDigest.BufferFor(tree);
         var hash = new XxHash128();
 
@@ -67,20 +75,18 @@ internal static class StagingCopy
         List<string> directories = tree.IsDirectory ? [target, .. tree.Directories.Select(Target)] : [];
         foreach (var directory in directories)
         {
-            // Creates no missing parents: a staging directory that is not there means the file system is not shared.
-            if (!Directory.Exists(Path.GetDirectoryName(directory)))
-                throw new DirectoryNotFoundException($"{Path.GetDirectoryName(directory)} does not exist on this host.");
-            Directory.CreateDirectory(directory);
+            // Does not create missing parents: a missing staging directory means that the file system is not shared.
+            Posix.CreateDirectory(directory);
             SetAccess(directory, DirectoryAccessMode, group);
         }
 
         foreach (var (relative, _) in tree.Files)
         {
-            var size = await CopyFileAsync(tree.Absolute(relative), Target(relative), group, buffer, hash, onBytes, cancellationToken);
-            total.Add(hash, size);
+            var size = await CopyFileAsync(tree, relative, Target(relative), group, buffer, hash, onBytes, cancellationToken);
+            total.Add(hash, size, relative);
         }
 
-        // Deepest first, so that no synced directory points to one that is not.
+        // Deepest first, so that no synced directory refers to an unsynced one.
         foreach (var directory in Enumerable.Reverse(directories))
             Posix.SyncDirectory(directory);
         Posix.SyncDirectory(parent);
@@ -88,37 +94,38 @@ internal static class StagingCopy
     }
 
     private static async Task<long> CopyFileAsync(
-        string source, string target, uint group, byte[] buffer, XxHash128 hash, Action<long> onBytes, CancellationToken cancellationToken)
+        SourceTree tree,
+        string relative,
+        string target,
+        uint group,
+        byte[] buffer,
+        XxHash128 hash,
+        Action<long> onBytes,
+        CancellationToken cancellationToken
+    )
     {
-        await using var input = ContentDigest.OpenSource(source);
-        await using var output = new FileStream(target, new FileStreamOptions
-        {
-            Mode = FileMode.CreateNew,
-            Access = FileAccess.Write,
-            Options = FileOptions.Asynchronous,
-            BufferSize = 0,
-            UnixCreateMode = FileAccessMode,
-        });
+        using var input = tree.Open(relative);
+        using var output = Posix.CreateFile(target, FileAccessMode);
         long size = 0;
         int read;
-        while ((read = await input.ReadAsync(buffer, cancellationToken)) > 0)
+        while ((read = await RandomAccess.ReadAsync(input, buffer, size, cancellationToken)) > 0)
         {
             hash.Append(buffer.AsSpan(0, read));
-            await output.WriteAsync(buffer.AsMemory(0, read), cancellationToken);
+            await RandomAccess.WriteAsync(output, buffer.AsMemory(0, read), size, cancellationToken);
             size += read;
             onBytes(read);
         }
 
         SetAccess(target, FileAccessMode, group);
-        File.SetLastWriteTimeUtc(output.SafeFileHandle, File.GetLastWriteTimeUtc(input.SafeFileHandle));
-        output.Flush(flushToDisk: true);
+        File.SetLastWriteTimeUtc(output, File.GetLastWriteTimeUtc(input));
+        RandomAccess.FlushToDisk(output);
         return size;
     }
 
     private static void SetAccess(string path, UnixFileMode mode, uint group)
     {
-        // The umask took bits away when the path was made.
-        File.SetUnixFileMode(path, mode);
+        // The umask removed bits when the entry was created.
+        Posix.SetMode(path, mode);
         if (Posix.Stat(path, followLink: false).Group != group)
             Posix.ChangeGroup(path, group);
     }

@@ -4,36 +4,55 @@ using Librarian.Client.Wire;
 namespace Librarian.Client.Uploads;
 
 /// <summary>
-/// Puts a local file or directory into a site (wire.md §8.2): read for the checksum, stage, copy while reading again, commit. The
-/// source is only ever read. Repeating an upload is safe at any point: the site discards the earlier attempt, and content that is
-/// already there under the same name counts as success.
+/// Uploads a local file or directory to a site (docs/spec/wire.md#python-client-sequences): reads it for the checksum, stages, copies while
+/// it reads again, commits. Never changes the source. An upload can be repeated safely at any point: the site discards the earlier attempt,
+/// and the same content under the same name counts as success.
 /// </summary>
-/// <param name="client">The site, with an account that may append.</param>
-/// <param name="time">Clock for the waits after a lost answer.</param>
+/// <param name="client">Client of the site, with an account that may append.</param>
+/// <param name="time">Clock for the waits after a lost response.</param>
 public sealed class Upload(LibrarianClient client, TimeProvider time)
 {
+    private static readonly TimeSpan LongestWait = TimeSpan.FromMinutes(1);
+
     private const string SourceSafe = "The source was only read; nothing is lost.";
 
     /// <summary>Uploads one file or directory.</summary>
-    /// <param name="localPath">File or directory; a directory becomes one file of the catalog.</param>
-    /// <param name="destination">Its name in the catalog, a relative path.</param>
-    /// <param name="options">Choices, or null for the defaults.</param>
-    /// <param name="progress">Told of every chunk, possibly from another thread.</param>
-    /// <param name="cancellationToken">Gives up; what was staged is discarded by the site in time.</param>
-    /// <returns>A receipt or an error; only cancellation throws.</returns>
+    /// <param name="localPath">
+    /// File or directory; a directory becomes one file of the catalog. U+DC00 plus the byte stands for a byte that is not UTF-8, as in
+    /// Python.
+    /// </param>
+    /// <param name="destination">Name in the catalog, a relative path.</param>
+    /// <param name="options">Options, or null for the defaults.</param>
+    /// <param name="progress">Called for every chunk, possibly on another thread.</param>
+    /// <param name="cancellationToken">Cancels the upload. The site discards the staged data later.</param>
+    /// <returns>A receipt or an error. Only cancellation throws.</returns>
     public async Task<UploadOutcome> RunAsync(
         string localPath,
         string destination,
         UploadOptions? options = null,
         IProgress<UploadProgress>? progress = null,
-        CancellationToken cancellationToken = default)
+        CancellationToken cancellationToken = default
+    )
     {
         ArgumentNullException.ThrowIfNull(localPath);
         ArgumentNullException.ThrowIfNull(destination);
         options ??= new UploadOptions();
         var name = PathText.Normalise(destination);
         if (name == "." || PathText.IsAbsolute(name) || name.Split('/').Contains("..", StringComparer.Ordinal))
-            return Fail(UploadErrors.Destination, $"The destination \"{destination}\" is not a relative path inside the store.", "Give a path such as obs/2026/file.h5.");
+            return Fail(
+                UploadErrors.Destination,
+                $"The destination \"{destination.Shown()}\" is not a relative path inside the store.",
+                "Give a path such as obs/2026/file.h5."
+            );
+        if (!PathBytes.IsUnicode(name))
+        {
+            return Fail(
+                UploadErrors.Destination,
+                $"The destination \"{destination.Shown()}\" is not valid UTF-8, so no catalog can hold it.",
+                "Choose another name for it, or upload the directory that it lies in as one file: "
+                    + "names inside a directory may be any bytes."
+            );
+        }
 
         ContentDigest digest;
         try
@@ -47,102 +66,171 @@ public sealed class Upload(LibrarianClient client, TimeProvider time)
         }
 
         var uploader = options.Uploader ?? client.Connection.User;
-        var staged = await client.StageUploadAsync(new UploadStageRequest(digest.Size, digest.Checksum, PathText.Name(name), name, uploader), cancellationToken);
+        var staged = await StageAsync(
+            new UploadStageRequest(digest.Size, digest.Checksum, PathText.Name(name), name, uploader, digest.TreeDigest),
+            options,
+            progress,
+            cancellationToken
+        );
         if (!staged.IsSuccess)
-            return await StageErrorAsync(name, digest, staged.Error, cancellationToken);
-        var place = staged.Value;
+            return await StageErrorAsync(localPath, name, digest, staged.Error, cancellationToken);
+        var slot = staged.Value;
 
         var hostname = options.Hostname ?? Dns.GetHostName();
-        var (providerName, provider) = place.TransferProviders.FirstOrDefault(
-            offer => offer.Value.Hostnames.Contains(hostname, StringComparer.Ordinal));
+        var (providerName, provider) = slot.TransferProviders.FirstOrDefault(offer =>
+            offer.Value.Hostnames.Contains(hostname, StringComparer.Ordinal)
+        );
         if (provider is null)
         {
-            var hosts = place.TransferProviders.SelectMany(static offer => offer.Value.Hostnames).Distinct(StringComparer.Ordinal).ToArray();
+            var hosts = slot.TransferProviders.SelectMany(static offer => offer.Value.Hostnames).Distinct(StringComparer.Ordinal).ToArray();
             return Fail(
                 UploadErrors.NoProvider,
-                $"Store {place.StoreName} cannot be written from this host, {hostname}; it can be from {(hosts.Length == 0 ? "no host" : string.Join(", ", hosts))}.",
+                $"Store {slot.StoreName} cannot be written from this host, {hostname}; "
+                    + $"it can be from {(hosts.Length == 0 ? "no host" : string.Join(", ", hosts))}.",
                 hosts.Length == 0
                     ? "Ask the site's operator to offer a way in for clients on that store."
-                    : "Upload from one of those hosts, or ask the site's operator to list this one with the store.");
+                    : "Upload from one of those hosts, or ask the site's operator to list this one with the store."
+            );
         }
 
-        if (await CopyAsync(localPath, place.StagingLocation, digest, progress, cancellationToken) is { } copyFailure)
+        if (await CopyAsync(localPath, slot.StagingLocation, digest, progress, cancellationToken) is { } copyFailure)
             return copyFailure;
 
         progress?.Report(new UploadProgress(UploadPhase.Committing, 0, digest.Size));
         var commit = await client.CommitUploadAsync(
             new UploadCommitRequest(
-                place.StoreName,
-                place.StagingName,
-                place.StagingLocation,
-                place.UploadName,
+                slot.StoreName,
+                slot.StagingName,
+                slot.StagingLocation,
+                slot.UploadName,
                 name,
                 providerName,
                 new SyncProvider(provider.Hostnames),
                 MetaMode: "infer",
                 options.DeletionPolicy == DeletionPolicy.Allowed ? "ALLOWED" : "DISALLOWED",
                 uploader,
-                NullObsid: true)
+                NullObsid: true
+            )
             {
-                TransferId = place.TransferId,
+                TransferId = slot.TransferId,
             },
-            cancellationToken);
+            cancellationToken
+        );
         if (commit.IsSuccess)
         {
             progress?.Report(new UploadProgress(UploadPhase.Committing, digest.Size, digest.Size));
             return new UploadOutcome(new UploadReceipt(name, digest), null);
         }
 
-        return await CommitErrorAsync(name, digest, commit.Error, options, cancellationToken);
+        return await CommitErrorAsync(localPath, name, digest, commit.Error, options, cancellationToken);
     }
 
-    // A crash or error between stage and commit leaves an unfinished transfer and a staging directory at the site; staging the same
-    // content again makes the site discard both (wire.md §6.3.1 row 4).
+    // A crash or error between stage and commit leaves an unfinished transfer and a staging directory at the site. When the same content is
+    // staged again, the site discards both (docs/spec/wire.md#upload-stage-restart).
     private static async Task<UploadOutcome?> CopyAsync(
-        string localPath, string stagingLocation, ContentDigest expected, IProgress<UploadProgress>? progress, CancellationToken cancellationToken)
+        string localPath,
+        string stagingLocation,
+        ContentDigest expected,
+        IProgress<UploadProgress>? progress,
+        CancellationToken cancellationToken
+    )
     {
         try
         {
             var copied = await StagingCopy.CopyAsync(
-                localPath, stagingLocation, Meter(UploadPhase.Copying, expected.Size, progress), cancellationToken);
-            if (copied == expected)
+                localPath,
+                stagingLocation,
+                Meter(UploadPhase.Copying, expected.Size, progress),
+                cancellationToken
+            );
+            if (copied == expected && copied.TreeDigest == expected.TreeDigest)
                 return null;
             StagingCopy.Discard(stagingLocation);
             return Fail(
                 UploadErrors.SourceChanged,
-                $"{localPath} changed while it was being uploaded ({expected.Size} bytes {expected.Checksum} became {copied.Size} bytes {copied.Checksum}).",
-                "Upload again when nothing writes to it any more.");
+                $"{localPath.Shown()} changed while it was being uploaded "
+                    + $"({expected.Size} bytes {expected.Checksum} became {copied.Size} bytes {copied.Checksum}).",
+                "Upload again when nothing writes to it any more."
+            );
+        }
+        catch (SourceChangedException error)
+        {
+            return Fail(UploadErrors.SourceChanged, error.Message, "Upload again when nothing writes to it any more.");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or UnsupportedSourceException)
         {
             return Fail(
                 UploadErrors.CopyFailed,
                 $"Copying to the staging area failed: {error.Message}",
-                "Check that the store's staging area is mounted here, writable for you and not full, then upload again.");
+                "Check that the store's staging area is mounted here, writable for you and not full, then upload again."
+            );
         }
     }
 
-    private async Task<UploadOutcome> StageErrorAsync(string name, ContentDigest digest, ReplyError error, CancellationToken cancellationToken)
+    // Before the site answers that the file is there, it reads a copy that it has not read for a long time. For a large copy that takes
+    // longer than a request may.
+    private async Task<Reply<UploadStageResponse>> StageAsync(
+        UploadStageRequest request,
+        UploadOptions options,
+        IProgress<UploadProgress>? progress,
+        CancellationToken cancellationToken
+    )
+    {
+        for (var question = 0; ; question++)
+        {
+            var reply = await client.StageUploadAsync(request, cancellationToken);
+            if (reply.Error is not Refused { Status: 503, Reason: Reasons.CopyBeingRead } reading || question >= options.ReadingQuestions)
+                return reply;
+            progress?.Report(new UploadProgress(UploadPhase.Waiting, 0, request.UploadSize));
+            await Task.Delay(
+                reading.RetryAfter is { } wait && wait > TimeSpan.Zero && wait < LongestWait ? wait : LongestWait,
+                time,
+                cancellationToken
+            );
+        }
+    }
+
+    private async Task<UploadOutcome> StageErrorAsync(
+        string localPath,
+        string name,
+        ContentDigest digest,
+        ReplyError error,
+        CancellationToken cancellationToken
+    )
     {
         if (error is Refused { Status: 409 })
-            return await ConflictAsync(name, digest, error, cancellationToken);
+            return await ConflictAsync(localPath, name, digest, error, cancellationToken);
         return error switch
         {
-            Refused refused => Fail(UploadErrors.Refused, $"The site refused the upload: {refused.Reason}", refused.SuggestedRemedy.Length == 0 ? "Ask the site's operator." : refused.SuggestedRemedy),
+            Refused refused => Fail(
+                UploadErrors.Refused,
+                $"The site refused the upload: {refused.Reason}",
+                refused.SuggestedRemedy.Length == 0 ? "Ask the site's operator." : refused.SuggestedRemedy
+            ),
             Unreachable lost => Fail(UploadErrors.Unreachable, lost.Why, "Check the connection and upload again."),
-            _ => Fail(UploadErrors.Garbled, error.ToString(), "Check that the address is a librarian's, and the versions on both sides."),
+            _ => Fail(UploadErrors.Malformed, error.ToString(), "Check that the address is a librarian's, and the versions on both sides."),
         };
     }
 
-    // After a lost answer the commit is never repeated: an upstream site would turn a completed transfer into a failed one
-    // (wire.md §6.3.2). The catalog is asked instead.
+    // The client never repeats a commit after a lost response: an upstream site would turn a completed transfer into a failed one
+    // (docs/spec/wire.md#upload-commit). The client asks the catalog instead.
     private async Task<UploadOutcome> CommitErrorAsync(
-        string name, ContentDigest digest, ReplyError error, UploadOptions options, CancellationToken cancellationToken)
+        string localPath,
+        string name,
+        ContentDigest digest,
+        ReplyError error,
+        UploadOptions options,
+        CancellationToken cancellationToken
+    )
     {
         if (error is Refused { Status: 409 })
-            return await ConflictAsync(name, digest, error, cancellationToken);
+            return await ConflictAsync(localPath, name, digest, error, cancellationToken);
         if (error is Refused { Status: < 500 } refused)
-            return Fail(UploadErrors.Refused, $"The site did not ingest the upload: {refused.Reason}", (refused.SuggestedRemedy + " Upload again; the site discards this attempt.").TrimStart());
+            return Fail(
+                UploadErrors.Refused,
+                $"The site did not ingest the upload: {refused.Reason}",
+                (refused.SuggestedRemedy + " Upload again; the site discards this attempt.").TrimStart()
+            );
         for (var question = 0; question < options.LostAnswerQuestions; question++)
         {
             await Task.Delay(TimeSpan.FromSeconds(1 << Math.Min(question, 6)), time, cancellationToken);
@@ -153,41 +241,132 @@ public sealed class Upload(LibrarianClient client, TimeProvider time)
         return Fail(
             UploadErrors.AnswerLost,
             $"The site's answer to the commit was lost ({error}) and its catalog does not show {name} yet.",
-            $"Search for the name \"{name}\" in a while; if it is not there, upload again, which is safe either way.");
+            $"Search for the name \"{name}\" in a while; if it is not there, upload again, which is safe either way."
+        );
     }
 
+    private static bool HasSameNames(FileSearchHit hit, ContentDigest digest) =>
+        hit.TreeDigest is null || digest.TreeDigest is null || hit.TreeDigest == digest.TreeDigest;
+
+    // When the site accepted this upload, the name was free or its copy was known to be corrupt. A copy that is available now was verified
+    // since then.
     private async Task<UploadOutcome?> PresentAsync(string name, ContentDigest digest, CancellationToken cancellationToken)
     {
         var found = await client.SearchFilesAsync(new FileSearchRequest(name, MaxResults: 1), cancellationToken);
-        return found.IsSuccess && found.Value.Any(hit => hit.Name == name && hit.Size == digest.Size && hit.Checksum == digest.Checksum && hit.Instances.Any(static i => i.Available))
+        return
+            found.IsSuccess
+            && found.Value.Any(hit =>
+                hit.Name == name
+                && hit.Size == digest.Size
+                && hit.Checksum == digest.Checksum
+                && HasSameNames(hit, digest)
+                && hit.Instances.Any(static i => i.Available)
+            )
             ? new UploadOutcome(new UploadReceipt(name, digest, AlreadyPresent: true), null)
             : null;
     }
 
-    // A 409 says only that the name is taken. By what, the catalog tells; when it cannot be asked, or does not show the file yet,
-    // the upload has neither succeeded nor met other content.
-    private async Task<UploadOutcome> ConflictAsync(string name, ContentDigest digest, ReplyError error, CancellationToken cancellationToken)
+    // A 409 only says that the name is taken, unless the site has checked its copy and says so. The catalog says which content has the
+    // name. Only reading the copy shows that the content is still intact, because the catalog records a past state. If the client cannot
+    // ask, or the catalog does not show the file yet, the upload has neither succeeded nor met other content.
+    private async Task<UploadOutcome> ConflictAsync(
+        string localPath,
+        string name,
+        ContentDigest digest,
+        ReplyError error,
+        CancellationToken cancellationToken
+    )
     {
+        if (error is Refused { CopyVerified: not null })
+            return new UploadOutcome(new UploadReceipt(name, digest, AlreadyPresent: true), null);
         var found = await client.SearchFilesAsync(new FileSearchRequest(name, MaxResults: 1), cancellationToken);
         if (!found.IsSuccess)
-            return Fail(UploadErrors.Unreachable, $"The name {name} is taken, and whether by the same content could not be asked: {found.Error}", "Upload again.");
+            return Fail(
+                UploadErrors.Unreachable,
+                $"The name {name} is taken, and whether by the same content could not be asked: {found.Error}",
+                "Upload again."
+            );
         if (found.Value.Count == 0)
-            return Fail(UploadErrors.Refused, $"The name {name} is taken but not in the catalog: another upload of it may be running. {error}", "Upload again in a minute.");
-        var same = found.Value.FirstOrDefault(hit => hit.Name == name && hit.Size == digest.Size && hit.Checksum == digest.Checksum);
+            return NotCatalogued(name, error);
+        var same = found.Value.FirstOrDefault(hit => hit.Name == name && hit.Size == digest.Size && HasSameNames(hit, digest));
+        try
+        {
+            if (same is not null && !await RecordedChecksum.IsOfAsync(same.Checksum, digest, localPath, cancellationToken))
+                same = null;
+        }
+        catch (Exception unreadable) when (SourceError(unreadable) is { } outcome)
+        {
+            return outcome;
+        }
+
         if (same is null)
-            return Fail(UploadErrors.NameTaken, $"The site has other content under the name {name}: {error}", "Files are immutable: choose another name, or compare checksums with search-files.");
-        return same.Instances.Any(static i => i.Available)
+            return Fail(
+                UploadErrors.NameTaken,
+                $"The site has other content under the name {name}: {error}",
+                "Files are immutable: choose another name, or compare checksums with search-files."
+            );
+        if (!same.Instances.Any(static i => i.Available))
+            return Fail(
+                UploadErrors.Refused,
+                $"The site has catalogued {name} with this content, but no copy of it is available there.",
+                "Keep your copy and tell the site's operator."
+            );
+        var read = await client.ValidateFileAsync(new ValidateFileRequest(name), cancellationToken);
+        if (!read.IsSuccess)
+            return Fail(
+                UploadErrors.NotVerified,
+                $"The site has catalogued {name} with this content, and whether its copy is good could not be asked: {read.Error}",
+                "Keep your copy and upload again later."
+            );
+        // The response also names copies at other sites, and a store's number means nothing without its site.
+        var elsewhere = same.RemoteInstances.Select(static r => r.LibrarianName).ToHashSet(StringComparer.Ordinal);
+        return read.Value.Any(copy =>
+            copy.ComputedSameChecksum
+            && copy.CurrentSize == digest.Size
+            && !elsewhere.Contains(copy.Librarian)
+            && same.Instances.Any(i => i.Available && i.StoreId == copy.Store)
+        )
             ? new UploadOutcome(new UploadReceipt(name, digest, AlreadyPresent: true), null)
-            : Fail(UploadErrors.Refused, $"The site has catalogued {name} with this content, but no copy of it is available there.", "Keep your copy and tell the site's operator.");
+            : Fail(
+                UploadErrors.NotVerified,
+                $"The site has catalogued {name} with this content, but has found no good copy of it there.",
+                "Keep your copy and tell the site's operator."
+            );
     }
 
-    private static UploadOutcome? SourceError(Exception error) => error switch
-    {
-        FileNotFoundException or DirectoryNotFoundException => Fail(UploadErrors.SourceMissing, error.Message, "Check the path."),
-        UnsupportedSourceException => Fail(UploadErrors.SourceUnsupported, error.Message, "Replace it by the data it stands for, or leave it out, and upload again."),
-        IOException or UnauthorizedAccessException => Fail(UploadErrors.SourceUnreadable, error.Message, "Make the source readable and upload again."),
-        _ => null,
-    };
+    // The name is refused, and no file of the catalog has it: data of unknown origin lie there, a name above or below is a file, or another
+    // transfer is storing it right now. The site's reason says which.
+    private static UploadOutcome NotCatalogued(string name, ReplyError error) =>
+        error is Refused { SuggestedRemedy.Length: > 0 } refused
+            ? Fail(
+                UploadErrors.Refused,
+                $"The site did not take the name {name}, which is not in its catalog: {refused.Reason}",
+                refused.SuggestedRemedy
+            )
+            : Fail(
+                UploadErrors.Refused,
+                $"The site did not take the name {name}, which is not in its catalog, and did not say why: {error}",
+                "Upload again in a minute. If it is refused again, ask the site's operator what lies under that name in the store."
+            );
+
+    private static UploadOutcome? SourceError(Exception error) =>
+        error switch
+        {
+            FileNotFoundException or DirectoryNotFoundException => Fail(UploadErrors.SourceMissing, error.Message, "Check the path."),
+            SourceChangedException => Fail(UploadErrors.SourceChanged, error.Message, "Upload again when nothing writes to it any more."),
+            UnsupportedSourceException => Fail(
+                UploadErrors.SourceUnsupported,
+                error.Message,
+                "Replace it by the data it stands for, or leave it out, and upload again."
+            ),
+            ArgumentException => Fail(UploadErrors.SourceMissing, error.Message, "Check the path."),
+            IOException or UnauthorizedAccessException => Fail(
+                UploadErrors.SourceUnreadable,
+                error.Message,
+                "Make the source readable and upload again."
+            ),
+            _ => null,
+        };
 
     private static Action<long> Meter(UploadPhase phase, long total, IProgress<UploadProgress>? progress)
     {

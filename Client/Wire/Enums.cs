@@ -2,30 +2,32 @@ using System.Text.Json.Serialization;
 
 namespace Librarian.Client.Wire;
 
-/// <summary>What an account may do; a caller needs at least the endpoint's level (wire.md §2.2). An integer on the wire.</summary>
+/// <summary>
+/// What an account may do. A caller needs at least the endpoint's level (docs/spec/wire.md#levels). An integer on the wire.
+/// </summary>
 [JsonConverter(typeof(IntegerEnumConverter<AuthLevel>))]
 public enum AuthLevel
 {
-    /// <summary>Nobody; also the effective level of unknown users and wrong passwords.</summary>
+    /// <summary>May do nothing; also the effective level of unknown users and wrong passwords.</summary>
     None = 0,
 
     /// <summary>May search and validate.</summary>
     ReadOnly = 1,
 
-    /// <summary>May report back on transfers; held by a destination site on its source.</summary>
+    /// <summary>May report on transfers. A source gives this level to its destinations.</summary>
     Callback = 2,
 
-    /// <summary>May add files; held by uploaders, and by a source site on its destination.</summary>
+    /// <summary>May add files. Uploaders have this level, and so do sources at their destinations.</summary>
     ReadAppend = 3,
 
-    /// <summary>As READAPPEND; no endpoint tells the two apart.</summary>
+    /// <summary>The same as READAPPEND: no endpoint distinguishes the two.</summary>
     ReadWrite = 4,
 
     /// <summary>May do everything.</summary>
     Admin = 100,
 }
 
-/// <summary>Whether the data of an instance may ever be deleted. An integer on the wire (wire.md §3).</summary>
+/// <summary>Whether the data of a copy may ever be deleted. An integer on the wire (docs/spec/wire.md#enums).</summary>
 [JsonConverter(typeof(IntegerEnumConverter<DeletionPolicy>))]
 public enum DeletionPolicy
 {
@@ -36,7 +38,7 @@ public enum DeletionPolicy
     Allowed = 1,
 }
 
-/// <summary>State of an incoming or outgoing transfer (wire.md §3, §6.7.1). An integer on the wire.</summary>
+/// <summary>State of an incoming or outgoing transfer (docs/spec/wire.md#checkin-update). An integer on the wire.</summary>
 [JsonConverter(typeof(IntegerEnumConverter<TransferStatus>))]
 public enum TransferStatus
 {
@@ -46,37 +48,37 @@ public enum TransferStatus
     /// <summary>Data is moving.</summary>
     Ongoing = 1,
 
-    /// <summary>All data is in the destination's staging area, not yet verified.</summary>
+    /// <summary>All data are in the destination's staging area, not yet verified.</summary>
     Staged = 2,
 
-    /// <summary>Verified and cataloged; final.</summary>
+    /// <summary>Verified and catalogued; final.</summary>
     Completed = 3,
 
-    /// <summary>Given up; final.</summary>
+    /// <summary>Failed or abandoned; final.</summary>
     Failed = 4,
 
     /// <summary>Withdrawn; final.</summary>
     Cancelled = 5,
 }
 
-/// <summary>How grave a recorded error is. A lower-case string on the wire.</summary>
+/// <summary>Severity of a recorded error. A lower-case string on the wire.</summary>
 [JsonConverter(typeof(LowerCaseEnumConverter<ErrorSeverity>))]
 public enum ErrorSeverity
 {
-    /// <summary>Data or service is at risk now.</summary>
+    /// <summary>Data or service are at risk now.</summary>
     Critical,
 
     /// <summary>Something failed and needs attention.</summary>
     Error,
 
-    /// <summary>Something is off but work goes on.</summary>
+    /// <summary>Something is wrong, but work continues.</summary>
     Warning,
 
-    /// <summary>For the record.</summary>
+    /// <summary>For information only.</summary>
     Info,
 }
 
-/// <summary>What a recorded error is about. A lower-case string with underscores on the wire.</summary>
+/// <summary>Category of a recorded error. A lower-case string with underscores on the wire.</summary>
 [JsonConverter(typeof(LowerCaseEnumConverter<ErrorCategory>))]
 public enum ErrorCategory
 {
@@ -89,13 +91,13 @@ public enum ErrorCategory
     /// <summary>The site is configured wrongly.</summary>
     Configuration,
 
-    /// <summary>A store has no room.</summary>
+    /// <summary>A store has no free space.</summary>
     StoreFull,
 
-    /// <summary>A defect of the software.</summary>
+    /// <summary>The software has a defect.</summary>
     Programming,
 
-    /// <summary>Another site cannot be reached.</summary>
+    /// <summary>A peer cannot be reached.</summary>
     LibrarianNetworkAvailability,
 
     /// <summary>A transfer failed.</summary>

@@ -1,12 +1,12 @@
 namespace Librarian.Client.Wire;
 
-/// <summary>Paths of the 36 endpoints (and one alias) below <see cref="Prefix"/>; all are POST (wire.md §0, §6).</summary>
+/// <summary>Paths of the 36 endpoints and one alias, below <see cref="Prefix"/>; all are POST (docs/spec/wire.md#endpoints).</summary>
 public static class Routes
 {
     /// <summary>Prefix of every path, without a leading slash.</summary>
     public const string Prefix = "api/v2/";
 
-    /// <summary>The one canonical path that ends in a slash.</summary>
+    /// <summary>ping/, the only canonical path that ends in a slash.</summary>
     public const string Ping = "ping/";
 
     /// <summary>ping/logged.</summary>
@@ -108,7 +108,9 @@ public static class Routes
     /// <summary>admin/librarians/transfer_status/change.</summary>
     public const string AdminLibrariansTransferStatusChange = "admin/librarians/transfer_status/change";
 
-    /// <summary>What Python's client calls instead of "change"; to be served as an alias (wire.md §6.10.5).</summary>
+    /// <summary>
+    /// The name that Python's client uses instead of "change"; sites serve it as an alias (docs/spec/wire.md#transfer-status-alias).
+    /// </summary>
     public const string AdminLibrariansTransferStatusSet = "admin/librarians/transfer_status/set";
 
     /// <summary>admin/instance/delete_local.</summary>
@@ -118,7 +120,7 @@ public static class Routes
     public const string AdminInstanceDeleteRemote = "admin/instance/delete_remote";
 }
 
-/// <summary>Paths of this project's own endpoints for hand-carried drives, below <see cref="Routes.Prefix"/>; all are POST (docs/drives.md).</summary>
+/// <summary>Paths of this project's own endpoints for drives, below <see cref="Routes.Prefix"/>; all are POST (docs/drives.md).</summary>
 public static class DriveRoutes
 {
     /// <summary>drives/initialise.</summary>
@@ -137,7 +139,7 @@ public static class DriveRoutes
     public const string Recycle = "drives/recycle";
 
     /// <summary>drives/ingest.</summary>
-    public const string Ingest = "drives/ingest";
+    public const string IngestDrive = "drives/ingest";
 
     /// <summary>drives/arrival_files.</summary>
     public const string ArrivalFiles = "drives/arrival_files";

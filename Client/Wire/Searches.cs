@@ -2,24 +2,33 @@ using System.Text.Json.Serialization;
 
 namespace Librarian.Client.Wire;
 
-/// <summary>Request of search/file (wire.md §6.4.1); criteria are ANDed, null is no constraint.</summary>
+/// <summary>Request to search/file (docs/spec/wire.md#search-file). A file must match all criteria; null matches everything.</summary>
 /// <param name="Name">Exact name.</param>
-/// <param name="CreateTimeWindow">Ingest time on this site.</param>
+/// <param name="CreateTimeWindow">Time of ingest at this site.</param>
 /// <param name="Uploader">Exact uploader.</param>
 /// <param name="Source">Exact source.</param>
-/// <param name="MaxResults">At most this many, held below the server's own limit.</param>
+/// <param name="MaxResults">Maximum number of results; the server has a limit of its own.</param>
 public sealed record FileSearchRequest(
-    string? Name = null, TimeWindow? CreateTimeWindow = null, string? Uploader = null, string? Source = null, long MaxResults = 64);
+    string? Name = null,
+    TimeWindow? CreateTimeWindow = null,
+    string? Uploader = null,
+    string? Source = null,
+    long MaxResults = 64
+);
 
-/// <summary>One file found.</summary>
-/// <param name="Name">Catalog name.</param>
-/// <param name="CreateTime">UTC; when this site ingested it.</param>
-/// <param name="Size">Bytes.</param>
-/// <param name="Checksum">As declared by the uploader, byte for byte.</param>
-/// <param name="Uploader">Who made it.</param>
-/// <param name="Source">Where it came from.</param>
-/// <param name="Instances">Copies here, at least one, unavailable ones too.</param>
-/// <param name="RemoteInstances">Copies elsewhere.</param>
+/// <summary>A file that search/file found.</summary>
+/// <param name="Name">Name in the catalog.</param>
+/// <param name="CreateTime">Time of ingest at this site, UTC.</param>
+/// <param name="Size">Size in bytes.</param>
+/// <param name="Checksum">Checksum as the uploader declared it, byte for byte.</param>
+/// <param name="Uploader">Who uploaded the file.</param>
+/// <param name="Source">Where the file came from.</param>
+/// <param name="Instances">Copies at this site, including unavailable ones; at least one.</param>
+/// <param name="RemoteInstances">Remote copies.</param>
+/// <param name="TreeDigest">
+/// Digest over names and contents of a directory's members (docs/formats/tree-digest-v1.md); absent if unknown. Not in upstream's protocol;
+/// upstream ignores it.
+/// </param>
 public sealed record FileSearchHit(
     string Name,
     DateTime CreateTime,
@@ -28,16 +37,20 @@ public sealed record FileSearchHit(
     string Uploader,
     string Source,
     IReadOnlyList<LocalInstance> Instances,
-    IReadOnlyList<RemoteInstance> RemoteInstances);
+    IReadOnlyList<RemoteInstance> RemoteInstances,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? TreeDigest = null
+);
 
 /// <summary>A copy on a store of this site.</summary>
 /// <param name="Path">Absolute path.</param>
-/// <param name="DeletionPolicy">Whether it may be deleted.</param>
-/// <param name="CreatedTime">UTC.</param>
-/// <param name="Available">Whether it can be read now.</param>
-/// <param name="Id">Set in instance searches, null in file searches.</param>
-/// <param name="FileName">Set in instance searches, null in file searches.</param>
-/// <param name="StoreId">Must be set in file searches: peers' recovery reads it (wire.md §0.12).</param>
+/// <param name="DeletionPolicy">Whether the copy may be deleted.</param>
+/// <param name="CreatedTime">Creation time of the copy, UTC.</param>
+/// <param name="Available">Whether the copy can be read now.</param>
+/// <param name="Id">Id of the copy; set in instance searches, null in file searches.</param>
+/// <param name="FileName">Name of the file; set in instance searches, null in file searches.</param>
+/// <param name="StoreId">
+/// Id of the store. Must be set in file searches, because the recovery of peers reads it (docs/spec/wire.md#search-file-store-id).
+/// </param>
 public sealed record LocalInstance(
     [property: JsonConverter(typeof(WirePathConverter))] string Path,
     DeletionPolicy DeletionPolicy,
@@ -45,27 +58,39 @@ public sealed record LocalInstance(
     bool Available,
     long? Id = null,
     string? FileName = null,
-    long? StoreId = null);
+    long? StoreId = null
+);
 
-/// <summary>A copy on another site.</summary>
-/// <param name="LibrarianName">That site.</param>
-/// <param name="CopyTime">UTC; when this site learnt of it.</param>
-/// <param name="Id">Set in instance searches, null in file searches.</param>
-/// <param name="FileName">Set in instance searches, null in file searches.</param>
-/// <param name="StoreId">Store on that site; set in instance searches.</param>
-/// <param name="Sender">Site that sent it; set in instance searches.</param>
+/// <summary>A remote copy.</summary>
+/// <param name="LibrarianName">Peer that holds the copy.</param>
+/// <param name="CopyTime">Time at which this site learnt of the copy, UTC.</param>
+/// <param name="Id">Id of the copy's record; set in instance searches, null in file searches.</param>
+/// <param name="FileName">Name of the file; set in instance searches, null in file searches.</param>
+/// <param name="StoreId">Id of the store at that peer; set in instance searches.</param>
+/// <param name="Sender">Site that sent the copy; set in instance searches.</param>
+/// <param name="UnconfirmedSince">
+/// UTC time since which the copy is in doubt and does not count; absent while it counts. Only in instance searches.
+/// </param>
 public sealed record RemoteInstance(
-    string LibrarianName, DateTime CopyTime, long? Id = null, string? FileName = null, long? StoreId = null, string? Sender = null);
+    string LibrarianName,
+    DateTime CopyTime,
+    long? Id = null,
+    string? FileName = null,
+    long? StoreId = null,
+    string? Sender = null,
+    [property: System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull)]
+        DateTime? UnconfirmedSince = null
+);
 
-/// <summary>Request of search/instance_local (wire.md §6.4.3).</summary>
-/// <param name="Id">Instance.</param>
+/// <summary>Request to search/instance_local (docs/spec/wire.md#search-instance-local).</summary>
+/// <param name="Id">Id of the copy.</param>
 /// <param name="Path">Exact path, verbatim.</param>
 /// <param name="DeletionPolicy">The words <c>ALLOWED</c> or <c>DISALLOWED</c>.</param>
 /// <param name="CreatedTime">Exact instant.</param>
 /// <param name="FileName">Exact name.</param>
-/// <param name="StoreId">Store.</param>
-/// <param name="Available">Whether it can be read.</param>
-/// <param name="MaxResults">At most this many.</param>
+/// <param name="StoreId">Id of the store.</param>
+/// <param name="Available">Whether the copy can be read.</param>
+/// <param name="MaxResults">Maximum number of results.</param>
 public sealed record LocalInstanceSearchRequest(
     long? Id = null,
     string? Path = null,
@@ -74,16 +99,17 @@ public sealed record LocalInstanceSearchRequest(
     string? FileName = null,
     long? StoreId = null,
     bool? Available = null,
-    long MaxResults = 64);
+    long MaxResults = 64
+);
 
-/// <summary>Request of search/instance_remote (wire.md §6.4.4).</summary>
-/// <param name="Id">Instance.</param>
+/// <summary>Request to search/instance_remote (docs/spec/wire.md#search-instance-remote).</summary>
+/// <param name="Id">Id of the remote copy's record.</param>
 /// <param name="FileName">Exact name.</param>
-/// <param name="StoreId">Store on the other site.</param>
-/// <param name="LibrarianId">Other site.</param>
+/// <param name="StoreId">Id of the store at the peer.</param>
+/// <param name="LibrarianId">Id of the peer.</param>
 /// <param name="CopyTime">Exact instant.</param>
-/// <param name="Sender">Site that sent it.</param>
-/// <param name="MaxResults">At most this many.</param>
+/// <param name="Sender">Site that sent the copy.</param>
+/// <param name="MaxResults">Maximum number of results.</param>
 public sealed record RemoteInstanceSearchRequest(
     long? Id = null,
     string? FileName = null,
@@ -91,32 +117,34 @@ public sealed record RemoteInstanceSearchRequest(
     long? LibrarianId = null,
     DateTime? CopyTime = null,
     string? Sender = null,
-    long MaxResults = 64);
+    long MaxResults = 64
+);
 
-/// <summary>Request of search/error (wire.md §6.4.2).</summary>
-/// <param name="Id">Error.</param>
-/// <param name="Category">What about.</param>
-/// <param name="Severity">How grave.</param>
-/// <param name="CreateTimeWindow">Applies to the time raised.</param>
-/// <param name="IncludeResolved">False finds only what is not cleared.</param>
-/// <param name="MaxResults">At most this many.</param>
+/// <summary>Request to search/error (docs/spec/wire.md#search-error).</summary>
+/// <param name="Id">Id of the error.</param>
+/// <param name="Category">Category of the error.</param>
+/// <param name="Severity">Severity of the error.</param>
+/// <param name="CreateTimeWindow">Time at which the error was raised.</param>
+/// <param name="IncludeResolved">Whether to include cleared errors.</param>
+/// <param name="MaxResults">Maximum number of results.</param>
 public sealed record ErrorSearchRequest(
     long? Id = null,
     ErrorCategory? Category = null,
     ErrorSeverity? Severity = null,
     TimeWindow? CreateTimeWindow = null,
     bool IncludeResolved = false,
-    long MaxResults = 64);
+    long MaxResults = 64
+);
 
-/// <summary>One recorded error.</summary>
-/// <param name="Id">Identity.</param>
-/// <param name="Severity">How grave.</param>
-/// <param name="Category">What about.</param>
+/// <summary>An entry of the error log.</summary>
+/// <param name="Id">Id of the error.</param>
+/// <param name="Severity">Severity of the error.</param>
+/// <param name="Category">Category of the error.</param>
 /// <param name="Message">What happened.</param>
-/// <param name="RaisedTime">UTC.</param>
-/// <param name="ClearedTime">UTC, or null.</param>
-/// <param name="Cleared">Whether somebody dealt with it.</param>
-/// <param name="Caller">Where in the program it arose.</param>
+/// <param name="RaisedTime">Time at which the error was raised, UTC.</param>
+/// <param name="ClearedTime">Time at which the error was cleared, UTC, or null.</param>
+/// <param name="Cleared">Whether the error is cleared.</param>
+/// <param name="Caller">Part of the program that raised the error; with the category it is the error key.</param>
 public sealed record ErrorSearchHit(
     long Id,
     ErrorSeverity Severity,
@@ -125,14 +153,15 @@ public sealed record ErrorSearchHit(
     DateTime RaisedTime,
     DateTime? ClearedTime = null,
     bool Cleared = false,
-    string? Caller = null);
+    string? Caller = null
+);
 
-/// <summary>Request of error/clear (wire.md §6.5).</summary>
-/// <param name="Id">Error to clear.</param>
+/// <summary>Request to error/clear (docs/spec/wire.md#error-clear).</summary>
+/// <param name="Id">Id of the error to clear.</param>
 public sealed record ErrorClearRequest(long Id);
 
-/// <summary>200 of error/clear.</summary>
-/// <param name="Id">Echo.</param>
-/// <param name="ClearedTime">UTC.</param>
-/// <param name="Cleared">True.</param>
+/// <summary>Response 200 of error/clear.</summary>
+/// <param name="Id">As in the request.</param>
+/// <param name="ClearedTime">Time at which the error was cleared, UTC.</param>
+/// <param name="Cleared">Always true.</param>
 public sealed record ErrorClearResponse(long Id, DateTime ClearedTime, bool Cleared);

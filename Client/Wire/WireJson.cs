@@ -5,15 +5,16 @@ using System.Text.Json.Serialization;
 namespace Librarian.Client.Wire;
 
 /// <summary>
-/// How every wire model becomes JSON (wire.md §3): snake_case, naive UTC times, lax integers and booleans, strict strings, unknown
-/// fields ignored, a missing or null required field a <see cref="JsonException"/> that names it. Use <see cref="Wire"/>.
+/// JSON settings for all wire models (docs/spec/wire.md#json): snake_case, naive UTC times, lax integers and booleans, strict strings;
+/// unknown fields are ignored; a missing or null required field causes a <see cref="JsonException"/> that names it. Use <see cref="Wire"/>.
 /// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     RespectNullableAnnotations = true,
     RespectRequiredConstructorParameters = true,
     AllowDuplicateProperties = true,
-    Converters = [typeof(LaxInt64Converter), typeof(LaxBooleanConverter), typeof(WireTimeConverter)])]
+    Converters = [typeof(LaxInt64Converter), typeof(LaxBooleanConverter), typeof(WireTimeConverter)]
+)]
 [JsonSerializable(typeof(PingRequest))]
 [JsonSerializable(typeof(PingResponse))]
 [JsonSerializable(typeof(UserCreateRequest))]
@@ -77,6 +78,8 @@ namespace Librarian.Client.Wire;
 [JsonSerializable(typeof(DeliveriesRequest))]
 [JsonSerializable(typeof(DeliveriesResponse))]
 [JsonSerializable(typeof(IReadOnlyList<DriveArrivalFileStatus>), TypeInfoPropertyName = "DriveArrivalFileStatusList")]
+[JsonSerializable(typeof(CopiesRequest))]
+[JsonSerializable(typeof(CopiesResponse))]
 [JsonSerializable(typeof(SyncProvider))]
 [JsonSerializable(typeof(AsyncProvider))]
 [JsonSerializable(typeof(GlobusProvider))]
@@ -95,13 +98,14 @@ namespace Librarian.Client.Wire;
 [JsonSerializable(typeof(IReadOnlyList<StoreEntry>), TypeInfoPropertyName = "StoreEntryList")]
 public sealed partial class WireJson : JsonSerializerContext
 {
-    /// <summary>The context to use: non-ASCII text goes out raw, as upstream sends it.</summary>
+    /// <summary>The context to use; it writes non-ASCII text unescaped, as upstream does.</summary>
     public static WireJson Wire => RawText.Context;
 
-    // A class of its own, because the order of static initialisers across the two halves of a partial class is not defined.
+    // A separate class, because the order of static initialisers across the two parts of a partial class is undefined.
     private static class RawText
     {
-        internal static readonly WireJson Context =
-            new(new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        internal static readonly WireJson Context = new(
+            new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }
+        );
     }
 }

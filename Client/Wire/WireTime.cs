@@ -5,32 +5,34 @@ using System.Text.RegularExpressions;
 
 namespace Librarian.Client.Wire;
 
-/// <summary>The wire's instants (wire.md §3): naive ISO-8601 in UTC, no fraction or exactly six digits.</summary>
+/// <summary>Times on the wire (docs/spec/wire.md#times): naive ISO 8601 in UTC, with no fraction or exactly six digits.</summary>
 public static partial class WireTime
 {
-    // Numbers beyond this are milliseconds, not seconds (wire.md §3).
+    // Numbers beyond this are milliseconds, not seconds (docs/spec/wire.md#times).
     private const decimal MillisecondsFrom = 20_000_000_000m;
 
-    /// <summary>Writes an instant as the wire wants it; ticks below a microsecond are dropped.</summary>
-    /// <param name="utc">A UTC instant; an unspecified kind counts as UTC.</param>
+    /// <summary>Writes a time in the wire's format; drops ticks below a microsecond.</summary>
+    /// <param name="utc">A UTC time; an unspecified kind counts as UTC.</param>
     /// <returns>For example <c>2026-01-02T03:04:05</c> or <c>2026-01-02T03:04:05.000100</c>.</returns>
     public static string Format(DateTime utc)
     {
         var value = utc.Kind == DateTimeKind.Local ? utc.ToUniversalTime() : utc;
-        var format = value.Ticks % TimeSpan.TicksPerSecond / TimeSpan.TicksPerMicrosecond == 0
-            ? "yyyy-MM-dd'T'HH:mm:ss"
-            : "yyyy-MM-dd'T'HH:mm:ss.ffffff";
+        var format =
+            value.Ticks % TimeSpan.TicksPerSecond / TimeSpan.TicksPerMicrosecond == 0
+                ? "yyyy-MM-dd'T'HH:mm:ss"
+                : "yyyy-MM-dd'T'HH:mm:ss.ffffff";
         return value.ToString(format, CultureInfo.InvariantCulture);
     }
 
     /// <summary>
-    /// Reads what peers send: ISO with <c>T</c> or a space, with or without seconds, fraction, <c>Z</c> or offset; a date alone;
-    /// Unix seconds (or milliseconds above 2e10) as a numeric string. Naive means UTC; an offset is converted to UTC and the
-    /// result held within the range of <see cref="DateTime"/>, since window bounds are the first and last instants of it.
+    /// Reads the times that peers send: ISO 8601 with <c>T</c>, a space or an underscore, with or without seconds, fraction, <c>Z</c> or
+    /// offset; a date alone; Unix seconds (or milliseconds above 2e10) as a numeric string. A time without an offset is UTC. A time with an
+    /// offset is converted to UTC and clamped to the range of <see cref="DateTime"/>, because windows use the first and last times of that
+    /// range as bounds.
     /// </summary>
     /// <param name="text">The text to read.</param>
-    /// <param name="utc">The instant, of kind UTC, fractions truncated to microseconds.</param>
-    /// <returns>Whether <paramref name="text"/> is an instant.</returns>
+    /// <param name="utc">The time, of kind UTC, with the fraction truncated to microseconds.</param>
+    /// <returns>Whether <paramref name="text"/> is a time.</returns>
     public static bool TryParse(string text, out DateTime utc)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -39,17 +41,29 @@ public static partial class WireTime
         if (!match.Success)
         {
             return decimal.TryParse(
-                    text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
-                && TryFromUnix(number, out utc);
+                    text,
+                    NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint,
+                    CultureInfo.InvariantCulture,
+                    out var number
+                ) && TryFromUnix(number, out utc);
         }
 
         int Group(string name) => match.Groups[name].Success ? int.Parse(match.Groups[name].Value, CultureInfo.InvariantCulture) : 0;
         var (year, month, day) = (Group("year"), Group("month"), Group("day"));
         var (hour, minute, second) = (Group("hour"), Group("minute"), Group("second"));
-        if (year < 1 || month is < 1 or > 12 || day < 1 || day > DateTime.DaysInMonth(year, month) || hour > 23 || minute > 59 || second > 59)
+        if (
+            year < 1
+            || month is < 1 or > 12
+            || day < 1
+            || day > DateTime.DaysInMonth(year, month)
+            || hour > 23
+            || minute > 59
+            || second > 59
+        )
             return false;
         var fraction = match.Groups["fraction"].Value.PadRight(6, '0')[..6];
-        var ticks = new DateTime(year, month, day, hour, minute, second, DateTimeKind.Utc).Ticks
+        var ticks =
+            new DateTime(year, month, day, hour, minute, second, DateTimeKind.Utc).Ticks
             + (long.Parse(fraction, CultureInfo.InvariantCulture) * TimeSpan.TicksPerMicrosecond);
 
         if (match.Groups["sign"].Success)
@@ -68,11 +82,12 @@ public static partial class WireTime
     internal static bool TryFromUnix(decimal number, out DateTime utc)
     {
         utc = default;
-        // 1e15 ms lies beyond year 9999 and still far from overflow of the multiplication below.
+        // 1e15 ms is beyond the year 9999, and the multiplication below cannot overflow.
         if (Math.Abs(number) > 1_000_000_000_000_000m)
             return false;
         var seconds = Math.Abs(number) > MillisecondsFrom ? number / 1000m : number;
-        var ticks = DateTime.UnixEpoch.Ticks
+        var ticks =
+            DateTime.UnixEpoch.Ticks
             + (decimal.Floor(seconds * (TimeSpan.TicksPerSecond / TimeSpan.TicksPerMicrosecond)) * TimeSpan.TicksPerMicrosecond);
         if (ticks < DateTime.MinValue.Ticks || ticks > DateTime.MaxValue.Ticks)
             return false;
@@ -81,13 +96,16 @@ public static partial class WireTime
     }
 
     [GeneratedRegex(
-        @"\A(?<year>[0-9]{4})-(?<month>[0-9]{2})-(?<day>[0-9]{2})(?:[Tt _](?<hour>[0-9]{2}):(?<minute>[0-9]{2})(?::(?<second>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,30}))?)?(?:[Zz]|(?<sign>[+-])(?<oh>[0-9]{2}):?(?<om>[0-9]{2}))?)?\z",
+        @"\A(?<year>[0-9]{4})-(?<month>[0-9]{2})-(?<day>[0-9]{2})"
+            + @"(?:[Tt _](?<hour>[0-9]{2}):(?<minute>[0-9]{2})(?::(?<second>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,30}))?)?"
+            + @"(?:[Zz]|(?<sign>[+-])(?<oh>[0-9]{2}):?(?<om>[0-9]{2}))?)?\z",
         RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant,
-        matchTimeoutMilliseconds: 1000)]
+        matchTimeoutMilliseconds: 1000
+    )]
     private static partial Regex IsoPattern();
 }
 
-/// <summary>Instants by the rules of <see cref="WireTime"/>; numbers are Unix time.</summary>
+/// <summary>Converts times by the rules of <see cref="WireTime"/>; a number is Unix time.</summary>
 public sealed class WireTimeConverter : JsonConverter<DateTime>
 {
     /// <inheritdoc/>
@@ -107,23 +125,24 @@ public sealed class WireTimeConverter : JsonConverter<DateTime>
     }
 
     /// <inheritdoc/>
-    public override void Write(Utf8JsonWriter writer, DateTime value, JsonSerializerOptions options) => writer.WriteStringValue(WireTime.Format(value));
+    public override void Write(Utf8JsonWriter writer, DateTime value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(WireTime.Format(value));
 }
 
-/// <summary>A span of time, both ends included; on the wire an array of exactly two instants (wire.md §3).</summary>
-/// <param name="Start">First instant, UTC.</param>
-/// <param name="End">Last instant, UTC.</param>
+/// <summary>A time window that includes both ends; on the wire an array of exactly two times (docs/spec/wire.md#time-windows).</summary>
+/// <param name="Start">First time, UTC.</param>
+/// <param name="End">Last time, UTC.</param>
 [JsonConverter(typeof(TimeWindowConverter))]
 public readonly record struct TimeWindow(DateTime Start, DateTime End)
 {
-    /// <summary>The sentinel Python's client sends for an open start: year 1.</summary>
+    /// <summary>The value that Python's client sends for an open start: year 1.</summary>
     public static DateTime Earliest { get; } = new(1, 1, 1, 0, 0, 0, DateTimeKind.Utc);
 
-    /// <summary>The sentinel Python's client sends for an open end: the last microsecond of year 9999.</summary>
+    /// <summary>The value that Python's client sends for an open end: the last microsecond of year 9999.</summary>
     public static DateTime Latest { get; } = new DateTime(9999, 12, 31, 23, 59, 59, 999, 999, DateTimeKind.Utc);
 }
 
-/// <summary>Reads and writes <see cref="TimeWindow"/> as an array of two instants.</summary>
+/// <summary>Converts <see cref="TimeWindow"/> to and from an array of two times.</summary>
 public sealed class TimeWindowConverter : JsonConverter<TimeWindow>
 {
     private static readonly WireTimeConverter s_time = new();

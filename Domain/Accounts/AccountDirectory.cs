@@ -9,7 +9,6 @@ namespace Librarian.Domain.Accounts;
 /// <summary>How a change to an account ended.</summary>
 public enum AccountChange
 {
-    /// <summary>Done.</summary>
     Done,
 
     /// <summary>No account of that name.</summary>
@@ -25,12 +24,18 @@ public enum AccountChange
     LastAdministrator,
 }
 
-/// <summary>The accounts of this site (wire.md §2).</summary>
-public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher hasher, CredentialVerifier verifier, IOptions<SiteOptions> options, TimeProvider time)
+/// <summary>The accounts of this site (docs/spec/wire.md#accounts).</summary>
+public sealed class AccountDirectory(
+    CatalogDatabase database,
+    PasswordHasher hasher,
+    CredentialVerifier verifier,
+    IOptions<SiteOptions> options,
+    TimeProvider time
+)
 {
     /// <summary>
-    /// How long a credential that was good may go on being good without a look at the account. A change made by this process holds at once; what
-    /// another process of the site, or somebody in the database, takes away, is gone after this time at most.
+    /// How long a verified credential stays valid without another read of the account. A change by this process applies at once; a change
+    /// by another process of the site, or in the database, applies after this time at most.
     /// </summary>
     public static readonly TimeSpan Freshness = TimeSpan.FromSeconds(1);
 
@@ -39,19 +44,21 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
     private long _changes;
 
     /// <summary>
-    /// The level of a user with a password; <see cref="AuthLevel.None"/> for unknown users and wrong passwords, which cost the same
-    /// time. A known good credential is answered from memory until it, or the account, changes (see <see cref="Freshness"/>).
+    /// The level of a user with a password; <see cref="AuthLevel.None"/> for unknown users and wrong passwords, which take the same time. A
+    /// known good credential is answered from memory until it, or the account, changes (see <see cref="Freshness"/>).
     /// </summary>
     public async Task<AuthLevel> AuthenticateAsync(string username, string password, CancellationToken cancellationToken)
     {
-        if (ReadLately(username) is { } known && verifier.IsRemembered(username, password, known)) return known.Level;
+        if (ReadLately(username) is { } known && verifier.IsRemembered(username, password, known))
+            return known.Level;
         var stored = await ReadAsync(username, cancellationToken);
         var verified = await verifier.VerifyAsync(username, password, stored, cancellationToken);
         if (verified.NeedsRehash)
         {
             var better = await hasher.HashAsync(password, cancellationToken);
             await using var db = database.Open();
-            await db.Users.Where(u => u.Username == username && u.AuthToken == stored!.PasswordHash)
+            await db
+                .Users.Where(u => u.Username == username && u.AuthToken == stored!.PasswordHash)
                 .ExecuteUpdateAsync(s => s.SetProperty(u => u.AuthToken, better), cancellationToken);
             Forget(username);
         }
@@ -59,13 +66,21 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
         return verified.Level;
     }
 
-    /// <summary>Makes an account.</summary>
     public async Task<AccountChange> CreateAsync(string username, string password, AuthLevel level, CancellationToken cancellationToken)
     {
-        if (!IsValidName(username) || !IsValidPassword(password)) return AccountChange.Invalid;
+        if (!IsValidName(username) || !IsValidPassword(password))
+            return AccountChange.Invalid;
         await using var db = database.Open();
-        if (await db.Users.AnyAsync(u => u.Username == username, cancellationToken)) return AccountChange.Exists;
-        db.Users.Add(new User { Username = username, AuthToken = await hasher.HashAsync(password, cancellationToken), AuthLevel = level });
+        if (await db.Users.AnyAsync(u => u.Username == username, cancellationToken))
+            return AccountChange.Exists;
+        db.Users.Add(
+            new User
+            {
+                Username = username,
+                AuthToken = await hasher.HashAsync(password, cancellationToken),
+                AuthLevel = level,
+            }
+        );
         try
         {
             await db.SaveChangesAsync(cancellationToken);
@@ -77,38 +92,43 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
         }
     }
 
-    /// <summary>Changes password or level; null keeps.</summary>
+    /// <summary>Changes password or level; null keeps the old value.</summary>
     public async Task<AccountChange> UpdateAsync(string username, string? password, AuthLevel? level, CancellationToken cancellationToken)
     {
-        if (password is not null && !IsValidPassword(password)) return AccountChange.Invalid;
+        if (password is not null && !IsValidPassword(password))
+            return AccountChange.Invalid;
         try
         {
             await using var db = database.Open();
             await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
             var user = await db.Users.SingleOrDefaultAsync(u => u.Username == username, cancellationToken);
-            if (user is null) return AccountChange.Unknown;
-            if (level is not null && level != AuthLevel.Admin && await IsLastAdministratorAsync(db, username, cancellationToken)) return AccountChange.LastAdministrator;
-            if (password is not null) user.AuthToken = await hasher.HashAsync(password, cancellationToken);
-            if (level is { } l) user.AuthLevel = l;
+            if (user is null)
+                return AccountChange.Unknown;
+            if (level is not null && level != AuthLevel.Admin && await IsLastAdministratorAsync(db, username, cancellationToken))
+                return AccountChange.LastAdministrator;
+            if (password is not null)
+                user.AuthToken = await hasher.HashAsync(password, cancellationToken);
+            if (level is { } l)
+                user.AuthLevel = l;
             await db.SaveChangesAsync(cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             return AccountChange.Done;
         }
         finally
         {
-            // Also when the commit's answer was lost: it may have been done.
+            // Also when the commit's answer was lost: it may have succeeded.
             Forget(username);
         }
     }
 
-    /// <summary>Removes an account.</summary>
     public async Task<AccountChange> DeleteAsync(string username, CancellationToken cancellationToken)
     {
         try
         {
             await using var db = database.Open();
             await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-            if (await IsLastAdministratorAsync(db, username, cancellationToken)) return AccountChange.LastAdministrator;
+            if (await IsLastAdministratorAsync(db, username, cancellationToken))
+                return AccountChange.LastAdministrator;
             var deleted = await db.Users.Where(u => u.Username == username).ExecuteDeleteAsync(cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             return deleted == 1 ? AccountChange.Done : AccountChange.Unknown;
@@ -119,36 +139,48 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
         }
     }
 
-    /// <summary>The level of an account, or null.</summary>
+    /// <summary>The level of an account; null when there is none.</summary>
     public async Task<AuthLevel?> FindAsync(string username, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        return await db.Users.Where(u => u.Username == username).Select(u => (AuthLevel?)u.AuthLevel).SingleOrDefaultAsync(cancellationToken);
+        return await db
+            .Users.Where(u => u.Username == username)
+            .Select(u => (AuthLevel?)u.AuthLevel)
+            .SingleOrDefaultAsync(cancellationToken);
     }
 
     /// <summary>
-    /// Makes the first administrator when there is none: with the configured password, or a generated one that is returned for
-    /// showing once and stored nowhere in clear.
+    /// Creates the first administrator when there is none, with the configured password, or with a generated one that is returned to be
+    /// shown once and stored nowhere in clear text.
     /// </summary>
     /// <returns>The generated password, or null.</returns>
     public async Task<string?> EnsureAdministratorAsync(CancellationToken cancellationToken)
     {
         await using (var db = database.Open())
         {
-            if (await db.Users.AnyAsync(u => u.AuthLevel == AuthLevel.Admin, cancellationToken)) return null;
+            if (await db.Users.AnyAsync(u => u.AuthLevel == AuthLevel.Admin, cancellationToken))
+                return null;
         }
 
         var configured = options.Value.AdminPassword;
-        var password = string.IsNullOrEmpty(configured) ? RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", 24) : configured;
+        var password = string.IsNullOrEmpty(configured)
+            ? RandomNumberGenerator.GetString("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", 24)
+            : configured;
         var change = await CreateAsync(options.Value.AdminUser, password, AuthLevel.Admin, cancellationToken);
-        if (change == AccountChange.Exists) change = await UpdateAsync(options.Value.AdminUser, password, AuthLevel.Admin, cancellationToken);
-        if (change != AccountChange.Done) throw new InvalidOperationException($"The first administrator '{options.Value.AdminUser}' could not be made: {change}. Correct Site:AdminUser and Site:AdminPassword.");
+        if (change == AccountChange.Exists)
+            change = await UpdateAsync(options.Value.AdminUser, password, AuthLevel.Admin, cancellationToken);
+        if (change != AccountChange.Done)
+            throw new InvalidOperationException(
+                $"The first administrator '{options.Value.AdminUser}' could not be made: {change}. "
+                    + "Correct Site:AdminUser and Site:AdminPassword."
+            );
         return string.IsNullOrEmpty(configured) ? password : null;
     }
 
     private StoredCredential? ReadLately(string username)
     {
-        lock (_lock) return _read.TryGetValue(username, out var known) && time.GetElapsedTime(known.ReadAt) < Freshness ? known.Account : null;
+        lock (_lock)
+            return _read.TryGetValue(username, out var known) && time.GetElapsedTime(known.ReadAt) < Freshness ? known.Account : null;
     }
 
     private async Task<StoredCredential?> ReadAsync(string username, CancellationToken cancellationToken)
@@ -156,12 +188,18 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
         var asked = time.GetTimestamp();
         var changes = Volatile.Read(ref _changes);
         await using var db = database.Open();
-        var stored = await db.Users.AsNoTracking().Where(u => u.Username == username).Select(u => new StoredCredential(u.AuthToken, u.AuthLevel)).SingleOrDefaultAsync(cancellationToken);
+        var stored = await db
+            .Users.AsNoTracking()
+            .Where(u => u.Username == username)
+            .Select(u => new StoredCredential(u.AuthToken, u.AuthLevel))
+            .SingleOrDefaultAsync(cancellationToken);
         lock (_lock)
         {
-            // Only what exists is kept, so that made-up names fill no memory, and only if nothing was changed while it was read.
-            if (stored is not null && changes == _changes) _read[username] = (stored, asked);
-            else _read.Remove(username);
+            // Keep only existing accounts, so that made-up names use no memory, and only if nothing has changed during the read.
+            if (stored is not null && changes == _changes)
+                _read[username] = (stored, asked);
+            else
+                _read.Remove(username);
         }
 
         return stored;
@@ -181,7 +219,8 @@ public sealed class AccountDirectory(CatalogDatabase database, PasswordHasher ha
         && !await db.Users.AnyAsync(u => u.Username != username && u.AuthLevel == AuthLevel.Admin, cancellationToken);
 
     /// <summary>Whether the name can be sent over HTTP Basic.</summary>
-    internal static bool IsValidName(string name) => name.Length is > 0 and <= CatalogContext.MaxText && name.All(c => char.IsAscii(c) && !char.IsControl(c) && c != ':');
+    internal static bool IsValidName(string name) =>
+        name.Length is > 0 and <= CatalogContext.MaxText && name.All(c => char.IsAscii(c) && !char.IsControl(c) && c != ':');
 
     private static bool IsValidPassword(string password) => password.Length is > 0 and <= 1024 && password.All(char.IsAscii);
 }

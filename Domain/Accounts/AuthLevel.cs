@@ -1,6 +1,8 @@
 namespace Librarian.Domain.Accounts;
 
-/// <summary>What an account may do; the numbers are the wire's (wire.md §2.2). A higher level may do all that a lower one may.</summary>
+/// <summary>
+/// Rights of an account; the numbers are those on the wire (docs/spec/wire.md#levels). A higher level includes all lower ones.
+/// </summary>
 public enum AuthLevel
 {
     /// <summary>Nothing; also the effective level of unknown users and wrong passwords.</summary>

@@ -11,11 +11,11 @@ public sealed record Argon2Cost(int MemoryKiB = 19456, int Iterations = 2, int P
 
 /// <summary>
 /// A stored Argon2id password hash in PHC form, <c>$argon2id$v=19$m=…,t=…,p=…$salt$hash</c> with unpadded base64, as argon2-cffi
-/// writes it (wire.md §2.1).
+/// writes it (docs/spec/wire.md#basic-authentication).
 /// </summary>
 public sealed class PasswordHash
 {
-    // Limits for a row somebody tampered with: a login must not be able to take all memory.
+    // Limits for a row that somebody tampered with: a login must not be able to take all memory.
     private const int MaxMemoryKiB = 1 << 20;
     private const int MaxIterations = 64;
     private const int MaxParallelism = 64;
@@ -28,24 +28,25 @@ public sealed class PasswordHash
         Hash = hash;
     }
 
-    /// <summary>The cost it was computed with.</summary>
     public Argon2Cost Cost { get; }
 
     internal byte[] Salt { get; }
 
     internal byte[] Hash { get; }
 
-    /// <summary>Reads a stored hash; false for anything that is not an Argon2id hash of version 19 within sane limits.</summary>
+    /// <summary>Reads a stored hash; false for any text that is not an Argon2id hash of version 19 within these limits.</summary>
     public static bool TryParse(string? text, [NotNullWhen(true)] out PasswordHash? hash)
     {
         hash = null;
         if (text?.Split('$') is not ["", "argon2id", "v=19", var parameters, var salt, var digest])
             return false;
-        if (parameters.Split(',') is not [var memory, var iterations, var parallelism]
+        if (
+            parameters.Split(',') is not [var memory, var iterations, var parallelism]
             || !TryParameter(memory, "m=", MaxMemoryKiB, out var m)
             || !TryParameter(iterations, "t=", MaxIterations, out var t)
             || !TryParameter(parallelism, "p=", MaxParallelism, out var p)
-            || m < 8 * p)
+            || m < 8 * p
+        )
             return false;
         if (!TryBase64(salt, out var saltBytes) || saltBytes.Length < 8 || !TryBase64(digest, out var hashBytes) || hashBytes.Length < 4)
             return false;
@@ -54,9 +55,11 @@ public sealed class PasswordHash
     }
 
     /// <summary>The PHC string.</summary>
-    public override string ToString() => string.Create(
-        CultureInfo.InvariantCulture,
-        $"$argon2id$v=19$m={Cost.MemoryKiB},t={Cost.Iterations},p={Cost.Parallelism}${Base64(Salt)}${Base64(Hash)}");
+    public override string ToString() =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"$argon2id$v=19$m={Cost.MemoryKiB},t={Cost.Iterations},p={Cost.Parallelism}${Base64(Salt)}${Base64(Hash)}"
+        );
 
     internal static PasswordHash Create(Argon2Cost cost, byte[] salt, byte[] hash) => new(cost, salt, hash);
 
@@ -72,8 +75,10 @@ public sealed class PasswordHash
     private static bool TryBase64(string text, out byte[] bytes)
     {
         bytes = new byte[MaxBytes];
-        if (text.Contains('=', StringComparison.Ordinal)
-            || !Convert.TryFromBase64String(text.PadRight((text.Length + 3) / 4 * 4, '='), bytes, out var length))
+        if (
+            text.Contains('=', StringComparison.Ordinal)
+            || !Convert.TryFromBase64String(text.PadRight((text.Length + 3) / 4 * 4, '='), bytes, out var length)
+        )
             return false;
         bytes = bytes[..length];
         return true;

@@ -4,19 +4,18 @@ using Konscious.Security.Cryptography;
 
 namespace Librarian.Domain.Accounts;
 
-/// <summary>Settings of <see cref="PasswordHasher"/>.</summary>
 public sealed record PasswordHasherOptions
 {
     /// <summary>Cost of new hashes.</summary>
     public Argon2Cost Cost { get; init; } = new();
 
     /// <summary>
-    /// Computations at the same time; further ones wait. Bounds memory: each needs the hash's own <see cref="Argon2Cost.MemoryKiB"/>.
+    /// Most computations at the same time; further ones wait. Bounds memory: each needs the hash's own <see cref="Argon2Cost.MemoryKiB"/>.
     /// </summary>
     public int MaxConcurrency { get; init; } = Math.Max(1, Environment.ProcessorCount);
 }
 
-/// <summary>Makes and verifies Argon2id password hashes, a bounded number at a time.</summary>
+/// <summary>Computes and verifies Argon2id password hashes, a bounded number at a time.</summary>
 public sealed class PasswordHasher : IDisposable
 {
     private const int SaltLength = 16;
@@ -27,7 +26,7 @@ public sealed class PasswordHasher : IDisposable
     private readonly PasswordHash _dummy;
     private long _computations;
 
-    /// <summary>Argon2 computations begun since the start: what the passwords that were not remembered have cost.</summary>
+    /// <summary>Argon2 computations since the start: the cost of passwords that were not in the cache.</summary>
     public long Computations => Interlocked.Read(ref _computations);
 
     /// <param name="options">Null for the defaults.</param>
@@ -47,24 +46,34 @@ public sealed class PasswordHasher : IDisposable
     {
         ArgumentNullException.ThrowIfNull(password);
         var salt = RandomNumberGenerator.GetBytes(SaltLength);
-        return PasswordHash.Create(_options.Cost, salt, await ComputeAsync(password, salt, _options.Cost, HashLength, cancellationToken)).ToString();
+        return PasswordHash
+            .Create(_options.Cost, salt, await ComputeAsync(password, salt, _options.Cost, HashLength, cancellationToken))
+            .ToString();
     }
 
     /// <summary>
-    /// Whether the password belongs to the stored hash, whatever its parameters. A stored text that is no Argon2id hash never
-    /// matches. With null (no such user) the answer is false after the same work, so that time does not tell who exists.
+    /// Whether the password matches the stored hash, with the hash's own parameters. A stored text that is not an Argon2id hash never
+    /// matches. With null (no such user) the answer is false after the same work, so that the time does not show who exists.
     /// </summary>
     public async Task<bool> VerifyAsync(string password, string? storedHash, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(password);
         var known = PasswordHash.TryParse(storedHash, out var hash);
         hash ??= _dummy;
-        // Nobody has an empty password, and Argon2 takes none; it costs what every wrong one costs.
-        var computed = await ComputeAsync(password.Length == 0 ? "\0" : password, hash.Salt, hash.Cost, hash.Hash.Length, cancellationToken);
+        // Nobody has an empty password, and Argon2 accepts none; it costs as much as any wrong one.
+        var computed = await ComputeAsync(
+            password.Length == 0 ? "\0" : password,
+            hash.Salt,
+            hash.Cost,
+            hash.Hash.Length,
+            cancellationToken
+        );
         return CryptographicOperations.FixedTimeEquals(computed, hash.Hash) && known && password.Length > 0;
     }
 
-    /// <summary>Whether a stored hash should be replaced at the next successful login: it has another cost than new ones.</summary>
+    /// <summary>
+    /// Whether a stored hash should be replaced at the next successful login because its cost or length is not that of new hashes.
+    /// </summary>
     public bool NeedsRehash(string storedHash) =>
         !PasswordHash.TryParse(storedHash, out var hash) || hash.Cost != _options.Cost || hash.Hash.Length != HashLength;
 
@@ -86,7 +95,8 @@ public sealed class PasswordHasher : IDisposable
                     };
                     return argon2.GetBytes(length);
                 },
-                cancellationToken);
+                cancellationToken
+            );
         }
         finally
         {

@@ -4,10 +4,9 @@ using System.Text;
 
 namespace Librarian.Domain.Accounts;
 
-/// <summary>Settings of <see cref="VerifiedCredentialCache"/>.</summary>
 public sealed record VerifiedCredentialCacheOptions
 {
-    /// <summary>Most credentials remembered; the oldest are forgotten first.</summary>
+    /// <summary>Most remembered credentials; the oldest are forgotten first.</summary>
     public int MaxEntries { get; init; } = 1024;
 
     /// <summary>How long a credential is remembered after its verification.</summary>
@@ -15,47 +14,50 @@ public sealed record VerifiedCredentialCacheOptions
 }
 
 /// <summary>
-/// Remembers that a password was verified, because clients send it with every request (wire.md §2.1) and Argon2 is slow on purpose.
-/// It holds no passwords: only an HMAC under a key that dies with the process, over the user, the password, the stored hash and
-/// the level. A change of any of these is forgotten by itself. Wrong passwords are never remembered.
+/// Remembers that a password was verified, because clients send it with every request (docs/spec/wire.md#basic-authentication) and Argon2
+/// is slow on purpose. The cache holds no passwords, only an HMAC over user, password, stored hash and level, under a key that ends with
+/// the process. A change of any of these no longer matches. Wrong passwords are never remembered.
 /// </summary>
 public sealed class VerifiedCredentialCache(TimeProvider time, VerifiedCredentialCacheOptions? options = null)
 {
     private readonly VerifiedCredentialCacheOptions _options = options ?? new VerifiedCredentialCacheOptions();
     private readonly byte[] _key = RandomNumberGenerator.GetBytes(32);
     private readonly Lock _lock = new();
-    private readonly Dictionary<Mac, DateTimeOffset> _expiryUtc = [];
+
+    // Elapsed time, not clock time: a clock that is set back must not extend a lifetime.
+    private readonly Dictionary<Mac, long> _verifiedAt = [];
     private readonly Queue<Mac> _oldestFirst = new();
 
-    /// <summary>Credentials remembered now, expired ones included until they are in the way.</summary>
+    /// <summary>Remembered credentials, including expired ones that have not been removed yet.</summary>
     public int Count
     {
         get
         {
             lock (_lock)
-                return _expiryUtc.Count;
+                return _verifiedAt.Count;
         }
     }
 
-    /// <summary>Whether exactly this was verified within the lifetime.</summary>
+    /// <summary>Whether exactly this credential was verified within the lifetime.</summary>
     public bool IsVerified(string user, string password, string storedHash, AuthLevel level)
     {
         var mac = Compute(user, password, storedHash, level);
         lock (_lock)
-            return _expiryUtc.TryGetValue(mac, out var expiry) && time.GetUtcNow() < expiry;
+            return _verifiedAt.TryGetValue(mac, out var at) && time.GetElapsedTime(at) < _options.Lifetime;
     }
 
-    /// <summary>Remembers a credential that was just verified.</summary>
     public void Remember(string user, string password, string storedHash, AuthLevel level)
     {
         var mac = Compute(user, password, storedHash, level);
-        var now = time.GetUtcNow();
         lock (_lock)
         {
             // Lifetimes are equal, so the order of insertion is the order of expiry.
-            while (_oldestFirst.TryPeek(out var oldest) && (_expiryUtc.Count >= _options.MaxEntries || _expiryUtc[oldest] <= now))
-                _expiryUtc.Remove(_oldestFirst.Dequeue());
-            if (_options.MaxEntries > 0 && _expiryUtc.TryAdd(mac, now + _options.Lifetime))
+            while (
+                _oldestFirst.TryPeek(out var oldest)
+                && (_verifiedAt.Count >= _options.MaxEntries || time.GetElapsedTime(_verifiedAt[oldest]) >= _options.Lifetime)
+            )
+                _verifiedAt.Remove(_oldestFirst.Dequeue());
+            if (_options.MaxEntries > 0 && _verifiedAt.TryAdd(mac, time.GetTimestamp()))
                 _oldestFirst.Enqueue(mac);
         }
     }
@@ -66,7 +68,7 @@ public sealed class VerifiedCredentialCache(TimeProvider time, VerifiedCredentia
         Span<byte> number = stackalloc byte[4];
         foreach (var text in (ReadOnlySpan<string>)[user, password, storedHash])
         {
-            // The length in front keeps "a","bc" apart from "ab","c".
+            // The length prefix distinguishes "a","bc" from "ab","c".
             var bytes = Encoding.UTF8.GetBytes(text);
             BinaryPrimitives.WriteInt32BigEndian(number, bytes.Length);
             hmac.AppendData(number);

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace Librarian.Domain.Adopt;
 
 /// <summary>
-/// The report file: one JSON object per line for every row that was not simply taken over. It is written as the adoption goes on, so after
-/// a crash it shows how far that came, while the catalog shows nothing of it.
+/// The report file: one JSON object per line for every row that was not simply adopted. It is written during the adoption, so after a crash
+/// it shows the progress, while the catalog shows none of it.
 /// </summary>
 internal sealed class AdoptLog : IAsyncDisposable
 {
@@ -18,15 +18,19 @@ internal sealed class AdoptLog : IAsyncDisposable
     private AdoptLog(FileStream file)
     {
         _file = file;
-        _json = new Utf8JsonWriter(_pending, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        _json = new Utf8JsonWriter(
+            _pending,
+            new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }
+        );
     }
 
-    /// <summary>Makes a new file; one that exists is not overwritten.</summary>
-    /// <exception cref="IOException">The file exists or cannot be made.</exception>
-    /// <exception cref="UnauthorizedAccessException">The file cannot be made.</exception>
-    public static AdoptLog Create(string path) => new(new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read, 1, FileOptions.Asynchronous));
+    /// <summary>Creates a new file; an existing file is not overwritten.</summary>
+    /// <exception cref="IOException">The file exists or cannot be created.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file cannot be created.</exception>
+    public static AdoptLog Create(string path) =>
+        new(new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read, 1, FileOptions.Asynchronous));
 
-    /// <summary>Adds a line; it is in the file after the next <see cref="FlushAsync"/>.</summary>
+    /// <summary>Adds a line; the next <see cref="FlushAsync"/> writes it to the file.</summary>
     public void Add(string kind, string label, AdoptEffect effect, string reason, string? detail)
     {
         _json.Reset();
@@ -35,16 +39,18 @@ internal sealed class AdoptLog : IAsyncDisposable
         _json.WriteString("row", label);
         _json.WriteString("effect", JsonNamingPolicy.SnakeCaseLower.ConvertName(effect.ToString()));
         _json.WriteString("reason", reason);
-        if (detail is not null) _json.WriteString("detail", detail);
+        if (detail is not null)
+            _json.WriteString("detail", detail);
         _json.WriteEndObject();
         _json.Flush();
         _pending.Write("\n"u8);
     }
 
-    /// <summary>Passes the lines on to the file.</summary>
+    /// <summary>Writes the pending lines to the file.</summary>
     public async Task FlushAsync(CancellationToken cancellationToken)
     {
-        if (_pending.WrittenCount == 0) return;
+        if (_pending.WrittenCount == 0)
+            return;
         await _file.WriteAsync(_pending.WrittenMemory, cancellationToken);
         _pending.ResetWrittenCount();
     }

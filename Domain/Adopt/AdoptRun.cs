@@ -6,21 +6,42 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Domain.Adopt;
 
-/// <summary>One adoption: <see cref="ExamineAsync"/> looks only at the source, <see cref="FillAsync"/> fills the catalog.</summary>
+/// <summary>
+/// One adoption: <see cref="ExamineAsync"/> examines only the source and the disk, <see cref="FillAsync"/> fills the catalog.
+/// </summary>
 internal sealed partial class AdoptRun(
-    UpstreamDatabase source, SiteOptions options, Fernet? fernet, TimeProvider time, AdoptRequest request, AdoptReport report, AdoptLog log,
-    Action<AdoptProgress>? progress, AdoptSeams seams)
+    UpstreamDatabase source,
+    SiteOptions options,
+    Fernet? fernet,
+    TimeProvider time,
+    AdoptRequest request,
+    AdoptReport report,
+    AdoptLog log,
+    Action<AdoptProgress>? progress,
+    AdoptSeams seams
+)
 {
     private const int ChunkRows = 1000;
 
-    /// <summary>Tables whose ids the catalog goes on numbering.</summary>
+    /// <summary>Tables in which the catalog continues the source's ids.</summary>
     private static readonly string[] Numbered =
-        ["store_metadata", "librarians", "instances", "remote_instances", "send_queue", "outgoing_transfers", "incoming_transfers", "clone_transfers", "corrupt_files", "errors"];
+    [
+        "store_metadata",
+        "librarians",
+        "instances",
+        "remote_instances",
+        "send_queue",
+        "outgoing_transfers",
+        "incoming_transfers",
+        "clone_transfers",
+        "corrupt_files",
+        "errors",
+    ];
 
     private readonly DateTime _now = time.GetUtcNow().UtcDateTime;
     private CatalogContext _db = null!;
 
-    /// <summary>Fills the catalog, compares it with the source, and commits or takes everything back.</summary>
+    /// <summary>Fills the catalog, compares it with the source, and commits or rolls back everything.</summary>
     public async Task FillAsync(CatalogDatabase catalog, CancellationToken cancellationToken)
     {
         await using var side = await CatalogSide.OpenAsync(catalog, cancellationToken);
@@ -34,13 +55,17 @@ internal sealed partial class AdoptRun(
         _db = side.Db;
         if ((await _db.Database.GetPendingMigrationsAsync(cancellationToken)).Any())
         {
-            Refuse("catalog-old", "The catalog's tables are those of an older release. Nothing was changed. Run 'librarian-site migrate' first.");
+            Refuse(
+                "catalog-old",
+                "The catalog's tables are those of an older release. Nothing was changed. Run 'librarian-site migrate' first."
+            );
             return;
         }
 
         await ClaimAsync(cancellationToken);
         await AdoptStoresAsync(cancellationToken);
-        if (report.Refusals.Count > 0) return;
+        if (report.Refusals.Count > 0)
+            return;
         await AdoptUsersAsync(cancellationToken);
         await AdoptLibrariansAsync(cancellationToken);
         await AdoptFilesAsync(cancellationToken);
@@ -54,8 +79,10 @@ internal sealed partial class AdoptRun(
         await AdoptCorruptAsync(cancellationToken);
         await AdoptErrorsAsync(cancellationToken);
         Judge();
-        if (report.Refusals.Count > 0 || request.DryRun) return;
-        foreach (var table in Numbered) await side.RaiseIdsAsync(table, await source.LastIdAsync(table, cancellationToken), cancellationToken);
+        if (report.Refusals.Count > 0 || request.DryRun)
+            return;
+        foreach (var table in Numbered)
+            await side.RaiseIdsAsync(table, await source.LastIdAsync(table, cancellationToken), cancellationToken);
         seams.Reach?.Invoke("before-commit");
         await side.CommitAsync(cancellationToken);
         seams.Reach?.Invoke("after-commit");
@@ -63,16 +90,23 @@ internal sealed partial class AdoptRun(
 
     private void Refuse(string code, string message) => report.Refusals.Add(new AdoptRefusal(code, message));
 
-    /// <summary>A catalog belongs to one site.</summary>
+    /// <summary>Claims the catalog for this site, because a catalog belongs to one site.</summary>
     private async Task ClaimAsync(CancellationToken cancellationToken)
     {
         var owner = await _db.Site.Select(s => s.Name).FirstOrDefaultAsync(cancellationToken);
-        if (owner == options.Name) return;
-        if (owner is not null) Refuse("catalog-of-another-site", $"The catalog belongs to site '{owner}', but Site:Name is '{options.Name}'. Nothing was changed. Correct Site:Name or Site:Database.");
-        else await new CatalogTable<SiteRecord>(_db).InsertAsync([new SiteRecord { Name = options.Name }], cancellationToken);
+        if (owner == options.Name)
+            return;
+        if (owner is not null)
+            Refuse(
+                "catalog-of-another-site",
+                $"The catalog belongs to site '{owner}', but Site:Name is '{options.Name}'. Nothing was changed. "
+                    + "Correct Site:Name or Site:Database."
+            );
+        else
+            await new CatalogTable<SiteRecord>(_db).InsertAsync([new SiteRecord { Name = options.Name }], cancellationToken);
     }
 
-    /// <summary>Takes over one table, a thousand rows at a time: look, decide, write, read back.</summary>
+    /// <summary>Adopts one table, a thousand rows at a time: read, decide, write, read back.</summary>
     private async Task AdoptAsync<T>(Kind<T> kind, CancellationToken cancellationToken)
         where T : class
     {
@@ -81,16 +115,19 @@ internal sealed partial class AdoptRun(
         var table = new CatalogTable<T>(_db, kind.Identity);
         entry.CatalogBefore = entry.CatalogAfter = await table.CountAsync(cancellationToken);
         entry.InSource = await source.CountAsync(kind.Name, cancellationToken);
-        UInt128 wanted = 0, found = 0;
+        UInt128 wanted = 0,
+            found = 0;
         var chunk = new List<Candidate<T>>(ChunkRows);
         if (source.Has(kind.Name))
         {
             await foreach (var row in source.ReadAsync(kind.Sql, cancellationToken))
             {
                 var candidate = kind.Read(row);
-                if (row.Problem is { } problem) candidate.Skip(problem);
+                if (row.Problem is { } problem)
+                    candidate.Skip(problem);
                 chunk.Add(candidate);
-                if (chunk.Count == ChunkRows) await SettleAsync();
+                if (chunk.Count == ChunkRows)
+                    await SettleAsync();
             }
         }
 
@@ -101,15 +138,18 @@ internal sealed partial class AdoptRun(
 
         async Task SettleAsync()
         {
-            if (chunk.Count == 0) return;
+            if (chunk.Count == 0)
+                return;
             seams.Reach?.Invoke($"{kind.Name} {entry.Read}");
-            if (kind.Prepare is not null) await kind.Prepare([.. chunk.Where(c => c.Fate is null)]);
-            var open = chunk.Where(c => c.Fate is null).ToList();
-            // Nothing to be found in a table that was empty: what this run has written has other keys.
+            if (kind.Prepare is not null)
+                await kind.Prepare([.. chunk.Where(c => c.Effect is null)]);
+            var open = chunk.Where(c => c.Effect is null).ToList();
+            // A table that was empty has no such rows: the rows of this run have other keys.
             var there = entry.CatalogBefore == 0 ? [] : (await kind.Find(open.ConvertAll(c => c.Row))).ToDictionary(kind.Key);
             foreach (var candidate in open)
             {
-                if (!there.TryGetValue(kind.Key(candidate.Row), out var same)) continue;
+                if (!there.TryGetValue(kind.Key(candidate.Row), out var same))
+                    continue;
                 var (theirs, ours) = (table.Identity(candidate.Row), table.Identity(same));
                 if (!theirs.AsSpan().SequenceEqual(ours))
                 {
@@ -122,7 +162,7 @@ internal sealed partial class AdoptRun(
                 found += CatalogTable<T>.Hash(ours);
             }
 
-            var fresh = open.FindAll(c => c.Fate is null).ConvertAll(c => c.Row);
+            var fresh = open.FindAll(c => c.Effect is null).ConvertAll(c => c.Row);
             var written = fresh.ConvertAll(table.Values);
             await table.InsertAsync(written, cancellationToken);
             var back = (await kind.Find(fresh)).ToDictionary(kind.Key);
@@ -131,10 +171,12 @@ internal sealed partial class AdoptRun(
                 var read = back.TryGetValue(kind.Key(fresh[i]), out var row) ? table.Values(row) : [];
                 wanted += CatalogTable<T>.Hash(written[i]);
                 found += CatalogTable<T>.Hash(read);
-                if (!written[i].AsSpan().SequenceEqual(read)) entry.Differences++;
+                if (!written[i].AsSpan().SequenceEqual(read))
+                    entry.Differences++;
             }
 
-            foreach (var candidate in chunk) Count(entry, candidate);
+            foreach (var candidate in chunk)
+                Count(entry, candidate);
             chunk.Clear();
             await log.FlushAsync(cancellationToken);
             progress?.Invoke(new AdoptProgress(kind.Name, entry.Read, entry.InSource));
@@ -145,40 +187,63 @@ internal sealed partial class AdoptRun(
         where T : class
     {
         entry.Read++;
-        switch (candidate.Fate)
+        switch (candidate.Effect)
         {
             case null:
                 entry.Adopted++;
-                foreach (var (effect, reason) in candidate.Remarks) Tell(entry, effect, reason, candidate.Label);
+                foreach (var (effect, reason) in candidate.Remarks)
+                    Report(entry, effect, reason, candidate.Label);
                 return;
-            case AdoptEffect.AlreadyThere: entry.AlreadyThere++; break;
-            case AdoptEffect.Folded: entry.Folded++; break;
-            case AdoptEffect.Skipped: entry.Skipped++; break;
-            case AdoptEffect.Conflict: entry.Conflicts++; break;
+            case AdoptEffect.AlreadyThere:
+                entry.AlreadyThere++;
+                break;
+            case AdoptEffect.Folded:
+                entry.Folded++;
+                break;
+            case AdoptEffect.Skipped:
+                entry.Skipped++;
+                break;
+            case AdoptEffect.Conflict:
+                entry.Conflicts++;
+                break;
         }
 
-        if (candidate.Reason is { } why) Tell(entry, candidate.Fate.Value, why, candidate.Label, candidate.Detail);
+        if (candidate.Reason is { } why)
+            Report(entry, candidate.Effect.Value, why, candidate.Label, candidate.Detail);
     }
 
-    private void Tell(AdoptKind entry, AdoptEffect effect, string reason, string label, string? detail = null)
+    private void Report(AdoptKind entry, AdoptEffect effect, string reason, string label, string? detail = null)
     {
         entry.Add(effect, reason, label);
         log.Add(entry.Name, label, effect, reason, detail);
     }
 
-    /// <summary>Whether the catalog is what it should be, before anything is committed.</summary>
+    /// <summary>Compares the catalog with the source before anything is committed.</summary>
     private void Judge()
     {
         var conflicts = report.Kinds.Where(k => k.Conflicts > 0).Select(k => $"{k.Conflicts} in {k.Name}").ToList();
         if (conflicts.Count > 0)
-            Refuse("catalog-conflict", $"The catalog holds other things under keys of the source: {string.Join(", ", conflicts)}; the report names them. Neighbours know these ids, so none is changed. Nothing was changed. Adopt into an empty catalog, before the site takes files of its own.");
+            Refuse(
+                "catalog-conflict",
+                $"The catalog holds other things under keys of the source: {string.Join(", ", conflicts)}; the report names them. "
+                    + "Peers know these ids, so none is changed. Nothing was changed. "
+                    + "Adopt into an empty catalog, before the site takes files of its own."
+            );
         else if (report.Kinds.FindAll(k => !k.Matches) is { Count: > 0 } wrong)
-            Refuse("catalog-differs", $"What was read back from the catalog is not what the source holds: {string.Join(", ", wrong.Select(k => k.Name))}. Nothing was changed. This is a defect of the program; report it with the report file.");
-        report.Outcome = report.Kinds.Find(k => k.Name == "files") is { Skipped: > 0 } ? AdoptOutcome.AdoptedWithoutSomeFiles : AdoptOutcome.Adopted;
+            Refuse(
+                "catalog-differs",
+                "What was read back from the catalog is not what the source holds: "
+                    + $"{string.Join(", ", wrong.Select(k => k.Name))}. "
+                    + "Nothing was changed. This is a defect of the program; report it with the report file."
+            );
+        report.Outcome = report.Kinds.Find(k => k.Name == "files") is { Skipped: > 0 }
+            ? AdoptOutcome.AdoptedWithoutSomeFiles
+            : AdoptOutcome.Adopted;
     }
 
-    /// <summary>Why a name cannot be a file's here; null when it can.</summary>
+    /// <summary>Why this site cannot use a name for a file; null when it can.</summary>
     private static string? Unservable(string name) =>
-        !StorePath.TryParse(name, out var path, out var refusal) ? StorePath.Describe(refusal)
-        : path.Value != name ? "The name is not in normal form, so nobody can ask for it." : null;
+        !FileName.TryParse(name, out var path, out var refusal) ? FileName.Describe(refusal)
+        : path.Value != name ? "The name is not in normal form, so nobody can ask for it."
+        : null;
 }

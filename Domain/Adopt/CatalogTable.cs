@@ -14,8 +14,8 @@ using NpgsqlTypes;
 namespace Librarian.Domain.Adopt;
 
 /// <summary>
-/// Writes many rows of one table at once: COPY on PostgreSQL, one prepared statement on SQLite. Columns and conversions are those of the
-/// catalog's model, so what is written is what the site reads.
+/// Writes many rows of one table at once: COPY on PostgreSQL, one prepared statement on SQLite. Columns and conversions come from the
+/// catalog's model, so the site reads what was written.
 /// </summary>
 internal sealed class CatalogTable<T>
     where T : class
@@ -25,7 +25,7 @@ internal sealed class CatalogTable<T>
     private readonly int[] _identity;
 
     /// <param name="db">The catalog, in a transaction.</param>
-    /// <param name="identity">Properties that tell whether two rows with one key are the same thing.</param>
+    /// <param name="identity">Properties that decide whether two rows with one key are the same thing.</param>
     public CatalogTable(CatalogContext db, params string[] identity)
     {
         _db = db;
@@ -33,43 +33,47 @@ internal sealed class CatalogTable<T>
         Name = type.GetTableName()!;
         _columns = [.. type.GetProperties().Select(p => new Column(p))];
         _identity = [.. identity.Select(name => Array.FindIndex(_columns, c => c.Property == name))];
-        if (_identity.Contains(-1)) throw new ArgumentException($"{type.Name} lacks one of {string.Join(", ", identity)}.", nameof(identity));
+        if (_identity.Contains(-1))
+            throw new ArgumentException($"{type.Name} lacks one of {string.Join(", ", identity)}.", nameof(identity));
     }
 
-    /// <summary>The table.</summary>
     public string Name { get; }
 
-    /// <summary>The row as the database keeps it: one value per column.</summary>
+    /// <summary>The row as the database stores it: one value per column.</summary>
     public object?[] Values(T row) => Array.ConvertAll(_columns, c => c.Value(row));
 
-    /// <summary>Of a row's values those that tell what it is, whatever has become of it since.</summary>
+    /// <summary>The values of a row that identify it, and do not change later.</summary>
     public object?[] Identity(T row) => Array.ConvertAll(_identity, i => _columns[i].Value(row));
 
-    /// <summary>Rows in the table.</summary>
+    /// <summary>Number of rows in the table.</summary>
     public Task<long> CountAsync(CancellationToken cancellationToken) => _db.Set<T>().LongCountAsync(cancellationToken);
 
-    /// <summary>Adds rows.</summary>
-    public Task InsertAsync(IEnumerable<T> rows, CancellationToken cancellationToken) => InsertAsync([.. rows.Select(Values)], cancellationToken);
+    public Task InsertAsync(IEnumerable<T> rows, CancellationToken cancellationToken) =>
+        InsertAsync([.. rows.Select(Values)], cancellationToken);
 
     /// <summary>Adds rows that <see cref="Values"/> has made.</summary>
     public async Task InsertAsync(IReadOnlyList<object?[]> rows, CancellationToken cancellationToken)
     {
-        if (rows.Count == 0) return;
-        if (_db.Database.GetDbConnection() is NpgsqlConnection postgres) await CopyAsync(postgres, rows, cancellationToken);
-        else await ExecuteAsync((SqliteConnection)_db.Database.GetDbConnection(), rows, cancellationToken);
+        if (rows.Count == 0)
+            return;
+        if (_db.Database.GetDbConnection() is NpgsqlConnection postgres)
+            await CopyAsync(postgres, rows, cancellationToken);
+        else
+            await ExecuteAsync((SqliteConnection)_db.Database.GetDbConnection(), rows, cancellationToken);
     }
 
-    /// <summary>A hash over values.</summary>
     public static UInt128 Hash(object?[] values)
     {
         var hash = new XxHash128();
         Span<byte> number = stackalloc byte[8];
         foreach (var entry in values)
         {
-            // A mark per kind and the length of a text keep neighbouring values apart.
+            // A type mark and the length of each text distinguish adjacent values.
             switch (entry)
             {
-                case null: hash.Append("n"u8); break;
+                case null:
+                    hash.Append("n"u8);
+                    break;
                 case string text:
                     var bytes = Encoding.UTF8.GetBytes(text);
                     BinaryPrimitives.WriteInt64LittleEndian(number, bytes.Length);
@@ -78,15 +82,18 @@ internal sealed class CatalogTable<T>
                     hash.Append(bytes);
                     break;
                 case var value:
-                    BinaryPrimitives.WriteInt64LittleEndian(number, value switch
-                    {
-                        long l => l,
-                        int i => i,
-                        bool b => b ? 1 : 0,
-                        double d => BitConverter.DoubleToInt64Bits(d),
-                        DateTime t => t.Ticks,
-                        _ => throw new InvalidOperationException($"No hash for {value.GetType().Name}."),
-                    });
+                    BinaryPrimitives.WriteInt64LittleEndian(
+                        number,
+                        value switch
+                        {
+                            long l => l,
+                            int i => i,
+                            bool b => b ? 1 : 0,
+                            double d => BitConverter.DoubleToInt64Bits(d),
+                            DateTime t => t.Ticks,
+                            _ => throw new InvalidOperationException($"No hash for {value.GetType().Name}."),
+                        }
+                    );
                     hash.Append("v"u8);
                     hash.Append(number);
                     break;
@@ -98,14 +105,19 @@ internal sealed class CatalogTable<T>
 
     private async Task CopyAsync(NpgsqlConnection connection, IReadOnlyList<object?[]> rows, CancellationToken cancellationToken)
     {
-        await using var copy = await connection.BeginBinaryImportAsync($"COPY {Name} ({Names}) FROM STDIN (FORMAT BINARY)", cancellationToken);
+        await using var copy = await connection.BeginBinaryImportAsync(
+            $"COPY {Name} ({Names}) FROM STDIN (FORMAT BINARY)",
+            cancellationToken
+        );
         foreach (var row in rows)
         {
             await copy.StartRowAsync(cancellationToken);
             foreach (var value in row)
             {
-                if (value is not null) await copy.WriteAsync(value, TypeOf(value), cancellationToken);
-                else await copy.WriteNullAsync(cancellationToken);
+                if (value is not null)
+                    await copy.WriteAsync(value, TypeOf(value), cancellationToken);
+                else
+                    await copy.WriteNullAsync(cancellationToken);
             }
         }
 
@@ -120,23 +132,27 @@ internal sealed class CatalogTable<T>
         var parameters = _columns.Select((_, i) => insert.Parameters.Add(new SqliteParameter($"$c{i}", null))).ToList();
         foreach (var row in rows)
         {
-            for (var i = 0; i < _columns.Length; i++) parameters[i].Value = row[i] ?? DBNull.Value;
+            for (var i = 0; i < _columns.Length; i++)
+                parameters[i].Value = row[i] ?? DBNull.Value;
             await insert.ExecuteNonQueryAsync(cancellationToken);
         }
     }
 
     private string Names => string.Join(", ", _columns.Select(c => $"\"{c.Name}\""));
 
-    private static NpgsqlDbType TypeOf(object value) => value switch
-    {
-        string => NpgsqlDbType.Text,
-        long => NpgsqlDbType.Bigint,
-        int => NpgsqlDbType.Integer,
-        bool => NpgsqlDbType.Boolean,
-        double => NpgsqlDbType.Double,
-        DateTime => NpgsqlDbType.TimestampTz,
-        _ => throw new InvalidOperationException($"The catalog has a column of type {value.GetType().Name}, which the adoption does not write yet."),
-    };
+    private static NpgsqlDbType TypeOf(object value) =>
+        value switch
+        {
+            string => NpgsqlDbType.Text,
+            long => NpgsqlDbType.Bigint,
+            int => NpgsqlDbType.Integer,
+            bool => NpgsqlDbType.Boolean,
+            double => NpgsqlDbType.Double,
+            DateTime => NpgsqlDbType.TimestampTz,
+            _ => throw new InvalidOperationException(
+                $"The catalog has a column of type {value.GetType().Name}, which the adoption does not write yet."
+            ),
+        };
 
     private sealed class Column
     {
@@ -155,6 +171,11 @@ internal sealed class CatalogTable<T>
 
         public string Name { get; }
 
-        public object? Value(T row) => _member.GetValue(row) is { } value ? _converter is null ? value : _converter.ConvertToProvider(value) : null;
+        public object? Value(T row) =>
+            _member.GetValue(row) is { } value
+                ? _converter is null
+                    ? value
+                    : _converter.ConvertToProvider(value)
+                : null;
     }
 }

@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Net.Sockets;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
@@ -6,19 +7,19 @@ using Npgsql;
 
 namespace Librarian.Domain.Catalog;
 
-/// <summary>Which engine holds the catalog.</summary>
+/// <summary>The database engine of the catalog.</summary>
 public enum DatabaseKind
 {
-    /// <summary>An embedded file, one process.</summary>
+    /// <summary>An embedded file, for one process.</summary>
     Sqlite,
 
-    /// <summary>A PostgreSQL server, any number of processes.</summary>
+    /// <summary>A PostgreSQL server, for any number of processes.</summary>
     PostgreSql,
 }
 
 /// <summary>
-/// The catalog's database: makes contexts, applies migrations, and tells the durable engine where its tables live
-/// (the same database, so that a catalog change and the start of an orchestration commit together).
+/// The catalog's database: creates contexts, applies migrations, and gives the durable engine its connection string. The engine uses the
+/// same database, so that a catalog change and the start of an orchestration commit together.
 /// </summary>
 public sealed class CatalogDatabase : IDisposable
 {
@@ -28,9 +29,9 @@ public sealed class CatalogDatabase : IDisposable
     private readonly DbContextOptions<SqliteCatalog>? _sqlite;
     private readonly DbContextOptions<PostgresCatalog>? _postgres;
 
-    /// <summary>Opens nothing yet.</summary>
+    /// <summary>Opens no connection yet.</summary>
     /// <param name="connectionString">A PostgreSQL connection string (it names a Host) or a SQLite one (<c>Data Source=…</c>).</param>
-    /// <param name="interceptors">Extra EF Core interceptors (tests count statements with them).</param>
+    /// <param name="interceptors">Additional EF Core interceptors (tests count statements with them).</param>
     public CatalogDatabase(string connectionString, params IInterceptor[] interceptors)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(connectionString);
@@ -38,31 +39,39 @@ public sealed class CatalogDatabase : IDisposable
         if (Kind == DatabaseKind.PostgreSql)
         {
             ConnectionString = connectionString;
-            _postgres = new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(_source = OpenSource(connectionString)).AddInterceptors(interceptors).Options;
+            _postgres = new DbContextOptionsBuilder<PostgresCatalog>()
+                .UseNpgsql(_source = OpenSource(connectionString))
+                .AddInterceptors(interceptors)
+                .Options;
         }
         else
         {
             ConnectionString = new SqliteConnectionStringBuilder(connectionString) { ForeignKeys = true, DefaultTimeout = 60 }.ToString();
-            // A list is one parameter, as on PostgreSQL: with one for each element every length is a statement of its own, and SQLite binds names slowly.
-            _sqlite = new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(ConnectionString, o => o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter))
-                .AddInterceptors([SqlitePragmas.Instance, new SqliteWriteTurns(_sqliteWriteTurn = new SemaphoreSlim(1, 1)), .. interceptors]).Options;
+            // A list is one parameter, as on PostgreSQL: with one parameter per element, every length would be a statement of its own, and
+            // SQLite binds named parameters slowly.
+            _sqlite = new DbContextOptionsBuilder<SqliteCatalog>()
+                .UseSqlite(ConnectionString, o => o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter))
+                .AddInterceptors([SqlitePragmas.Instance, new SqliteWriteLock(_sqliteWriteTurn = new SemaphoreSlim(1, 1)), .. interceptors])
+                .Options;
         }
     }
 
-    // The catalog leaves nothing behind in a session (no settings, no session locks, no temporary tables), so there is nothing to reset between two uses:
-    // a DISCARD ALL less in front of every unit of work.
-    private static NpgsqlDataSource OpenSource(string connectionString) => NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(connectionString) { NoResetOnClose = true });
+    // The catalog leaves nothing in a session (no settings, no session locks, no temporary tables), so nothing has to be reset between two
+    // uses: this saves a DISCARD ALL before every unit of work.
+    private static NpgsqlDataSource OpenSource(string connectionString) =>
+        NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(connectionString) { NoResetOnClose = true });
 
-    /// <summary>The engine.</summary>
     public DatabaseKind Kind { get; }
 
-    /// <summary>The connection string in use.</summary>
     public string ConnectionString { get; }
 
-    /// <summary>Taken for every write to a SQLite file; whoever writes the same file in this process without this class takes it too. Null on PostgreSQL.</summary>
-    public SemaphoreSlim? SqliteWriteTurn => _sqliteWriteTurn;
+    /// <summary>
+    /// Taken for every write to a SQLite file; code in this process that writes the same file without this class has to take it too. Null
+    /// on PostgreSQL.
+    /// </summary>
+    public SemaphoreSlim? SqliteWriteSemaphore => _sqliteWriteTurn;
 
-    /// <summary>Tells the engine from the form of a connection string.</summary>
+    /// <summary>Recognises the engine by the form of a connection string.</summary>
     public static DatabaseKind KindOf(string connectionString)
     {
         var builder = new DbConnectionStringBuilder { ConnectionString = connectionString };
@@ -73,68 +82,91 @@ public sealed class CatalogDatabase : IDisposable
     public CatalogContext Open() => _sqlite is not null ? new SqliteCatalog(_sqlite) : new PostgresCatalog(_postgres!);
 
     /// <summary>
-    /// A unit of work on somebody else's open connection and transaction (a transactional activity's): what it saves commits
-    /// or vanishes with that transaction.
+    /// A unit of work on an open connection and transaction of the caller (such as a transactional activity's): its changes commit or roll
+    /// back with that transaction.
     /// </summary>
     public CatalogContext OpenOn(DbTransaction transaction)
     {
         ArgumentNullException.ThrowIfNull(transaction);
         var connection = transaction.Connection ?? throw new InvalidOperationException("The transaction has already ended.");
-        CatalogContext context = Kind == DatabaseKind.Sqlite
-            ? new SqliteCatalog(new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite(connection, o => o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter)).Options)
-            : new PostgresCatalog(new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(connection).Options);
+        CatalogContext context =
+            Kind == DatabaseKind.Sqlite
+                ? new SqliteCatalog(
+                    new DbContextOptionsBuilder<SqliteCatalog>()
+                        .UseSqlite(connection, o => o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter))
+                        .Options
+                )
+                : new PostgresCatalog(new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql(connection).Options);
         context.Database.UseTransaction(transaction);
         return context;
     }
 
     /// <summary>
-    /// Brings the schema up to date. Crash-safe: each migration is its own transaction, and PostgreSQL processes that start
-    /// together are serialised by EF Core's migration lock.
+    /// Brings the schema up to date. Crash-safe: each migration is a transaction of its own, and EF Core's migration lock serialises
+    /// PostgreSQL processes that start together.
     /// </summary>
     public async Task MigrateAsync(CancellationToken cancellationToken)
     {
         if (Kind == DatabaseKind.Sqlite)
         {
             var file = new SqliteConnectionStringBuilder(ConnectionString).DataSource;
-            if (Path.GetDirectoryName(Path.GetFullPath(file)) is { Length: > 0 } directory) Directory.CreateDirectory(directory);
+            if (Path.GetDirectoryName(Path.GetFullPath(file)) is { Length: > 0 } directory)
+                Directory.CreateDirectory(directory);
+            // Private from the beginning, whatever the umask; SQLite gives the files beside it the same mode. An existing file is never
+            // opened here: closing it would drop SQLite's locks.
+            if (!File.Exists(file))
+                Security.PrivateFile.Create(file).Dispose();
             await using var first = new SqliteConnection(ConnectionString);
             await first.OpenAsync(cancellationToken);
             await using var wal = first.CreateCommand();
             wal.CommandText = "PRAGMA journal_mode=WAL";
             await wal.ExecuteNonQueryAsync(cancellationToken);
-            // A process killed inside a migration leaves EF Core's lock row behind; SQLite has one process, so it is stale.
+            // A process killed inside a migration leaves EF Core's lock row behind; SQLite has one process, so the row is stale.
             await using var stale = first.CreateCommand();
             stale.CommandText = "DROP TABLE IF EXISTS \"__EFMigrationsLock\"";
             await stale.ExecuteNonQueryAsync(cancellationToken);
         }
 
         await using var context = Open();
-        if (context.Database.IsNpgsql()) await RequireUtf8Async(context, cancellationToken);
-        // Migrating also builds the last migration's model and compares it with today's, at every start.
-        if (!(await context.Database.GetPendingMigrationsAsync(cancellationToken)).Any()) return;
-        // An index over ten million rows takes minutes, and whoever starts second waits as long for the lock.
+        if (context.Database.IsNpgsql())
+            await RequireUtf8Async(context, cancellationToken);
+        // Migrating also builds the last migration's model and compares it with the present one, at every start.
+        if (!(await context.Database.GetPendingMigrationsAsync(cancellationToken)).Any())
+            return;
+        // An index over ten million rows takes minutes, and a second process waits as long for the lock.
         AllowLongStatements(context);
         await context.Database.MigrateAsync(cancellationToken);
     }
 
-    /// <summary>In any other encoding a name that it cannot hold fails in the middle of an ingest, or (SQL_ASCII) is kept unchecked.</summary>
+    /// <summary>
+    /// With another encoding, a name that the encoding lacks fails in the middle of an ingest, or (SQL_ASCII) is stored unchecked.
+    /// </summary>
     private static async Task RequireUtf8Async(CatalogContext context, CancellationToken cancellationToken)
     {
-        var encoding = await context.Database.SqlQuery<string>($"""select pg_encoding_to_char(encoding)::text as "Value" from pg_database where datname = current_database()""").SingleAsync(cancellationToken);
-        if (encoding == "UTF8") return;
-        throw new InvalidOperationException($"The PostgreSQL database of Site:Database has the encoding {encoding}; names of files need UTF8. Nothing was changed. "
-            + "Make another with CREATE DATABASE librarian ENCODING 'UTF8' TEMPLATE template0 (move what is in this one with pg_dump and psql) and name it in Site:Database.");
+        var encoding = await context
+            .Database.SqlQuery<string>(
+                $"""select pg_encoding_to_char(encoding)::text as "Value" from pg_database where datname = current_database()"""
+            )
+            .SingleAsync(cancellationToken);
+        if (encoding == "UTF8")
+            return;
+        throw new InvalidOperationException(
+            $"The PostgreSQL database of Site:Database has the encoding {encoding}; names of files need UTF8. Nothing was changed. "
+                + "Make another with CREATE DATABASE librarian ENCODING 'UTF8' TEMPLATE template0 "
+                + "(move what is in this one with pg_dump and psql) and name it in Site:Database."
+        );
     }
 
     /// <summary>
-    /// For statements over every row of a drive or a table. PostgreSQL's driver gives up after 30 s, and what it has given up once it would give up
-    /// each time it is tried again. SQLite knows no such limit.
+    /// For statements over every row of a drive or a table. PostgreSQL's driver times out after 30 s, and every retry would time out again.
+    /// SQLite has no such limit.
     /// </summary>
     /// <param name="db">Unit of work whose later statements may take hours.</param>
     public static void AllowLongStatements(CatalogContext db)
     {
         ArgumentNullException.ThrowIfNull(db);
-        if (db.Database.IsNpgsql()) db.Database.SetCommandTimeout(s_longest);
+        if (db.Database.IsNpgsql())
+            db.Database.SetCommandTimeout(s_longest);
     }
 
     /// <summary>Closes the pooled connections to a PostgreSQL server.</summary>
@@ -144,30 +176,80 @@ public sealed class CatalogDatabase : IDisposable
         _sqliteWriteTurn?.Dispose();
     }
 
-    /// <summary>True when a save failed because a unique index already holds the key.</summary>
-    public static bool IsUniqueViolation(Exception exception) => Causes(exception).Any(cause => cause
-        is SqliteException { SqliteErrorCode: 19, SqliteExtendedErrorCode: 2067 or 1555 }
-        or PostgresException { SqlState: "23505" });
+    /// <summary>Whether a save failed because a unique index already holds the key.</summary>
+    public static bool IsUniqueViolation(Exception exception) =>
+        Causes(exception)
+            .Any(cause =>
+                cause
+                    is SqliteException { SqliteErrorCode: 19, SqliteExtendedErrorCode: 2067 or 1555 }
+                        or PostgresException { SqlState: "23505" }
+            );
 
     /// <summary>
-    /// True when the database has answered and undone what was asked because of what was asked: a value, a constraint, a deadlock. False when it cannot be
-    /// reached, is busy, full or stopping: the same asked in smaller parts would fare no better.
+    /// Whether the database has answered, and rolled back, because of the request itself: a value, a constraint, a deadlock. False when it
+    /// cannot be reached, is busy, full or stopping: smaller requests would fail in the same way.
     /// </summary>
-    public static bool IsRefusal(Exception exception) => Causes(exception).Any(cause => cause switch
-    {
-        SqliteException { SqliteErrorCode: 18 or 19 or 20 } => true,
-        // Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html: data, constraints, rolled back (deadlock, serialization).
-        PostgresException { SqlState: { } state } => state.StartsWith("22", StringComparison.Ordinal) || state.StartsWith("23", StringComparison.Ordinal) || state.StartsWith("40", StringComparison.Ordinal),
-        _ => false,
-    });
+    public static bool IsRefusal(Exception exception) =>
+        Causes(exception)
+            .Any(cause =>
+                cause switch
+                {
+                    SqliteException { SqliteErrorCode: 18 or 19 or 20 } => true,
+                    // Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html: data, constraints, rolled back (deadlock,
+                    // serialization).
+                    PostgresException { SqlState: { } state } => state.StartsWith("22", StringComparison.Ordinal)
+                        || state.StartsWith("23", StringComparison.Ordinal)
+                        || state.StartsWith("40", StringComparison.Ordinal),
+                    _ => false,
+                }
+            );
 
-    /// <summary>True for what the database or its driver threw, also where EF Core has put another exception around it.</summary>
+    /// <summary>
+    /// Whether the database did not answer, is starting or stopping, or has no connection left: the same request may succeed later. This
+    /// includes a commit whose answer was lost.
+    /// </summary>
+    public static bool IsAway(Exception exception) =>
+        Causes(exception)
+            .Any(cause =>
+                cause switch
+                {
+                    // Classes 08 (connection), 57P01 to 57P03 (stopped, crashed, starting), 53300 (too many connections).
+                    PostgresException { SqlState: { } state } => state.StartsWith("08", StringComparison.Ordinal)
+                        || state is "57P01" or "57P02" or "57P03" or "53300",
+                    // Also when the driver's pool has no connection left.
+                    NpgsqlException { InnerException: SocketException or IOException or TimeoutException } => true,
+                    SocketException => true,
+                    _ => false,
+                }
+            );
+
+    /// <summary>
+    /// Settings of a PostgreSQL server, for this account and database, that may lose acknowledged commits when its machine stops; empty
+    /// when there are none.
+    /// </summary>
+    public static async Task<IReadOnlyList<string>> UnsafeSettingsAsync(CatalogContext db, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        if (!db.Database.IsNpgsql())
+            return [];
+        return await db
+            .Database.SqlQuery<string>(
+                $"""
+                select name as "Value" from pg_settings
+                where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off' order by name
+                """
+            )
+            .ToListAsync(cancellationToken);
+    }
+
+    /// <summary>Whether the database or its driver threw the exception, also when EF Core has wrapped it.</summary>
     public static bool IsDatabaseFailure(Exception exception) => Causes(exception).Any(cause => cause is DbException);
 
-    // What may pass if it is tried again, a deadlock above all, EF Core throws as an InvalidOperationException, around the DbUpdateException of a save.
+    // EF Core wraps transient failures, deadlocks above all, in an InvalidOperationException, around the DbUpdateException of a save.
     private static IEnumerable<Exception> Causes(Exception exception)
     {
-        for (var cause = exception; cause is not null; cause = cause.InnerException) yield return cause;
+        for (var cause = exception; cause is not null; cause = cause.InnerException)
+            yield return cause;
     }
 }
 
@@ -185,7 +267,11 @@ internal sealed class SqlitePragmas : DbConnectionInterceptor
         command.ExecuteNonQuery();
     }
 
-    public override async Task ConnectionOpenedAsync(DbConnection connection, ConnectionEndEventData eventData, CancellationToken cancellationToken = default)
+    public override async Task ConnectionOpenedAsync(
+        DbConnection connection,
+        ConnectionEndEventData eventData,
+        CancellationToken cancellationToken = default
+    )
     {
         await using var command = connection.CreateCommand();
         command.CommandText = Text;

@@ -1,34 +1,33 @@
 namespace Librarian.Domain.Catalog;
 
-/// <summary>Where a drive of this site is (docs/drives.md). Stored by upper-case name.</summary>
+/// <summary>State of a drive of this site (docs/drives.md). Stored by upper-case name.</summary>
 public enum DriveState
 {
-    /// <summary>Takes files, or waits for new ones or for its turn.</summary>
+    /// <summary>Takes files, or waits: for new ones, or until an earlier drive for the destination is full.</summary>
     Filling,
 
-    /// <summary>Nothing that waits fits any more; an administrator was told to write its manifest and carry it.</summary>
+    /// <summary>None of the waiting files fits any more; an administrator was asked to write its manifest and carry it.</summary>
     Full,
 
-    /// <summary>Frozen: its manifest is (being) written, its files count as away, and it travels.</summary>
+    /// <summary>Frozen: its manifest is (being) written, its files count as not available, and it travels.</summary>
     InTransit,
 
-    /// <summary>Every delivery has been decided; it may be wiped and filled again.</summary>
+    /// <summary>Every transfer has been decided; the drive may be wiped and filled again.</summary>
     Reusable,
 
     /// <summary>Being wiped for its next trip.</summary>
     Recycling,
 
-    /// <summary>Given up; what it carried has been released for other drives.</summary>
+    /// <summary>Written off; its files have been released for other drives.</summary>
     Lost,
 }
 
 /// <summary>A hand-carried drive of this site (table <c>drives</c>); its files are on the store <see cref="StoreId"/>.</summary>
 public sealed class Drive
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary>Identity on the medium (its marker file).</summary>
+    /// <summary>Identity on the medium (in its marker file).</summary>
     public required Guid DriveId { get; set; }
 
     /// <summary>Unique name; also the store's.</summary>
@@ -37,7 +36,7 @@ public sealed class Drive
     /// <summary>The store's row.</summary>
     public required long StoreId { get; set; }
 
-    /// <summary>Absolute directory at which it is mounted here.</summary>
+    /// <summary>Absolute directory where it is mounted here.</summary>
     public required string MountPath { get; set; }
 
     /// <summary>Site it travels to.</summary>
@@ -46,13 +45,12 @@ public sealed class Drive
     /// <summary>Share of it that may be filled, above 0 to 1.</summary>
     public required double FullFraction { get; set; }
 
-    /// <summary>State.</summary>
     public required DriveState State { get; set; }
 
-    /// <summary>UTC; when it came into this state.</summary>
+    /// <summary>UTC; when it entered this state.</summary>
     public required DateTime StateSince { get; set; }
 
-    /// <summary>1 for the first.</summary>
+    /// <summary>1 for the first trip.</summary>
     public required int Trip { get; set; }
 
     /// <summary>UTC time of the freeze; the manifest's time of creation.</summary>
@@ -61,14 +59,14 @@ public sealed class Drive
     /// <summary>Digest of the manifest once it is in the archive.</summary>
     public string? ManifestSha256 { get; set; }
 
-    /// <summary>The manifest and the pages about it are on the drive.</summary>
+    /// <summary>Whether the manifest and the pages about it are on the drive.</summary>
     public bool ManifestOnDrive { get; set; }
 
-    /// <summary>What is in the way of progress, for people; null when nothing is.</summary>
+    /// <summary>The obstacle to progress, for people; null when there is none.</summary>
     public string? Problem { get; set; }
 }
 
-/// <summary>Where a file stands on its way onto a drive. Stored by upper-case name.</summary>
+/// <summary>State of a file on its way onto a drive. Stored by upper-case name.</summary>
 public enum DriveContentState
 {
     /// <summary>Reserved for this drive; being copied.</summary>
@@ -77,10 +75,10 @@ public enum DriveContentState
     /// <summary>On the drive, verified.</summary>
     Stored,
 
-    /// <summary>Could not be put on; offered again after <see cref="DriveContent.RetryAfter"/>.</summary>
+    /// <summary>Could not be copied to the drive; offered again after <see cref="DriveContent.RetryAfter"/>.</summary>
     Failed,
 
-    /// <summary>It travelled, and the destination did not take it; offered again to the next drive.</summary>
+    /// <summary>It travelled, and the destination did not accept it; offered again to the next drive.</summary>
     Undelivered,
 }
 
@@ -93,16 +91,14 @@ public sealed class DriveContent
     /// <summary>The drive's row.</summary>
     public required long DriveRow { get; init; }
 
-    /// <summary>The file.</summary>
     public required string FileName { get; init; }
 
-    /// <summary>The drive's destination, so that one index holds a file to one drive per destination.</summary>
+    /// <summary>The drive's destination, so that one index keeps a file to one drive per destination.</summary>
     public required string Destination { get; init; }
 
-    /// <summary>State.</summary>
     public required DriveContentState State { get; set; }
 
-    /// <summary>Names the copy while it is made.</summary>
+    /// <summary>Names the copy while it is being made.</summary>
     public required Guid AdditionId { get; set; }
 
     /// <summary>Bytes.</summary>
@@ -111,13 +107,13 @@ public sealed class DriveContent
     /// <summary>SHA-256 of a single file; null for a directory.</summary>
     public string? Sha256 { get; set; }
 
-    /// <summary>Regular files in it; 1 for a single file.</summary>
+    /// <summary>Number of regular files in it; 1 for a single file.</summary>
     public long Members { get; set; }
 
-    /// <summary>Delivery opened for it when the drive was frozen; null when the destination was known to have the file.</summary>
+    /// <summary>Transfer opened for it when the drive was frozen; null when the destination was known to have the file.</summary>
     public long? OutgoingTransferId { get; set; }
 
-    /// <summary>UTC; after a failure it is not tried again before this.</summary>
+    /// <summary>UTC; after a failure it is not tried again before this time.</summary>
     public DateTime? RetryAfter { get; set; }
 
     /// <summary>Failures in a row.</summary>
@@ -140,8 +136,8 @@ public sealed class DriveMember
     public required string Sha256 { get; init; }
 }
 
-/// <summary>How far the ingest of a drive from another site is. Stored by upper-case name.</summary>
-public enum DriveArrivalState
+/// <summary>Progress of the ingest of an incoming drive. Stored by upper-case name.</summary>
+public enum IncomingDriveState
 {
     /// <summary>Files are being read and verified.</summary>
     Ingesting,
@@ -150,16 +146,13 @@ public enum DriveArrivalState
     Ingested,
 }
 
-/// <summary>A drive of another site that was plugged in here (table <c>drive_arrivals</c>), one row for each of its trips.</summary>
-public sealed class DriveArrival
+/// <summary>A drive of a peer that was plugged in here (table <c>drive_arrivals</c>), one row for each of its trips.</summary>
+public sealed class IncomingDrive
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary>The drive.</summary>
     public required Guid DriveId { get; init; }
 
-    /// <summary>Its trip.</summary>
     public required int Trip { get; init; }
 
     /// <summary>The drive's name at its site.</summary>
@@ -168,7 +161,7 @@ public sealed class DriveArrival
     /// <summary>Site that filled it.</summary>
     public required string Source { get; init; }
 
-    /// <summary>Absolute directory at which it is mounted here.</summary>
+    /// <summary>Absolute directory where it is mounted here.</summary>
     public required string MountPath { get; set; }
 
     /// <summary>Absolute directory of the files.</summary>
@@ -180,16 +173,15 @@ public sealed class DriveArrival
     /// <summary>Identity of the manifest.</summary>
     public required string ManifestSha256 { get; init; }
 
-    /// <summary>State.</summary>
-    public required DriveArrivalState State { get; set; }
+    public required IncomingDriveState State { get; set; }
 
-    /// <summary>UTC.</summary>
+    /// <summary>UTC; when it entered this state.</summary>
     public required DateTime StateSince { get; set; }
 
     /// <summary>Entries in the manifest.</summary>
     public required long Files { get; init; }
 
-    /// <summary>Their bytes.</summary>
+    /// <summary>Bytes of these entries.</summary>
     public required long Bytes { get; init; }
 
     /// <summary>Byte offset in the archived manifest up to which entries are decided.</summary>
@@ -198,14 +190,14 @@ public sealed class DriveArrival
     /// <summary>Entries decided.</summary>
     public long FilesDone { get; set; }
 
-    /// <summary>Bytes of those that are here.</summary>
+    /// <summary>Bytes of those entries that are stored here.</summary>
     public long BytesDone { get; set; }
 
-    /// <summary>What is in the way of progress, for people; null when nothing is.</summary>
+    /// <summary>The obstacle to progress, for people; null when there is none.</summary>
     public string? Problem { get; set; }
 }
 
-/// <summary>What became of an entry of a manifest. Stored by upper-case name.</summary>
+/// <summary>Outcome of an entry of a manifest. Stored by upper-case name.</summary>
 public enum DriveFileOutcome
 {
     /// <summary>Copied from the drive, verified and catalogued.</summary>
@@ -214,45 +206,42 @@ public enum DriveFileOutcome
     /// <summary>Was here already, with the same content.</summary>
     AlreadyHere,
 
-    /// <summary>Not taken; the message says why.</summary>
+    /// <summary>Not accepted; the message says why.</summary>
     Failed,
 }
 
-/// <summary>The decision about one entry of a drive that was plugged in here (table <c>drive_arrival_files</c>).</summary>
-public sealed class DriveArrivalFile
+/// <summary>The decision about one file of an incoming drive (table <c>drive_arrival_files</c>).</summary>
+public sealed class IncomingDriveFile
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary>The arrival.</summary>
-    public required long ArrivalId { get; init; }
+    /// <summary>The incoming drive.</summary>
+    public required long IncomingDriveId { get; init; }
 
-    /// <summary>File name.</summary>
     public required string FileName { get; init; }
 
     /// <summary>Checksum of the manifest.</summary>
     public required string Checksum { get; init; }
 
-    /// <summary>The source's delivery, or -1.</summary>
+    /// <summary>The source's transfer; -1 when there is none.</summary>
     public required long OutgoingTransferId { get; init; }
 
-    /// <summary>Decision.</summary>
     public required DriveFileOutcome Outcome { get; set; }
 
-    /// <summary>Our store, when it is here.</summary>
+    /// <summary>This site's store, when the file is here.</summary>
     public long? StoreId { get; set; }
 
     /// <summary>For people.</summary>
     public string? Message { get; set; }
 
-    /// <summary>The source has heard of it, or needs not.</summary>
-    public bool Told { get; set; }
+    /// <summary>The source was notified of it, or need not be.</summary>
+    public bool Reported { get; set; }
 
-    /// <summary>Why the source did not want to hear it.</summary>
+    /// <summary>Why the source refused the notification.</summary>
     public string? Refusal { get; set; }
 }
 
-/// <summary>The key by which this site recognises another one's signatures (table <c>site_keys</c>).</summary>
+/// <summary>The public key that verifies another site's signatures (table <c>site_keys</c>).</summary>
 public sealed class PinnedSiteKey
 {
     /// <summary>The other site.</summary>
@@ -264,6 +253,6 @@ public sealed class PinnedSiteKey
     /// <summary>UTC; when it was accepted.</summary>
     public required DateTime PinnedTime { get; set; }
 
-    /// <summary>How: <c>fetched</c> over an authenticated connection, or <c>accepted</c> by an administrator.</summary>
+    /// <summary><c>fetched</c> over an authenticated connection, or <c>accepted</c> by an administrator.</summary>
     public required string How { get; set; }
 }

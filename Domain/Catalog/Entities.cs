@@ -1,6 +1,8 @@
 namespace Librarian.Domain.Catalog;
 
-/// <summary>States of a transfer between two sites (wire.md §7.1). Stored by upper-case name, sent as the number.</summary>
+/// <summary>
+/// States of a transfer between two sites (docs/spec/wire.md#transfer-states). Stored by upper-case name, sent as the number.
+/// </summary>
 public enum TransferStatus
 {
     /// <summary>Agreed; no bytes expected yet.</summary>
@@ -15,14 +17,16 @@ public enum TransferStatus
     /// <summary>Ingested, or (outgoing) acknowledged by the destination.</summary>
     Completed = 3,
 
-    /// <summary>Dead.</summary>
+    /// <summary>Ended without success.</summary>
     Failed = 4,
 
-    /// <summary>Dead, by request.</summary>
+    /// <summary>Ended without success, by request.</summary>
     Cancelled = 5,
 }
 
-/// <summary>Whether upkeep may ever delete an instance. Unknown text means <see cref="Disallowed"/> (wire.md §6.3.2).</summary>
+/// <summary>
+/// Whether maintenance may ever delete a copy. Unknown text means <see cref="Disallowed"/> (docs/spec/wire.md#deletion-policy).
+/// </summary>
 public enum DeletionPolicy
 {
     /// <summary>Never delete.</summary>
@@ -38,44 +42,52 @@ public sealed class FileRecord
     /// <summary>Unique, normalised, relative POSIX path; at most 256 characters.</summary>
     public required string Name { get; init; }
 
-    /// <summary>UTC time of ingest at this site, or the time that an administrator named for data that lay here already.</summary>
+    /// <summary>UTC time of ingest at this site, or the time that an administrator named for data that were in the store already.</summary>
     public required DateTime CreateTime { get; init; }
 
-    /// <summary>Bytes; for a directory the sum over its files (wire.md §4.4).</summary>
+    /// <summary>Bytes; for a directory the sum over its files (docs/spec/wire.md#size).</summary>
     public required long Size { get; init; }
 
-    /// <summary>The declared checksum, byte for byte as submitted (wire.md §4.2).</summary>
+    /// <summary>The declared checksum, byte for byte as submitted (docs/spec/wire.md#checksum-kept-verbatim).</summary>
     public required string Checksum { get; init; }
 
-    /// <summary>Who uploaded it; for clones the account name of the pushing librarian.</summary>
+    /// <summary>The uploader; for clones the account name of the sending peer.</summary>
     public required string Uploader { get; init; }
 
-    /// <summary>Who sent it here: account name for uploads, source librarian's name for clones.</summary>
+    /// <summary>The sender: account name for uploads, the source site's name for clones.</summary>
     public required string Source { get; init; }
 
-    /// <summary>Local copies.</summary>
-    public List<Instance> Instances { get; } = [];
+    /// <summary>
+    /// Tree digest of a directory; null for a single file and where it was never computed. The checksum of a directory leaves the names out
+    /// (docs/spec/wire.md#directory-checksum), so it cannot decide alone whether two directories are equal.
+    /// </summary>
+    public string? TreeDigest { get; set; }
 
-    /// <summary>Known copies at neighbours.</summary>
-    public List<RemoteInstance> RemoteInstances { get; } = [];
+    /// <summary>Local copies.</summary>
+    public List<FileCopy> Copies { get; } = [];
+
+    /// <summary>Known copies at peers.</summary>
+    public List<RemoteCopy> RemoteCopies { get; } = [];
 }
 
 /// <summary>A copy on one of this site's stores (table <c>instances</c>).</summary>
-public sealed class Instance
+public sealed class FileCopy
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary>Absolute path on the store.</summary>
+    /// <summary>
+    /// Path inside its store, in the normal form of <see cref="Stores.FileName"/>, because a store may move. Absolute only where an older
+    /// release recorded a path outside the store; such a copy is neither read nor sent.
+    /// </summary>
     public required string Path { get; set; }
 
     /// <summary>The file it is a copy of.</summary>
     public required string FileName { get; init; }
 
-    /// <summary>The store it lies on.</summary>
+    /// <summary>The store it is on.</summary>
     public required long StoreId { get; init; }
 
-    /// <summary>Whether upkeep may delete it.</summary>
+    /// <summary>Whether maintenance may delete it.</summary>
     public required DeletionPolicy DeletionPolicy { get; set; }
 
     /// <summary>UTC.</summary>
@@ -84,7 +96,7 @@ public sealed class Instance
     /// <summary>False when the data are known to be away (drive in transit, deleted).</summary>
     public required bool Available { get; set; }
 
-    /// <summary>Last recomputed checksum, always prefixed (wire.md §4.5).</summary>
+    /// <summary>Last recomputed checksum, always prefixed (docs/spec/wire.md#checksum-cache).</summary>
     public string? CalculatedChecksum { get; set; }
 
     /// <summary>Last recomputed size, bytes.</summary>
@@ -93,36 +105,47 @@ public sealed class Instance
     /// <summary>UTC time of that computation.</summary>
     public DateTime? ChecksumTime { get; set; }
 
-    /// <summary>The file.</summary>
+    /// <summary>
+    /// Fingerprint of the copy (type, size and modification time of its entries) when it was last read and matched; null when unknown. As
+    /// long as a probe finds the same fingerprint, the copy has not been touched.
+    /// </summary>
+    public string? Fingerprint { get; set; }
+
+    /// <summary>
+    /// UTC time at which this site last read the whole copy, at ingest or later, and it matched the catalog; null when unknown.
+    /// </summary>
+    public DateTime? VerifiedTime { get; set; }
+
     public FileRecord? File { get; init; }
 
-    /// <summary>The store.</summary>
     public StoreRecord? Store { get; init; }
 }
 
-/// <summary>Knowledge that a neighbour holds a verified copy (table <c>remote_instances</c>).</summary>
-public sealed class RemoteInstance
+/// <summary>Knowledge that a peer holds a verified copy (table <c>remote_instances</c>).</summary>
+public sealed class RemoteCopy
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary>The file.</summary>
     public required string FileName { get; init; }
 
-    /// <summary>The neighbour's own store id.</summary>
+    /// <summary>The peer's own store id.</summary>
     public required long StoreId { get; init; }
 
-    /// <summary>The neighbour.</summary>
-    public required long LibrarianId { get; init; }
+    /// <summary>The peer's row.</summary>
+    public required long PeerId { get; init; }
 
-    /// <summary>UTC time at which we learnt of the copy.</summary>
+    /// <summary>UTC time at which this site learnt of the copy.</summary>
     public required DateTime CopyTime { get; init; }
 
-    /// <summary>Our own site name at that time.</summary>
+    /// <summary>This site's name at that time.</summary>
     public required string Sender { get; init; }
 
-    /// <summary>The neighbour's row.</summary>
-    public PeerLibrarian? Librarian { get; init; }
+    /// <summary>
+    /// UTC time since which the copy is in doubt, because the peer's catalog has gone back in time; null while it counts.
+    /// </summary>
+    public DateTime? UnconfirmedSince { get; set; }
+
+    public Peer? Peer { get; init; }
 }
 
 /// <summary>A store of this site (table <c>store_metadata</c>); paths and flags come from the configuration at each start.</summary>
@@ -140,29 +163,28 @@ public sealed class StoreRecord
     /// <summary>Switched on by the administrator.</summary>
     public required bool Enabled { get; set; }
 
-    /// <summary>1 = local POSIX store (the only kind, upstream-behaviour.md §1.3).</summary>
+    /// <summary>1 = local POSIX store (the only kind, docs/spec/upstream.md#store-types).</summary>
     public int StoreType { get; init; } = 1;
 
-    /// <summary>The configured paths, as a JSON document, for people and panels reading the database.</summary>
+    /// <summary>The configured paths, as a JSON document, for people and dashboards that read the database.</summary>
     public string StoreData { get; set; } = "{}";
 }
 
-/// <summary>Something being sent to this site: a client's upload or a neighbour's clone (table <c>incoming_transfers</c>).</summary>
+/// <summary>A transfer to this site: a client's upload or a peer's clone (table <c>incoming_transfers</c>).</summary>
 public sealed class IncomingTransfer
 {
     /// <summary>Row id; the peer's <c>destination_transfer_id</c>.</summary>
     public long Id { get; init; }
 
-    /// <summary>State.</summary>
     public required TransferStatus Status { get; set; }
 
-    /// <summary>Who uploads; for clones the account of the pushing librarian (wire.md §2.4).</summary>
+    /// <summary>The uploader; for clones the account of the sending peer (docs/spec/wire.md#identity).</summary>
     public required string Uploader { get; init; }
 
     /// <summary>Path inside the staging directory.</summary>
     public required string UploadName { get; init; }
 
-    /// <summary>Sender: account name (uploads) or librarian name (clones).</summary>
+    /// <summary>Sender: account name (uploads) or site name (clones).</summary>
     public required string Source { get; init; }
 
     /// <summary>Declared bytes.</summary>
@@ -171,10 +193,13 @@ public sealed class IncomingTransfer
     /// <summary>Declared checksum.</summary>
     public required string TransferChecksum { get; init; }
 
-    /// <summary>Store that holds the staging directory and will hold the file; null while none was found.</summary>
+    /// <summary>Declared tree digest of a directory (docs/formats/tree-digest-v1.md); null when the sender sends none.</summary>
+    public string? TreeDigest { get; init; }
+
+    /// <summary>Store that holds the staging directory and will hold the file; null when no store was found.</summary>
     public long? StoreId { get; set; }
 
-    /// <summary>Provider the sender used, as it told us.</summary>
+    /// <summary>Transfer manager that the sender used, as the sender reported it.</summary>
     public string? TransferManagerName { get; set; }
 
     /// <summary>UTC.</summary>
@@ -187,47 +212,51 @@ public sealed class IncomingTransfer
     public string? StagingPath { get; set; }
 
     /// <summary>Final name in the store, normalised; becomes the file's name.</summary>
-    public string? StorePath { get; set; }
+    public string? FileName { get; set; }
 
     /// <summary>The sender's OutgoingTransfer id; null for uploads.</summary>
     public long? SourceTransferId { get; init; }
 
     /// <summary>
-    /// True from the moment the verified data may be moved into the store until the file is catalogued: nobody may fail
-    /// or cancel the transfer in between, and at most one transfer per <see cref="StorePath"/> may be in that window
-    /// (partial unique index), so that two senders of one name cannot both win.
+    /// True from the moment at which the verified data may be moved into the store until the file is catalogued. In between nobody may fail
+    /// or cancel the transfer, and at most one transfer per <see cref="FileName"/> may be in this state (partial unique index), so that
+    /// two senders of one name cannot both win.
     /// </summary>
-    public bool Placing { get; set; }
+    public bool Committing { get; set; }
 
     /// <summary>
-    /// Tries to tell the source how the transfer has ended that the source has answered with a fault of its own; null when it need not be told, or
-    /// has been. Set in the transaction that ends the transfer, so that no crash loses a callback (wire.md §9.1 step 6).
+    /// Attempts of the callback that the source has answered with a fault of its own; null when no callback is due. Set in the transaction
+    /// that ends the transfer, so that no crash loses a callback (docs/spec/wire.md#push-callback).
     /// </summary>
     public int? CallbackTries { get; set; }
+
+    /// <summary>
+    /// Set while a verification flushes the staged data and its result is not known. Linux reports a failed write-back once: a flush that
+    /// succeeds after a crash proves nothing, so the data are then written anew instead of renamed.
+    /// </summary>
+    public bool FlushBegun { get; set; }
 
     /// <summary>Why it failed, for people.</summary>
     public string? FailureReason { get; set; }
 
-    /// <summary>The store.</summary>
     public StoreRecord? Store { get; init; }
 }
 
-/// <summary>Something this site pushes to a neighbour (table <c>outgoing_transfers</c>).</summary>
+/// <summary>A transfer from this site to a peer (table <c>outgoing_transfers</c>).</summary>
 public sealed class OutgoingTransfer
 {
     /// <summary>Row id; the peer's <c>source_transfer_id</c>.</summary>
     public long Id { get; init; }
 
-    /// <summary>State.</summary>
     public required TransferStatus Status { get; set; }
 
-    /// <summary>Name of the destination librarian.</summary>
+    /// <summary>Name of the destination site.</summary>
     public required string Destination { get; init; }
 
     /// <summary>Bytes.</summary>
     public required long TransferSize { get; init; }
 
-    /// <summary>The file's checksum string.</summary>
+    /// <summary>The file's checksum.</summary>
     public required string TransferChecksum { get; init; }
 
     /// <summary>UTC.</summary>
@@ -236,13 +265,12 @@ public sealed class OutgoingTransfer
     /// <summary>UTC; set when the transfer ends in any way.</summary>
     public DateTime? EndTime { get; set; }
 
-    /// <summary>The file sent.</summary>
     public required string FileName { get; init; }
 
-    /// <summary>The local copy it is read from; null once that instance's row is gone (upstream W12).</summary>
-    public long? InstanceId { get; set; }
+    /// <summary>The local copy it is read from; null once that copy's row is gone (upstream W12).</summary>
+    public long? CopyId { get; set; }
 
-    /// <summary>The destination's IncomingTransfer id, once it has agreed.</summary>
+    /// <summary>The destination's IncomingTransfer id, once it has accepted.</summary>
     public long? RemoteTransferId { get; set; }
 
     /// <summary>Transfer manager that carries it.</summary>
@@ -251,7 +279,7 @@ public sealed class OutgoingTransfer
     /// <summary>The batch it belongs to.</summary>
     public long? SendQueueId { get; set; }
 
-    /// <summary>Absolute path read here.</summary>
+    /// <summary>Absolute path of the last read, for people; the next read uses <see cref="CopyId"/>.</summary>
     public string? SourcePath { get; set; }
 
     /// <summary>Absolute path written at the destination, as the destination named it.</summary>
@@ -263,20 +291,16 @@ public sealed class OutgoingTransfer
     /// <summary>UTC; after an end without success the file is not offered to that destination again before this time.</summary>
     public DateTime? RetryAfter { get; set; }
 
-    /// <summary>The file.</summary>
     public FileRecord? File { get; init; }
 
-    /// <summary>The instance.</summary>
-    public Instance? Instance { get; init; }
+    public FileCopy? Copy { get; init; }
 }
 
 /// <summary>A copy from one local store to another (table <c>clone_transfers</c>).</summary>
 public sealed class CloneTransfer
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary>State.</summary>
     public required TransferStatus Status { get; set; }
 
     /// <summary>UTC.</summary>
@@ -285,29 +309,28 @@ public sealed class CloneTransfer
     /// <summary>UTC.</summary>
     public DateTime? EndTime { get; set; }
 
-    /// <summary>Store read.</summary>
+    /// <summary>The store that is read.</summary>
     public required long SourceStoreId { get; init; }
 
-    /// <summary>Store written.</summary>
+    /// <summary>The store that is written.</summary>
     public required long DestinationStoreId { get; init; }
 
     /// <summary>Transfer manager that carried it.</summary>
     public string? TransferManagerName { get; set; }
 
-    /// <summary>Instance read; null once its row is gone.</summary>
-    public long? SourceInstanceId { get; set; }
+    /// <summary>The copy that is read; null once its row is gone.</summary>
+    public long? SourceCopyId { get; set; }
 
-    /// <summary>Instance made.</summary>
-    public long? DestinationInstanceId { get; set; }
+    /// <summary>The new copy.</summary>
+    public long? DestinationCopyId { get; set; }
 }
 
-/// <summary>A neighbour (table <c>librarians</c>).</summary>
-public sealed class PeerLibrarian
+/// <summary>A peer (table <c>librarians</c>).</summary>
+public sealed class Peer
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary>Its configured name; also the name of its account here (wire.md §2.4).</summary>
+    /// <summary>Its configured name; also the name of its account here (docs/spec/wire.md#identity).</summary>
     public required string Name { get; init; }
 
     /// <summary>Scheme, host and optional path prefix; no port.</summary>
@@ -316,10 +339,10 @@ public sealed class PeerLibrarian
     /// <summary>TCP port.</summary>
     public required int Port { get; set; }
 
-    /// <summary>Fernet token over <c>user:password</c> of our account there (wire.md §2.4).</summary>
+    /// <summary>Fernet token over <c>user:password</c> of this site's account there (docs/spec/wire.md#identity).</summary>
     public required string Authenticator { get; set; }
 
-    /// <summary>Whether we send to it.</summary>
+    /// <summary>Whether this site sends to it.</summary>
     public required bool TransfersEnabled { get; set; }
 
     /// <summary>UTC.</summary>
@@ -328,14 +351,19 @@ public sealed class PeerLibrarian
     /// <summary>UTC.</summary>
     public required DateTime LastHeard { get; set; }
 
-    /// <summary>UTC since when it has had no room for any file (413); null while it takes files.</summary>
+    /// <summary>UTC time since which it has had no space for any file (413); null while it accepts files.</summary>
     public DateTime? FullSince { get; set; }
+
+    /// <summary>Id of its catalog, from its last headers; null when it has never sent any (a Python site).</summary>
+    public string? CatalogId { get; set; }
+
+    /// <summary>The states of its catalog that this site still reports to it, as <see cref="Peers.SeenCatalogs"/> writes them.</summary>
+    public string? CatalogSeen { get; set; }
 }
 
-/// <summary>A batch handed to a transfer manager (table <c>send_queue</c>); one SendClone orchestration drives it.</summary>
+/// <summary>A batch for a transfer manager (table <c>send_queue</c>); one SendClone orchestration drives it.</summary>
 public sealed class SendQueueItem
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
     /// <summary>Higher first.</summary>
@@ -347,22 +375,22 @@ public sealed class SendQueueItem
     /// <summary>Copy attempts that failed.</summary>
     public int Retries { get; set; }
 
-    /// <summary>Destination librarian's name.</summary>
+    /// <summary>Name of the destination site.</summary>
     public required string Destination { get; init; }
 
-    /// <summary>Handed to the transfer manager.</summary>
+    /// <summary>Whether it was handed to the transfer manager.</summary>
     public bool Consumed { get; set; }
 
     /// <summary>UTC.</summary>
     public DateTime? ConsumedTime { get; set; }
 
-    /// <summary>Every transfer of the batch has ended.</summary>
+    /// <summary>Whether every transfer of the batch has ended.</summary>
     public bool Completed { get; set; }
 
     /// <summary>UTC.</summary>
     public DateTime? CompletedTime { get; set; }
 
-    /// <summary>The batch was given up.</summary>
+    /// <summary>Whether the batch was abandoned.</summary>
     public bool Failed { get; set; }
 
     /// <summary>Id of the orchestration that drives the batch.</summary>
@@ -378,10 +406,10 @@ public sealed class CompletedTransfer
     /// <summary>The transfer manager's own task id.</summary>
     public required string TaskId { get; init; }
 
-    /// <summary>Where from, in the manager's terms.</summary>
+    /// <summary>The source, in the transfer manager's terms.</summary>
     public required string SourceEndpointId { get; init; }
 
-    /// <summary>Where to, in the manager's terms.</summary>
+    /// <summary>The destination, in the transfer manager's terms.</summary>
     public required string DestinationEndpointId { get; init; }
 
     /// <summary>UTC.</summary>
@@ -400,23 +428,23 @@ public sealed class CompletedTransfer
     public required double EffectiveBandwidthBps { get; init; }
 }
 
-/// <summary>A suspected corrupt instance (table <c>corrupt_files</c>); survives the file's own row on purpose.</summary>
+/// <summary>
+/// A copy that is suspected to be corrupt, or missing (table <c>corrupt_files</c>); the row survives the file's own row on purpose.
+/// </summary>
 public sealed class CorruptFile
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
-    /// <summary>File name.</summary>
     public required string FileName { get; init; }
 
-    /// <summary>Where the file came from.</summary>
+    /// <summary>Source of the file.</summary>
     public required string FileSource { get; init; }
 
-    /// <summary>Instance id.</summary>
-    public required long InstanceId { get; init; }
+    /// <summary>The copy.</summary>
+    public required long CopyId { get; init; }
 
-    /// <summary>Absolute path.</summary>
-    public required string InstancePath { get; init; }
+    /// <summary>Absolute path at which it was last read, for people.</summary>
+    public required string CopyPath { get; init; }
 
     /// <summary>UTC.</summary>
     public required DateTime CorruptTime { get; init; }
@@ -424,20 +452,23 @@ public sealed class CorruptFile
     /// <summary>Wrong size found, bytes.</summary>
     public required long Size { get; set; }
 
-    /// <summary>Wrong checksum found.</summary>
+    /// <summary>Wrong checksum found; <see cref="Missing"/> when nothing was found.</summary>
     public required string Checksum { get; set; }
 
-    /// <summary>Times seen.</summary>
+    /// <summary>Value of <see cref="Checksum"/> for a copy that is missing from its store although the store was mounted.</summary>
+    public const string Missing = "missing";
+
+    /// <summary>How often it was found.</summary>
     public int Count { get; set; }
 
-    /// <summary>A replacement has been asked for.</summary>
+    /// <summary>Whether a replacement was requested.</summary>
     public bool ReplacementRequested { get; set; }
 
-    /// <summary>The transfer that brings it.</summary>
+    /// <summary>The transfer that brings the replacement.</summary>
     public long? IncomingTransferId { get; set; }
 }
 
-/// <summary>How grave a recorded error is (wire.md §3).</summary>
+/// <summary>Severity of a recorded error (docs/spec/wire.md#enums).</summary>
 public enum ErrorSeverity
 {
     /// <summary>Data or service is at risk now.</summary>
@@ -453,7 +484,7 @@ public enum ErrorSeverity
     Info,
 }
 
-/// <summary>What a recorded error is about (wire.md §3).</summary>
+/// <summary>Category of a recorded error (docs/spec/wire.md#enums).</summary>
 public enum ErrorCategory
 {
     /// <summary>A copy does not match its checksum.</summary>
@@ -465,23 +496,22 @@ public enum ErrorCategory
     /// <summary>The site is configured wrongly.</summary>
     Configuration,
 
-    /// <summary>A store has no room.</summary>
+    /// <summary>A store is full.</summary>
     StoreFull,
 
     /// <summary>A defect of the software.</summary>
     Programming,
 
-    /// <summary>Another site cannot be reached.</summary>
+    /// <summary>A peer cannot be reached.</summary>
     LibrarianNetworkAvailability,
 
     /// <summary>A transfer failed.</summary>
     Transfer,
 }
 
-/// <summary>An entry of the error log (table <c>errors</c>; wire.md §6.4.2).</summary>
+/// <summary>An entry of the error log (table <c>errors</c>; docs/spec/wire.md#search-error).</summary>
 public sealed class ErrorRecord
 {
-    /// <summary>Row id.</summary>
     public long Id { get; init; }
 
     /// <summary>How grave; stored in lower case.</summary>
@@ -490,7 +520,6 @@ public sealed class ErrorRecord
     /// <summary>What it is about; stored in lower case with underscores.</summary>
     public required ErrorCategory Category { get; init; }
 
-    /// <summary>What happened.</summary>
     public required string Message { get; init; }
 
     /// <summary>UTC.</summary>
@@ -499,10 +528,9 @@ public sealed class ErrorRecord
     /// <summary>UTC.</summary>
     public DateTime? ClearedTime { get; set; }
 
-    /// <summary>Dealt with.</summary>
     public bool Cleared { get; set; }
 
-    /// <summary>What raised it and about what, such as <c>ingest obs/1.bin</c>; with the category it tells whether two errors are the same.</summary>
+    /// <summary>What raised it and about what, such as <c>ingest obs/1.bin</c>; category and caller are the error key.</summary>
     public string? Caller { get; init; }
 }
 
@@ -515,20 +543,20 @@ public sealed class User
     /// <summary>Argon2id hash of the password as a PHC string.</summary>
     public required string AuthToken { get; set; }
 
-    /// <summary>Level by name (wire.md §2.2): NONE, READONLY, CALLBACK, READAPPEND, READWRITE, ADMIN.</summary>
+    /// <summary>Level by name (docs/spec/wire.md#levels): NONE, READONLY, CALLBACK, READAPPEND, READWRITE, ADMIN.</summary>
     public required Accounts.AuthLevel AuthLevel { get; set; }
 }
 
-/// <summary>When a timer function last ran (table <c>timer_status</c>); the schedule's truth for every process of the site.</summary>
+/// <summary>The last run of a timer function (table <c>timer_status</c>); all processes of the site schedule by it.</summary>
 public sealed class TimerRecord
 {
     /// <summary>Function name.</summary>
     public required string Name { get; init; }
 
-    /// <summary>The schedule the times below were computed from.</summary>
+    /// <summary>The schedule from which the times below were computed.</summary>
     public required string Schedule { get; set; }
 
-    /// <summary>UTC occurrence that ran last.</summary>
+    /// <summary>UTC time of the last occurrence that ran.</summary>
     public DateTime? LastRun { get; set; }
 
     /// <summary>UTC time at which it is next due.</summary>
@@ -537,13 +565,13 @@ public sealed class TimerRecord
     /// <summary>UTC.</summary>
     public required DateTime LastUpdated { get; set; }
 
-    /// <summary>Process that is running it now.</summary>
+    /// <summary>The process that runs it now.</summary>
     public string? LeaseOwner { get; set; }
 
-    /// <summary>UTC; after this the owner counts as dead.</summary>
+    /// <summary>UTC; after this time the owner counts as dead.</summary>
     public DateTime? LeaseUntil { get; set; }
 
-    /// <summary>Increases with every change; two processes cannot both win one run.</summary>
+    /// <summary>Increases with every change, so that two processes cannot both win one run.</summary>
     public required long Version { get; set; }
 }
 
@@ -552,4 +580,26 @@ public sealed class SiteRecord
 {
     /// <summary>The site's configured name at its first start.</summary>
     public required string Name { get; init; }
+
+    /// <summary>
+    /// Id of this catalog, a UUID; null before the first start of a release that uses it. A catalog that was restored from a backup gets a
+    /// new one, so that peers confirm again what they count on.
+    /// </summary>
+    public string? CatalogId { get; set; }
+}
+
+/// <summary>
+/// One start of a process on this catalog (table <c>catalog_incarnations</c>). Peers remember the last incarnation and counter that they
+/// have seen; a catalog that no longer knows them was restored from a backup.
+/// </summary>
+public sealed class CatalogIncarnation
+{
+    /// <summary>UUID, created at the start.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>UTC.</summary>
+    public required DateTime StartedTime { get; init; }
+
+    /// <summary>Only grows; committed before a peer sees the new value.</summary>
+    public long Counter { get; set; }
 }

@@ -1,16 +1,16 @@
 namespace Librarian.Domain.Catalog;
 
 /// <summary>
-/// Does together what is asked for at the same time, as databases flush the commits of several clients at once: while one group is at work, those
-/// that come meanwhile are the next group. A lone caller waits for nobody. Statements and flushes then count per group and not per caller.
+/// Groups concurrent requests, as databases flush the commits of several clients at once: while one group runs, the requests that arrive
+/// form the next group. A lone caller does not wait. So statements and flushes count per group and not per caller.
 /// </summary>
-/// <typeparam name="TItem">What one caller wants done.</typeparam>
-/// <typeparam name="TResult">What it gets back.</typeparam>
+/// <typeparam name="TItem">The request of one caller.</typeparam>
+/// <typeparam name="TResult">The result for one caller.</typeparam>
 /// <param name="most">Largest group.</param>
 /// <param name="work">
-/// Does a group, wholly or not at all; one result per item, in their order. When the database refuses a group (a deadlock with another process, a row that it
-/// does not take), each of it is done alone, so that none fails for another's sake. When it throws anything else, as when the database cannot be reached,
-/// every caller of the group gets the exception.
+/// Does a group, wholly or not at all; one result per item, in the order of the items. When the database refuses a group (a deadlock with
+/// another process, a row that it does not accept), each item is done alone, so that none fails because of another. When it throws anything
+/// else, for example because the database cannot be reached, every caller of the group gets the exception.
 /// </param>
 public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TItem>, Task<IReadOnlyList<TResult>>> work)
 {
@@ -18,9 +18,9 @@ public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TIt
     private readonly Queue<Waiting> _waiting = new();
     private bool _isWorking;
 
-    /// <summary>Has it done with the next group.</summary>
-    /// <param name="item">What to do.</param>
-    /// <param name="cancellationToken">Takes the item back as long as its group has not begun; after that it stops only the waiting.</param>
+    /// <summary>Adds an item to the next group.</summary>
+    /// <param name="item">The request.</param>
+    /// <param name="cancellationToken">Removes the item if its group has not begun; later it only stops the waiting.</param>
     public Task<TResult> RunAsync(TItem item, CancellationToken cancellationToken)
     {
         var mine = new Waiting(item, cancellationToken);
@@ -47,7 +47,8 @@ public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TIt
             {
                 while (group.Count < most && _waiting.TryDequeue(out var next))
                 {
-                    if (!next.Stop.IsCancellationRequested) group.Add(next);
+                    if (!next.Stop.IsCancellationRequested)
+                        group.Add(next);
                 }
 
                 if (group.Count == 0)
@@ -57,18 +58,21 @@ public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TIt
                 }
             }
 
-            if (await TryAsync(group)) continue;
-            foreach (var one in group) await TryAsync([one]);
+            if (await TryAsync(group))
+                continue;
+            foreach (var one in group)
+                await TryAsync([one]);
         }
     }
 
-    /// <summary>False when each of the group is to be tried alone.</summary>
+    /// <summary>False when each item of the group has to be tried alone.</summary>
     private async Task<bool> TryAsync(List<Waiting> group)
     {
         try
         {
             var results = await work([.. group.Select(w => w.Item)]);
-            for (var i = 0; i < group.Count; i++) group[i].Result.SetResult(results[i]);
+            for (var i = 0; i < group.Count; i++)
+                group[i].Result.SetResult(results[i]);
         }
         catch (Exception failure) when (group.Count > 1 && CatalogDatabase.IsRefusal(failure))
         {
@@ -78,7 +82,8 @@ public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TIt
         catch (Exception failure)
 #pragma warning restore CA1031
         {
-            foreach (var one in group) one.Result.TrySetException(failure);
+            foreach (var one in group)
+                one.Result.TrySetException(failure);
         }
 
         return true;
@@ -93,13 +98,17 @@ public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TIt
 /// <summary>Help for the work of groups.</summary>
 public static class GroupCommit
 {
-    /// <summary>What cannot be done for a group is done for each, so that one that fails takes no other with it.</summary>
-    public static async Task<IReadOnlyList<TResult>> OneByOneAsync<TItem, TResult>(IReadOnlyList<TItem> group, Func<IReadOnlyList<TItem>, Task<IReadOnlyList<TResult>>> work)
+    /// <summary>Does a group item by item when it cannot be done as one, so that a failing item does not affect the others.</summary>
+    public static async Task<IReadOnlyList<TResult>> OneByOneAsync<TItem, TResult>(
+        IReadOnlyList<TItem> group,
+        Func<IReadOnlyList<TItem>, Task<IReadOnlyList<TResult>>> work
+    )
     {
         ArgumentNullException.ThrowIfNull(group);
         ArgumentNullException.ThrowIfNull(work);
         List<TResult> results = [];
-        foreach (var item in group) results.AddRange(await work([item]));
+        foreach (var item in group)
+            results.AddRange(await work([item]));
         return results;
     }
 }

@@ -9,16 +9,18 @@ using Microsoft.EntityFrameworkCore.Storage;
 namespace Librarian.Domain.Catalog;
 
 /// <summary>
-/// Inserts many rows with one statement per thousand. The change tracker sends them one by one on SQLite and reads a generated id back for each, which
-/// for hundreds of small files costs more than copying them. Columns, converters and types come from the model, so a row is the same either way.
+/// Inserts many rows with one statement per thousand. On SQLite the change tracker sends them one by one and reads back a generated id for
+/// each, which for hundreds of small files costs more than copying them. Columns, converters and types come from the model, so both ways
+/// store the same row.
 /// </summary>
 internal static class RowInsertion
 {
     private const int RowsPerStatement = 1000;
 
-    /// <summary>Inserts rows as <c>SaveChanges</c> would, except that generated ids stay in the database. Nothing is tracked.</summary>
-    /// <exception cref="System.Data.Common.DbException">As the database says, unique violations included.</exception>
-    public static async Task InsertRowsAsync<T>(this CatalogContext db, IEnumerable<T> rows, CancellationToken cancellationToken) where T : class
+    /// <summary>Inserts rows as <c>SaveChanges</c> would, but does not read generated ids back, and tracks nothing.</summary>
+    /// <exception cref="System.Data.Common.DbException">The database's error, including unique violations.</exception>
+    public static async Task InsertRowsAsync<T>(this CatalogContext db, IEnumerable<T> rows, CancellationToken cancellationToken)
+        where T : class
     {
         var isSqlite = db.Database.IsSqlite();
         var type = db.Model.FindEntityType(typeof(T))!;
@@ -34,34 +36,56 @@ internal static class RowInsertion
     private static List<Column> Columns(IEntityType type)
     {
         var table = StoreObjectIdentifier.Create(type, StoreObjectType.Table)!.Value;
-        return [.. type.GetProperties().Where(p => p.ValueGenerated == ValueGenerated.Never || !p.IsPrimaryKey())
-            .Select(p => new Column(p, p.GetColumnName(table)!, WithoutLength(p.GetColumnType(table)), p.GetTypeMapping().Converter))];
+        return
+        [
+            .. type.GetProperties()
+                .Where(p => p.ValueGenerated == ValueGenerated.Never || !p.IsPrimaryKey())
+                .Select(p => new Column(p, p.GetColumnName(table)!, WithoutLength(p.GetColumnType(table)), p.GetTypeMapping().Converter)),
+        ];
     }
 
-    // A cast to a type with a length cuts silently; the insert itself refuses what is too long.
-    private static string WithoutLength(string storeType) => storeType.StartsWith("character varying", StringComparison.Ordinal) ? "text" : storeType;
+    // A cast to a type with a length truncates silently; the insert itself refuses a value that is too long.
+    private static string WithoutLength(string storeType) =>
+        storeType.StartsWith("character varying", StringComparison.Ordinal) ? "text" : storeType;
 
     private static string Statement(CatalogContext db, IEntityType type, List<Column> columns, bool isSqlite)
     {
         var quote = db.GetService<ISqlGenerationHelper>();
         var names = string.Join(", ", columns.Select(c => quote.DelimitIdentifier(c.Name)));
         var into = $"insert into {quote.DelimitIdentifier(type.GetTableName()!)} ({names})";
+        var values = string.Join(
+            ", ",
+            columns.Select(
+                (c, i) =>
+                {
+                    var value = string.Create(CultureInfo.InvariantCulture, $"e.value->>{i}");
+                    return isSqlite ? value : $"({value})::{c.StoreType}";
+                }
+            )
+        );
         return isSqlite
-            ? $"{into} select {string.Join(", ", columns.Select((_, i) => string.Create(CultureInfo.InvariantCulture, $"e.value->>{i}")))} from json_each({{0}}) as e"
-            : $"{into} select {string.Join(", ", columns.Select((c, i) => string.Create(CultureInfo.InvariantCulture, $"(e.value->>{i})::{c.StoreType}")))} from json_array_elements({{0}}::json) as e(value)";
+            ? $"{into} select {values} from json_each({{0}}) as e"
+            : $"{into} select {values} from json_array_elements({{0}}::json) as e(value)";
     }
 
-    private static string Json<T>(T[] rows, List<Column> columns, bool isSqlite) where T : class
+    private static string Json<T>(T[] rows, List<Column> columns, bool isSqlite)
+        where T : class
     {
         var buffer = new ArrayBufferWriter<byte>(rows.Length * 256);
-        // Names as they are: an escape above U+007F is an error in a PostgreSQL database that is not UTF-8.
-        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        // Names are not escaped: an escape above U+007F is an error in a PostgreSQL database that is not UTF-8.
+        using (
+            var json = new Utf8JsonWriter(
+                buffer,
+                new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }
+            )
+        )
         {
             json.WriteStartArray();
             foreach (var row in rows)
             {
                 json.WriteStartArray();
-                foreach (var column in columns) Write(json, column.ValueOf(row), isSqlite);
+                foreach (var column in columns)
+                    Write(json, column.ValueOf(row), isSqlite);
                 json.WriteEndArray();
             }
 
@@ -71,7 +95,7 @@ internal static class RowInsertion
         return System.Text.Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
-    /// <summary>A value as the provider would store it.</summary>
+    /// <summary>Writes a value as the provider would store it.</summary>
     private static void Write(Utf8JsonWriter json, object? value, bool isSqlite)
     {
         switch (value)
@@ -105,7 +129,12 @@ internal static class RowInsertion
         }
     }
 
-    private sealed record Column(IProperty Property, string Name, string StoreType, Microsoft.EntityFrameworkCore.Storage.ValueConversion.ValueConverter? Converter)
+    private sealed record Column(
+        IProperty Property,
+        string Name,
+        string StoreType,
+        Microsoft.EntityFrameworkCore.Storage.ValueConversion.ValueConverter? Converter
+    )
     {
         public object? ValueOf(object row)
         {

@@ -2,25 +2,24 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Librarian.Domain.Checksums;
 
-/// <summary>How two checksums relate.</summary>
 public enum ChecksumComparison
 {
     /// <summary>Same algorithm, same digest.</summary>
     Equal,
 
-    /// <summary>Same algorithm, other digest: the contents differ.</summary>
+    /// <summary>Same algorithm, different digest: the contents differ.</summary>
     Different,
 
-    /// <summary>Different algorithms: nothing can be said about the contents. Compute the other's algorithm and compare again.</summary>
+    /// <summary>Different algorithms, so the contents cannot be compared. Compute the other algorithm's digest and compare again.</summary>
     DifferentAlgorithms,
 }
 
 /// <summary>
-/// A checksum as it travels between sites: <c>algorithm:::digest</c> (wire.md §4.1). Any string is a checksum: without one of
-/// the known prefixes the whole string is an MD5 digest. The string is kept as it came, because peers get it verbatim.
+/// A checksum as sites exchange it: <c>algorithm:::digest</c> (docs/spec/wire.md#checksum-text). Every string is a checksum: a string
+/// without a known prefix is an MD5 digest. The string is kept verbatim, because peers get it verbatim.
 /// </summary>
 /// <remarks>
-/// <c>==</c> compares the strings; use <see cref="CompareTo(Checksum)"/> to ask whether two checksums describe the same content.
+/// <c>==</c> compares the strings. <see cref="CompareTo(Checksum)"/> tells whether two checksums describe the same content.
 /// </remarks>
 public readonly record struct Checksum
 {
@@ -33,42 +32,52 @@ public readonly record struct Checksum
         Digest = digest;
     }
 
-    /// <summary>The string exactly as given.</summary>
+    /// <summary>The string as given.</summary>
     [field: MaybeNull]
-    public string Text { get => field ?? string.Empty; }
+    public string Text
+    {
+        get => field ?? string.Empty;
+    }
 
-    /// <summary>The algorithm the prefix names, MD5 without one.</summary>
+    /// <summary>The algorithm that the prefix names; MD5 without a prefix.</summary>
     public ChecksumAlgorithm Algorithm { get; }
 
-    /// <summary>What follows the prefix, or the whole string without one. Case is kept: digests compare case-sensitively.</summary>
+    /// <summary>
+    /// The text after the prefix, or the whole string if there is none. Digests compare case-sensitively, so case is kept.
+    /// </summary>
     [field: MaybeNull]
-    public string Digest { get => field ?? string.Empty; }
+    public string Digest
+    {
+        get => field ?? string.Empty;
+    }
 
-    /// <summary>Reads a checksum; never fails, because the contract gives every string a meaning.</summary>
+    /// <summary>Parses a checksum. Never fails, because the wire contract gives every string a meaning.</summary>
     public static Checksum Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
         foreach (var algorithm in ChecksumAlgorithmExtensions.All)
         {
             var name = algorithm.WireName();
-            if (text.StartsWith(name, StringComparison.Ordinal)
-                && text.AsSpan(name.Length).StartsWith(Separator, StringComparison.Ordinal))
+            if (text.StartsWith(name, StringComparison.Ordinal) && text.AsSpan(name.Length).StartsWith(Separator, StringComparison.Ordinal))
                 return new Checksum(text, algorithm, text[(name.Length + Separator.Length)..]);
         }
 
         return new Checksum(text, ChecksumAlgorithm.Md5, text);
     }
 
-    /// <summary>The checksum for a freshly computed digest, always with a prefix (wire.md §4.2).</summary>
+    /// <summary>The checksum for a computed digest, always with a prefix (docs/spec/wire.md#checksum-kept-verbatim).</summary>
     public static Checksum FromDigest(ChecksumAlgorithm algorithm, ReadOnlySpan<byte> digest)
     {
         if (digest.Length != algorithm.DigestLength())
-            throw new ArgumentException($"A digest of {algorithm} has {algorithm.DigestLength()} bytes, not {digest.Length}.", nameof(digest));
+            throw new ArgumentException(
+                $"A digest of {algorithm} has {algorithm.DigestLength()} bytes, not {digest.Length}.",
+                nameof(digest)
+            );
         var hex = Convert.ToHexStringLower(digest);
         return new Checksum(algorithm.WireName() + Separator + hex, algorithm, hex);
     }
 
-    /// <summary>Whether two checksums describe the same content: <c>abc</c> equals <c>md5:::abc</c>, and differs from <c>ABC</c>.</summary>
+    /// <summary>Whether two checksums describe the same content: <c>abc</c> equals <c>md5:::abc</c> and differs from <c>ABC</c>.</summary>
     public ChecksumComparison CompareTo(Checksum other)
     {
         if (Algorithm != other.Algorithm)
@@ -76,6 +85,6 @@ public readonly record struct Checksum
         return string.Equals(Digest, other.Digest, StringComparison.Ordinal) ? ChecksumComparison.Equal : ChecksumComparison.Different;
     }
 
-    /// <summary>The string exactly as given.</summary>
+    /// <summary>The string as given.</summary>
     public override string ToString() => Text;
 }

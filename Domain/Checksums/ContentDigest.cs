@@ -1,50 +1,68 @@
 namespace Librarian.Domain.Checksums;
 
-/// <summary>How a digest reads its data.</summary>
 public sealed record DigestOptions
 {
-    /// <summary>Files of a directory that are read at the same time; 4 unless told.</summary>
+    /// <summary>How many files of a directory are read at the same time. Default: 4.</summary>
     public int MaxParallelism { get; init; } = 4;
 
     /// <summary>
-    /// Whether every file and directory is also flushed to the disk after reading, so that what was verified survives a power cut.
+    /// Whether every file and directory is also flushed to disk, so that verified data survive a power cut. A file is flushed before it is
+    /// read: from then on the kernel notices every further write, also one through a mapping, and changes the file's time.
     /// </summary>
     public bool FlushToDisk { get; init; }
 
     /// <summary>
-    /// Whether each file's pages are dropped from memory before it is read, so that the medium is read and not what was just written to it.
-    /// The data must have been flushed: dirty pages are not dropped. Where a file system keeps everything in memory (tmpfs), nothing changes.
+    /// Whether each file's pages are dropped from memory before it is read, so that the data come from the medium and not from the page
+    /// cache. The data must have been flushed, because dirty pages are not dropped. It has no effect on a file system that keeps everything
+    /// in memory (tmpfs).
     /// </summary>
     public bool FromMedium { get; init; }
 
     /// <summary>
-    /// Most bytes that are read, for data whose size is known: what is longer, or grows for ever, ends as <see cref="DigestStatus.Changed"/> instead of
-    /// filling a store. Null: no limit.
+    /// Whether nobody else may write the data afterwards, because they are to be renamed into a store: group and others lose write
+    /// permission, and the superuser's process becomes the owner. Entries that others can still write are noted in the result and have to
+    /// be copied.
+    /// </summary>
+    public bool TakeOver { get; init; }
+
+    /// <summary>
+    /// Upper limit of bytes to read, for data of known size: data that are longer, or that grow for ever, end as
+    /// <see cref="DigestStatus.Changed"/> instead of filling a store. Null: no limit.
     /// </summary>
     public long? MaxBytes { get; init; }
 
-    /// <summary>Is told each regular file that was read; calls come one at a time, in no order. Not told after the pass has failed.</summary>
+    /// <summary>
+    /// Returns true for the path of a directory entry that is not part of the data; it is neither read nor copied. Called on one thread.
+    /// </summary>
+    public Func<string, bool>? LeaveOut { get; init; }
+
+    /// <summary>
+    /// Called for each regular file that was read, one call at a time and in no order. Not called after the pass has failed.
+    /// </summary>
     public Action<MemberDigest>? OnMember { get; init; }
 }
 
-/// <summary>One regular file of what was read.</summary>
-/// <param name="Path">Relative to the directory that was read; empty when that is a single file.</param>
-/// <param name="SizeBytes">Its length.</param>
+/// <summary>One regular file that a pass has read.</summary>
+/// <param name="Path">
+/// Relative to the directory that was read; empty if that is a single file. Bytes that are not UTF-8 are encoded as by
+/// <see cref="PathBytes"/>.
+/// </param>
+/// <param name="SizeBytes">Its length in bytes.</param>
 /// <param name="Checksums">One per requested algorithm.</param>
 public sealed record MemberDigest(string Path, long SizeBytes, IReadOnlyDictionary<ChecksumAlgorithm, Checksum> Checksums);
 
-/// <summary>Computes size and checksums of a file or directory (wire.md §4.3, §4.4).</summary>
+/// <summary>Computes size and checksums of a file or directory (docs/spec/wire.md#directory-checksum, docs/spec/wire.md#size).</summary>
 public static class ContentDigest
 {
     /// <summary>
     /// Reads the file or directory once and computes all <paramref name="algorithms"/> from that reading. Symbolic links in
-    /// <paramref name="path"/> itself are followed; below it, links to files count with their target's content and links to
-    /// directories not at all. Memory is one buffer per reader plus the raw digests of the files.
+    /// <paramref name="path"/> itself are followed. Below it, a link to a file counts with its target's content, and a link to a directory
+    /// does not count. Memory use is one buffer per reader plus the raw digests of the files.
     /// </summary>
-    /// <param name="path">An absolute path that the operator or this site chose, never one a client sent.</param>
+    /// <param name="path">An absolute path that the operator or this site chose, never one that a client sent.</param>
     /// <param name="algorithms">At least one.</param>
     /// <param name="options">How to read; null for the defaults.</param>
-    /// <param name="progress">Is told the number of bytes read so far, every few MiB.</param>
+    /// <param name="progress">Receives the number of bytes read so far, every few MiB.</param>
     /// <param name="cancellationToken">Stops at the next buffer.</param>
     /// <returns>A result for every expected failure.</returns>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
@@ -53,7 +71,8 @@ public static class ContentDigest
         IReadOnlyCollection<ChecksumAlgorithm> algorithms,
         DigestOptions? options = null,
         IProgress<long>? progress = null,
-        CancellationToken cancellationToken = default)
+        CancellationToken cancellationToken = default
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         var pass = new TreePass(algorithms, options ?? new DigestOptions(), progress);
@@ -62,11 +81,16 @@ public static class ContentDigest
 }
 
 /// <summary>
-/// Runs work that blocks in system calls for long. It gets a thread of its own: .NET's asynchronous file calls on Linux would
-/// occupy threads of the shared pool for hours instead.
+/// Runs work that blocks in system calls for a long time on a thread of its own. On Linux, .NET's asynchronous file calls would occupy
+/// threads of the shared pool for hours instead.
 /// </summary>
 internal static class BlockingWork
 {
     internal static Task<T> RunAsync<T>(Func<T> work, CancellationToken cancellationToken) =>
-        Task.Factory.StartNew(work, cancellationToken, TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach, TaskScheduler.Default);
+        Task.Factory.StartNew(
+            work,
+            cancellationToken,
+            TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach,
+            TaskScheduler.Default
+        );
 }

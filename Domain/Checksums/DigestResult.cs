@@ -5,49 +5,67 @@ namespace Librarian.Domain.Checksums;
 /// <summary>How a digest or a digesting copy ended.</summary>
 public enum DigestStatus
 {
-    /// <summary>Everything was read (and written, for a copy).</summary>
+    /// <summary>Everything was read, and for a copy also written.</summary>
     Complete,
 
     /// <summary>Nothing is at the path.</summary>
     Missing,
 
     /// <summary>
-    /// A symbolic link leads nowhere. The checksum counts it as empty content, but a size does not exist (wire.md §4.4), so the
-    /// content cannot be cataloged. <see cref="DigestResult.Checksums"/> is filled for a digest, empty for a copy.
+    /// A symbolic link has no target. The checksum counts it as empty content, but it has no size (docs/spec/wire.md#size), so the content
+    /// cannot be catalogued. <see cref="DigestResult.Checksums"/> is filled for a digest and empty for a copy.
     /// </summary>
     BrokenSymlink,
 
-    /// <summary>The path itself is a symbolic link where none is allowed.</summary>
+    /// <summary>The path itself is a symbolic link where links are not allowed.</summary>
     SymlinkRefused,
 
-    /// <summary>A followed symbolic link leads back into a directory above it; a copy would never end.</summary>
+    /// <summary>A followed symbolic link leads back to a directory above it, so a copy would never end.</summary>
     SymlinkCycle,
 
-    /// <summary>A device, pipe or socket: it has no content.</summary>
+    /// <summary>A device, pipe or socket, which has no content.</summary>
     SpecialFile,
 
-    /// <summary>More nested directories than any path can name.</summary>
+    /// <summary>More nested directories (over 2048) than any path can name.</summary>
     TooDeep,
 
-    /// <summary>A file changed while it was being read, so its digest describes nothing.</summary>
+    /// <summary>A file changed while it was read, so its digest is meaningless.</summary>
     Changed,
 
-    /// <summary>A copy's destination exists already; it was left as it is.</summary>
+    /// <summary>The destination of a copy exists already and was left unchanged.</summary>
     DestinationExists,
 
     /// <summary>A copy ran out of space or quota.</summary>
     NoSpace,
 
-    /// <summary>The operating system refused a read or a write; see <see cref="DigestResult.Message"/>.</summary>
+    /// <summary>
+    /// A flush to disk failed, so it is unknown which of the data are on disk. Another flush or reading proves nothing, because the kernel
+    /// keeps unwritten pages as if they had been written: the data have to be written again.
+    /// </summary>
+    FlushFailed,
+
+    /// <summary>
+    /// The file system that receives a copy cannot hold one of its names or links, or a file of that size. Neither the file system nor the
+    /// source is damaged.
+    /// </summary>
+    Unfit,
+
+    /// <summary>The operating system refused to read or write; see <see cref="DigestResult.Message"/>.</summary>
     IoError,
 }
 
-/// <summary>What a file or directory contains, or why that could not be found out.</summary>
+/// <summary>The contents of a file or directory, or why they could not be determined.</summary>
 public sealed record DigestResult
 {
     private static readonly Dictionary<ChecksumAlgorithm, Checksum> None = [];
 
-    internal DigestResult(DigestStatus status, long sizeBytes, long fileCount, bool isDirectory, IReadOnlyDictionary<ChecksumAlgorithm, Checksum> checksums)
+    internal DigestResult(
+        DigestStatus status,
+        long sizeBytes,
+        long fileCount,
+        bool isDirectory,
+        IReadOnlyDictionary<ChecksumAlgorithm, Checksum> checksums
+    )
     {
         Status = status;
         SizeBytes = sizeBytes;
@@ -56,31 +74,39 @@ public sealed record DigestResult
         Checksums = checksums;
     }
 
-    /// <summary>How it ended; the other members mean something only as described there.</summary>
+    /// <summary>How it ended. The other members are meaningful only as this status documents.</summary>
     public DigestStatus Status { get; }
 
     /// <summary>True for <see cref="DigestStatus.Complete"/>.</summary>
     public bool IsComplete => Status == DigestStatus.Complete;
 
-    /// <summary>Sum of the lengths of all files in bytes, linked files with their target's length (wire.md §4.4).</summary>
+    /// <summary>Sum of the lengths of all files in bytes; a linked file counts with its target's length (docs/spec/wire.md#size).</summary>
     public long SizeBytes { get; }
 
-    /// <summary>Number of files counted; 1 for a file.</summary>
+    /// <summary>Number of files counted; 1 for a single file.</summary>
     public long FileCount { get; }
 
-    /// <summary>True when the path is a directory, or led to one.</summary>
+    /// <summary>True if the path is a directory or leads to one.</summary>
     public bool IsDirectory { get; }
 
     /// <summary>One checksum per requested algorithm, each with its prefix.</summary>
     public IReadOnlyDictionary<ChecksumAlgorithm, Checksum> Checksums { get; }
 
-    /// <summary>On failure, the path that caused it.</summary>
+    /// <summary>Identifies the entries that were read; null for a copy and after a failure.</summary>
+    internal TreeStamp? Stamp { get; init; }
+
+    /// <summary>
+    /// Tree digest of a directory, over names and contents of its members (docs/formats/tree-digest-v1.md); null if XXH3 was not computed.
+    /// </summary>
+    public string? TreeDigest { get; init; }
+
+    /// <summary>The path that caused the failure; null on success.</summary>
     public string? FailedPath { get; private init; }
 
-    /// <summary>On failure, a sentence for people.</summary>
+    /// <summary>A sentence about the failure for people; null on success.</summary>
     public string? Message { get; private init; }
 
-    /// <summary>Whether this is the declared content: complete, of that size, with that checksum (wire.md §4.4: both must match).</summary>
+    /// <summary>Whether this is the declared content: complete, and both size and checksum match (docs/spec/wire.md#size).</summary>
     public bool Matches(ContentDescription expected)
     {
         ArgumentNullException.ThrowIfNull(expected);
@@ -91,10 +117,14 @@ public sealed record DigestResult
     }
 
     internal static DigestResult Failed(DigestStatus status, string path, [NotNull] string message, DigestResult? partial = null) =>
-        new(status, 0, partial?.FileCount ?? 0, partial?.IsDirectory ?? false, partial?.Checksums ?? None) { FailedPath = path, Message = message };
+        new(status, 0, partial?.FileCount ?? 0, partial?.IsDirectory ?? false, partial?.Checksums ?? None)
+        {
+            FailedPath = path,
+            Message = message,
+        };
 }
 
 /// <summary>Content as its owner declared it.</summary>
-/// <param name="Checksum">The declared checksum; its algorithm is the one to verify with.</param>
+/// <param name="Checksum">The declared checksum. Its algorithm is the one to verify with.</param>
 /// <param name="SizeBytes">The declared size in bytes.</param>
 public sealed record ContentDescription(Checksum Checksum, long SizeBytes);

@@ -2,39 +2,40 @@ using Librarian.Domain.Stores.Posix;
 
 namespace Librarian.Domain.Checksums;
 
-/// <summary>How a digesting copy writes its data.</summary>
 public sealed record CopyOptions
 {
-    /// <summary>Files of a directory that are copied at the same time; 4 unless told.</summary>
+    /// <summary>How many files of a directory are copied at the same time. Default: 4.</summary>
     public int MaxParallelism { get; init; } = 4;
 
-    /// <summary>Whether every file and directory of the copy is flushed to the disk, so that the copy survives a power cut.</summary>
+    /// <summary>Whether every file and directory of the copy is flushed to disk, so that the copy survives a power cut.</summary>
     public bool FlushToDisk { get; init; } = true;
 
-    /// <summary>Whether files get mode 0664 and directories 0775 (as clients leave staged data) instead of the source's modes.</summary>
+    /// <summary>Whether files get mode 0664 and directories 0775, as clients leave staged data, instead of the source's modes.</summary>
     public bool GroupWritable { get; init; }
 
-    /// <summary>As <see cref="DigestOptions.OnMember"/>.</summary>
+    /// <summary>See <see cref="DigestOptions.MaxBytes"/>.</summary>
+    public long? MaxBytes { get; init; }
+
+    /// <summary>See <see cref="DigestOptions.OnMember"/>.</summary>
     public Action<MemberDigest>? OnMember { get; init; }
 }
 
-/// <summary>Copies a file or directory and digests it from the same single reading.</summary>
+/// <summary>Copies a file or directory and computes its digests from the same reading.</summary>
 public static class DigestingCopy
 {
     /// <summary>
-    /// Copies <paramref name="source"/> to <paramref name="destination"/>, which must not exist. Symbolic links are followed: the
-    /// copy holds real files and real directories, as copies by the Python client do (wire.md §5.1, §10 no. 26); the result
-    /// describes the copy. Modification times are kept.
+    /// Copies <paramref name="source"/> to <paramref name="destination"/>, which must not exist. Symbolic links are followed: the copy
+    /// holds real files and directories, as copies by the Python client do (docs/spec/wire.md#synchronous-providers). The result describes
+    /// the copy. Modification times are kept.
     /// </summary>
-    /// <param name="source">An absolute path this site or the user chose.</param>
+    /// <param name="source">An absolute path that this site or the user chose.</param>
     /// <param name="destination">An absolute path whose parent directory exists.</param>
     /// <param name="algorithms">At least one.</param>
     /// <param name="options">How to write; null for the defaults.</param>
-    /// <param name="progress">Is told the number of bytes copied so far, every few MiB.</param>
+    /// <param name="progress">Receives the number of bytes copied so far, every few MiB.</param>
     /// <param name="cancellationToken">Stops at the next buffer.</param>
     /// <returns>
-    /// A result for every expected failure. After a failure or cancellation the partial copy has been removed; a crash
-    /// leaves it for the caller to remove.
+    /// A result for every expected failure. A failure or cancellation removes the partial copy; a crash leaves it for the caller to remove.
     /// </returns>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public static Task<DigestResult> CopyAsync(
@@ -43,7 +44,8 @@ public static class DigestingCopy
         IReadOnlyCollection<ChecksumAlgorithm> algorithms,
         CopyOptions? options = null,
         IProgress<long>? progress = null,
-        CancellationToken cancellationToken = default)
+        CancellationToken cancellationToken = default
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(source);
         ArgumentException.ThrowIfNullOrEmpty(destination);
@@ -51,15 +53,19 @@ public static class DigestingCopy
         return BlockingWork.RunAsync(() => Copy(source, destination, algorithms, options, progress, cancellationToken), cancellationToken);
     }
 
-    /// <summary>The same into a directory that the caller holds open, so that nobody can put another in its place meanwhile.</summary>
+    /// <summary>Copies into a directory that the caller holds open, so that nobody can replace it in the meantime.</summary>
     internal static Task<DigestResult> CopyIntoAsync(
         string source,
         PosixDirectory parent,
         EntryName name,
         IReadOnlyCollection<ChecksumAlgorithm> algorithms,
         CopyOptions options,
-        CancellationToken cancellationToken) =>
-        BlockingWork.RunAsync(() => CopyInto(source, parent, name, algorithms, options, progress: null, cancellationToken), cancellationToken);
+        CancellationToken cancellationToken
+    ) =>
+        BlockingWork.RunAsync(
+            () => CopyInto(source, parent, name, algorithms, options, progress: null, cancellationToken),
+            cancellationToken
+        );
 
     private static DigestResult Copy(
         string source,
@@ -67,7 +73,8 @@ public static class DigestingCopy
         IReadOnlyCollection<ChecksumAlgorithm> algorithms,
         CopyOptions options,
         IProgress<long>? progress,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken
+    )
     {
         var trimmed = destination.TrimEnd('/');
         var slash = trimmed.LastIndexOf('/');
@@ -94,10 +101,22 @@ public static class DigestingCopy
         IReadOnlyCollection<ChecksumAlgorithm> algorithms,
         CopyOptions options,
         IProgress<long>? progress,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken
+    )
     {
         var plan = new CopyPlan(parent, name, FollowSymlinks: true, options.GroupWritable);
-        var pass = new TreePass(algorithms, new DigestOptions { MaxParallelism = options.MaxParallelism, FlushToDisk = options.FlushToDisk, OnMember = options.OnMember }, progress, plan);
+        var pass = new TreePass(
+            algorithms,
+            new DigestOptions
+            {
+                MaxParallelism = options.MaxParallelism,
+                FlushToDisk = options.FlushToDisk,
+                MaxBytes = options.MaxBytes,
+                OnMember = options.OnMember,
+            },
+            progress,
+            plan
+        );
         return pass.DigestPath(source, cancellationToken);
     }
 }

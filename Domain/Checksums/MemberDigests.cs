@@ -1,8 +1,8 @@
 namespace Librarian.Domain.Checksums;
 
 /// <summary>
-/// The digests of a directory's files for one algorithm: raw bytes in fixed chunks (16 MB for a million files with XXH3), sorted
-/// once at the end. Sorting raw digests equals sorting their lower-case hexadecimal text, because '0'…'9' come before 'a'…'f'
+/// The digests of a directory's files for one algorithm: raw bytes in fixed chunks (16 MB for a million files with XXH3), sorted once at
+/// the end. Sorting raw digests gives the same order as sorting their lower-case hexadecimal text, because '0'…'9' come before 'a'…'f'
 /// in ASCII.
 /// </summary>
 internal sealed class MemberDigests(int digestLength)
@@ -24,7 +24,9 @@ internal sealed class MemberDigests(int digestLength)
         }
     }
 
-    /// <summary>The directory's digest: the algorithm over the sorted hexadecimal digests, joined (wire.md §4.3).</summary>
+    /// <summary>
+    /// The directory's digest: the algorithm over the sorted and joined hexadecimal digests (docs/spec/wire.md#directory-checksum).
+    /// </summary>
     internal Checksum Combine(ChecksumAlgorithm algorithm)
     {
         var order = new int[_count];

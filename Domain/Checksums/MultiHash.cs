@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 
 namespace Librarian.Domain.Checksums;
 
-/// <summary>Feeds the same bytes to several algorithms, so that data are read once however many checksums are wanted.</summary>
+/// <summary>Feeds the same bytes to several algorithms, so that data are read once for any number of checksums.</summary>
 internal sealed class MultiHash : IDisposable
 {
     private readonly IncrementalHash?[] _cryptographic;
@@ -45,22 +45,21 @@ internal sealed class MultiHash : IDisposable
             _cryptographic[index]!.AppendData(bytes);
     }
 
-    /// <summary>Writes the digest of one algorithm and makes it ready for the next content.</summary>
-    /// <returns>The digest, a part of <paramref name="destination"/>.</returns>
+    /// <summary>Writes the digest of one algorithm and resets it for the next content.</summary>
+    /// <returns>The digest, as a slice of <paramref name="destination"/>.</returns>
     internal ReadOnlySpan<byte> FinishAndReset(int index, Span<byte> destination)
     {
-        var length = _fast[index] is { } fast
-            ? fast.GetHashAndReset(destination)
-            : _cryptographic[index]!.GetHashAndReset(destination);
+        var length = _fast[index] is { } fast ? fast.GetHashAndReset(destination) : _cryptographic[index]!.GetHashAndReset(destination);
         return destination[..length];
     }
 
-    private static HashAlgorithmName Name(ChecksumAlgorithm algorithm) => algorithm switch
-    {
-        ChecksumAlgorithm.Md5 => HashAlgorithmName.MD5,
-        ChecksumAlgorithm.Sha1 => HashAlgorithmName.SHA1,
-        ChecksumAlgorithm.Sha256 => HashAlgorithmName.SHA256,
-        ChecksumAlgorithm.Sha512 => HashAlgorithmName.SHA512,
-        _ => throw new ArgumentOutOfRangeException(nameof(algorithm), algorithm, "Unknown checksum algorithm."),
-    };
+    private static HashAlgorithmName Name(ChecksumAlgorithm algorithm) =>
+        algorithm switch
+        {
+            ChecksumAlgorithm.Md5 => HashAlgorithmName.MD5,
+            ChecksumAlgorithm.Sha1 => HashAlgorithmName.SHA1,
+            ChecksumAlgorithm.Sha256 => HashAlgorithmName.SHA256,
+            ChecksumAlgorithm.Sha512 => HashAlgorithmName.SHA512,
+            _ => throw new ArgumentOutOfRangeException(nameof(algorithm), algorithm, "Unknown checksum algorithm."),
+        };
 }

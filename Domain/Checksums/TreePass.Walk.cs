@@ -1,12 +1,13 @@
 using System.Collections.Concurrent;
 using System.Runtime.ExceptionServices;
+using Librarian.Domain.Stores;
 using Librarian.Domain.Stores.Posix;
 
 namespace Librarian.Domain.Checksums;
 
 internal sealed partial class TreePass
 {
-    /// <summary>The directory part of a pass: the walking thread and its readers.</summary>
+    /// <summary>Walks a directory on one thread, and hands its files to reader threads.</summary>
     private sealed class Walk : IDisposable
     {
         private readonly TreePass _pass;
@@ -46,7 +47,7 @@ internal sealed partial class TreePass
             }
             catch (OperationCanceledException)
             {
-                // Either the caller's token, which the pass reports, or a failure that is recorded already.
+                // Either the caller's token, which the pass reports, or a failure that is already recorded.
             }
             catch (PosixException failure)
             {
@@ -68,8 +69,18 @@ internal sealed partial class TreePass
             PosixDirectory? target = null;
             if (parent.Target is not null)
             {
-                if (!parent.Target.MakeDirectory(name, 0x1ed))
-                    throw new PosixException(Errno.Exists, "creation", parent.Target.PathOf(name));
+                try
+                {
+                    if (!parent.Target.MakeDirectory(name, 0x1ed))
+                        throw new PosixException(Errno.Exists, "creation", parent.Target.PathOf(name));
+                }
+                catch (PosixException failure) when (MediumNames.IsAboutName(failure.Errno))
+                {
+                    source.Dispose();
+                    Fail(Unfit(parent.Source.PathOf(name), failure));
+                    throw new OperationCanceledException(_stop.Token);
+                }
+
                 target = parent.Target.OpenDirectory(name);
             }
 
@@ -82,7 +93,13 @@ internal sealed partial class TreePass
             {
                 if (directory.Depth > MaxDepth)
                 {
-                    Fail(DigestResult.Failed(DigestStatus.TooDeep, directory.Source.Path, $"'{directory.Source.Path}' lies deeper than {MaxDepth} directories."));
+                    Fail(
+                        DigestResult.Failed(
+                            DigestStatus.TooDeep,
+                            directory.Source.Path,
+                            $"'{directory.Source.Path}' lies deeper than {MaxDepth} directories."
+                        )
+                    );
                     return;
                 }
 
@@ -90,6 +107,8 @@ internal sealed partial class TreePass
                 while (stream.TryRead(out var entry))
                 {
                     _stop.Token.ThrowIfCancellationRequested();
+                    if (_pass._options.LeaveOut?.Invoke(directory.PathOf(entry.Name)) == true)
+                        continue;
                     var type = entry.Type;
                     if (type == EntryType.Unknown)
                         type = directory.Source.Status(entry.Name)?.Type ?? EntryType.RegularFile;
@@ -120,14 +139,35 @@ internal sealed partial class TreePass
         {
             var follow = _pass._copy?.FollowSymlinks == true;
             if (directory.Target is not null && !follow)
-                directory.Target.MakeSymlink(name, directory.Source.ReadLink(name).ZeroTerminated);
+            {
+                try
+                {
+                    directory.Target.MakeSymlink(name, directory.Source.ReadLink(name).ZeroTerminated);
+                }
+                catch (PosixException failure)
+                    when (MediumNames.IsAboutName(failure.Errno)
+                        || failure.Errno is Errno.NotPermitted or Errno.NotImplemented or Errno.NotSupported
+                    )
+                {
+                    Fail(Unfit(directory.Source.PathOf(name), failure));
+                    return;
+                }
+            }
+            if (directory.Target is null && directory.Source.Status(name) is { } link)
+                _pass._stamp.Add(directory.Identity, name, link);
 
             var status = directory.Source.StatusFollowingLink(name);
             var path = directory.Source.PathOf(name);
             switch (status?.Type)
             {
                 case null when follow:
-                    Fail(DigestResult.Failed(DigestStatus.BrokenSymlink, path, $"'{path}' is a symbolic link that leads nowhere. Nothing of the copy was kept."));
+                    Fail(
+                        DigestResult.Failed(
+                            DigestStatus.BrokenSymlink,
+                            path,
+                            $"'{path}' is a symbolic link that leads nowhere. Nothing of the copy was kept."
+                        )
+                    );
                     break;
                 case null:
                     CountAsEmpty(path);
@@ -136,7 +176,13 @@ internal sealed partial class TreePass
                     Enqueue(directory, name, followed: true, copied: follow);
                     break;
                 case EntryType.Directory when follow && directory.IsWithin(status.Value.Identity):
-                    Fail(DigestResult.Failed(DigestStatus.SymlinkCycle, path, $"'{path}' leads back to a directory above it; a copy would never end."));
+                    Fail(
+                        DigestResult.Failed(
+                            DigestStatus.SymlinkCycle,
+                            path,
+                            $"'{path}' leads back to a directory above it; a copy would never end."
+                        )
+                    );
                     break;
                 case EntryType.Directory when follow:
                     Descend(directory, name, followed: true);
@@ -161,6 +207,7 @@ internal sealed partial class TreePass
 
         private void Descend(Node directory, EntryName name, bool followed)
         {
+            _pass._tree?.AddDirectory(directory.BytesOf(name));
             directory.Acquire();
             _pending.Push((directory, name, followed));
         }
@@ -193,13 +240,11 @@ internal sealed partial class TreePass
             {
                 try
                 {
-                    // After a failure the queue is only emptied, so that the directories are released.
+                    // After a failure the queue is only drained, to release the directories.
                     if (!_stop.IsCancellationRequested)
                         ReadFile(item, reader);
                 }
-                catch (OperationCanceledException)
-                {
-                }
+                catch (OperationCanceledException) { }
                 catch (PosixException failure)
                 {
                     Fail(FromException(failure, item.Directory.Source.PathOf(item.Name)));
@@ -227,7 +272,17 @@ internal sealed partial class TreePass
                 return;
             }
 
-            using var target = item.Copied ? directory.Target!.CreateFile(item.Name, _pass.FilePermissions(status)) : null;
+            if (_pass._copy is null)
+            {
+                status = _pass.Receive(source, status);
+                // A link's target has its own name in the tree, if it is part of it.
+                if (!item.Followed)
+                    _pass._stamp.Add(directory.Identity, item.Name, status);
+            }
+
+            using var target = item.Copied ? TryCreate(item, status) : null;
+            if (item.Copied && target is null)
+                return;
             if (!_pass.Stream(source, target, status, reader, _stop.Token))
             {
                 Fail(Changed(directory.Source.PathOf(item.Name)));
@@ -242,34 +297,72 @@ internal sealed partial class TreePass
             {
                 var digest = reader.Hash.FinishAndReset(i, reader.Digest);
                 _pass._members[i].Add(digest);
-                if (checksums is not null) checksums[_pass._algorithms[i]] = Checksum.FromDigest(_pass._algorithms[i], digest);
+                if (i == _pass._xxh3)
+                    _pass._tree!.AddFile(directory.BytesOf(item.Name), status.Size, digest);
+                if (checksums is not null)
+                    checksums[_pass._algorithms[i]] = Checksum.FromDigest(_pass._algorithms[i], digest);
             }
 
-            if (checksums is null) return;
+            if (checksums is null)
+                return;
             lock (_pass._telling)
                 _pass._options.OnMember!(new MemberDigest(directory.PathOf(item.Name), status.Size, checksums));
         }
 
+        private PosixFile? TryCreate(FileItem item, FileStatus status)
+        {
+            try
+            {
+                return item.Directory.Target!.CreateFile(item.Name, _pass.FilePermissions(status));
+            }
+            catch (PosixException failure) when (MediumNames.IsAboutName(failure.Errno))
+            {
+                Fail(Unfit(item.Directory.Source.PathOf(item.Name), failure));
+                return null;
+            }
+        }
+
         private void Fail(DigestResult failure)
         {
-            Interlocked.CompareExchange(ref _pass._failure, failure, null);
+            // A failed flush takes precedence over any other failure.
+            if (failure.Status == DigestStatus.FlushFailed)
+                Volatile.Write(ref _pass._failure, failure);
+            else
+                Interlocked.CompareExchange(ref _pass._failure, failure, null);
             _stop.Cancel();
         }
 
-        /// <summary>A directory being read, closed (and flushed) when its last file is done.</summary>
+        /// <summary>A directory that is being read. It is closed (and flushed) after its last file.</summary>
         private sealed class Node
         {
             private readonly Walk _walk;
             private readonly Node? _parent;
             private readonly FileStatus _status;
+            private readonly byte[] _bytes;
             private int _uses = 1;
 
             internal Node(Walk walk, Node? parent, PosixDirectory source, PosixDirectory? target, EntryName? name = null)
             {
                 Prefix = parent is null ? "" : parent.PathOf(name!.Value);
+                _bytes = parent is null ? [] : [.. parent.BytesOf(name!.Value), (byte)'/'];
                 _walk = walk;
                 _parent = parent;
                 _status = source.Status();
+                if (walk._pass._copy is null && walk._pass._options.TakeOver)
+                {
+                    if (!TakeOver(_status, source.SetOwner, source.SetPermissions))
+                        walk._pass._stamp.RequireCopy();
+                    _status = source.Status();
+                }
+
+                if (walk._pass._copy is null)
+                {
+                    if (parent is null)
+                        walk._pass._stamp.Top = _status;
+                    else
+                        walk._pass._stamp.Add(parent.Identity, name!.Value, _status);
+                }
+
                 Source = source;
                 Target = target;
                 Depth = parent is null ? 0 : parent.Depth + 1;
@@ -281,10 +374,15 @@ internal sealed partial class TreePass
 
             internal int Depth { get; }
 
-            /// <summary>Path of an entry relative to the top of the walk.</summary>
-            internal string PathOf(EntryName name) => Prefix.Length == 0 ? name.ToString() : Prefix + "/" + name;
+            internal FileIdentity Identity => _status.Identity;
+
+            /// <summary>Path of an entry relative to the top of the walk, lossless.</summary>
+            internal string PathOf(EntryName name) => Prefix.Length == 0 ? name.Text : Prefix + "/" + name.Text;
 
             private string Prefix { get; }
+
+            /// <summary>The same path in the file system's bytes.</summary>
+            internal byte[] BytesOf(EntryName name) => [.. _bytes, .. name.Bytes];
 
             internal bool IsWithin(FileIdentity identity)
             {

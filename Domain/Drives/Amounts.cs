@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>Numbers for people.</summary>
+/// <summary>Formats numbers for people.</summary>
 internal static class Amounts
 {
     private static readonly string[] s_units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
@@ -13,10 +13,11 @@ internal static class Amounts
     /// <summary><c>1,234,567</c>.</summary>
     internal static string Number(long number) => number.ToString("#,0", CultureInfo.InvariantCulture);
 
-    /// <summary>Three digits in powers of a thousand: <c>17 bytes</c>, <c>1.23 GB</c>.</summary>
+    /// <summary>Three digits with decimal units: <c>17 bytes</c>, <c>1.23 GB</c>.</summary>
     internal static string Bytes(long bytes)
     {
-        if (bytes < 1000) return Count(bytes, "byte", "bytes");
+        if (bytes < 1000)
+            return Count(bytes, "byte", "bytes");
         var (value, unit) = ((decimal)bytes, 0);
         while (value >= 999.5m)
         {
@@ -24,7 +25,14 @@ internal static class Amounts
             unit++;
         }
 
-        return value.ToString(value < 9.995m ? "0.00" : value < 99.95m ? "0.0" : "0", CultureInfo.InvariantCulture) + " " + s_units[unit];
+        return value.ToString(
+                value < 9.995m ? "0.00"
+                    : value < 99.95m ? "0.0"
+                    : "0",
+                CultureInfo.InvariantCulture
+            )
+            + " "
+            + s_units[unit];
     }
 
     /// <summary><c>24 November 2026, 22:55 UTC</c>.</summary>

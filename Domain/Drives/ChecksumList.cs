@@ -3,8 +3,8 @@ using System.Text;
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// <c>SHA256SUMS</c> as GNU sha256sum writes it: digest, two blanks, path. A line whose path has a backslash or a line break begins with a
-/// backslash, and those are written as <c>\\</c>, <c>\n</c> and <c>\r</c>.
+/// <c>SHA256SUMS</c> as GNU sha256sum writes it: digest, two spaces, path. A line whose path has a backslash or a line break begins with a
+/// backslash, and those characters are written as <c>\\</c>, <c>\n</c> and <c>\r</c>.
 /// </summary>
 internal sealed class ChecksumList(Stream stream) : IAsyncDisposable
 {
@@ -18,7 +18,13 @@ internal sealed class ChecksumList(Stream stream) : IAsyncDisposable
         await _text.WriteLineAsync(Line(sha256, path));
     }
 
-    internal static string Line(string sha256, string path) => path.AsSpan().IndexOfAny('\\', '\n', '\r') < 0
-        ? $"{sha256}  {path}"
-        : $"\\{sha256}  {path.Replace("\\", @"\\", StringComparison.Ordinal).Replace("\n", @"\n", StringComparison.Ordinal).Replace("\r", @"\r", StringComparison.Ordinal)}";
+    internal static string Line(string sha256, string path)
+    {
+        if (path.AsSpan().IndexOfAny('\\', '\n', '\r') < 0)
+            return $"{sha256}  {path}";
+        var escaped = path.Replace("\\", @"\\", StringComparison.Ordinal)
+            .Replace("\n", @"\n", StringComparison.Ordinal)
+            .Replace("\r", @"\r", StringComparison.Ordinal);
+        return $"\\{sha256}  {escaped}";
+    }
 }

@@ -1,12 +1,16 @@
+using Librarian.Domain.Security;
 using Librarian.Domain.Stores.Posix;
 
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// A file in the root of a drive (or of a site's archive) that appears whole or not at all: written under a name of its own,
-/// <c>NAME.*.new</c>, flushed, renamed, and the directory flushed. A crash before the rename leaves the old file and a rest that the next writing removes.
+/// A file in the root of a drive (or of a site's archive) that appears whole or not at all: it is written under a temporary name,
+/// <c>NAME.*.new</c>, flushed and renamed, and the directory is flushed. A crash before the rename leaves the old file, and a temporary one
+/// that the next write removes.
 /// </summary>
-/// <remarks>A drive comes from elsewhere: no name in its root is followed when it is a symbolic link, and nothing but regular files is opened.</remarks>
+/// <remarks>
+/// A drive comes from elsewhere: no name in its root is followed when it is a symbolic link, and only regular files are opened.
+/// </remarks>
 public sealed class DriveFile : IAsyncDisposable
 {
     /// <summary>Ends the name of a file that is being written.</summary>
@@ -24,22 +28,33 @@ public sealed class DriveFile : IAsyncDisposable
         _name = name;
     }
 
-    /// <summary>Where the new content goes.</summary>
+    /// <summary>Receives the new content.</summary>
     public Stream Stream => _file;
 
     /// <summary>Begins a new file of that name.</summary>
     /// <param name="root">An existing directory.</param>
     /// <param name="name">One component.</param>
+    /// <param name="isPrivate">For the site's own archive: nobody else may read it, whatever the umask.</param>
     /// <exception cref="IOException">The directory is read-only, full or failing.</exception>
-    public static DriveFile Create(string root, string name)
+    public static DriveFile Create(string root, string name, bool isPrivate = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
         ArgumentException.ThrowIfNullOrEmpty(name);
-        // Of a writer that was interrupted; one that is still at it fails at its rename, and nothing half written is ever published.
-        foreach (var left in Directory.EnumerateFiles(root, $"{name}.*{TemporaryExtension}")) File.Delete(left);
+        // Left by an interrupted writer. A writer that is still active fails at its rename, so nothing half written is ever published.
+        foreach (var left in Directory.EnumerateFiles(root, $"{name}.*{TemporaryExtension}"))
+            File.Delete(left);
         var temporary = Path.Combine(root, $"{name}.{Guid.NewGuid():N}{TemporaryExtension}");
         // Creating a name exclusively follows no link.
-        return new DriveFile(new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 64 * 1024), root, name);
+        var options = new FileStreamOptions
+        {
+            Mode = FileMode.CreateNew,
+            Access = FileAccess.Write,
+            Share = FileShare.None,
+            BufferSize = 64 * 1024,
+        };
+        if (isPrivate)
+            options.UnixCreateMode = PrivateFile.Mode;
+        return new DriveFile(new FileStream(temporary, options), root, name);
     }
 
     /// <summary>Opens a file for reading; null when there is no regular file of that name.</summary>
@@ -65,23 +80,26 @@ public sealed class DriveFile : IAsyncDisposable
         }
     }
 
-    /// <summary>The same for a path.</summary>
+    /// <summary>Opens a file by its path.</summary>
     public static FileStream? TryOpenRead(string path)
     {
         var full = Path.GetFullPath(path);
-        return TryOpenRead(Path.GetDirectoryName(full) ?? throw new ArgumentException("The path names no file.", nameof(path)), Path.GetFileName(full));
+        return TryOpenRead(
+            Path.GetDirectoryName(full) ?? throw new ArgumentException("The path names no file.", nameof(path)),
+            Path.GetFileName(full)
+        );
     }
 
-    /// <summary>Makes the new content the file; it is on disk when the task ends.</summary>
-    /// <exception cref="IOException">The drive is full or failing; the file is as it was.</exception>
+    /// <summary>Replaces the file with the new content; it is on disk when the task ends.</summary>
+    /// <exception cref="IOException">The drive is full or failing; the file is unchanged.</exception>
     public async Task CommitAsync(CancellationToken cancellationToken)
     {
         await _file.FlushAsync(cancellationToken);
-        // Flushing to a stick may take minutes, and there is no asynchronous call for it.
+        // A flush to a stick may take minutes, and there is no asynchronous call for it.
         await Task.Run(Publish, cancellationToken);
     }
 
-    /// <summary>Without a commit the file stays as it was.</summary>
+    /// <summary>Without a commit the file stays unchanged.</summary>
     public async ValueTask DisposeAsync()
     {
         try
@@ -91,12 +109,25 @@ public sealed class DriveFile : IAsyncDisposable
         }
         finally
         {
-            if (!_committed) File.Delete(_file.Name);
+            if (!_committed)
+                File.Delete(_file.Name);
         }
     }
 
-    /// <summary>Whether a drive could not be read; a missing part of this program is an IOException too, and no fault of the drive.</summary>
-    internal static bool IsReadFailure(Exception failure) => failure is UnauthorizedAccessException or (IOException and not FileNotFoundException and not FileLoadException);
+    /// <summary>Gives a file that is on disk its name, in place of an older file; the name is on disk too when this returns.</summary>
+    /// <exception cref="IOException">The file may have the name or not. Write it again: another flush would prove nothing.</exception>
+    public static void GiveName(string file, string path)
+    {
+        File.Move(file, path, overwrite: true);
+        using var directory = PosixDirectory.Open(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        directory.Sync();
+    }
+
+    /// <summary>
+    /// Whether a drive could not be read. A missing part of this program is an IOException too, but not the drive's fault.
+    /// </summary>
+    internal static bool IsReadFailure(Exception failure) =>
+        failure is UnauthorizedAccessException or (IOException and not FileNotFoundException and not FileLoadException);
 
     private static FileStream Hand(ref PosixFile? file)
     {

@@ -2,6 +2,7 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
+using Librarian.Domain.Files;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
@@ -18,7 +19,9 @@ public enum IngestRound
     /// <summary>Every entry of the manifest has been decided.</summary>
     Done,
 
-    /// <summary>Nothing can be done now: the drive is away, no store has room, a disk refuses. It goes on by itself.</summary>
+    /// <summary>
+    /// Nothing can be done now: the drive is not plugged, no store has space, a disk fails. The ingest continues by itself.
+    /// </summary>
     Wait,
 }
 
@@ -28,86 +31,122 @@ public enum IngestRound
 public sealed record IngestRoundResult(IngestRound Outcome, string Message);
 
 /// <summary>
-/// Takes the files of another site's drive into this site's stores, in the order of its manifest, as far as each can be verified: what is
-/// read from the drive against the manifest, what was written by reading it back. One bad file never holds up the others.
+/// Ingests the files of an incoming drive, in the order of its manifest, if each can be verified: data read from the drive against the
+/// manifest, written data by reading them back. One bad file never blocks the others.
 /// </summary>
 /// <remarks>
-/// A round decides the next entries: it reserves their names (rows of incoming transfers that are PLACING), adds the files to a store, and
-/// records files, instances, decisions and the place in the manifest in one transaction. A crash leaves reservations and perhaps data under
-/// their names; the next round has the same entries before it, finds its reservations, and recognises what it had placed by reading
-/// it. Reading goes by the copy of the manifest in the archive, whose bytes were checked, never by the one on the drive.
+/// A round decides the next entries: it reserves their names (rows of incoming transfers with <c>placing</c> set), adds the files to a
+/// store, and records files, copies, decisions and the position in the manifest in one transaction. A crash leaves reservations and perhaps
+/// data under their names; the next round starts at the same entries, finds its reservations, and recognises data that it had committed by
+/// reading them. The manifest is read from the archive, where its bytes were checked, never from the drive.
 /// </remarks>
-public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<DriveIngest> log)
+public sealed partial class DriveIngest(
+    CatalogDatabase database,
+    SiteStores stores,
+    CopyProbe probe,
+    ErrorLog errors,
+    IOptions<SiteOptions> options,
+    TimeProvider time,
+    ILogger<DriveIngest> log
+)
 {
     private const int RoundFiles = 2048;
     private const long RoundBytes = 4L << 30;
     private const int MaxDiagnosed = 100_000;
+    private const int MaxListed = 10;
 
     private DateTime Now => time.GetUtcNow().UtcDateTime;
 
-    /// <summary>Where the manifest of an arrival is kept.</summary>
+    /// <summary>Path of an incoming drive's manifest in the archive.</summary>
     public string ManifestPath(Guid driveId, int trip) => Path.Combine(Archive(), $"arrival-{driveId:N}-trip-{trip}.manifest");
 
     /// <summary>
-    /// Decides the next entries of an arrival. Done means that every entry is decided; the caller says so with <see cref="FinishAsync"/> when it has
-    /// written the receipt.
+    /// Decides the next entries of an incoming drive. <see cref="IngestRound.Done"/> means that every entry is decided; the caller records
+    /// that with <see cref="FinishAsync"/> after it has written the receipt.
     /// </summary>
-    /// <param name="arrivalId">The arrival.</param>
-    /// <param name="onBytes">Is told bytes as they are copied.</param>
+    /// <param name="incomingDriveId">The incoming drive.</param>
+    /// <param name="onBytes">Called with the number of bytes as they are copied.</param>
     /// <param name="cancellationToken">Stops between files.</param>
-    public async Task<IngestRoundResult> RoundAsync(long arrivalId, Action<long>? onBytes, CancellationToken cancellationToken)
+    public async Task<IngestRoundResult> RoundAsync(long incomingDriveId, Action<long>? onBytes, CancellationToken cancellationToken)
     {
-        DriveArrival arrival;
+        IncomingDrive incoming;
         await using (var db = database.Open())
         {
-            arrival = await db.DriveArrivals.AsNoTracking().SingleAsync(a => a.Id == arrivalId, cancellationToken);
-            if (arrival.State == DriveArrivalState.Ingested) return new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
-            await PlannerStatistics.RefreshStaleAsync(db, cancellationToken, "drive_arrival_files", "files", "incoming_transfers", "instances");
+            incoming = await db.IncomingDrives.AsNoTracking().SingleAsync(a => a.Id == incomingDriveId, cancellationToken);
+            if (incoming.State == IncomingDriveState.Ingested)
+                return new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
+            await PlannerStatistics.RefreshStaleAsync(
+                db,
+                cancellationToken,
+                "drive_arrival_files",
+                "files",
+                "incoming_transfers",
+                "instances"
+            );
         }
 
-        // A stalled process and its successor must not write one staging directory.
-        using var claim = TryClaim(arrival);
-        if (claim is null) return new IngestRoundResult(IngestRound.Wait, $"Another process is ingesting drive '{arrival.Name}'.");
-        using var held = HeldDrive.TryTake(arrival.IsUpstream ? arrival.DataPath : arrival.MountPath, arrival.IsUpstream ? null : arrival.DriveId,
-            new LocalStoreOptions { Name = arrival.Name, StagingPath = arrival.DataPath, StorePath = arrival.DataPath, Ingestable = false });
+        // A stalled process and its successor must not write to one staging directory.
+        using var claim = TryClaim(incoming);
+        if (claim is null)
+            return new IngestRoundResult(IngestRound.Wait, $"Another process is ingesting drive '{incoming.Name}'.");
+        using var held = OpenDrive.TryTake(
+            incoming.IsUpstream ? incoming.DataPath : incoming.MountPath,
+            incoming.IsUpstream ? null : incoming.DriveId,
+            new LocalStoreOptions
+            {
+                Name = incoming.Name,
+                StagingPath = incoming.DataPath,
+                RootPath = incoming.DataPath,
+                Ingestable = false,
+            }
+        );
         if (held is null)
         {
-            await ReleaseAsync(arrival, cancellationToken);
-            return Away(arrival);
+            await ReleaseAsync(incoming, cancellationToken);
+            return Away(incoming);
         }
 
-        await using var cursor = await OpenAsync(arrival, cancellationToken);
+        await using var cursor = await OpenAsync(incoming, cancellationToken);
         IngestRoundResult? noRoom = null;
         while (true)
         {
-            var (entries, next) = await ReadAsync(cursor, arrival, cancellationToken);
-            if (entries.Count == 0) return noRoom ?? new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
-            var (result, fits) = await DecideAsync(arrival, held, entries, noRoom is null ? next : null, onBytes, cancellationToken);
-            if (fits) return result;
-            // Nothing of these fits anywhere; smaller ones behind them may.
+            var (entries, next) = await ReadAsync(cursor, incoming, cancellationToken);
+            if (entries.Count == 0)
+                return noRoom ?? new IngestRoundResult(IngestRound.Done, "Every file has been decided.");
+            var (result, fits) = await DecideAsync(incoming, held, entries, noRoom is null ? next : null, onBytes, cancellationToken);
+            if (fits)
+                return result;
+            // Nothing in this window fits anywhere; smaller files behind it may.
             noRoom ??= result;
         }
     }
 
     /// <summary>Ends an ingest whose entries are all decided.</summary>
-    /// <param name="arrivalId">The arrival.</param>
+    /// <param name="incomingDriveId">The incoming drive.</param>
     /// <param name="problem">Why the receipt is not on the drive; null when it is.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    public async Task FinishAsync(long arrivalId, string? problem, CancellationToken cancellationToken)
+    public async Task FinishAsync(long incomingDriveId, string? problem, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
         var now = Now;
-        await db.DriveArrivals.Where(a => a.Id == arrivalId && a.State == DriveArrivalState.Ingesting)
-            .ExecuteUpdateAsync(s => s.SetProperty(a => a.State, DriveArrivalState.Ingested).SetProperty(a => a.StateSince, now).SetProperty(a => a.Problem, problem), cancellationToken);
+        await db
+            .IncomingDrives.Where(a => a.Id == incomingDriveId && a.State == IncomingDriveState.Ingesting)
+            .ExecuteUpdateAsync(
+                s =>
+                    s.SetProperty(a => a.State, IncomingDriveState.Ingested)
+                        .SetProperty(a => a.StateSince, now)
+                        .SetProperty(a => a.Problem, problem),
+                cancellationToken
+            );
     }
 
-    private static string ManagerOf(DriveArrival arrival) => $"drive:{arrival.Id}";
+    private static string ManagerOf(IncomingDrive incoming) => $"drive:{incoming.Id}";
 
-    private FileStream? TryClaim(DriveArrival arrival)
+    private FileStream? TryClaim(IncomingDrive incoming)
     {
         try
         {
-            return new FileStream(Path.Combine(Archive(), $"arrival-{arrival.Id}.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            return Security.PrivateFile.Lock(Path.Combine(Archive(), $"arrival-{incoming.Id}.lock"));
         }
         catch (IOException)
         {
@@ -116,87 +155,149 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
     }
 
     /// <summary>
-    /// The drive is away, perhaps for ever: names that an interrupted round had reserved must not stay closed to everybody else. What that round had placed
-    /// is verified and recorded, the rest is released.
+    /// Ends the reservations of an interrupted round when the drive is not plugged, perhaps for ever: others must be able to use the names.
+    /// Data that the round had committed are verified and recorded, the other names are released.
     /// </summary>
-    private async Task ReleaseAsync(DriveArrival arrival, CancellationToken cancellationToken)
+    private async Task ReleaseAsync(IncomingDrive incoming, CancellationToken cancellationToken)
     {
-        var manager = ManagerOf(arrival);
+        var manager = ManagerOf(incoming);
         List<IncomingTransfer> left;
-        await using (var db = database.Open()) left = await db.IncomingTransfers.AsNoTracking().Where(t => t.Placing && t.TransferManagerName == manager).ToListAsync(cancellationToken);
-        if (left.Count == 0) return;
-        var reservations = left.ToDictionary(t => t.StorePath!, StringComparer.Ordinal);
+        await using (var db = database.Open())
+            left = await db
+                .IncomingTransfers.AsNoTracking()
+                .Where(t => t.Committing && t.TransferManagerName == manager)
+                .ToListAsync(cancellationToken);
+        if (left.Count == 0)
+            return;
+        var reservations = left.ToDictionary(t => t.FileName!, StringComparer.Ordinal);
         var decisions = new List<Decision>();
-        await using (var cursor = await OpenAsync(arrival, cancellationToken))
+        await using (var cursor = await OpenAsync(incoming, cancellationToken))
         {
-            for (var missing = left.Count; missing > 0;)
+            for (var missing = left.Count; missing > 0; )
             {
-                var (entries, _) = await ReadAsync(cursor, arrival, cancellationToken);
-                if (entries.Count == 0) break;
+                var (entries, _) = await ReadAsync(cursor, incoming, cancellationToken);
+                if (entries.Count == 0)
+                    break;
                 foreach (var entry in entries.Where(e => e.Path is not null && reservations.ContainsKey(e.File.Name)))
                 {
                     missing--;
                     var transfer = reservations[entry.File.Name];
                     if (stores.Find(transfer.StoreId) is not { } store)
                     {
-                        // Nothing can be said of it now; it keeps its reservation.
+                        // Its state is unknown now; it keeps its reservation.
                         reservations.Remove(entry.File.Name);
                         continue;
                     }
 
-                    if (await IsPlacedAsync(store, entry, cancellationToken)) decisions.Add(new Decision(entry, DriveFileOutcome.Stored, transfer.StoreId, null));
-                    else await store.RemoveStagingAsync(Guid.Parse(transfer.StagingPath!), cancellationToken);
+                    var committed = await IsCommittedAsync(store, entry, flush: true, cancellationToken);
+                    if (committed is null)
+                    {
+                        // A read failure says nothing about it either.
+                        reservations.Remove(entry.File.Name);
+                        continue;
+                    }
+
+                    if (committed.Value)
+                        decisions.Add(new Decision(entry, DriveFileOutcome.Stored, transfer.StoreId, null));
+                    else
+                        await store.RemoveStagingAsync(Guid.Parse(transfer.StagingPath!), cancellationToken);
                 }
             }
         }
 
-        if (reservations.Count > 0) await RecordAsync(arrival, decisions, reservations, null, arrival.Problem, cancellationToken);
+        if (reservations.Count > 0)
+            await RecordAsync(incoming, decisions, reservations, null, incoming.Problem, cancellationToken);
     }
 
-    private static async Task<bool> IsPlacedAsync(LocalStore store, Entry entry, CancellationToken cancellationToken)
+    /// <summary>
+    /// Whether the data under a file's name match the manifest, including names of members; null when they could not be read.
+    /// </summary>
+    private static async Task<bool?> IsCommittedAsync(LocalStore store, Entry entry, bool flush, CancellationToken cancellationToken)
     {
         var expected = new ContentDescription(Checksum.Parse(entry.File.Checksum), entry.File.Size);
         var members = new MemberFingerprint();
-        var found = await store.DigestAsync(entry.Path!, [expected.Checksum.Algorithm, ChecksumAlgorithm.Sha256], new DigestOptions
-        {
-            FlushToDisk = true,
-            OnMember = m =>
+        var found = await store.DigestAsync(
+            entry.Path!,
+            [expected.Checksum.Algorithm, ChecksumAlgorithm.Sha256],
+            new DigestOptions
             {
-                if (m.Path.Length > 0) members.Add(m.Path, m.SizeBytes, m.Checksums[ChecksumAlgorithm.Sha256].Digest);
+                FlushToDisk = flush,
+                FromMedium = true,
+                OnMember = m =>
+                {
+                    if (m.Path.Length > 0)
+                        members.Add(m.Path, m.SizeBytes, m.Checksums[ChecksumAlgorithm.Sha256].Digest);
+                },
             },
-        }, cancellationToken: cancellationToken);
-        return found.Matches(expected) && (entry.Members is null || entry.Members == members.ToString())
+            cancellationToken: cancellationToken
+        );
+        if (found.Status is DigestStatus.IoError or DigestStatus.Changed)
+            return null;
+        return found.Matches(expected)
+            && (entry.Members is null || entry.Members == members.ToString())
             && (entry.File.Sha256 is null || (!found.IsDirectory && found.Checksums[ChecksumAlgorithm.Sha256].Digest == entry.File.Sha256));
     }
 
-    private static IngestRoundResult Away(DriveArrival arrival) => new(IngestRound.Wait,
-        $"{arrival.MountPath} is not drive '{arrival.Name}' now. Nothing was lost; plug it in and mount it there, the ingest goes on by itself.");
+    private static IngestRoundResult Away(IncomingDrive incoming) =>
+        new(
+            IngestRound.Wait,
+            $"{incoming.MountPath} is not drive '{incoming.Name}' now. "
+                + "Nothing was lost; plug it in and mount it there, the ingest goes on by itself."
+        );
 
-    private async Task<IManifestCursor> OpenAsync(DriveArrival arrival, CancellationToken cancellationToken)
+    private async Task<IManifestCursor> OpenAsync(IncomingDrive incoming, CancellationToken cancellationToken)
     {
-        var path = ManifestPath(arrival.DriveId, arrival.Trip);
-        IManifestCursor cursor = arrival.IsUpstream ? await UpstreamCursor.OpenAsync(path, cancellationToken) : await ManifestCursor.OpenAsync(path, cancellationToken);
-        if (arrival.Position > 0) cursor.Seek(arrival.Position);
+        var path = ManifestPath(incoming.DriveId, incoming.Trip);
+        IManifestCursor cursor = incoming.IsUpstream
+            ? await UpstreamCursor.OpenAsync(path, cancellationToken)
+            : await ManifestCursor.OpenAsync(path, cancellationToken);
+        if (incoming.Position > 0)
+            cursor.Seek(incoming.Position);
         return cursor;
     }
 
-    private static async Task<(List<Entry> Entries, long Next)> ReadAsync(IManifestCursor cursor, DriveArrival arrival, CancellationToken cancellationToken)
+    private static async Task<(List<Entry> Entries, long Next)> ReadAsync(
+        IManifestCursor cursor,
+        IncomingDrive incoming,
+        CancellationToken cancellationToken
+    )
     {
         var (entries, bytes, next) = (new List<Entry>(), 0L, cursor.Position);
+        var names = new HashSet<string>(StringComparer.Ordinal);
         while (entries.Count < RoundFiles && bytes < RoundBytes)
         {
             var start = cursor.Position;
-            if (await cursor.ReadFileAsync(cancellationToken) is not { } file) break;
+            if (await cursor.ReadFileAsync(cancellationToken) is not { } file)
+                break;
             string? members = null;
+            HashSet<string>? listed = null;
             if (file.Members is not null && cursor is ManifestCursor own)
             {
                 var print = new MemberFingerprint();
-                while (await own.ReadMemberAsync(cancellationToken) is { } member) print.Add(member.Path, member.Size, member.Sha256);
+                listed = new HashSet<string>(StringComparer.Ordinal);
+                while (await own.ReadMemberAsync(cancellationToken) is { } member)
+                {
+                    print.Add(member.Path, member.Size, member.Sha256);
+                    ForeignEntries.AddListed(listed, member.Path);
+                }
+
                 members = print.ToString();
             }
 
-            var path = StorePath.TryParse(file.Name, out var parsed, out var refusal) && parsed.Value == file.Name ? parsed : null;
-            entries.Add(new Entry(file, path, refusal, members, start));
+            // Only upstream's lists name a file twice; in another window the name is decided already.
+            if (file.Problem is null && !names.Add(file.Name))
+                file = UpstreamEntry.Unusable(
+                    start,
+                    ": " + file.Name.Shown(),
+                    -1,
+                    "the name stands in the manifest twice, the first entry is used"
+                );
+            var (path, refusal) = (default(FileName), FileNameRefusal.None);
+            if (file.Problem is not null)
+                file = file with { Name = Short(file.Name) };
+            else if (FileName.TryParse(file.Name, out var parsed, out refusal) && parsed.Value == file.Name)
+                path = parsed;
+            entries.Add(new Entry(file, path, refusal, members, listed, start));
             bytes += file.Size;
             next = cursor.Position;
         }
@@ -204,14 +305,21 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         return (entries, next);
     }
 
-    /// <param name="arrival">The arrival.</param>
+    /// <param name="incoming">The incoming drive.</param>
     /// <param name="held">The drive.</param>
     /// <param name="entries">A window of the manifest.</param>
-    /// <param name="next">Where the next window begins; null when an earlier one is not decided.</param>
-    /// <param name="onBytes">Is told bytes as they are copied.</param>
+    /// <param name="next">Where the next window begins; null when an earlier window is undecided.</param>
+    /// <param name="onBytes">Called with the number of bytes as they are copied.</param>
     /// <param name="cancellationToken">Stops between files.</param>
-    /// <returns>The result; false when nothing of the window fits on any store.</returns>
-    private async Task<(IngestRoundResult Result, bool Fits)> DecideAsync(DriveArrival arrival, HeldDrive held, List<Entry> entries, long? next, Action<long>? onBytes, CancellationToken cancellationToken)
+    /// <returns>The result; false when nothing in the window fits on any store.</returns>
+    private async Task<(IngestRoundResult Result, bool Fits)> DecideAsync(
+        IncomingDrive incoming,
+        OpenDrive held,
+        List<Entry> entries,
+        long? next,
+        Action<long>? onBytes,
+        CancellationToken cancellationToken
+    )
     {
         var decisions = new List<Decision>();
         List<Entry> open;
@@ -220,127 +328,167 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
         IngestRoundResult? wait = null;
         var fits = true;
         var reservations = new Dictionary<string, IncomingTransfer>(StringComparer.Ordinal);
+        var later = new List<FileFinding>();
         await using (var db = database.Open())
         {
-            open = await SortAsync(db, arrival, entries, decisions, cancellationToken);
-            await TakeUpDecidedAsync(db, arrival, decisions, reservations, cancellationToken);
+            open = await SortAsync(db, incoming, entries, decisions, later, cancellationToken);
+            await TakeUpDecidedAsync(db, incoming, decisions, reservations, cancellationToken);
             if (open.Count > 0)
             {
                 var wanted = open.Count;
-                var looks = await stores.LookAsync(cancellationToken);
+                var probes = await stores.ProbeAsync(cancellationToken);
                 await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
                 {
                     try
                     {
-                        (wait, fits) = await ReserveAsync(db, arrival, looks, open, reservations, cancellationToken);
+                        (wait, fits) = await ReserveAsync(db, incoming, probes, open, reservations, cancellationToken);
                         whole = wait is null && open.Count == wanted;
-                        if (wait is not null) open.Clear();
+                        if (wait is not null)
+                            open.Clear();
                     }
                     catch (Exception e) when (CatalogDatabase.IsUniqueViolation(e))
                     {
-                        return (new IngestRoundResult(IngestRound.Wait, "Another transfer is storing one of these files at this moment. Both are safe; the ingest goes on by itself."), true);
+                        return (
+                            new IngestRoundResult(
+                                IngestRound.Wait,
+                                "Another transfer is storing one of these files at this moment. "
+                                    + "Both are safe; the ingest goes on by itself."
+                            ),
+                            true
+                        );
                     }
 
                     await transaction.CommitAsync(cancellationToken);
                 }
 
                 // Not inside the transaction: the error log writes through a connection of its own, and SQLite has one writer.
-                if (!fits) await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.StoreFull, $"drive {arrival.Name}", $"Drive '{arrival.Name}': {wait!.Message} Nothing was lost.", cancellationToken);
-                if (open.Count > 0 && await NestedNames.BlockedAsync(db, open.ConvertAll(e => e.File.Name), cancellationToken) is { Count: > 0 } nested)
+                if (!fits)
+                    await errors.RaiseAsync(
+                        ErrorSeverity.Error,
+                        ErrorCategory.StoreFull,
+                        $"drive {incoming.Name}",
+                        $"Drive '{incoming.Name}': {wait!.Message} Nothing was lost.",
+                        cancellationToken
+                    );
+                if (
+                    open.Count > 0
+                    && await NestedNames.BlockedAsync(db, open.ConvertAll(e => e.File.Name), cancellationToken) is { Count: > 0 } nested
+                )
                 {
                     open.RemoveAll(e => nested.ContainsKey(e.File.Name));
-                    (whole, wait) = (false, new IngestRoundResult(IngestRound.Wait, $"Another transfer is storing something that contains '{nested.Keys.First()}', or lies below it, at this moment. Both are safe; the ingest goes on by itself."));
+                    (whole, wait) = (
+                        false,
+                        new IngestRoundResult(
+                            IngestRound.Wait,
+                            $"Another transfer is storing something that contains '{nested.Keys.First()}', or lies below it, "
+                                + "at this moment. Both are safe; the ingest goes on by itself."
+                        )
+                    );
                 }
 
-                if (open.Count > 0) store = stores.Configured.Single(s => s.Id == reservations[open[0].File.Name].StoreId);
+                if (open.Count > 0)
+                    store = stores.Configured.Single(s => s.Id == reservations[open[0].File.Name].StoreId);
             }
         }
 
-        // Behind a window that waits for room, one that is decided already: go on to the next.
-        if (open.Count == 0 && decisions.Count == 0 && wait is null && next is null) return (new IngestRoundResult(IngestRound.Wait, ""), false);
-        var undecided = open.Count == 0 ? null : await CopyAsync(arrival, held, open, reservations, store!, decisions, onBytes, cancellationToken);
+        if (later.Count > 0)
+        {
+            whole = false;
+            wait ??= new IngestRoundResult(
+                IngestRound.Wait,
+                $"{later.Count} files of the drive are catalogued here, and their copies are not proven yet: "
+                    + $"{later[0].Message} It goes on by itself."
+            );
+        }
+
+        // This window is decided already, behind one that waits for space: continue with the next.
+        if (open.Count == 0 && decisions.Count == 0 && wait is null && next is null)
+            return (new IngestRoundResult(IngestRound.Wait, ""), false);
+        var undecided =
+            open.Count == 0 ? null : await CopyAsync(incoming, held, open, reservations, store!, decisions, onBytes, cancellationToken);
         var problem = undecided ?? wait?.Message;
-        if (decisions.Count > 0 || reservations.Count > 0 || problem is null) await RecordAsync(arrival, decisions, reservations, undecided is null && whole ? next : null, problem, cancellationToken);
-        if (undecided is not null && !held.Answers()) return (Away(arrival), true);
-        if (problem is null || decisions.Count > 0) return (new IngestRoundResult(IngestRound.More, $"{decisions.Count} files decided."), true);
+        if (decisions.Count > 0 || reservations.Count > 0 || problem is null)
+            await RecordAsync(incoming, decisions, reservations, undecided is null && whole ? next : null, problem, cancellationToken);
+        if (undecided is not null && !held.Answers())
+            return (Away(incoming), true);
+        if (problem is null || decisions.Count > 0)
+            return (new IngestRoundResult(IngestRound.More, $"{decisions.Count} files decided."), true);
         return (wait ?? new IngestRoundResult(IngestRound.Wait, problem), fits);
     }
 
-    /// <summary>Reservations of an interrupted round for names that are decided now without a copy: they end with the decision.</summary>
-    private async Task TakeUpDecidedAsync(CatalogContext db, DriveArrival arrival, List<Decision> decisions, Dictionary<string, IncomingTransfer> reservations, CancellationToken cancellationToken)
+    /// <summary>
+    /// Takes over reservations of an interrupted round for names that are now decided without a copy, so that they end with the decision.
+    /// </summary>
+    private async Task TakeUpDecidedAsync(
+        CatalogContext db,
+        IncomingDrive incoming,
+        List<Decision> decisions,
+        Dictionary<string, IncomingTransfer> reservations,
+        CancellationToken cancellationToken
+    )
     {
-        if (decisions.Count == 0) return;
-        var (manager, names) = (ManagerOf(arrival), decisions.ConvertAll(d => d.Entry.File.Name));
-        foreach (var transfer in await db.IncomingTransfers.AsNoTracking().Where(t => t.Placing && t.TransferManagerName == manager && names.Contains(t.StorePath!)).ToListAsync(cancellationToken))
+        if (decisions.Count == 0)
+            return;
+        var (manager, names) = (ManagerOf(incoming), decisions.ConvertAll(d => d.Entry.File.Name));
+        foreach (
+            var transfer in await db
+                .IncomingTransfers.AsNoTracking()
+                .Where(t => t.Committing && t.TransferManagerName == manager && names.Contains(t.FileName!))
+                .ToListAsync(cancellationToken)
+        )
         {
-            reservations[transfer.StorePath!] = transfer;
-            if (stores.Find(transfer.StoreId) is { } store) await store.RemoveStagingAsync(Guid.Parse(transfer.StagingPath!), cancellationToken);
+            reservations[transfer.FileName!] = transfer;
+            if (stores.Find(transfer.StoreId) is { } store)
+                await store.RemoveStagingAsync(Guid.Parse(transfer.StagingPath!), cancellationToken);
         }
-    }
-
-    /// <summary>Decides what can be decided without reading: files that are here, and names that cannot be stored.</summary>
-    private static async Task<List<Entry>> SortAsync(CatalogContext db, DriveArrival arrival, List<Entry> entries, List<Decision> decisions, CancellationToken cancellationToken)
-    {
-        var names = entries.ConvertAll(e => e.File.Name);
-        var decided = (await db.DriveArrivalFiles.AsNoTracking().Where(f => f.ArrivalId == arrival.Id && names.Contains(f.FileName)).Select(f => f.FileName).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
-        var here = await db.Files.AsNoTracking().Where(f => names.Contains(f.Name))
-            .Select(f => new { f.Name, f.Checksum, f.Size, Store = f.Instances.Where(i => i.Available).OrderBy(i => i.Id).Select(i => (long?)i.StoreId).FirstOrDefault() }).ToDictionaryAsync(f => f.Name, cancellationToken);
-        List<string> above = [.. names.SelectMany(NestedNames.Ancestors).Distinct(StringComparer.Ordinal)];
-        var containers = (await db.Files.Where(f => above.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken)).ToHashSet(StringComparer.Ordinal);
-        var containing = await NestedNames.ContainingAsync(db, names, cancellationToken);
-        var open = new List<Entry>();
-        foreach (var entry in entries)
-        {
-            var file = entry.File;
-            if (decided.Contains(file.Name)) continue;
-            if (entry.Path is null)
-                decisions.Add(Decision.Fail(entry, $"The name cannot be stored: {(entry.Refusal == StorePathRefusal.None ? "it is not normalised." : StorePath.Describe(entry.Refusal))}"));
-            else if (here.TryGetValue(file.Name, out var known))
-            {
-                var same = known.Size == file.Size && Checksum.Parse(known.Checksum).CompareTo(Checksum.Parse(file.Checksum)) == ChecksumComparison.Equal;
-                decisions.Add(same && known.Store is { } store ? new Decision(entry, DriveFileOutcome.AlreadyHere, store, null)
-                    : Decision.Fail(entry, same ? "The file is catalogued here, but no copy of it is available. Repair that first ('librarian search-files')."
-                        : $"Another file has this name here: {known.Size} bytes, {known.Checksum}; on the drive {file.Size} bytes, {file.Checksum}. Neither was touched. Find out which is right."));
-            }
-            else if (NestedNames.Ancestors(file.Name).FirstOrDefault(containers.Contains) is { } container)
-                decisions.Add(Decision.Fail(entry, $"'{container}' is a file of its own here (a directory counts as one); nothing can be stored inside it."));
-            else if (containing.Contains(file.Name))
-                decisions.Add(Decision.Fail(entry, $"Files are stored below '{file.Name}/' here; a file of that name would contain them."));
-            else open.Add(entry);
-        }
-
-        return open;
     }
 
     /// <summary>
-    /// Takes up the reservations that an interrupted round left, and makes those that are missing, all on one store. When there is not room for all, the
-    /// smallest go in, as many as fit; false when not even one does.
+    /// Takes over the reservations that an interrupted round left, and makes the missing ones, all on one store. When there is not enough
+    /// space for all files, the smallest are taken, as many as fit; false when not even one fits.
     /// </summary>
-    private async Task<(IngestRoundResult? Wait, bool Fits)> ReserveAsync(CatalogContext db, DriveArrival arrival, IReadOnlyDictionary<long, StoreLook> looks, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, CancellationToken cancellationToken)
+    private async Task<(IngestRoundResult? Wait, bool Fits)> ReserveAsync(
+        CatalogContext db,
+        IncomingDrive incoming,
+        IReadOnlyDictionary<long, StoreProbe> probes,
+        List<Entry> open,
+        Dictionary<string, IncomingTransfer> reservations,
+        CancellationToken cancellationToken
+    )
     {
         var names = open.ConvertAll(e => e.File.Name);
-        var left = await db.IncomingTransfers.Where(t => t.Placing && names.Contains(t.StorePath!)).ToListAsync(cancellationToken);
-        var foreign = left.Where(t => t.TransferManagerName != ManagerOf(arrival)).Select(t => t.StorePath!).ToHashSet(StringComparer.Ordinal);
+        var left = await db.IncomingTransfers.Where(t => t.Committing && names.Contains(t.FileName!)).ToListAsync(cancellationToken);
+        var foreign = left.Where(t => t.TransferManagerName != ManagerOf(incoming))
+            .Select(t => t.FileName!)
+            .ToHashSet(StringComparer.Ordinal);
         if (foreign.Count > 0)
         {
-            left.RemoveAll(t => foreign.Contains(t.StorePath!));
+            left.RemoveAll(t => foreign.Contains(t.FileName!));
             open.RemoveAll(e => foreign.Contains(e.File.Name));
-            if (open.Count == 0) return (new IngestRoundResult(IngestRound.Wait, $"Another transfer is storing '{foreign.First()}' at this moment. Both are safe; the ingest goes on by itself."), true);
+            if (open.Count == 0)
+                return (
+                    new IngestRoundResult(
+                        IngestRound.Wait,
+                        $"Another transfer is storing '{foreign.First()}' at this moment. Both are safe; the ingest goes on by itself."
+                    ),
+                    true
+                );
         }
 
         SiteStore store;
         if (left.Count > 0)
         {
             var id = left[0].StoreId;
-            open.RemoveAll(e => left.Exists(t => t.StorePath == e.File.Name && t.StoreId != id));
+            open.RemoveAll(e => left.Exists(t => t.FileName == e.File.Name && t.StoreId != id));
             left.RemoveAll(t => t.StoreId != id);
-            if (id is null || !looks.GetValueOrDefault(id.Value).IsMounted) return (new IngestRoundResult(IngestRound.Wait, "The store that was being written is not mounted."), true);
+            if (id is null || !probes.GetValueOrDefault(id.Value).IsMounted)
+                return (new IngestRoundResult(IngestRound.Wait, "The store that was being written is not mounted."), true);
             store = stores.Configured.Single(s => s.Id == id);
         }
         else
         {
             var wanted = open.Sum(e => e.File.Size);
-            var chosen = await stores.ChooseAsync(db, wanted, looks, cancellationToken);
+            var chosen = await stores.ChooseAsync(db, wanted, probes, cancellationToken);
             if (chosen is null)
             {
                 open.Sort((a, b) => a.File.Size.CompareTo(b.File.Size));
@@ -348,73 +496,162 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
                 while (fitting + 1 < tooMany)
                 {
                     var middle = (fitting + tooMany) / 2;
-                    if (await stores.ChooseAsync(db, open.Take(middle).Sum(e => e.File.Size), looks, cancellationToken) is { } some) (fitting, chosen) = (middle, some);
-                    else tooMany = middle;
+                    if (await stores.ChooseAsync(db, open.Take(middle).Sum(e => e.File.Size), probes, cancellationToken) is { } some)
+                        (fitting, chosen) = (middle, some);
+                    else
+                        tooMany = middle;
                 }
 
-                if (fitting == 0 && open.Count > 0) chosen = await stores.ChooseAsync(db, open[0].File.Size, looks, cancellationToken);
+                if (fitting == 0 && open.Count > 0)
+                    chosen = await stores.ChooseAsync(db, open[0].File.Size, probes, cancellationToken);
                 open.RemoveRange(Math.Max(1, fitting), open.Count - Math.Max(1, fitting));
             }
 
             if (chosen is null)
             {
-                return (new IngestRoundResult(IngestRound.Wait, $"No enabled, ingestable store has room for '{open[0].File.Name}' ({open[0].File.Size} bytes). Make space; the ingest goes on by itself."), false);
+                return (
+                    new IngestRoundResult(
+                        IngestRound.Wait,
+                        $"No enabled, ingestable store has space for '{open[0].File.Name}' ({open[0].File.Size} bytes). "
+                            + "Make space; the ingest goes on by itself."
+                    ),
+                    false
+                );
             }
 
             store = chosen.Value.Store;
         }
 
-        foreach (var transfer in left) reservations[transfer.StorePath!] = transfer;
-        var (now, manager) = (Now, ManagerOf(arrival));
+        foreach (var transfer in left)
+            reservations[transfer.FileName!] = transfer;
+        var (now, manager) = (Now, ManagerOf(incoming));
         var fresh = open.Where(e => !reservations.ContainsKey(e.File.Name)).ToList();
-        if (fresh.Count == 0) return (null, true);
-        await db.InsertRowsAsync(fresh.Select(entry => new IncomingTransfer
-        {
-            Status = TransferStatus.Ongoing,
-            Placing = true,
-            Uploader = entry.File.Uploader,
-            UploadName = entry.File.Name,
-            Source = arrival.Source,
-            TransferSize = entry.File.Size,
-            TransferChecksum = entry.File.Checksum,
-            StoreId = store.Id,
-            TransferManagerName = manager,
-            StartTime = now,
-            StagingPath = Guid.NewGuid().ToString("D"),
-            StorePath = entry.File.Name,
-            SourceTransferId = entry.File.OutgoingTransferId,
-        }), cancellationToken);
+        if (fresh.Count == 0)
+            return (null, true);
+        await db.InsertRowsAsync(
+            fresh.Select(entry => new IncomingTransfer
+            {
+                Status = TransferStatus.Ongoing,
+                Committing = true,
+                Uploader = entry.File.Uploader,
+                UploadName = entry.File.Name,
+                Source = incoming.Source,
+                TransferSize = entry.File.Size,
+                TransferChecksum = entry.File.Checksum,
+                StoreId = store.Id,
+                TransferManagerName = manager,
+                StartTime = now,
+                StagingPath = Guid.NewGuid().ToString("D"),
+                FileName = entry.File.Name,
+                SourceTransferId = entry.File.OutgoingTransferId,
+            }),
+            cancellationToken
+        );
         var reserved = fresh.ConvertAll(e => e.File.Name);
-        foreach (var transfer in await db.IncomingTransfers.AsNoTracking().Where(t => t.Placing && t.TransferManagerName == manager && reserved.Contains(t.StorePath!)).ToListAsync(cancellationToken))
-            reservations[transfer.StorePath!] = transfer;
+        foreach (
+            var transfer in await db
+                .IncomingTransfers.AsNoTracking()
+                .Where(t => t.Committing && t.TransferManagerName == manager && reserved.Contains(t.FileName!))
+                .ToListAsync(cancellationToken)
+        )
+            reservations[transfer.FileName!] = transfer;
 
         return (null, true);
     }
 
-    /// <summary>Copies; returns why some entries could not be decided, or null.</summary>
-    private async Task<string?> CopyAsync(DriveArrival arrival, HeldDrive held, List<Entry> open, Dictionary<string, IncomingTransfer> reservations, SiteStore store, List<Decision> decisions, Action<long>? onBytes, CancellationToken cancellationToken)
+    /// <summary>Copies the files; returns why some entries could not be decided, or null.</summary>
+    private async Task<string?> CopyAsync(
+        IncomingDrive incoming,
+        OpenDrive held,
+        List<Entry> open,
+        Dictionary<string, IncomingTransfer> reservations,
+        SiteStore store,
+        List<Decision> decisions,
+        Action<long>? onBytes,
+        CancellationToken cancellationToken
+    )
     {
         var byName = open.ToDictionary(e => e.File.Name, StringComparer.Ordinal);
-        var results = await store.Store.AddAsync(held.Store, [.. open.Select(e => Of(e, Guid.Parse(reservations[e.File.Name].StagingPath!)))],
-            new AdditionOptions { Parallelism = options.Value.Drives.Parallelism, OnBytes = onBytes, MayWrite = () => store.IsMounted }, cancellationToken);
+        var leftOut = new LeftOut();
+        var adding = new AdditionOptions
+        {
+            Parallelism = options.Value.Drives.Parallelism,
+            OnBytes = onBytes,
+            MayWrite = () => store.IsMounted,
+        };
+        var results = await store.Store.AddAsync(
+            held.Store,
+            [.. open.Select(e => Of(e, Guid.Parse(reservations[e.File.Name].StagingPath!)))],
+            adding,
+            cancellationToken
+        );
+        if (incoming.IsUpstream && leftOut.Count > 0 && results.Any(r => r.Status == AdditionStatus.SourceDiffers))
+        {
+            // Such a manifest lists no members: an entry that looks like an operating system's may have been archived.
+            var whole = results
+                .Where(r => r.Status == AdditionStatus.SourceDiffers)
+                .Select(r => r.Addition with { LeaveOut = null })
+                .ToList();
+            var again = await store.Store.AddAsync(held.Store, whole, adding, cancellationToken);
+            results = [.. results.Where(r => r.Status != AdditionStatus.SourceDiffers), .. again];
+        }
+
+        if (leftOut.Count > 0)
+        {
+            await errors.RaiseAsync(
+                ErrorSeverity.Info,
+                ErrorCategory.DataAvailability,
+                $"drive foreign {incoming.Name}",
+                $"An operating system had left entries among the data on drive '{incoming.Name}' of '{incoming.Source}'. "
+                    + $"They are not in its manifest and were left out, {leftOut.Count} so far: {leftOut}. The data are whole.",
+                cancellationToken
+            );
+        }
+
         string? undecided = null;
-        // Asked after the copies: if the medium does not answer now, what it refused says nothing about single files.
+        // Checked after the copies: if the medium does not answer now, its failures say nothing about single files.
         var answers = held.Answers();
-        if (answers && arrival.IsUpstream && results.All(r => r.Status == AdditionStatus.SourceMissing) && !await HoldsEarlierAsync(arrival, held, cancellationToken))
-            return $"None of the next {open.Count} files of the manifest is in {arrival.DataPath}. Is the right drive mounted there, and was --store-root right? If it is, and the files are gone, there is nothing left to take.";
+        if (
+            answers
+            && incoming.IsUpstream
+            && results.All(r => r.Status == AdditionStatus.SourceMissing)
+            && !await HoldsEarlierAsync(incoming, held, cancellationToken)
+        )
+            return $"None of the next {open.Count} files of the manifest is in {incoming.DataPath}. "
+                + "Is the right drive mounted there, and was --store-root right? "
+                + "If it is, and the files are gone, there is nothing left to take.";
+        var holders = await HoldersAsync(store, results, cancellationToken);
         foreach (var result in results)
         {
             var entry = byName[result.Addition.Name.Value];
             switch (result.Status)
             {
+                case AdditionStatus.Added when holders.TryGetValue(result.Addition.Name.Value, out var holder):
+                    decisions.Add(
+                        Decision.Fail(
+                            entry,
+                            $"What lies at '{entry.File.Name}' belongs to the catalogued file '{holder}', or contains it; "
+                                + "two files cannot share data. It was left as it is."
+                        )
+                    );
+                    break;
                 case AdditionStatus.Added:
                     decisions.Add(new Decision(entry, DriveFileOutcome.Stored, store.Id, null));
                     break;
-                case AdditionStatus.SourceDiffers or AdditionStatus.SourceMissing or AdditionStatus.SourceError or AdditionStatus.Refused when answers:
-                    decisions.Add(Decision.Fail(entry, await DiagnoseAsync(arrival, held.Store, entry, result, cancellationToken)));
+                case AdditionStatus.SourceDiffers
+                or AdditionStatus.SourceMissing
+                or AdditionStatus.SourceError
+                or AdditionStatus.Refused when answers:
+                    decisions.Add(Decision.Fail(entry, await DiagnoseAsync(incoming, held.Store, entry, result, cancellationToken)));
                     break;
                 case AdditionStatus.NameTaken:
-                    decisions.Add(Decision.Fail(entry, $"{result.Message} They are not in the catalog; look at them, then move them away or catalogue them with admin/add_file."));
+                    decisions.Add(
+                        Decision.Fail(
+                            entry,
+                            $"{result.Message} They are not in the catalog; "
+                                + "examine them, then move them away or catalogue them with admin/add_file."
+                        )
+                    );
                     break;
                 default:
                     undecided ??= result.Message;
@@ -424,102 +661,252 @@ public sealed class DriveIngest(CatalogDatabase database, SiteStores stores, Err
 
         return undecided;
 
-        static Addition Of(Entry entry, Guid id) =>
-            new(entry.Path!, entry.Path!, new ContentDescription(Checksum.Parse(entry.File.Checksum), entry.File.Size), id) { ExpectedSha256 = entry.File.Sha256, ExpectedMembers = entry.Members };
+        Addition Of(Entry entry, Guid id) =>
+            new(entry.Path!, entry.Path!, new ContentDescription(Checksum.Parse(entry.File.Checksum), entry.File.Size), id)
+            {
+                ExpectedSha256 = entry.File.Sha256,
+                ExpectedMembers = entry.Members,
+                LeaveOut = path =>
+                {
+                    if (!entry.LeavesOut(path))
+                        return false;
+                    leftOut.Add(entry.File.Name, path);
+                    return true;
+                },
+            };
     }
 
-    /// <summary>Whether something that was taken from this drive before is still on it.</summary>
-    private async Task<bool> HoldsEarlierAsync(DriveArrival arrival, HeldDrive held, CancellationToken cancellationToken)
+    /// <summary>For data that were in the store already, by location: the catalogued file that they belong to.</summary>
+    private async Task<Dictionary<string, string>> HoldersAsync(
+        SiteStore store,
+        IReadOnlyList<AdditionResult> results,
+        CancellationToken cancellationToken
+    )
+    {
+        List<string> locations =
+        [
+            .. results.Where(r => r is { Status: AdditionStatus.Added, WasThere: true }).Select(r => r.Addition.Name.Value),
+        ];
+        if (locations.Count == 0)
+            return [];
+        await using var db = database.Open();
+        return await SharedData.HoldersAsync(db, store.Id, locations, cancellationToken);
+    }
+
+    /// <summary>Whether a file that was stored from this drive before is still on it.</summary>
+    private async Task<bool> HoldsEarlierAsync(IncomingDrive incoming, OpenDrive held, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        foreach (var name in await db.DriveArrivalFiles.AsNoTracking().Where(f => f.ArrivalId == arrival.Id && f.Outcome == DriveFileOutcome.Stored).OrderByDescending(f => f.Id).Take(100).Select(f => f.FileName).ToListAsync(cancellationToken))
+        foreach (
+            var name in await db
+                .IncomingDriveFiles.AsNoTracking()
+                .Where(f => f.IncomingDriveId == incoming.Id && f.Outcome == DriveFileOutcome.Stored)
+                .OrderByDescending(f => f.Id)
+                .Take(100)
+                .Select(f => f.FileName)
+                .ToListAsync(cancellationToken)
+        )
         {
-            if (StorePath.TryParse(name, out var path, out _) && await held.Store.ExistsAsync(path, cancellationToken)) return true;
+            if (FileName.TryParse(name, out var path, out _) && await held.Store.ExistsAsync(path, cancellationToken) == Presence.Present)
+                return true;
         }
 
         return false;
     }
 
-    /// <summary>Which members of a bad directory are bad.</summary>
-    private async Task<string> DiagnoseAsync(DriveArrival arrival, LocalStore drive, Entry entry, AdditionResult result, CancellationToken cancellationToken)
+    /// <summary>Finds the bad members of a bad directory.</summary>
+    private async Task<string> DiagnoseAsync(
+        IncomingDrive incoming,
+        LocalStore drive,
+        Entry entry,
+        AdditionResult result,
+        CancellationToken cancellationToken
+    )
     {
-        if (result.Status != AdditionStatus.SourceDiffers || entry.File.Members is not (> 0 and <= MaxDiagnosed) || arrival.IsUpstream) return result.Message;
+        if (result.Status != AdditionStatus.SourceDiffers || entry.File.Members is not (> 0 and <= MaxDiagnosed) || incoming.IsUpstream)
+            return result.Message;
         var expected = new Dictionary<string, ManifestMember>(StringComparer.Ordinal);
-        await using (var cursor = await ManifestCursor.OpenAsync(ManifestPath(arrival.DriveId, arrival.Trip), cancellationToken))
+        await using (var cursor = await ManifestCursor.OpenAsync(ManifestPath(incoming.DriveId, incoming.Trip), cancellationToken))
         {
             cursor.Seek(entry.Offset);
             await cursor.ReadFileAsync(cancellationToken);
-            while (await cursor.ReadMemberAsync(cancellationToken) is { } member) expected[member.Path] = member;
+            while (await cursor.ReadMemberAsync(cancellationToken) is { } member)
+                expected[member.Path] = member;
         }
 
         var bad = new List<string>();
-        await drive.DigestAsync(entry.Path!, [ChecksumAlgorithm.Sha256], new DigestOptions
-        {
-            OnMember = m =>
+        await drive.DigestAsync(
+            entry.Path!,
+            [ChecksumAlgorithm.Sha256],
+            new DigestOptions
             {
-                if (!expected.Remove(m.Path, out var member)) bad.Add($"'{m.Path}' is not in the manifest");
-                else if (member.Size != m.SizeBytes) bad.Add($"'{m.Path}' has {m.SizeBytes} bytes instead of {member.Size}");
-                else if (member.Sha256 != m.Checksums[ChecksumAlgorithm.Sha256].Digest) bad.Add($"'{m.Path}' has other bytes than the manifest says");
+                LeaveOut = entry.LeavesOut,
+                OnMember = m =>
+                {
+                    if (!expected.Remove(m.Path, out var member))
+                        bad.Add($"'{m.Path.Shown()}' is not in the manifest");
+                    else if (member.Size != m.SizeBytes)
+                        bad.Add($"'{m.Path.Shown()}' has {m.SizeBytes} bytes instead of {member.Size}");
+                    else if (member.Sha256 != m.Checksums[ChecksumAlgorithm.Sha256].Digest)
+                        bad.Add($"'{m.Path.Shown()}' has other bytes than the manifest says");
+                },
             },
-        }, cancellationToken: cancellationToken);
-        bad.AddRange(expected.Keys.Select(p => $"'{p}' is missing"));
-        return bad.Count == 0 ? result.Message : $"{bad.Count} of {entry.File.Members} files in it are bad: {string.Join("; ", bad.Order(StringComparer.Ordinal).Take(10))}.";
+            cancellationToken: cancellationToken
+        );
+        bad.AddRange(expected.Keys.Select(p => $"'{p.Shown()}' is missing"));
+        return bad.Count == 0
+            ? result.Message
+            : $"{bad.Count} of {entry.File.Members} files in it are bad: {string.Join("; ", bad.Order(StringComparer.Ordinal).Take(10))}.";
     }
 
-    private async Task RecordAsync(DriveArrival arrival, List<Decision> decisions, Dictionary<string, IncomingTransfer> reservations, long? next, string? problem, CancellationToken cancellationToken)
+    private async Task RecordAsync(
+        IncomingDrive incoming,
+        List<Decision> decisions,
+        Dictionary<string, IncomingTransfer> reservations,
+        long? next,
+        string? problem,
+        CancellationToken cancellationToken
+    )
     {
         var now = Now;
         await using (var db = database.Open())
         {
             await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-            await db.InsertRowsAsync(decisions.Select(d => new DriveArrivalFile
-            {
-                ArrivalId = arrival.Id,
-                FileName = Short(d.Entry.File.Name),
-                Checksum = Short(d.Entry.File.Checksum),
-                OutgoingTransferId = d.Entry.File.OutgoingTransferId,
-                Outcome = d.Outcome,
-                StoreId = d.StoreId,
-                Message = d.Message,
-                Told = d.Entry.File.OutgoingTransferId < 0,
-            }), cancellationToken);
+            await db.InsertRowsAsync(
+                decisions.Select(d => new IncomingDriveFile
+                {
+                    IncomingDriveId = incoming.Id,
+                    FileName = Short(d.Entry.File.Name),
+                    Checksum = Short(d.Entry.File.Checksum),
+                    OutgoingTransferId = d.Entry.File.OutgoingTransferId,
+                    Outcome = d.Outcome,
+                    StoreId = d.StoreId,
+                    Message = d.Message,
+                    Reported = d.Entry.File.OutgoingTransferId < 0,
+                }),
+                cancellationToken
+            );
             var taken = decisions.Where(d => d.Outcome == DriveFileOutcome.Stored).ToList();
-            await db.InsertRowsAsync(taken.Select(d => new FileRecord { Name = d.Entry.File.Name, CreateTime = now, Size = d.Entry.File.Size, Checksum = d.Entry.File.Checksum, Uploader = d.Entry.File.Uploader, Source = arrival.Source }), cancellationToken);
-            await db.InsertRowsAsync(taken.Select(d => new Instance
-            {
-                Path = stores.Find(d.StoreId)!.Locate(d.Entry.Path!),
-                FileName = d.Entry.File.Name,
-                StoreId = d.StoreId!.Value,
-                DeletionPolicy = DeletionPolicy.Disallowed,
-                CreatedTime = now,
-                Available = true,
-            }), cancellationToken);
+            await db.InsertRowsAsync(
+                taken.Select(d => new FileRecord
+                {
+                    Name = d.Entry.File.Name,
+                    CreateTime = now,
+                    Size = d.Entry.File.Size,
+                    Checksum = d.Entry.File.Checksum,
+                    Uploader = d.Entry.File.Uploader,
+                    Source = incoming.Source,
+                }),
+                cancellationToken
+            );
+            await db.InsertRowsAsync(
+                taken.Select(d => new FileCopy
+                {
+                    Path = d.Entry.Path!.Value,
+                    FileName = d.Entry.File.Name,
+                    StoreId = d.StoreId!.Value,
+                    DeletionPolicy = DeletionPolicy.Disallowed,
+                    CreatedTime = now,
+                    Available = true,
+                }),
+                cancellationToken
+            );
             var stored = taken.Select(d => d.Entry.File.Name).ToHashSet(StringComparer.Ordinal);
             List<long> completed = [.. reservations.Where(r => stored.Contains(r.Key)).Select(r => r.Value.Id)];
             List<long> others = [.. reservations.Where(r => !stored.Contains(r.Key)).Select(r => r.Value.Id)];
-            await db.IncomingTransfers.Where(t => completed.Contains(t.Id)).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now), cancellationToken);
-            await db.IncomingTransfers.Where(t => others.Contains(t.Id)).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Failed).SetProperty(t => t.Placing, false).SetProperty(t => t.EndTime, now)
-                .SetProperty(t => t.FailureReason, "It was not taken from the drive; see 'librarian drive status'."), cancellationToken);
+            await db
+                .IncomingTransfers.Where(t => completed.Contains(t.Id))
+                .ExecuteUpdateAsync(
+                    s =>
+                        s.SetProperty(t => t.Status, TransferStatus.Completed)
+                            .SetProperty(t => t.Committing, false)
+                            .SetProperty(t => t.EndTime, now),
+                    cancellationToken
+                );
+            await db
+                .IncomingTransfers.Where(t => others.Contains(t.Id))
+                .ExecuteUpdateAsync(
+                    s =>
+                        s.SetProperty(t => t.Status, TransferStatus.Failed)
+                            .SetProperty(t => t.Committing, false)
+                            .SetProperty(t => t.EndTime, now)
+                            .SetProperty(t => t.FailureReason, "It was not taken from the drive; see 'librarian drive status'."),
+                    cancellationToken
+                );
             var (count, bytes) = (decisions.Count, decisions.Where(d => d.Outcome != DriveFileOutcome.Failed).Sum(d => d.Entry.File.Size));
-            await db.DriveArrivals.Where(a => a.Id == arrival.Id).ExecuteUpdateAsync(s => s.SetProperty(a => a.FilesDone, a => a.FilesDone + count).SetProperty(a => a.BytesDone, a => a.BytesDone + bytes)
-                .SetProperty(a => a.Position, a => next ?? a.Position).SetProperty(a => a.Problem, problem), cancellationToken);
+            await db
+                .IncomingDrives.Where(a => a.Id == incoming.Id)
+                .ExecuteUpdateAsync(
+                    s =>
+                        s.SetProperty(a => a.FilesDone, a => a.FilesDone + count)
+                            .SetProperty(a => a.BytesDone, a => a.BytesDone + bytes)
+                            .SetProperty(a => a.Position, a => next ?? a.Position)
+                            .SetProperty(a => a.Problem, problem),
+                    cancellationToken
+                );
             await transaction.CommitAsync(cancellationToken);
         }
 
-        foreach (var (entry, _, _, message) in decisions.Where(d => d.Outcome == DriveFileOutcome.Failed))
+        var unusable = decisions.FindAll(d => d.Entry.File.Problem is not null);
+        foreach (var (entry, _, _, message) in unusable)
+            Logs.NotIngested(log, entry.File.Name, incoming.Name, message!);
+        if (unusable.Count > 0)
         {
-            Logs.NotIngested(log, entry.File.Name, arrival.Name, message!);
-            await errors.RaiseAsync(ErrorSeverity.Error, ErrorCategory.DataIntegrity, $"drive ingest {entry.File.Name}",
-                $"'{entry.File.Name}' was not taken from drive '{arrival.Name}' of '{arrival.Source}': {message} The source still has it and is told, so that it sends the file again.", cancellationToken);
+            // One entry in the log for all of them: a list may be bad a million times.
+            var first = string.Join("; ", unusable.Take(MaxListed).Select(d => $"{d.Entry.File.Name}: {d.Entry.File.Problem}"));
+            await errors.RaiseAsync(
+                ErrorSeverity.Error,
+                ErrorCategory.DataIntegrity,
+                $"drive manifest {incoming.Name}",
+                $"The manifest of drive '{incoming.Name}' of '{incoming.Source}' has entries that cannot be used, "
+                    + $"{unusable.Count} of those read so far. Their files were not taken, all others are. "
+                    + $"{first}{(unusable.Count > MaxListed ? "; and more" : "")}. "
+                    + "'librarian drive status' lists them all. Have the source mend its catalog and send these files again.",
+                cancellationToken
+            );
+        }
+
+        foreach (var (entry, _, _, message) in decisions.Where(d => d.Outcome == DriveFileOutcome.Failed && d.Entry.File.Problem is null))
+        {
+            Logs.NotIngested(log, entry.File.Name, incoming.Name, message!);
+            await errors.RaiseAsync(
+                ErrorSeverity.Error,
+                ErrorCategory.DataIntegrity,
+                $"drive ingest {entry.File.Name}",
+                $"'{entry.File.Name}' was not taken from drive '{incoming.Name}' of '{incoming.Source}': {message} "
+                    + "The source still has it and is told, so that it sends the file again.",
+                cancellationToken
+            );
         }
     }
 
     private static string Short(string text) => text.Length > CatalogContext.MaxText ? text[..CatalogContext.MaxText] : text;
 
-    private string Archive() => Directory.CreateDirectory(string.IsNullOrEmpty(options.Value.Drives.ArchiveDirectory) ? Path.Combine(options.Value.DataDirectory, "drives") : options.Value.Drives.ArchiveDirectory).FullName;
+    private string Archive() =>
+        Security
+            .PrivateFile.CreateDirectory(
+                string.IsNullOrEmpty(options.Value.Drives.ArchiveDirectory)
+                    ? Path.Combine(options.Value.DataDirectory, "drives")
+                    : options.Value.Drives.ArchiveDirectory
+            )
+            .FullName;
 
-    /// <summary>An entry of the manifest, its name as a path (null: it cannot be one), what its members must be, and where it begins.</summary>
-    private sealed record Entry(ManifestFile File, StorePath? Path, StorePathRefusal Refusal, string? Members, long Offset);
+    /// <summary>
+    /// An entry of the manifest: its name as a path (null when it is not a valid one), the expected digest over its members' names and
+    /// contents, the members that have names of <see cref="ForeignEntries"/> (null when not known), and its offset.
+    /// </summary>
+    private sealed record Entry(
+        ManifestFile File,
+        FileName? Path,
+        FileNameRefusal Refusal,
+        string? Members,
+        IReadOnlySet<string>? Listed,
+        long Offset
+    )
+    {
+        public bool LeavesOut(string path) =>
+            ForeignEntries.IsForeignName(path[(path.LastIndexOf('/') + 1)..]) && Listed?.Contains(path) != true;
+    }
 
     private sealed record Decision(Entry Entry, DriveFileOutcome Outcome, long? StoreId, string? Message)
     {

@@ -6,7 +6,7 @@ using System.Text.Json.Serialization;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>What the first line of any of the formats says about itself, read before anything else of it is believed.</summary>
+/// <summary>Format and version in the first line of any of the formats, read before the rest of the line is trusted.</summary>
 internal sealed record FormatLine(string? Format = null, int? Version = null);
 
 /// <summary>Last line of a manifest.</summary>
@@ -15,13 +15,14 @@ internal sealed record ManifestEnd(string End, long Files, long Members, long By
 /// <summary>Last line of a receipt.</summary>
 internal sealed record ReceiptEnd(string End, long Files, string Sha256, string Signature);
 
-/// <summary>The lines of the formats. Unknown keys are ignored, missing or doubled ones refused.</summary>
+/// <summary>JSON of the formats' lines. Unknown keys are ignored, missing or repeated ones refused.</summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     RespectNullableAnnotations = true,
     RespectRequiredConstructorParameters = true,
     AllowDuplicateProperties = false,
-    Converters = [typeof(DriveTimeConverter)])]
+    Converters = [typeof(DriveTimeConverter)]
+)]
 [JsonSerializable(typeof(FormatLine))]
 [JsonSerializable(typeof(DriveMarker))]
 [JsonSerializable(typeof(ManifestHeader))]
@@ -37,24 +38,31 @@ internal sealed partial class DriveJson : JsonSerializerContext
 {
     internal static readonly JsonWriterOptions OneLine = new() { Encoder = new RequiredEscapes(), SkipValidation = true };
 
-    internal static readonly JsonWriterOptions Indented = new() { Encoder = new RequiredEscapes(), Indented = true, NewLine = "\n" };
+    internal static readonly JsonWriterOptions Indented = new()
+    {
+        Encoder = new RequiredEscapes(),
+        Indented = true,
+        NewLine = "\n",
+    };
 }
 
 /// <summary>
-/// Escapes only what JSON requires (RFC 8259 §7). The encoders of .NET escape more, among it whatever their version of Unicode does not know: the
-/// bytes of a manifest would change with the runtime.
+/// Escapes only what JSON requires (RFC 8259 §7). The encoders of .NET escape more, including characters that their version of Unicode does
+/// not know: the bytes of a manifest would change with the runtime.
 /// </summary>
 internal sealed unsafe class RequiredEscapes : JavaScriptEncoder
 {
     private const string Required =
-        "\0\u0001\u0002\u0003\u0004\u0005\u0006\u0007\b\t\n\u000b\f\r\u000e\u000f\u0010\u0011\u0012\u0013\u0014\u0015\u0016\u0017\u0018\u0019\u001a\u001b\u001c\u001d\u001e\u001f\"\\";
+        "\0\u0001\u0002\u0003\u0004\u0005\u0006\u0007\b\t\n\u000b\f\r\u000e\u000f"
+        + "\u0010\u0011\u0012\u0013\u0014\u0015\u0016\u0017\u0018\u0019\u001a\u001b\u001c\u001d\u001e\u001f\"\\";
 
     private static readonly SearchValues<char> s_characters = SearchValues.Create(Required);
     private static readonly SearchValues<byte> s_bytes = SearchValues.Create(Required.Select(c => (byte)c).ToArray());
 
     public override int MaxOutputCharactersPerInputCharacter => 6;
 
-    public override int FindFirstCharacterToEncode(char* text, int textLength) => new ReadOnlySpan<char>(text, textLength).IndexOfAny(s_characters);
+    public override int FindFirstCharacterToEncode(char* text, int textLength) =>
+        new ReadOnlySpan<char>(text, textLength).IndexOfAny(s_characters);
 
     public override int FindFirstCharacterToEncodeUtf8(ReadOnlySpan<byte> utf8Text) => utf8Text.IndexOfAny(s_bytes);
 
@@ -90,36 +98,57 @@ internal sealed class DriveTimeConverter : JsonConverter<DateTime>
 
     public override DateTime Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
         reader.TokenType == JsonTokenType.String
-        && DateTime.TryParseExact(reader.GetString(), Pattern, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var utc)
+        && DateTime.TryParseExact(
+            reader.GetString(),
+            Pattern,
+            CultureInfo.InvariantCulture,
+            DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal,
+            out var utc
+        )
             ? utc
             : throw new JsonException("Not a time in UTC with six digits.");
 
-    public override void Write(Utf8JsonWriter writer, DateTime value, JsonSerializerOptions options) => writer.WriteStringValue(Format(value));
+    public override void Write(Utf8JsonWriter writer, DateTime value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(Format(value));
 }
 
 /// <summary>
-/// Times as the Python Librarian writes them: without a zone, meaning UTC, with six digits or none (wire.md §3). Offsets are read too, and converted;
-/// ticks below a microsecond are dropped.
+/// Times as the Python Librarian writes them: UTC without a zone, with six digits or none (docs/spec/wire.md#times). Offsets are read too,
+/// and converted; ticks below a microsecond are dropped.
 /// </summary>
 internal sealed class NaiveTimeConverter : JsonConverter<DateTime>
 {
     private static readonly string[] s_forms =
-        ["yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK", "yyyy-MM-dd' 'HH:mm:ss.FFFFFFFK", "yyyy-MM-dd'T'HH:mmK", "yyyy-MM-dd' 'HH:mmK", "yyyy-MM-dd"];
+    [
+        "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK",
+        "yyyy-MM-dd' 'HH:mm:ss.FFFFFFFK",
+        "yyyy-MM-dd'T'HH:mmK",
+        "yyyy-MM-dd' 'HH:mmK",
+        "yyyy-MM-dd",
+    ];
 
     public override DateTime Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
         reader.TokenType == JsonTokenType.String
-        && DateTime.TryParseExact(reader.GetString(), s_forms, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var utc)
+        && DateTime.TryParseExact(
+            reader.GetString(),
+            s_forms,
+            CultureInfo.InvariantCulture,
+            DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal,
+            out var utc
+        )
             ? new DateTime(utc.Ticks - (utc.Ticks % TimeSpan.TicksPerMicrosecond), DateTimeKind.Utc)
             : throw new JsonException("Not a time.");
 
     public override void Write(Utf8JsonWriter writer, DateTime value, JsonSerializerOptions options)
     {
         var whole = value.Ticks % TimeSpan.TicksPerSecond / TimeSpan.TicksPerMicrosecond == 0;
-        writer.WriteStringValue(value.ToString(whole ? "yyyy-MM-dd'T'HH:mm:ss" : "yyyy-MM-dd'T'HH:mm:ss.ffffff", CultureInfo.InvariantCulture));
+        writer.WriteStringValue(
+            value.ToString(whole ? "yyyy-MM-dd'T'HH:mm:ss" : "yyyy-MM-dd'T'HH:mm:ss.ffffff", CultureInfo.InvariantCulture)
+        );
     }
 }
 
-/// <summary>An outcome as its lower-case name.</summary>
+/// <summary>Writes an outcome as its lower-case name.</summary>
 internal sealed class ReceiptOutcomeConverter : JsonConverter<ReceiptOutcome>
 {
     public override ReceiptOutcome Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>

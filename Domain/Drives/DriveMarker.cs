@@ -4,18 +4,18 @@ using System.Text.Json.Serialization;
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// Which drive a directory is (docs/formats/drive-v1.md "Marker"). A directory without a readable marker is not a drive, and one with another
-/// marker is not this drive: nothing is read from it or written to it.
+/// The drive marker (docs/formats/drive-v1.md "Marker"). A directory without a readable marker is not a drive, and one with another marker
+/// is not this drive: nothing is read from it or written to it.
 /// </summary>
 public sealed record DriveMarker
 {
     /// <summary>The marker's name in the root of a drive.</summary>
     public const string FileName = "LIBRARIAN-DRIVE.json";
 
-    /// <summary>What every marker says it is.</summary>
+    /// <summary>Format name in every marker.</summary>
     public const string FormatName = "librarian-drive";
 
-    /// <summary>The one version this code writes and reads.</summary>
+    /// <summary>The only version that this code writes and reads.</summary>
     public const int FormatVersion = 1;
 
     private const int MaxLength = 64 * 1024;
@@ -28,16 +28,16 @@ public sealed record DriveMarker
     [JsonInclude]
     internal int Version { get; init; } = FormatVersion;
 
-    /// <summary>The drive's identity for life.</summary>
+    /// <summary>The drive's permanent identity.</summary>
     public required Guid DriveId { get; init; }
 
-    /// <summary>What people call it.</summary>
+    /// <summary>The drive's name, for people.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Name of the site it belongs to, which fills it.</summary>
+    /// <summary>Name of the site that owns and fills the drive.</summary>
     public required string Site { get; init; }
 
-    /// <summary>That site's key.</summary>
+    /// <summary>That site's public key.</summary>
     public required SitePublicKey SiteKey { get; init; }
 
     /// <summary>Name of the site it travels to.</summary>
@@ -46,11 +46,12 @@ public sealed record DriveMarker
     /// <summary>1 for the first trip, one more each time the drive is recycled.</summary>
     public required int Trip { get; init; }
 
-    /// <summary>UTC time of this trip's start, microseconds.</summary>
+    /// <summary>UTC time of this trip's start, with microseconds.</summary>
     public required DateTime Initialised { get; init; }
 
     /// <summary>
-    /// The marker in the directory <paramref name="root"/>; null when there is none, or it is unreadable, above 64 KiB, or of another format or version.
+    /// Reads the marker in the directory <paramref name="root"/>; null when there is none, or it is unreadable, above 64 KiB, or of another
+    /// format or version.
     /// </summary>
     public static DriveMarker? TryRead(string root)
     {
@@ -58,7 +59,8 @@ public sealed record DriveMarker
         try
         {
             using var file = DriveFile.TryOpenRead(root, FileName);
-            if (file is null) return null;
+            if (file is null)
+                return null;
             var bytes = new byte[MaxLength + 1];
             var length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
             return length <= MaxLength ? Parse(bytes.AsSpan(0, length)) : null;
@@ -69,8 +71,9 @@ public sealed record DriveMarker
         }
     }
 
-    /// <summary>The same without holding up the caller's thread: a medium may take its time.</summary>
-    public static Task<DriveMarker?> TryReadAsync(string root, CancellationToken cancellationToken) => Task.Run(() => TryRead(root), cancellationToken);
+    /// <summary>The same without blocking the caller's thread, because a medium may be slow.</summary>
+    public static Task<DriveMarker?> TryReadAsync(string root, CancellationToken cancellationToken) =>
+        Task.Run(() => TryRead(root), cancellationToken);
 
     /// <summary>Writes the marker whole or not at all; it is on disk when the task ends.</summary>
     /// <exception cref="InvalidOperationException">No reader would accept it.</exception>
@@ -78,16 +81,19 @@ public sealed record DriveMarker
     public async Task WriteAsync(string root, CancellationToken cancellationToken)
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
-        if (LineRules.Check(this) is { } problem) throw new InvalidOperationException($"Not written as a marker: {problem.What}.");
+        if (LineRules.Check(this) is { } problem)
+            throw new InvalidOperationException($"Not written as a marker: {problem.What}.");
         await using var file = DriveFile.Create(root, FileName);
-        await using (var json = new Utf8JsonWriter(file.Stream, DriveJson.Indented)) JsonSerializer.Serialize(json, this, DriveJson.Default.DriveMarker);
+        await using (var json = new Utf8JsonWriter(file.Stream, DriveJson.Indented))
+            JsonSerializer.Serialize(json, this, DriveJson.Default.DriveMarker);
         file.Stream.WriteByte((byte)'\n');
         await file.CommitAsync(cancellationToken);
     }
 
     private static DriveMarker? Parse(ReadOnlySpan<byte> bytes) =>
         SealedCheck.Parse(bytes, DriveJson.Default.FormatLine) is { Format: FormatName, Version: FormatVersion }
-        && SealedCheck.Parse(bytes, DriveJson.Default.DriveMarker) is { } marker && LineRules.Check(marker) is null
+        && SealedCheck.Parse(bytes, DriveJson.Default.DriveMarker) is { } marker
+        && LineRules.Check(marker) is null
             ? marker
             : null;
 }

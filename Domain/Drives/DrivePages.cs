@@ -1,15 +1,16 @@
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// What a drive holds besides data and manifest, for people, for standard tools and for the Python Librarian: <c>SHA256SUMS</c>, <c>README.txt</c>,
-/// <c>MANIFEST.html</c> and <c>manifest.upstream.json</c>. All are functions of the manifest: writing them again gives the same bytes.
+/// Writes the files on a drive besides data and manifest, for people, for standard tools and for the Python Librarian: <c>SHA256SUMS</c>,
+/// <c>README.txt</c>, <c>MANIFEST.html</c> and <c>manifest.upstream.json</c>. All depend on the manifest alone: writing them again gives
+/// the same bytes.
 /// </summary>
 public static class DrivePages
 {
     /// <summary>Digests of all files below <c>data/</c>, for <c>sha256sum --check</c>.</summary>
     public const string SumsFileName = "SHA256SUMS";
 
-    /// <summary>What this drive is, in plain words.</summary>
+    /// <summary>A description of the drive in plain words.</summary>
     public const string ReadmeFileName = "README.txt";
 
     /// <summary>The manifest for people.</summary>
@@ -18,8 +19,12 @@ public static class DrivePages
     /// <summary>The directory of the data.</summary>
     public const string DataDirectory = "data";
 
-    /// <summary>Writes the four files into <paramref name="root"/> from a checked manifest, reading it once. They are on disk when the task ends.</summary>
-    /// <remarks>A crash between two of the renames leaves some files of this manifest and some of the one before; writing again mends that.</remarks>
+    /// <summary>
+    /// Writes the four files into <paramref name="root"/> from a checked manifest, reading it once. They are on disk when the task ends.
+    /// </summary>
+    /// <remarks>
+    /// A crash between two of the renames leaves some files of this manifest and some of the previous one; writing again repairs that.
+    /// </remarks>
     /// <param name="manifestPath">A manifest that <see cref="ManifestReader"/> has accepted.</param>
     /// <param name="root">The drive's root.</param>
     /// <param name="cancellationToken">Stops; each file is then the old one or the new one.</param>
@@ -43,8 +48,10 @@ public static class DrivePages
             {
                 await upstream.WriteAsync(file, cancellationToken);
                 await html.WriteAsync(file);
-                if (file.Sha256 is { } digest) await sums.WriteAsync(digest, file.Name, null);
-                while (await manifest.ReadMemberAsync(cancellationToken) is { } member) await sums.WriteAsync(member.Sha256, file.Name, member.Path);
+                if (file.Sha256 is { } digest)
+                    await sums.WriteAsync(digest, file.Name, null);
+                while (await manifest.ReadMemberAsync(cancellationToken) is { } member)
+                    await sums.WriteAsync(member.Sha256, file.Name, member.Path);
             }
 
             await html.EndAsync(manifest.ReadSeal());
@@ -52,6 +59,7 @@ public static class DrivePages
         }
 
         await Readme.WriteAsync(readmeFile.Stream, manifest.Header, manifest.ReadSeal(), cancellationToken);
-        foreach (var file in (DriveFile[])[sumsFile, readmeFile, htmlFile, upstreamFile]) await file.CommitAsync(cancellationToken);
+        foreach (var file in (DriveFile[])[sumsFile, readmeFile, htmlFile, upstreamFile])
+            await file.CommitAsync(cancellationToken);
     }
 }

@@ -6,62 +6,87 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>The destination's signed word about a drive's files, for a source that cannot be reached (docs/formats/drive-v1.md "Receipt").</summary>
-public sealed class DriveReceipts(CatalogDatabase database, SiteSigningKey key, DriveDispatch dispatch, IOptions<SiteOptions> options, TimeProvider time)
+/// <summary>
+/// The destination's signed report about a drive's files, for a source that cannot be reached (docs/formats/drive-v1.md "Receipt").
+/// </summary>
+public sealed class DriveReceipts(
+    CatalogDatabase database,
+    SiteSigningKey key,
+    DriveDispatch dispatch,
+    IOptions<SiteOptions> options,
+    TimeProvider time
+)
 {
     private const int Page = 1000;
 
-    /// <summary>Where the receipt of an arrival is kept.</summary>
-    public string PathOf(DriveArrival arrival)
+    /// <summary>Path of an incoming drive's receipt in the archive.</summary>
+    public string PathOf(IncomingDrive incoming)
     {
-        ArgumentNullException.ThrowIfNull(arrival);
-        return Path.Combine(dispatch.Archive, $"arrival-{arrival.DriveId:N}-trip-{arrival.Trip}.receipt.jsonl");
+        ArgumentNullException.ThrowIfNull(incoming);
+        return Path.Combine(dispatch.Archive, $"arrival-{incoming.DriveId:N}-trip-{incoming.Trip}.receipt.jsonl");
     }
 
-    /// <summary>Writes the receipt of everything decided so far to the archive, and to the drive when that is plugged and can be written.</summary>
+    /// <summary>
+    /// Writes the receipt of everything decided so far to the archive, and to the drive when that is plugged and can be written.
+    /// </summary>
     /// <returns>Why it is not on the drive, or null when it is.</returns>
-    public async Task<string?> WriteAsync(DriveArrival arrival, CancellationToken cancellationToken)
+    public async Task<string?> WriteAsync(IncomingDrive incoming, CancellationToken cancellationToken)
     {
-        ArgumentNullException.ThrowIfNull(arrival);
-        if (arrival.IsUpstream) return "A drive of a Python Librarian takes no receipt.";
-        var path = PathOf(arrival);
+        ArgumentNullException.ThrowIfNull(incoming);
+        if (incoming.IsUpstream)
+            return "A drive of a Python Librarian takes no receipt.";
+        var path = PathOf(incoming);
         await using (var db = database.Open())
         {
             var now = time.GetUtcNow().UtcDateTime;
-            // Decisions are only ever added while this is counted and read, so the count is taken together with the last id.
-            var decided = db.DriveArrivalFiles.AsNoTracking().Where(f => f.ArrivalId == arrival.Id && f.OutgoingTransferId >= 0);
-            var bound = await decided.GroupBy(f => 1).Select(g => new { Count = g.LongCount(), Last = g.Max(f => f.Id) }).SingleOrDefaultAsync(cancellationToken);
-            await using var file = DriveFile.Create(dispatch.Archive, Path.GetFileName(path));
+            // Decisions are only added while this counts and reads, so the count is taken together with the last id.
+            var decided = db.IncomingDriveFiles.AsNoTracking().Where(f => f.IncomingDriveId == incoming.Id && f.OutgoingTransferId >= 0);
+            var bound = await decided
+                .GroupBy(f => 1)
+                .Select(g => new { Count = g.LongCount(), Last = g.Max(f => f.Id) })
+                .SingleOrDefaultAsync(cancellationToken);
+            await using var file = DriveFile.Create(dispatch.Archive, Path.GetFileName(path), isPrivate: true);
             var writer = new ReceiptWriter(file.Stream);
-            await writer.WriteHeaderAsync(new ReceiptHeader
-            {
-                Site = options.Value.Name,
-                SiteKey = key.PublicKey,
-                DriveId = arrival.DriveId,
-                Drive = arrival.Name,
-                Trip = arrival.Trip,
-                Source = arrival.Source,
-                ManifestSha256 = arrival.ManifestSha256,
-                Created = new DateTime(now.Ticks - (now.Ticks % 10), DateTimeKind.Utc),
-                Files = bound?.Count ?? 0,
-            }, cancellationToken);
-            for (var last = 0L; bound is not null;)
+            await writer.WriteHeaderAsync(
+                new ReceiptHeader
+                {
+                    Site = options.Value.Name,
+                    SiteKey = key.PublicKey,
+                    DriveId = incoming.DriveId,
+                    Drive = incoming.Name,
+                    Trip = incoming.Trip,
+                    Source = incoming.Source,
+                    ManifestSha256 = incoming.ManifestSha256,
+                    Created = new DateTime(now.Ticks - (now.Ticks % 10), DateTimeKind.Utc),
+                    Files = bound?.Count ?? 0,
+                },
+                cancellationToken
+            );
+            for (var last = 0L; bound is not null; )
             {
                 var after = last;
-                var page = await decided.Where(f => f.Id > after && f.Id <= bound.Last).OrderBy(f => f.Id).Take(Page).ToListAsync(cancellationToken);
-                if (page.Count == 0) break;
+                var page = await decided
+                    .Where(f => f.Id > after && f.Id <= bound.Last)
+                    .OrderBy(f => f.Id)
+                    .Take(Page)
+                    .ToListAsync(cancellationToken);
+                if (page.Count == 0)
+                    break;
                 last = page[^1].Id;
                 foreach (var line in page)
                 {
-                    await writer.WriteLineAsync(new ReceiptLine
-                    {
-                        OutgoingTransferId = line.OutgoingTransferId,
-                        Name = line.FileName,
-                        Checksum = line.Checksum,
-                        Outcome = line.Outcome == DriveFileOutcome.Failed ? ReceiptOutcome.Failed : ReceiptOutcome.Stored,
-                        StoreId = line.StoreId,
-                        Message = line.Outcome == DriveFileOutcome.Failed ? line.Message : null,
-                    }, cancellationToken);
+                    await writer.WriteLineAsync(
+                        new ReceiptLine
+                        {
+                            OutgoingTransferId = line.OutgoingTransferId,
+                            Name = line.FileName,
+                            Checksum = line.Checksum,
+                            Outcome = line.Outcome == DriveFileOutcome.Failed ? ReceiptOutcome.Failed : ReceiptOutcome.Stored,
+                            StoreId = line.StoreId,
+                            Message = line.Outcome == DriveFileOutcome.Failed ? line.Message : null,
+                        },
+                        cancellationToken
+                    );
                 }
             }
 
@@ -69,8 +94,19 @@ public sealed class DriveReceipts(CatalogDatabase database, SiteSigningKey key, 
             await file.CommitAsync(cancellationToken);
         }
 
-        using var held = HeldDrive.TryTake(arrival.MountPath, arrival.DriveId, new LocalStoreOptions { Name = arrival.Name, StagingPath = arrival.DataPath, StorePath = arrival.DataPath, Ingestable = false });
-        if (held is null) return $"Drive '{arrival.Name}' is not plugged in; the receipt is at {path}.";
+        using var held = OpenDrive.TryTake(
+            incoming.MountPath,
+            incoming.DriveId,
+            new LocalStoreOptions
+            {
+                Name = incoming.Name,
+                StagingPath = incoming.DataPath,
+                RootPath = incoming.DataPath,
+                Ingestable = false,
+            }
+        );
+        if (held is null)
+            return $"Drive '{incoming.Name}' is not plugged in; the receipt is at {path}.";
         try
         {
             await using var from = File.OpenRead(path);
@@ -86,29 +122,89 @@ public sealed class DriveReceipts(CatalogDatabase database, SiteSigningKey key, 
     }
 
     /// <summary>
-    /// Reads a receipt that came back and says what is wrong with it, or which drive it answers. Every byte is checked, and the key is the one
-    /// known for the destination.
+    /// Reads a receipt that came back, and returns the drive that it answers or a refusal. Every byte is checked, and the key must be the
+    /// one known for the destination.
     /// </summary>
     /// <param name="path">The receipt.</param>
     /// <param name="keyring">Known keys.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    public async Task<(Drive? Drive, DriveAnswer Answer)> ExamineAsync(string path, SiteKeyring keyring, CancellationToken cancellationToken)
+    public async Task<(Drive? Drive, DriveAnswer Answer)> ExamineAsync(
+        string path,
+        SiteKeyring keyring,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(keyring);
         var check = await ReceiptReader.CheckAsync(path, cancellationToken);
-        if (!check.Accepted) return (null, new DriveAnswer(check.Refusal.Code, check.Refusal.Message));
+        if (!check.Accepted)
+            return (null, new DriveAnswer(check.Refusal.Code, check.Refusal.Message));
         var header = check.Header;
-        if (header.Source != options.Value.Name) return (null, new DriveAnswer("receipt.other_source", $"The receipt answers a drive of site '{header.Source}', not of '{options.Value.Name}'. Nothing was changed. Take it there."));
+        if (header.Source != options.Value.Name)
+            return (
+                null,
+                new DriveAnswer(
+                    "receipt.other_source",
+                    $"The receipt answers a drive of site '{header.Source}', not of '{options.Value.Name}'. "
+                        + "Nothing was changed. Take it there."
+                )
+            );
         await using var db = database.Open();
         var drive = await db.Drives.AsNoTracking().SingleOrDefaultAsync(d => d.DriveId == header.DriveId, cancellationToken);
-        if (drive is null) return (null, new DriveAnswer("receipt.unknown_drive", $"No drive of this site has the id {header.DriveId} ('{header.Drive}'). Nothing was changed. If this site was installed anew, its catalog has to be restored from the backup first."));
-        if (drive.Trip > header.Trip) return (drive, new DriveAnswer("receipt.old_trip", $"The receipt is of trip {header.Trip} of drive '{drive.Name}', which is on trip {drive.Trip} now. Nothing was changed, and nothing needs to be."));
-        if (drive.Destination != header.Site) return (drive, new DriveAnswer("receipt.other_destination", $"Drive '{drive.Name}' went to '{drive.Destination}'; the receipt is of '{header.Site}'. Nothing was changed."));
-        if (drive.ManifestSha256 != header.ManifestSha256) return (drive, new DriveAnswer("receipt.other_manifest", $"The receipt answers another manifest than the one of drive '{drive.Name}', trip {drive.Trip}. Nothing was changed."));
+        if (drive is null)
+            return (
+                null,
+                new DriveAnswer(
+                    "receipt.unknown_drive",
+                    $"No drive of this site has the id {header.DriveId} ('{header.Drive}'). Nothing was changed. "
+                        + "If this site was installed anew, its catalog has to be restored from the backup first."
+                )
+            );
+        if (drive.Trip > header.Trip)
+            return (
+                drive,
+                new DriveAnswer(
+                    "receipt.old_trip",
+                    $"The receipt is of trip {header.Trip} of drive '{drive.Name}', which is on trip {drive.Trip} now. "
+                        + "Nothing was changed, and nothing needs to be."
+                )
+            );
+        if (drive.Destination != header.Site)
+            return (
+                drive,
+                new DriveAnswer(
+                    "receipt.other_destination",
+                    $"Drive '{drive.Name}' went to '{drive.Destination}'; the receipt is of '{header.Site}'. Nothing was changed."
+                )
+            );
+        if (drive.ManifestSha256 != header.ManifestSha256)
+            return (
+                drive,
+                new DriveAnswer(
+                    "receipt.other_manifest",
+                    $"The receipt answers another manifest than the one of drive '{drive.Name}', trip {drive.Trip}. Nothing was changed."
+                )
+            );
         var known = await keyring.FindAsync(header.Site, cancellationToken);
-        if (known is null) return (drive, new DriveAnswer("receipt.unknown_key", $"The key of '{header.Site}' is not known here, so the receipt cannot be trusted. Nothing was changed. Compare its fingerprint, {header.SiteKey.Fingerprint}, with what 'librarian drive key' prints there, then repeat with --accept-key '{header.SiteKey.Fingerprint}'."));
+        if (known is null)
+            return (
+                drive,
+                new DriveAnswer(
+                    "receipt.unknown_key",
+                    $"The key of '{header.Site}' is not known here, so the receipt cannot be trusted. Nothing was changed. "
+                        + $"Compare its fingerprint, {header.SiteKey.Fingerprint}, with what 'librarian drive key' prints there, "
+                        + $"then repeat with --accept-key '{header.SiteKey.Fingerprint}'."
+                )
+            );
         return known == header.SiteKey
             ? (drive, DriveAnswer.Done($"The receipt lists {header.Files} files."))
-            : (drive, new DriveAnswer("receipt.other_key", $"The receipt is signed with another key than the one known for '{header.Site}' ({header.SiteKey.Fingerprint} instead of {known.Fingerprint}). Nothing was changed. If that site was installed anew, compare fingerprints and repeat with --accept-key."));
+            : (
+                drive,
+                new DriveAnswer(
+                    "receipt.other_key",
+                    $"The receipt is signed with another key than the one known for '{header.Site}' "
+                        + $"({header.SiteKey.Fingerprint} instead of {known.Fingerprint}). Nothing was changed. "
+                        + "If that site was installed anew, compare fingerprints and repeat with --accept-key."
+                )
+            );
     }
 }

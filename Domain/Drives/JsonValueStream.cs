@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>Where and why an upstream manifest stopped making sense.</summary>
+/// <summary>An upstream manifest that is malformed or truncated.</summary>
 internal sealed class JsonStreamException(string kind, string message) : FormatException(message)
 {
     /// <summary>Second half of a code: <c>format</c> or <c>truncated</c>.</summary>
@@ -11,14 +11,14 @@ internal sealed class JsonStreamException(string kind, string message) : FormatE
 }
 
 /// <summary>
-/// Reads one JSON document value by value: the caller knows where brackets, commas and colons belong, and each value between them is held whole.
+/// Reads one JSON document value by value: the caller handles brackets, commas and colons, and each value between them is held in memory.
 /// So an array of millions needs the memory of one element, and reading may begin at any element.
 /// </summary>
 /// <param name="stream">UTF-8, with or without a byte order mark.</param>
-/// <param name="hash">Takes in all bytes read, or null.</param>
+/// <param name="hash">Gets all bytes that are read; null for none.</param>
 internal sealed class JsonValueStream(Stream stream, IncrementalHash? hash = null)
 {
-    /// <summary>Bytes one value may have.</summary>
+    /// <summary>Longest value, bytes.</summary>
     internal const int MaxValue = 64 * 1024;
 
     private readonly byte[] _buffer = new byte[2 * MaxValue];
@@ -26,7 +26,7 @@ internal sealed class JsonValueStream(Stream stream, IncrementalHash? hash = nul
     private int _end;
     private long _streamPosition;
 
-    /// <summary>Byte offset of what is read next.</summary>
+    /// <summary>Byte offset of the next read.</summary>
     internal long Position => _streamPosition - (_end - _start);
 
     internal void Seek(long offset)
@@ -35,17 +35,16 @@ internal sealed class JsonValueStream(Stream stream, IncrementalHash? hash = nul
         _start = _end = 0;
     }
 
-    /// <summary>Passes over a byte order mark at the start.</summary>
+    /// <summary>Skips a byte order mark at the start.</summary>
     internal async ValueTask SkipMarkAsync(CancellationToken cancellationToken)
     {
-        while (_end - _start < 3 && await FillAsync(cancellationToken))
-        {
-        }
+        while (_end - _start < 3 && await FillAsync(cancellationToken)) { }
 
-        if (_buffer.AsSpan(_start, _end - _start).StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF])) _start += 3;
+        if (_buffer.AsSpan(_start, _end - _start).StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF]))
+            _start += 3;
     }
 
-    /// <summary>The next byte that is not blank, without taking it; -1 at the end.</summary>
+    /// <summary>Returns the next byte that is not white space, without consuming it; -1 at the end.</summary>
     internal async ValueTask<int> PeekAsync(CancellationToken cancellationToken)
     {
         while (true)
@@ -53,25 +52,30 @@ internal sealed class JsonValueStream(Stream stream, IncrementalHash? hash = nul
             var rest = _buffer.AsSpan(_start, _end - _start);
             var blanks = rest.IndexOfAnyExcept(" \t\r\n"u8);
             _start = blanks < 0 ? _end : _start + blanks;
-            if (blanks >= 0) return _buffer[_start];
-            if (!await FillAsync(cancellationToken)) return -1;
+            if (blanks >= 0)
+                return _buffer[_start];
+            if (!await FillAsync(cancellationToken))
+                return -1;
         }
     }
 
-    /// <summary>Takes the next byte that is not blank, which must be one of <paramref name="allowed"/>.</summary>
+    /// <summary>Consumes the next byte that is not white space, which must be one of <paramref name="allowed"/>.</summary>
     internal async ValueTask<char> TakeAsync(string allowed, CancellationToken cancellationToken)
     {
         var next = await PeekAsync(cancellationToken);
-        if (next < 0) throw Truncated();
-        if (!allowed.Contains((char)next, StringComparison.Ordinal)) throw new JsonStreamException("format", $"at byte {Position} should stand one of {allowed}");
+        if (next < 0)
+            throw Truncated();
+        if (!allowed.Contains((char)next, StringComparison.Ordinal))
+            throw new JsonStreamException("format", $"at byte {Position} should stand one of {allowed}");
         _start++;
         return (char)next;
     }
 
-    /// <summary>Takes one whole value of any kind; valid until the next call.</summary>
+    /// <summary>Consumes one whole value of any kind; valid until the next call.</summary>
     internal async ValueTask<ReadOnlyMemory<byte>> ReadValueAsync(CancellationToken cancellationToken)
     {
-        if (await PeekAsync(cancellationToken) < 0) throw Truncated();
+        if (await PeekAsync(cancellationToken) < 0)
+            throw Truncated();
         while (true)
         {
             var length = TryMeasure();
@@ -81,12 +85,14 @@ internal sealed class JsonValueStream(Stream stream, IncrementalHash? hash = nul
                 return _buffer.AsMemory(_start - length, length);
             }
 
-            if (_end - _start >= MaxValue) throw new JsonStreamException("format", $"the value at byte {Position} is longer than {MaxValue} bytes");
-            if (!await FillAsync(cancellationToken)) throw Truncated();
+            if (_end - _start >= MaxValue)
+                throw new JsonStreamException("format", $"the value at byte {Position} is longer than {MaxValue} bytes");
+            if (!await FillAsync(cancellationToken))
+                throw Truncated();
         }
     }
 
-    /// <summary>Length of the value at the start of the buffer; 0 when more of it is needed.</summary>
+    /// <summary>Length of the value at the start of the buffer; 0 when more data are needed.</summary>
     private int TryMeasure()
     {
         try

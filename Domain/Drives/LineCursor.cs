@@ -2,7 +2,7 @@ using System.Text.Json.Serialization.Metadata;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>Walks through the lines of a manifest or receipt that has been checked.</summary>
+/// <summary>Reads the lines of a manifest or receipt that has been checked.</summary>
 internal sealed class LineCursor : IAsyncDisposable
 {
     private readonly Stream _stream;
@@ -20,7 +20,11 @@ internal sealed class LineCursor : IAsyncDisposable
 
     public ValueTask DisposeAsync() => _stream.DisposeAsync();
 
-    internal static async Task<(LineCursor Lines, THeader Header)> OpenAsync<THeader>(string path, JsonTypeInfo<THeader> type, CancellationToken cancellationToken)
+    internal static async Task<(LineCursor Lines, THeader Header)> OpenAsync<THeader>(
+        string path,
+        JsonTypeInfo<THeader> type,
+        CancellationToken cancellationToken
+    )
         where THeader : class
     {
         var stream = DriveFile.TryOpenRead(path) ?? throw new InvalidDataException($"There is no '{path}'.");
@@ -39,7 +43,7 @@ internal sealed class LineCursor : IAsyncDisposable
 
     internal void Seek(long offset) => _lines.Seek(offset);
 
-    /// <summary>The next line is current; the last line is not passed.</summary>
+    /// <summary>Makes the next line the current one, up to the last line.</summary>
     /// <returns>False at the last line.</returns>
     internal ValueTask<bool> NextAsync(CancellationToken cancellationToken)
     {
@@ -52,19 +56,23 @@ internal sealed class LineCursor : IAsyncDisposable
     internal T Parse<T>(JsonTypeInfo<T> type)
         where T : class => SealedCheck.Parse(_lines.Line.Span, type) ?? throw Changed();
 
-    /// <summary>The last line, when <see cref="NextAsync"/> has found it.</summary>
+    /// <summary>The last line, after <see cref="NextAsync"/> has reached it.</summary>
     internal T ParseLast<T>(JsonTypeInfo<T> type)
-        where T : class => SealedCheck.IsLast(_lines.Line.Span) ? Parse(type) : throw new InvalidOperationException("The last line has not been reached.");
+        where T : class =>
+        SealedCheck.IsLast(_lines.Line.Span) ? Parse(type) : throw new InvalidOperationException("The last line has not been reached.");
 
     private async ValueTask<bool> AwaitAsync(ValueTask<LineKind> reading) => Judge(await reading);
 
     private bool Judge(LineKind kind)
     {
-        if (kind != LineKind.Line) throw Changed();
-        if (!SealedCheck.IsLast(_lines.Line.Span)) return true;
+        if (kind != LineKind.Line)
+            throw Changed();
+        if (!SealedCheck.IsLast(_lines.Line.Span))
+            return true;
         _lines.Unread();
         return false;
     }
 
-    private InvalidDataException Changed() => new($"'{_path}' is no longer what was checked: near byte {Position} it cannot be read. Check it again.");
+    private InvalidDataException Changed() =>
+        new($"'{_path}' is no longer what was checked: near byte {Position} it cannot be read. Check it again.");
 }

@@ -1,25 +1,25 @@
 namespace Librarian.Domain.Drives;
 
-/// <summary>What <see cref="LineReader.ReadAsync"/> found.</summary>
+/// <summary>Result of <see cref="LineReader.ReadAsync"/>.</summary>
 internal enum LineKind
 {
     /// <summary>A whole line.</summary>
     Line,
 
-    /// <summary>The end, after a whole line or of an empty file.</summary>
+    /// <summary>The end, after a whole line or in an empty file.</summary>
     End,
 
     /// <summary>The end in the middle of a line.</summary>
     Unfinished,
 
-    /// <summary>More bytes without a line end than a line may have.</summary>
+    /// <summary>A line is longer than allowed.</summary>
     TooLong,
 }
 
-/// <summary>Reads lines in one buffer, whatever a drive holds.</summary>
+/// <summary>Reads lines through one buffer of fixed size, whatever a drive holds.</summary>
 internal sealed class LineReader(Stream stream)
 {
-    /// <summary>Bytes a line may have with its end; a longer one is refused.</summary>
+    /// <summary>Longest line with its end, bytes; a longer one is refused.</summary>
     internal const int MaxLength = 64 * 1024;
 
     private readonly byte[] _buffer = new byte[2 * MaxLength];
@@ -41,7 +41,7 @@ internal sealed class LineReader(Stream stream)
         return length is > 0 and <= MaxLength ? ValueTask.FromResult(Take(length)) : FillAsync(cancellationToken);
     }
 
-    /// <summary>The line read last will be read again; it is still <see cref="Line"/>.</summary>
+    /// <summary>Makes the next call read the last line again; it is still <see cref="Line"/>.</summary>
     internal void Unread() => _next = _lineStart;
 
     internal void Seek(long offset)
@@ -62,14 +62,17 @@ internal sealed class LineReader(Stream stream)
         _buffer.AsSpan(_next, _end - _next).CopyTo(_buffer);
         _end -= _next;
         _lineStart = _lineEnd = _next = 0;
-        for (var searched = 0; ;)
+        for (var searched = 0; ; )
         {
             var length = searched + _buffer.AsSpan(searched, _end - searched).IndexOf((byte)'\n') + 1;
-            if (length > searched) return length <= MaxLength ? Take(length) : LineKind.TooLong;
+            if (length > searched)
+                return length <= MaxLength ? Take(length) : LineKind.TooLong;
             searched = _end;
-            if (searched >= MaxLength) return LineKind.TooLong;
+            if (searched >= MaxLength)
+                return LineKind.TooLong;
             var count = await stream.ReadAsync(_buffer.AsMemory(_end), cancellationToken);
-            if (count == 0) return _end == 0 ? LineKind.End : TakeRest();
+            if (count == 0)
+                return _end == 0 ? LineKind.End : TakeRest();
             _end += count;
             _streamPosition += count;
         }

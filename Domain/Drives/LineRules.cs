@@ -5,18 +5,22 @@ using Librarian.Domain.Stores;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>What is wrong with a line.</summary>
+/// <summary>A line that breaks the rules.</summary>
 /// <param name="Kind">Second half of the code: <c>format</c>, <c>path</c> or <c>totals</c>.</param>
 /// <param name="What">A half sentence: "the size is negative".</param>
 internal sealed record LineProblem(string Kind, string What);
 
-/// <summary>The rules a line must keep, for writers and readers alike (docs/formats/drive-v1.md); null when it keeps them.</summary>
+/// <summary>
+/// The rules for lines, for writers and readers alike (docs/formats/drive-v1.md). A check returns null when the line keeps them.
+/// </summary>
 internal static class LineRules
 {
     /// <summary>Longest path of a member, bytes of UTF-8.</summary>
     internal const int MaxMemberPathBytes = 4096;
 
-    /// <summary>Longest path of a member that this site puts on drives, bytes of UTF-8: PostgreSQL's indexes hold no longer ones.</summary>
+    /// <summary>
+    /// Longest path of a member that this site writes to drives, bytes of UTF-8: PostgreSQL's indexes hold no longer paths.
+    /// </summary>
     internal const int MaxWrittenPathBytes = 2000;
 
     private const int MaxTextLength = 256;
@@ -25,7 +29,9 @@ internal static class LineRules
     private static readonly SearchValues<char> s_hexadecimal = SearchValues.Create("0123456789abcdef");
 
     internal static LineProblem? Check(ManifestHeader header) =>
-        Text("site", header.Site) ?? Text("drive", header.Drive) ?? Text("destination", header.Destination)
+        Text("site", header.Site)
+        ?? Text("drive", header.Drive)
+        ?? Text("destination", header.Destination)
         ?? (header.Trip < 1 ? Format("the trip is less than 1") : null)
         ?? (header.Files < 0 || header.Members < 0 || header.Bytes < 0 ? new LineProblem("totals", "a total is negative") : null);
 
@@ -42,63 +48,85 @@ internal static class LineRules
     internal static LineProblem? Check(ManifestMember member) =>
         MemberPath(member.Path) ?? (member.Size < 0 ? Format("the size is negative") : null) ?? Digest(member.Sha256);
 
-    /// <summary>
-    /// Why no manifest can hold a member of this path; null when one can. A name that is not UTF-8 reads with replacement characters: it could not be told
-    /// from another, and no list of checksums would find it.
-    /// </summary>
+    /// <summary>Why no manifest can hold a member with this path; null when one can. JSON cannot hold a name that is not UTF-8.</summary>
     internal static string? MemberRefusal(string path) =>
-        Encoding.UTF8.GetByteCount(path) > MaxWrittenPathBytes ? $"a path in it is longer than {MaxWrittenPathBytes} bytes; a drive cannot carry it"
-        : path.Contains('\uFFFD', StringComparison.Ordinal) ? $"the path {Quote(path)} in it is not valid UTF-8; rename it in a new book, a drive cannot carry it" : MemberPath(path) is { } problem ? problem.What + " (in it); a drive cannot carry it" : null;
+        Encoding.UTF8.GetByteCount(path) > MaxWrittenPathBytes
+            ? $"a path in it is longer than {MaxWrittenPathBytes} bytes; a drive cannot carry it"
+        : !PathBytes.IsUnicode(path) ? $"the path {Quote(path)} in it is not valid UTF-8; rename it in a new book, a drive cannot carry it"
+        : MemberPath(path) is { } problem ? problem.What + " (in it); a drive cannot carry it"
+        : null;
 
     /// <summary>Why no manifest can hold such a file; null when one can.</summary>
-    internal static string? FileRefusal(string name, string checksum, string uploader, string source) => (Name(name) ?? Texts(checksum, uploader, source))?.What;
+    internal static string? FileRefusal(string name, string checksum, string uploader, string source) =>
+        (Name(name) ?? Texts(checksum, uploader, source))?.What;
 
     internal static LineProblem? Check(ReceiptHeader header) =>
-        Text("site", header.Site) ?? Text("drive", header.Drive) ?? Text("source", header.Source) ?? Digest(header.ManifestSha256)
+        Text("site", header.Site)
+        ?? Text("drive", header.Drive)
+        ?? Text("source", header.Source)
+        ?? Digest(header.ManifestSha256)
         ?? (header.Trip < 1 ? Format("the trip is less than 1") : null)
         ?? (header.Files < 0 ? new LineProblem("totals", "the total is negative") : null);
 
     internal static LineProblem? Check(ReceiptLine line) =>
         Name(line.Name)
-        ?? (line.Checksum.Length == 0 || !IsUnicode(line.Checksum) ? Format("the checksum is empty or not valid Unicode") : null)
+        ?? (line.Checksum.Length == 0 || !PathBytes.IsUnicode(line.Checksum) ? Format("the checksum is empty or not valid Unicode") : null)
         ?? (line.OutgoingTransferId < 0 ? Format("the outgoing transfer is negative") : null)
-        ?? (line.Outcome == ReceiptOutcome.Stored && (line.StoreId is null || line.Message is not null) ? Format("a stored file has a store and no message") : null)
-        ?? (line.Outcome == ReceiptOutcome.Failed && (line.StoreId is not null || line.Message is null) ? Format("a failed file has a message and no store") : null);
+        ?? (
+            line.Outcome == ReceiptOutcome.Stored && (line.StoreId is null || line.Message is not null)
+                ? Format("a stored file has a store and no message")
+                : null
+        )
+        ?? (
+            line.Outcome == ReceiptOutcome.Failed && (line.StoreId is not null || line.Message is null)
+                ? Format("a failed file has a message and no store")
+                : null
+        );
 
     internal static LineProblem? Check(DriveMarker marker) =>
-        Text("name", marker.Name) ?? Text("site", marker.Site) ?? Text("destination", marker.Destination)
+        Text("name", marker.Name)
+        ?? Text("site", marker.Site)
+        ?? Text("destination", marker.Destination)
         ?? (marker.Trip < 1 ? Format("the trip is less than 1") : null);
 
-    /// <summary>Whether a text is 64 bytes in the one base64 form they have; a decoder would let the unused bits of the last digit pass.</summary>
+    /// <summary>
+    /// Whether a text is the canonical base64 form of 64 bytes; a decoder alone would ignore the unused bits of the last digit.
+    /// </summary>
     internal static bool TryDecodeSignature(string text, Span<byte> signature) =>
-        Convert.TryFromBase64String(text, signature, out var count) && count == signature.Length
+        Convert.TryFromBase64String(text, signature, out var count)
+        && count == signature.Length
         && string.Equals(Convert.ToBase64String(signature), text, StringComparison.Ordinal);
 
     private static LineProblem? Values(ManifestFile file) =>
         file.Size < 0 ? Format("the size is negative")
         : Texts(file.Checksum, file.Uploader, file.Source) is { } text ? text
-        : file.DeletionPolicy is not (DeletionPolicy.Disallowed or DeletionPolicy.Allowed) ? Format("the deletion policy is neither 0 nor 1")
+        : file.DeletionPolicy is not (DeletionPolicy.Disallowed or DeletionPolicy.Allowed)
+            ? Format("the deletion policy is neither 0 nor 1")
         : file.OutgoingTransferId < -1 ? Format("the outgoing transfer is less than -1")
         : null;
 
-    // What a catalog can hold: PostgreSQL refuses U+0000, and columns end at 256 characters.
+    // Limits of a catalog: PostgreSQL refuses U+0000, and columns end at 256 characters.
     private static LineProblem? Texts(string checksum, string uploader, string source) =>
         checksum.Length == 0 ? Format("the checksum is empty")
-        : new[] { checksum, uploader, source }.Any(t => !IsUnicode(t)) ? Format("a text is not valid Unicode")
-        : new[] { checksum, uploader, source }.Any(t => t.Length > MaxTextLength || t.Contains('\0', StringComparison.Ordinal)) ? Format($"a text is longer than {MaxTextLength} characters or has a zero character")
+        : new[] { checksum, uploader, source }.Any(t => !PathBytes.IsUnicode(t)) ? Format("a text is not valid Unicode")
+        : new[] { checksum, uploader, source }.Any(t => t.Length > MaxTextLength || t.Contains('\0', StringComparison.Ordinal))
+            ? Format($"a text is longer than {MaxTextLength} characters or has a zero character")
         : null;
 
     private static LineProblem? Name(string name) =>
-        !StorePath.TryParse(name, out var path, out var refusal) ? new LineProblem("path", $"the name {Quote(name)} is no name in a store: {StorePath.Describe(refusal)}")
-        : !string.Equals(path.Value, name, StringComparison.Ordinal) ? new LineProblem("path", $"the name {Quote(name)} should read {Quote(path.Value)}")
+        !FileName.TryParse(name, out var path, out var refusal)
+            ? new LineProblem("path", $"the name {Quote(name)} is no name in a store: {FileName.Describe(refusal)}")
+        : !string.Equals(path.Value, name, StringComparison.Ordinal)
+            ? new LineProblem("path", $"the name {Quote(name)} should read {Quote(path.Value)}")
         : null;
 
     private static LineProblem? MemberPath(string path)
     {
-        var what = path.Length == 0 ? "is empty"
+        var what =
+            path.Length == 0 ? "is empty"
             : path[0] == '/' ? "is absolute"
-            : path.Any(char.IsControl) ? "has a control character"
-            : !IsUnicode(path) ? "is not valid Unicode"
+            : path.Contains('\0', StringComparison.Ordinal) ? "has a zero character"
+            : !PathBytes.IsUnicode(path) ? "is not valid Unicode"
             : Encoding.UTF8.GetByteCount(path) > MaxMemberPathBytes ? $"is longer than {MaxMemberPathBytes} bytes"
             : Components(path);
         return what is null ? null : new LineProblem("path", $"the path {Quote(path)} {what}");
@@ -109,34 +137,27 @@ internal static class LineRules
         foreach (var range in path.Split('/'))
         {
             var component = path[range];
-            if (component is "" or "." or "..") return "has an empty, '.' or '..' component";
-            if (Encoding.UTF8.GetByteCount(component) > StorePath.MaxComponentBytes) return $"has a component longer than {StorePath.MaxComponentBytes} bytes";
+            if (component is "" or "." or "..")
+                return "has an empty, '.' or '..' component";
+            if (Encoding.UTF8.GetByteCount(component) > FileName.MaxComponentBytes)
+                return $"has a component longer than {FileName.MaxComponentBytes} bytes";
         }
 
         return null;
     }
 
     private static LineProblem? Digest(string text) =>
-        text.Length == DigestLength && !text.AsSpan().ContainsAnyExcept(s_hexadecimal) ? null : Format("a SHA-256 is not 64 lower-case hexadecimal digits");
+        text.Length == DigestLength && !text.AsSpan().ContainsAnyExcept(s_hexadecimal)
+            ? null
+            : Format("a SHA-256 is not 64 lower-case hexadecimal digits");
 
     private static LineProblem? Text(string key, string text) =>
-        text.Length is 0 or > MaxTextLength || text.Any(char.IsControl) || !IsUnicode(text) ? Format($"'{key}' is empty, longer than {MaxTextLength} characters or has control characters") : null;
+        text.Length is 0 or > MaxTextLength || text.Any(char.IsControl) || !PathBytes.IsUnicode(text)
+            ? Format($"'{key}' is empty, longer than {MaxTextLength} characters or has control characters")
+            : null;
 
     private static LineProblem Format(string what) => new("format", what);
 
-    private static bool IsUnicode(string text)
-    {
-        var rest = text.AsSpan();
-        while (!rest.IsEmpty)
-        {
-            if (Rune.DecodeFromUtf16(rest, out _, out var count) != OperationStatus.Done) return false;
-            rest = rest[count..];
-        }
-
-        return true;
-    }
-
-    // What a hostile drive says ends up in logs and on terminals: no control characters, no novels.
-    private static string Quote(string text) =>
-        "'" + string.Concat(text.Take(200).Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c)) + (text.Length > 200 ? "…'" : "'");
+    // A hostile drive's texts end up in logs and on terminals: remove control characters and limit the length.
+    private static string Quote(string text) => "'" + (text.Length > 200 ? text[..200].Shown() + "…'" : text.Shown() + "'");
 }

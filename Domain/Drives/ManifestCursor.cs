@@ -1,20 +1,20 @@
 namespace Librarian.Domain.Drives;
 
-/// <summary>Reads the files of a manifest in pages: remember <see cref="Position"/>, come back and <see cref="Seek"/>.</summary>
+/// <summary>Reads the files of a manifest in pages: remember <see cref="Position"/>, and <see cref="Seek"/> to it later.</summary>
 public interface IManifestCursor : IAsyncDisposable
 {
-    /// <summary>Byte offset of what is read next.</summary>
+    /// <summary>Byte offset of the next read.</summary>
     long Position { get; }
 
-    /// <summary>Goes to a position a cursor of the same manifest had.</summary>
+    /// <summary>Goes to an earlier position of a cursor on the same manifest.</summary>
     void Seek(long offset);
 
-    /// <summary>The next file, passing over members that were not read; null at the end, however often it is asked.</summary>
+    /// <summary>The next file, skipping members that were not read; null at the end, also in repeated calls.</summary>
     /// <exception cref="InvalidDataException">The manifest is not the one that was checked.</exception>
     ValueTask<ManifestFile?> ReadFileAsync(CancellationToken cancellationToken);
 }
 
-/// <summary>Walks through a manifest that <see cref="ManifestReader"/> has accepted, without checking it again.</summary>
+/// <summary>Reads a manifest that <see cref="ManifestReader"/> has accepted, without checking it again.</summary>
 public sealed class ManifestCursor : IManifestCursor
 {
     private readonly LineCursor _lines;
@@ -33,7 +33,7 @@ public sealed class ManifestCursor : IManifestCursor
     public long Position => _lines.Position;
 
     /// <summary>Opens a manifest; the position is that of the first file.</summary>
-    /// <exception cref="InvalidDataException">There is none, or it has no header.</exception>
+    /// <exception cref="InvalidDataException">There is no manifest, or it has no header.</exception>
     public static async Task<ManifestCursor> OpenAsync(string path, CancellationToken cancellationToken)
     {
         var (lines, header) = await LineCursor.OpenAsync(path, DriveJson.Default.ManifestHeader, cancellationToken);
@@ -41,7 +41,7 @@ public sealed class ManifestCursor : IManifestCursor
     }
 
     /// <inheritdoc/>
-    /// <remarks>From a position among the members of a directory the next file is the one after it.</remarks>
+    /// <remarks>From a position among the members of a directory, the next file is the one after the directory.</remarks>
     public void Seek(long offset)
     {
         _membersLeft = 0;
@@ -54,9 +54,9 @@ public sealed class ManifestCursor : IManifestCursor
         _membersLeft = 0;
         do
         {
-            if (!await _lines.NextAsync(cancellationToken)) return null;
-        }
-        while (_lines.CurrentStartsWith("{\"path\":"u8));
+            if (!await _lines.NextAsync(cancellationToken))
+                return null;
+        } while (_lines.CurrentStartsWith("{\"path\":"u8));
 
         var file = _lines.Parse(DriveJson.Default.ManifestFile);
         _membersLeft = file.Members ?? 0;
@@ -67,13 +67,15 @@ public sealed class ManifestCursor : IManifestCursor
     /// <exception cref="InvalidDataException">The manifest is not the one that was checked.</exception>
     public async ValueTask<ManifestMember?> ReadMemberAsync(CancellationToken cancellationToken)
     {
-        if (_membersLeft == 0) return null;
-        if (!await _lines.NextAsync(cancellationToken)) throw new InvalidDataException("The manifest ends among the members of a directory. Check it again.");
+        if (_membersLeft == 0)
+            return null;
+        if (!await _lines.NextAsync(cancellationToken))
+            throw new InvalidDataException("The manifest ends among the members of a directory. Check it again.");
         _membersLeft--;
         return _lines.Parse(DriveJson.Default.ManifestMember);
     }
 
-    /// <summary>Digest and totals of the last line; to be asked for when <see cref="ReadFileAsync"/> has found no more files.</summary>
+    /// <summary>Digest and totals of the last line; call it after <see cref="ReadFileAsync"/> has found no more files.</summary>
     /// <exception cref="InvalidDataException">The manifest is not the one that was checked.</exception>
     public ManifestSeal ReadSeal()
     {

@@ -3,8 +3,8 @@ using System.Text;
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// The order of lines in a manifest and their sums, for writing and for checking: a directory is followed by its members, ordered by the bytes
-/// of their paths, whose sizes add up to its own.
+/// Checks the order of lines in a manifest and their sums, for writers and readers: a directory is followed by its members, ordered by the
+/// bytes of their paths, and their sizes add up to the directory's size.
 /// </summary>
 internal sealed class ManifestLines
 {
@@ -22,25 +22,32 @@ internal sealed class ManifestLines
 
     internal LineProblem? Add(ManifestFile file)
     {
-        if (LineRules.Check(file) is { } problem) return problem;
-        if (End() is { } missing) return missing;
-        if (!TryCount(1, file.Members is null ? 1 : 0, file.Members is null ? file.Size : 0)) return TooMany();
+        if (LineRules.Check(file) is { } problem)
+            return problem;
+        if (End() is { } missing)
+            return missing;
+        if (!TryCount(1, file.Members is null ? 1 : 0, file.Members is null ? file.Size : 0))
+            return TooMany();
         (_membersLeft, _bytesLeft, _previousLength) = (file.Members ?? 0, file.Members is null ? 0 : file.Size, -1);
         return null;
     }
 
     internal LineProblem? Add(ManifestMember member)
     {
-        if (LineRules.Check(member) is { } problem) return problem;
-        if (_membersLeft == 0) return new LineProblem("format", $"'{member.Path}' is a member of no directory");
-        if (!IsAfterPrevious(member.Path)) return new LineProblem("format", $"'{member.Path}' is out of order among the members of its directory");
-        if (!TryCount(0, 1, member.Size)) return TooMany();
+        if (LineRules.Check(member) is { } problem)
+            return problem;
+        if (_membersLeft == 0)
+            return new LineProblem("format", $"'{member.Path.Shown()}' is a member of no directory");
+        if (!IsAfterPrevious(member.Path))
+            return new LineProblem("format", $"'{member.Path.Shown()}' is out of order among the members of its directory");
+        if (!TryCount(0, 1, member.Size))
+            return TooMany();
         _membersLeft--;
         _bytesLeft -= member.Size;
         return null;
     }
 
-    /// <summary>Whether the last directory has all it announced.</summary>
+    /// <summary>The problem when the last directory lacks members or bytes; null when it is complete.</summary>
     internal LineProblem? End() =>
         _membersLeft > 0 ? new LineProblem("format", $"{_membersLeft} members of the directory before are missing")
         : _bytesLeft != 0 ? new LineProblem("totals", "the members of the directory before do not add up to its size")
@@ -50,7 +57,8 @@ internal sealed class ManifestLines
 
     private bool TryCount(long files, long members, long bytes)
     {
-        if (bytes > long.MaxValue - Totals.Bytes) return false;
+        if (bytes > long.MaxValue - Totals.Bytes)
+            return false;
         Totals = new ManifestTotals(Totals.Files + files, Totals.Members + members, Totals.Bytes + bytes);
         return true;
     }

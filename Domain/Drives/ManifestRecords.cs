@@ -3,13 +3,13 @@ using Librarian.Domain.Catalog;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>Line 1 of a manifest: which drive, from whom to whom, and how much (docs/formats/drive-v1.md "Manifest").</summary>
+/// <summary>Line 1 of a manifest: drive, source, destination and totals (docs/formats/drive-v1.md "Manifest").</summary>
 public sealed record ManifestHeader
 {
-    /// <summary>What the first line of every manifest says it is.</summary>
+    /// <summary>Format name in the first line of every manifest.</summary>
     public const string FormatName = "librarian-manifest";
 
-    /// <summary>The one version this code writes and reads.</summary>
+    /// <summary>The only version that this code writes and reads.</summary>
     public const int FormatVersion = 1;
 
     /// <summary><see cref="FormatName"/>.</summary>
@@ -23,7 +23,7 @@ public sealed record ManifestHeader
     /// <summary>Name of the site that filled the drive.</summary>
     public required string Site { get; init; }
 
-    /// <summary>Key the site claims; only a claim until compared with the key known for it.</summary>
+    /// <summary>Key that the site claims; not trusted until it was compared with the key known for the site.</summary>
     public required SitePublicKey SiteKey { get; init; }
 
     /// <summary>The drive, as in its marker.</summary>
@@ -32,22 +32,22 @@ public sealed record ManifestHeader
     /// <summary>The drive's name.</summary>
     public required string Drive { get; init; }
 
-    /// <summary>Which trip of the drive; 1 is the first.</summary>
+    /// <summary>Trip of the drive; 1 is the first.</summary>
     public required int Trip { get; init; }
 
     /// <summary>Name of the site it travels to.</summary>
     public required string Destination { get; init; }
 
-    /// <summary>UTC, microseconds.</summary>
+    /// <summary>UTC, with microseconds.</summary>
     public required DateTime Created { get; init; }
 
-    /// <summary>Entries.</summary>
+    /// <summary>Number of entries.</summary>
     public required long Files { get; init; }
 
-    /// <summary>Regular files below <c>data/</c>.</summary>
+    /// <summary>Number of regular files below <c>data/</c>.</summary>
     public required long Members { get; init; }
 
-    /// <summary>Their lengths, bytes.</summary>
+    /// <summary>Sum of their lengths, bytes.</summary>
     public required long Bytes { get; init; }
 }
 
@@ -67,24 +67,30 @@ public sealed record ManifestFile
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Sha256 { get; init; }
 
-    /// <summary>For a directory the number of its files, which follow; null for a single file.</summary>
+    /// <summary>Number of files in a directory, which follow; null for a single file.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public long? Members { get; init; }
 
-    /// <summary>UTC time of ingest at the source, microseconds.</summary>
+    /// <summary>UTC time of ingest at the source, with microseconds.</summary>
     public required DateTime CreateTime { get; init; }
 
-    /// <summary>Who uploaded it.</summary>
+    /// <summary>The uploader.</summary>
     public required string Uploader { get; init; }
 
-    /// <summary>Who sent it to the source.</summary>
+    /// <summary>The sender to the source.</summary>
     public required string Source { get; init; }
 
-    /// <summary>Whether upkeep may delete copies; 0 or 1.</summary>
+    /// <summary>Whether maintenance may delete copies; 0 or 1.</summary>
     public required DeletionPolicy DeletionPolicy { get; init; }
 
-    /// <summary>The source's number for the delivery; -1 when the destination is known to have the file.</summary>
+    /// <summary>The source's id for the transfer; -1 when the destination is known to have the file.</summary>
     public required long OutgoingTransferId { get; init; }
+
+    /// <summary>
+    /// Why this entry of a manifest of the Python Librarian cannot be used; null when it can. The entry's file is not ingested.
+    /// </summary>
+    [JsonIgnore]
+    public string? Problem { get; init; }
 }
 
 /// <summary>One file of a directory.</summary>
@@ -93,13 +99,13 @@ public sealed record ManifestFile
 /// <param name="Sha256">Lower-case hexadecimal.</param>
 public sealed record ManifestMember(string Path, long Size, string Sha256);
 
-/// <summary>How much a manifest lists.</summary>
+/// <summary>The totals of a manifest.</summary>
 /// <param name="Files">Entries.</param>
 /// <param name="Members">Regular files below <c>data/</c>; a single file counts one.</param>
-/// <param name="Bytes">Their lengths.</param>
+/// <param name="Bytes">Sum of their lengths.</param>
 public readonly record struct ManifestTotals(long Files, long Members, long Bytes);
 
-/// <summary>How a finished manifest ends.</summary>
+/// <summary>Digest and totals of a finished manifest.</summary>
 /// <param name="Sha256">Digest of all bytes before the last line, lower-case hexadecimal; the manifest's identity.</param>
 /// <param name="Totals">What it lists.</param>
 public sealed record ManifestSeal(string Sha256, ManifestTotals Totals);

@@ -4,18 +4,18 @@ using System.Text;
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// Finds a name that occurs twice among millions: 128 bits of XXH3 per name, by their first byte in 256 lists that are sorted at the end.
-/// About 16 to 32 MB per million names.
+/// Finds a repeated name among millions: it keeps 128 bits of XXH3 per name, in 256 lists by their first byte, and sorts the lists at the
+/// end. It needs about 16 to 32 MB per million names.
 /// </summary>
 internal sealed class NameSet
 {
-    // Random, so that nobody can prepare two names that look like one.
+    // Random, so that nobody can prepare two names with the same hash.
     private readonly long _seed = Random.Shared.NextInt64();
     private readonly List<UInt128>[] _lists = [.. Enumerable.Range(0, 256).Select(_ => new List<UInt128>())];
 
     internal void Add(string name)
     {
-        Span<byte> bytes = stackalloc byte[Encoding.UTF8.GetMaxByteCount(Stores.StorePath.MaxLength * 2)];
+        Span<byte> bytes = stackalloc byte[Encoding.UTF8.GetMaxByteCount(Stores.FileName.MaxLength * 2)];
         var hash = XxHash128.HashToUInt128(bytes[..Encoding.UTF8.GetBytes(name, bytes)], _seed);
         _lists[(int)(hash >> 120)].Add(hash);
     }
@@ -27,7 +27,8 @@ internal sealed class NameSet
             list.Sort();
             for (var i = 1; i < list.Count; i++)
             {
-                if (list[i] == list[i - 1]) return true;
+                if (list[i] == list[i - 1])
+                    return true;
             }
         }
 

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary><c>README.txt</c>: for whoever finds the drive in a drawer in 20 years, with nothing but an ordinary computer.</summary>
+/// <summary><c>README.txt</c>: for a person who finds the drive in a drawer in 20 years and has only an ordinary computer.</summary>
 internal static class Readme
 {
     internal static async Task WriteAsync(Stream stream, ManifestHeader header, ManifestSeal seal, CancellationToken cancellationToken) =>
@@ -12,6 +12,7 @@ internal static class Readme
     {
         var title = $"Drive {header.Drive}, trip {header.Trip}";
         var exact = header.Bytes < 1000 ? "" : $" ({Amounts.Number(header.Bytes)} bytes)";
+        var files = Amounts.Count(header.Members, "file", "files");
         return $"""
             {title}
             {new string('=', title.Length)}
@@ -20,7 +21,7 @@ internal static class Readme
             from the site "{header.Site}"
             to the site "{header.Destination}".
 
-              Contents    {Amounts.Count(header.Files, "entry", "entries")} with {Amounts.Count(header.Members, "file", "files")}, {Amounts.Bytes(header.Bytes)}{exact}
+              Contents    {Amounts.Count(header.Files, "entry", "entries")} with {files}, {Amounts.Bytes(header.Bytes)}{exact}
               Listed on   {Amounts.Time(header.Created)}
               Drive       {header.DriveId}
               Manifest    SHA-256 {seal.Sha256}

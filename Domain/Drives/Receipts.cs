@@ -4,13 +4,13 @@ using System.Text;
 namespace Librarian.Domain.Drives;
 
 /// <summary>Writes a receipt line by line; counterpart of <see cref="ManifestWriter"/>.</summary>
-/// <param name="stream">Where it goes; stays open, flushed by <see cref="EndAsync"/> but not to disk.</param>
+/// <param name="stream">Destination; stays open. <see cref="EndAsync"/> flushes it, but not to disk.</param>
 public sealed class ReceiptWriter(Stream stream) : IDisposable
 {
     /// <summary>The receipt's name in the root of a drive.</summary>
     public const string FileName = "RECEIPT.jsonl";
 
-    /// <summary>Characters of a message that are kept.</summary>
+    /// <summary>Longest message, characters; the rest is cut off.</summary>
     public const int MaxMessageLength = 2000;
 
     private readonly SealedWriter _lines = new(stream, ReceiptHeader.FormatName);
@@ -19,17 +19,20 @@ public sealed class ReceiptWriter(Stream stream) : IDisposable
     private bool _ended;
 
     /// <summary>Writes the first line.</summary>
-    /// <exception cref="InvalidOperationException">No reader would accept it, or it has been written.</exception>
+    /// <exception cref="InvalidOperationException">No reader would accept it, or it was written already.</exception>
     public async Task WriteHeaderAsync(ReceiptHeader header, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(header);
-        if (_header is not null) throw new InvalidOperationException("The header has been written.");
+        if (_header is not null)
+            throw new InvalidOperationException("The header has been written.");
         ThrowIf(LineRules.Check(header));
         _header = header;
         await _lines.WriteAsync(header, DriveJson.Default.ReceiptHeader, cancellationToken);
     }
 
-    /// <summary>Writes a decision; of a message the first <see cref="MaxMessageLength"/> characters, with what is not Unicode replaced.</summary>
+    /// <summary>
+    /// Writes a decision. Its message is cut to <see cref="MaxMessageLength"/> characters, and invalid Unicode in it is replaced.
+    /// </summary>
     /// <exception cref="InvalidOperationException">No reader would accept the line.</exception>
     public ValueTask WriteLineAsync(ReceiptLine line, CancellationToken cancellationToken)
     {
@@ -37,25 +40,32 @@ public sealed class ReceiptWriter(Stream stream) : IDisposable
         ThrowUnlessOpen();
         ThrowIf(LineRules.Check(line));
         _files++;
-        if (line.Message is not null) line = line with { Message = Cut(line.Message) };
+        if (line.Message is not null)
+            line = line with { Message = Cut(line.Message) };
         return _lines.WriteAsync(line, DriveJson.Default.ReceiptLine, cancellationToken);
     }
 
     /// <summary>Signs and writes the last line, and flushes the stream.</summary>
-    /// <exception cref="InvalidOperationException">The lines are not what the header says, or the key is not the header's.</exception>
+    /// <exception cref="InvalidOperationException">The lines do not match the header, or the key is not the header's.</exception>
     public async Task<ReceiptSeal> EndAsync(SiteSigningKey key, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(key);
         ThrowUnlessOpen();
-        if (_files != _header!.Files) throw new InvalidOperationException($"The header says {_header.Files} files; written were {_files}.");
-        if (key.PublicKey != _header.SiteKey) throw new InvalidOperationException("The key is not the one in the header.");
+        if (_files != _header!.Files)
+            throw new InvalidOperationException($"The header says {_header.Files} files; written were {_files}.");
+        if (key.PublicKey != _header.SiteKey)
+            throw new InvalidOperationException("The key is not the one in the header.");
         _ended = true;
         var (digest, signature) = _lines.Seal(key);
-        await _lines.EndAsync(new ReceiptEnd(ReceiptHeader.FormatName, _files, digest, signature), DriveJson.Default.ReceiptEnd, cancellationToken);
+        await _lines.EndAsync(
+            new ReceiptEnd(ReceiptHeader.FormatName, _files, digest, signature),
+            DriveJson.Default.ReceiptEnd,
+            cancellationToken
+        );
         return new ReceiptSeal(digest, _files);
     }
 
-    /// <summary>Gives back memory; the stream stays open.</summary>
+    /// <summary>Releases memory; the stream stays open.</summary>
     public void Dispose() => _lines.Dispose();
 
     private static string Cut(string message) =>
@@ -63,19 +73,22 @@ public sealed class ReceiptWriter(Stream stream) : IDisposable
 
     private static void ThrowIf(LineProblem? problem)
     {
-        if (problem is not null) throw new InvalidOperationException($"Not written into the receipt: {problem.What}.");
+        if (problem is not null)
+            throw new InvalidOperationException($"Not written into the receipt: {problem.What}.");
     }
 
     private void ThrowUnlessOpen()
     {
-        if (_header is null || _ended) throw new InvalidOperationException("Lines come after the header and before the end.");
+        if (_header is null || _ended)
+            throw new InvalidOperationException("Lines come after the header and before the end.");
     }
 }
 
-/// <summary>What reading a whole receipt found: a header and seal, or a refusal with one of these codes.</summary>
+/// <summary>Result of reading a whole receipt: a header and seal, or a refusal with one of these codes.</summary>
 /// <remarks>
-/// <c>receipt.missing</c>, <c>receipt.unreadable</c>, <c>receipt.format</c>, <c>receipt.version</c>, <c>receipt.truncated</c>, <c>receipt.edited</c>,
-/// <c>receipt.signature</c>, <c>receipt.totals</c>, <c>receipt.path</c>, with the meanings of <see cref="ManifestCheck"/>.
+/// <c>receipt.missing</c>, <c>receipt.unreadable</c>, <c>receipt.format</c>, <c>receipt.version</c>, <c>receipt.truncated</c>,
+/// <c>receipt.edited</c>, <c>receipt.signature</c>, <c>receipt.totals</c>, <c>receipt.path</c>, with the meanings of
+/// <see cref="ManifestCheck"/>.
 /// </remarks>
 public sealed record ReceiptCheck
 {
@@ -84,7 +97,7 @@ public sealed record ReceiptCheck
     [MemberNotNullWhen(false, nameof(Refusal))]
     public bool Accepted => Refusal is null;
 
-    /// <summary>The first line; its key made the signature, and is still to be compared with the key known for the site.</summary>
+    /// <summary>The first line. Its key made the signature; the caller still has to compare it with the key known for the site.</summary>
     public ReceiptHeader? Header { get; init; }
 
     /// <summary>Digest and count.</summary>
@@ -97,7 +110,7 @@ public sealed record ReceiptCheck
 /// <summary>Checks receipts in bounded memory.</summary>
 public static class ReceiptReader
 {
-    /// <summary>Reads the receipt once from start to end and checks everything but whether its key is the site's.</summary>
+    /// <summary>Reads the receipt once from start to end and checks everything except that its key is the site's.</summary>
     public static async Task<ReceiptCheck> CheckAsync(Stream stream, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(stream);
@@ -113,10 +126,12 @@ public static class ReceiptReader
         return check.Result(await check.RunAsync(path, cancellationToken));
     }
 
-    private sealed class Check() : SealedCheck(
-        "receipt",
-        ReceiptHeader.FormatName,
-        "The destination can write its receipt again at any time; until then the drive counts as undelivered and must not be wiped.")
+    private sealed class Check()
+        : SealedCheck(
+            "receipt",
+            ReceiptHeader.FormatName,
+            "The destination can write its receipt again at any time; until then the drive counts as undelivered and must not be wiped."
+        )
     {
         private ReceiptHeader? _header;
         private ReceiptEnd? _end;
@@ -125,14 +140,20 @@ public static class ReceiptReader
         protected override SitePublicKey? Key => _header?.SiteKey;
 
         internal ReceiptCheck Result(DriveRefusal? refusal) =>
-            refusal is null ? new ReceiptCheck { Header = _header, Seal = new ReceiptSeal(Digest, _files) } : new ReceiptCheck { Refusal = refusal };
+            refusal is null
+                ? new ReceiptCheck { Header = _header, Seal = new ReceiptSeal(Digest, _files) }
+                : new ReceiptCheck { Refusal = refusal };
 
         protected override LineProblem? Read(ReadOnlySpan<byte> line, long number)
         {
             if (number == 1)
-                return (_header = Parse(line, DriveJson.Default.ReceiptHeader)) is null ? new LineProblem("format", "the header lacks something") : LineRules.Check(_header);
+                return (_header = Parse(line, DriveJson.Default.ReceiptHeader)) is null
+                    ? new LineProblem("format", "the header lacks something")
+                    : LineRules.Check(_header);
             _files++;
-            return Parse(line, DriveJson.Default.ReceiptLine) is { } decision ? LineRules.Check(decision) : new LineProblem("format", "it is not a decision about a file");
+            return Parse(line, DriveJson.Default.ReceiptLine) is { } decision
+                ? LineRules.Check(decision)
+                : new LineProblem("format", "it is not a decision about a file");
         }
 
         protected override (string Sha256, string Signature)? ReadEnd(ReadOnlySpan<byte> line) =>
@@ -145,7 +166,7 @@ public static class ReceiptReader
     }
 }
 
-/// <summary>Walks through a receipt that <see cref="ReceiptReader"/> has accepted, in pages like <see cref="IManifestCursor"/>.</summary>
+/// <summary>Reads a receipt that <see cref="ReceiptReader"/> has accepted, in pages like <see cref="IManifestCursor"/>.</summary>
 public sealed class ReceiptCursor : IAsyncDisposable
 {
     private readonly LineCursor _lines;
@@ -159,21 +180,21 @@ public sealed class ReceiptCursor : IAsyncDisposable
     /// <summary>The first line.</summary>
     public ReceiptHeader Header { get; }
 
-    /// <summary>Byte offset of what is read next.</summary>
+    /// <summary>Byte offset of the next read.</summary>
     public long Position => _lines.Position;
 
     /// <summary>Opens a receipt; the position is that of the first line after the header.</summary>
-    /// <exception cref="InvalidDataException">There is none, or it has no header.</exception>
+    /// <exception cref="InvalidDataException">There is no receipt, or it has no header.</exception>
     public static async Task<ReceiptCursor> OpenAsync(string path, CancellationToken cancellationToken)
     {
         var (lines, header) = await LineCursor.OpenAsync(path, DriveJson.Default.ReceiptHeader, cancellationToken);
         return new ReceiptCursor(lines, header);
     }
 
-    /// <summary>Goes to a position a cursor of the same receipt had.</summary>
+    /// <summary>Goes to an earlier position of a cursor on the same receipt.</summary>
     public void Seek(long offset) => _lines.Seek(offset);
 
-    /// <summary>The next line; null at the end, however often it is asked.</summary>
+    /// <summary>The next line; null at the end, also in repeated calls.</summary>
     /// <exception cref="InvalidDataException">The receipt is not the one that was checked.</exception>
     public async ValueTask<ReceiptLine?> ReadLineAsync(CancellationToken cancellationToken) =>
         await _lines.NextAsync(cancellationToken) ? _lines.Parse(DriveJson.Default.ReceiptLine) : null;

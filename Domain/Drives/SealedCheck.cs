@@ -6,12 +6,12 @@ using System.Text.Json.Serialization.Metadata;
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// What manifests and receipts have in common when checked: one pass over the lines with a running SHA-256, then the last line's digest and
-/// signature. A line that breaks the rules is remembered while reading goes on, because "somebody changed a byte" explains it better.
+/// The common check of manifests and receipts: one pass over the lines with a running SHA-256, then the last line's digest and signature.
+/// The first line that breaks the rules is remembered while reading continues, because a changed byte explains it better.
 /// </summary>
-/// <param name="noun">First half of the codes, and what messages call it: <c>manifest</c>.</param>
-/// <param name="format">What the first line must say it is.</param>
-/// <param name="remedy">Sentence about where a good one comes from.</param>
+/// <param name="noun">First half of the codes, and the word in messages: <c>manifest</c>.</param>
+/// <param name="format">Format name that the first line must have.</param>
+/// <param name="remedy">A sentence on how to get a good one.</param>
 internal abstract class SealedCheck(string noun, string format, string remedy)
 {
     private const int Version = 1;
@@ -19,22 +19,29 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
     /// <summary>Digest of all lines but the last, lower-case hexadecimal.</summary>
     protected string Digest { get; private set; } = "";
 
-    /// <summary>Key of the first line, when that could be read.</summary>
+    /// <summary>Key in the first line, if that could be read.</summary>
     protected abstract SitePublicKey? Key { get; }
 
-    /// <summary>Opens and checks a file; a missing or unreadable one is a refusal too.</summary>
+    /// <summary>Opens and checks a file; a missing or unreadable file is a refusal too.</summary>
     internal async Task<DriveRefusal?> RunAsync(string path, CancellationToken cancellationToken)
     {
         try
         {
             var stream = DriveFile.TryOpenRead(path);
             if (stream is null)
-                return Refuse("missing", $"There is no {noun} '{path}'. Either another directory is mounted here or the {noun} was never finished.");
-            await using (stream) return await RunAsync(stream, cancellationToken);
+                return Refuse(
+                    "missing",
+                    $"There is no {noun} '{path}'. Either another directory is mounted here or the {noun} was never finished."
+                );
+            await using (stream)
+                return await RunAsync(stream, cancellationToken);
         }
         catch (Exception failure) when (DriveFile.IsReadFailure(failure))
         {
-            return Refuse("unreadable", $"The {noun} '{path}' cannot be read: {failure.Message}. The drive may be failing; copy what it still gives.");
+            return Refuse(
+                "unreadable",
+                $"The {noun} '{path}' cannot be read: {failure.Message}. The drive may be failing; copy what it still gives."
+            );
         }
     }
 
@@ -48,11 +55,16 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
         for (long number = 1; ; number++)
         {
             var kind = await lines.ReadAsync(cancellationToken);
-            if (kind == LineKind.End && last is not null) break;
-            if (kind == LineKind.TooLong) return Refuse("format", $"Line {number} is longer than {LineReader.MaxLength} bytes: this is no {noun}.");
-            if (last is not null) return Refuse("edited", $"Something was added after the last line of the {noun}.");
-            if (number == 1 && Probe(lines.Line.Span, kind) is { } refusal) return refusal;
-            if (kind != LineKind.Line) return Truncated(number);
+            if (kind == LineKind.End && last is not null)
+                break;
+            if (kind == LineKind.TooLong)
+                return Refuse("format", $"Line {number} is longer than {LineReader.MaxLength} bytes: this is no {noun}.");
+            if (last is not null)
+                return Refuse("edited", $"Something was added after the last line of the {noun}.");
+            if (number == 1 && Probe(lines.Line.Span, kind) is { } refusal)
+                return refusal;
+            if (kind != LineKind.Line)
+                return Truncated(number);
             if (IsLast(lines.Line.Span))
             {
                 last = lines.Line.ToArray();
@@ -61,7 +73,8 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
             }
 
             hash.AppendData(lines.Line.Span);
-            if (first is null && (first = Read(lines.Line.Span, number)) is not null) firstLine = number;
+            if (first is null && (first = Read(lines.Line.Span, number)) is not null)
+                firstLine = number;
         }
 
         return Judge(last, first, firstLine);
@@ -70,7 +83,7 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
     /// <summary>Whether a line is the last one.</summary>
     internal static bool IsLast(ReadOnlySpan<byte> line) => line.StartsWith("{\"end\":"u8);
 
-    /// <summary>A line as a record; null when it is none.</summary>
+    /// <summary>Parses a line as a record; null when it is none.</summary>
     internal static T? Parse<T>(ReadOnlySpan<byte> line, JsonTypeInfo<T> type)
         where T : class
     {
@@ -84,35 +97,45 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
         }
     }
 
-    protected DriveRefusal Refuse(string kind, string what) => new($"{noun}.{kind}", $"{what} Nothing was taken from it and nothing was changed. {remedy}");
+    protected DriveRefusal Refuse(string kind, string what) =>
+        new($"{noun}.{kind}", $"{what} Nothing was taken from it and nothing was changed. {remedy}");
 
-    /// <summary>Takes in a line; the problem with it, or null.</summary>
+    /// <summary>Processes a line; returns the problem with it, or null.</summary>
     protected abstract LineProblem? Read(ReadOnlySpan<byte> line, long number);
 
-    /// <summary>Takes in the last line: its digest and signature, or null when it is damaged.</summary>
+    /// <summary>Processes the last line; returns its digest and signature, or null when it is damaged.</summary>
     protected abstract (string Sha256, string Signature)? ReadEnd(ReadOnlySpan<byte> line);
 
-    /// <summary>After everything else was right: whether the sums are, and what only the whole tells.</summary>
+    /// <summary>Checks sums, and rules for the whole, after everything else was found right.</summary>
     protected abstract LineProblem? CheckWhole();
 
     private DriveRefusal? Judge(byte[] last, LineProblem? first, long firstLine)
     {
-        if (ReadEnd(last) is not { } seal) return Refuse("truncated", $"The last line of the {noun} is damaged, so nothing says that the rest is whole.");
+        if (ReadEnd(last) is not { } seal)
+            return Refuse("truncated", $"The last line of the {noun} is damaged, so nothing says that the rest is whole.");
         var at = first is null ? "" : $" The first line that looks wrong is line {firstLine}: {first.What}.";
         if (!string.Equals(seal.Sha256, Digest, StringComparison.Ordinal))
-            return Refuse("edited", $"The {noun} was changed after it was sealed, or the drive has damaged it: its digest is not the one in its last line.{at}");
-        if (Key is null) return Refuse(first!.Kind, $"Line {firstLine} of the {noun} breaks the format: {first.What}.");
+            return Refuse(
+                "edited",
+                $"The {noun} was changed after it was sealed, or the drive has damaged it: its digest is not the one in its last line.{at}"
+            );
+        if (Key is null)
+            return Refuse(first!.Kind, $"Line {firstLine} of the {noun} breaks the format: {first.What}.");
         Span<byte> signature = stackalloc byte[64];
         if (!LineRules.TryDecodeSignature(seal.Signature, signature) || !Key.Verify(SealedWriter.SignedText(format, Digest), signature))
-            return Refuse("signature", $"The signature of the {noun} was not made with the key it names ({Key.Fingerprint}). Somebody may have made it up.");
-        if (first is not null) return Refuse(first.Kind, $"Line {firstLine} of the {noun} breaks the format, though it is sealed: {first.What}.");
+            return Refuse(
+                "signature",
+                $"The signature of the {noun} was not made with the key it names ({Key.Fingerprint}). Somebody may have made it up."
+            );
+        if (first is not null)
+            return Refuse(first.Kind, $"Line {firstLine} of the {noun} breaks the format, though it is sealed: {first.What}.");
         return CheckWhole() is { } problem ? Refuse(problem.Kind, $"The {noun} is sealed but contradicts itself: {problem.What}.") : null;
     }
 
     private DriveRefusal Truncated(long number) =>
         Refuse("truncated", $"The {noun} ends in line {number} without its last line: it was cut off, or writing it was never finished.");
 
-    // Another version may differ in everything, so it is refused before anything else is looked at.
+    // Another version may differ in everything, so it is refused before anything else is checked.
     private DriveRefusal? Probe(ReadOnlySpan<byte> line, LineKind kind)
     {
         if (kind != LineKind.Line)
@@ -121,10 +144,18 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
             return line.StartsWith(start) || start.AsSpan().StartsWith(line) ? null : NotOne();
         }
 
-        if (Parse(line, DriveJson.Default.FormatLine) is not { } about || !string.Equals(about.Format, format, StringComparison.Ordinal) || about.Version is null)
+        if (
+            Parse(line, DriveJson.Default.FormatLine) is not { } about
+            || !string.Equals(about.Format, format, StringComparison.Ordinal)
+            || about.Version is null
+        )
             return NotOne();
-        return about.Version == Version ? null
-            : Refuse("version", $"The {noun} is of version {about.Version}; this site reads version {Version}. A newer Librarian reads it.");
+        return about.Version == Version
+            ? null
+            : Refuse(
+                "version",
+                $"The {noun} is of version {about.Version}; this site reads version {Version}. A newer Librarian reads it."
+            );
     }
 
     private DriveRefusal NotOne() => Refuse("format", $"The first line is not that of a {format}.");

@@ -7,7 +7,7 @@ using System.Text.Json.Serialization.Metadata;
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// What manifests and receipts have in common when written: lines of JSON under a running SHA-256, and a signature of that digest at the end.
+/// The common part of writing manifests and receipts: lines of JSON with a running SHA-256, and a signature of that digest at the end.
 /// </summary>
 internal sealed class SealedWriter : IDisposable
 {
@@ -32,10 +32,10 @@ internal sealed class SealedWriter : IDisposable
         _hash.Dispose();
     }
 
-    /// <summary>The text that is signed, for a digest (docs/formats/drive-v1.md "Manifest").</summary>
+    /// <summary>The text that is signed for a digest (docs/formats/drive-v1.md "Manifest").</summary>
     internal static byte[] SignedText(string format, string sha256) => Encoding.ASCII.GetBytes($"{format}-v1\n{sha256}");
 
-    /// <exception cref="InvalidOperationException">The line is longer than readers take.</exception>
+    /// <exception cref="InvalidOperationException">The line is longer than readers accept.</exception>
     internal ValueTask WriteAsync<T>(T line, JsonTypeInfo<T> type, CancellationToken cancellationToken)
     {
         var start = _pending.WrittenCount;
@@ -44,7 +44,7 @@ internal sealed class SealedWriter : IDisposable
         return _pending.WrittenCount < FlushFrom ? ValueTask.CompletedTask : FlushAsync(cancellationToken);
     }
 
-    /// <summary>The digest of all lines written, and its signature in base64.</summary>
+    /// <summary>The digest of all written lines, and its signature in base64.</summary>
     internal (string Sha256, string Signature) Seal(SiteSigningKey key)
     {
         var digest = Convert.ToHexStringLower(_hash.GetHashAndReset());

@@ -7,8 +7,8 @@ using NSec.Cryptography;
 namespace Librarian.Domain.Drives;
 
 /// <summary>
-/// The Ed25519 key (RFC 8032) by which others recognise what a site has signed. One key has one text
-/// (docs/formats/drive-v1.md "Public keys"), so equal keys are equal texts.
+/// The public Ed25519 key (RFC 8032) that verifies a site's signatures. A key has exactly one text form (docs/formats/drive-v1.md "Public
+/// keys"), so equal keys have equal texts.
 /// </summary>
 [JsonConverter(typeof(SitePublicKeyConverter))]
 public sealed record SitePublicKey
@@ -29,25 +29,35 @@ public sealed record SitePublicKey
         Fingerprint = string.Join(' ', digest.Chunk(4).Select(group => new string(group)));
     }
 
-    /// <summary>What two people compare over the telephone: 32 hexadecimal digits in groups of four, of the SHA-256 of the key.</summary>
+    /// <summary>
+    /// Short form that two people compare over the telephone: the first 32 hexadecimal digits of the key's SHA-256, in groups of four.
+    /// </summary>
     public string Fingerprint { get; }
 
-    /// <summary>Reads <c>ed25519:BASE64</c>; false for any other text, also for other spellings of a key's base64.</summary>
+    /// <summary>Reads <c>ed25519:BASE64</c>; false for any other text, including other base64 spellings of a key.</summary>
     public static bool TryParse(string? text, [NotNullWhen(true)] out SitePublicKey? key)
     {
         key = null;
         Span<byte> bytes = stackalloc byte[Length];
-        if (text is null || !text.StartsWith(Prefix, StringComparison.Ordinal)
-            || !Convert.TryFromBase64Chars(text.AsSpan(Prefix.Length), bytes, out var count) || count != Length
-            || !PublicKey.TryImport(SignatureAlgorithm.Ed25519, bytes, KeyBlobFormat.RawPublicKey, out var imported) || imported is null)
+        if (
+            text is null
+            || !text.StartsWith(Prefix, StringComparison.Ordinal)
+            || !Convert.TryFromBase64Chars(text.AsSpan(Prefix.Length), bytes, out var count)
+            || count != Length
+            || !PublicKey.TryImport(SignatureAlgorithm.Ed25519, bytes, KeyBlobFormat.RawPublicKey, out var imported)
+            || imported is null
+        )
             return false;
         var parsed = new SitePublicKey(imported);
-        if (!string.Equals(parsed._text, text, StringComparison.Ordinal)) return false;
+        if (!string.Equals(parsed._text, text, StringComparison.Ordinal))
+            return false;
         key = parsed;
         return true;
     }
 
-    /// <summary>Whether the 64 bytes of <paramref name="signature"/> were made over <paramref name="data"/> with the private half.</summary>
+    /// <summary>
+    /// Whether the 64 bytes of <paramref name="signature"/> are a signature over <paramref name="data"/> by the private key.
+    /// </summary>
     public bool Verify(ReadOnlySpan<byte> data, ReadOnlySpan<byte> signature) => SignatureAlgorithm.Ed25519.Verify(_key, data, signature);
 
     /// <inheritdoc/>
@@ -60,11 +70,14 @@ public sealed record SitePublicKey
     public override string ToString() => _text;
 }
 
-/// <summary>A public key as its text.</summary>
+/// <summary>Writes a public key as its text.</summary>
 internal sealed class SitePublicKeyConverter : JsonConverter<SitePublicKey>
 {
     public override SitePublicKey Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        reader.TokenType == JsonTokenType.String && SitePublicKey.TryParse(reader.GetString(), out var key) ? key : throw new JsonException("Not a public key.");
+        reader.TokenType == JsonTokenType.String && SitePublicKey.TryParse(reader.GetString(), out var key)
+            ? key
+            : throw new JsonException("Not a public key.");
 
-    public override void Write(Utf8JsonWriter writer, SitePublicKey value, JsonSerializerOptions options) => writer.WriteStringValue(value.ToString());
+    public override void Write(Utf8JsonWriter writer, SitePublicKey value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value.ToString());
 }

@@ -8,30 +8,33 @@ using Librarian.Domain.Catalog;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>What a manifest of the Python Librarian says about itself.</summary>
+/// <summary>Summary of a manifest of the Python Librarian.</summary>
 /// <param name="LibrarianName">The site that wrote it.</param>
 /// <param name="StoreName">Its store.</param>
 /// <param name="Files">Entries.</param>
 /// <param name="Bytes">Sum of their sizes.</param>
-/// <param name="Sha256">Digest of the whole file, lower-case hexadecimal: its identity, since it has no seal of its own.</param>
-public sealed record UpstreamHeader(string LibrarianName, string StoreName, long Files, long Bytes, string Sha256);
+/// <param name="Sha256">Digest of the whole file, lower-case hexadecimal: its identity, since it has no seal.</param>
+/// <param name="Unusable">Number of entries that cannot be used; their files are not ingested, the others are.</param>
+public sealed record UpstreamHeader(string LibrarianName, string StoreName, long Files, long Bytes, string Sha256, long Unusable = 0);
 
-/// <summary>What reading a whole upstream manifest found; codes as for <see cref="ManifestCheck"/>, as far as they can occur.</summary>
+/// <summary>Result of reading a whole upstream manifest; codes as for <see cref="ManifestCheck"/>, as far as they can occur.</summary>
 public sealed record UpstreamCheck
 {
-    /// <summary>Whether it can be read and every name stays inside the store. Nothing says that it is genuine.</summary>
+    /// <summary>
+    /// Whether it can be read to its end; entries that cannot be used are skipped one by one. Nothing proves that it is genuine.
+    /// </summary>
     [MemberNotNullWhen(true, nameof(Header))]
     [MemberNotNullWhen(false, nameof(Refusal))]
     public bool Accepted => Refusal is null;
 
-    /// <summary>What it holds.</summary>
+    /// <summary>Its contents.</summary>
     public UpstreamHeader? Header { get; init; }
 
     /// <summary>Why it is not used.</summary>
     public DriveRefusal? Refusal { get; init; }
 }
 
-/// <summary>One entry of <c>store_files</c> (wire.md §6.10.4).</summary>
+/// <summary>One entry of <c>store_files</c> (docs/spec/wire.md#store-manifest).</summary>
 internal sealed record UpstreamEntry
 {
     public required string Name { get; init; }
@@ -58,26 +61,64 @@ internal sealed record UpstreamEntry
 
     public required long OutgoingTransferId { get; init; }
 
-    internal ManifestFile ToFile() => new()
+    /// <summary>
+    /// Reads an entry of the list. An entry that cannot be used does not block the others: it becomes a file with a
+    /// <see cref="ManifestFile.Problem"/>, whose name contains its offset and so differs from all other entries.
+    /// </summary>
+    /// <param name="value">The JSON value.</param>
+    /// <param name="position">Its offset.</param>
+    internal static ManifestFile Read(ReadOnlySpan<byte> value, long position)
     {
-        Name = Name,
-        Size = Size,
-        Checksum = Checksum,
-        CreateTime = CreateTime,
-        Uploader = Uploader,
-        Source = Source,
-        DeletionPolicy = DeletionPolicy,
-        OutgoingTransferId = OutgoingTransferId,
-    };
+        if (SealedCheck.Parse(value, DriveJson.Default.UpstreamEntry) is not { } entry)
+            return Unusable(position, "", -1, "it lacks something, or a value is of the wrong kind");
+        var file = entry.ToFile();
+        var problem = file.Size > LargestSize ? "the size is that of no file" : LineRules.CheckUpstream(file)?.What;
+        return problem is null ? file : Unusable(position, ": " + entry.Name.Shown(), Math.Max(-1, entry.OutgoingTransferId), problem);
+    }
+
+    internal static ManifestFile Unusable(long position, string name, long outgoingTransferId, string problem) =>
+        new()
+        {
+            Name = $"entry at byte {position}{name}",
+            Size = 0,
+            Checksum = "",
+            CreateTime = DateTime.UnixEpoch,
+            Uploader = "",
+            Source = "",
+            DeletionPolicy = DeletionPolicy.Disallowed,
+            OutgoingTransferId = outgoingTransferId,
+            Problem = problem,
+        };
+
+    // An exbibyte: sums of several still fit in 64 bits, and no medium holds one.
+    private const long LargestSize = 1L << 60;
+
+    private ManifestFile ToFile() =>
+        new()
+        {
+            Name = Name,
+            Size = Size,
+            Checksum = Checksum,
+            CreateTime = CreateTime,
+            Uploader = Uploader,
+            Source = Source,
+            DeletionPolicy = DeletionPolicy,
+            OutgoingTransferId = OutgoingTransferId,
+        };
 }
 
-/// <summary>The manifest of the Python Librarian 5.0 (docs/formats/drive-v1.md "manifest.upstream.json", wire.md §6.10.4), of any length in bounded memory.</summary>
+/// <summary>
+/// The manifest of the Python Librarian 5.0 (docs/formats/drive-v1.md "manifest.upstream.json", docs/spec/wire.md#store-manifest), of any
+/// length in bounded memory.
+/// </summary>
 public static class UpstreamManifest
 {
-    /// <summary>Its name in the root of a drive.</summary>
+    /// <summary>The manifest's name in the root of a drive.</summary>
     public const string FileName = "manifest.upstream.json";
 
-    private const string Remedy = "Nothing was taken from the drive and nothing was changed. Have the source write its manifest again (librarian get-store-manifest).";
+    private const string Remedy =
+        "Nothing was taken from the drive and nothing was changed. "
+        + "Have the source write its manifest again (librarian get-store-manifest).";
 
     /// <summary>Reads the manifest once from start to end.</summary>
     public static async Task<UpstreamCheck> CheckAsync(Stream stream, CancellationToken cancellationToken)
@@ -101,36 +142,44 @@ public static class UpstreamManifest
         try
         {
             var stream = DriveFile.TryOpenRead(path);
-            if (stream is null) return Refuse("missing", $"There is no upstream manifest '{path}'. Another directory may be mounted here.");
-            await using (stream) return await CheckAsync(stream, cancellationToken);
+            if (stream is null)
+                return Refuse("missing", $"There is no upstream manifest '{path}'. Another directory may be mounted here.");
+            await using (stream)
+                return await CheckAsync(stream, cancellationToken);
         }
         catch (Exception failure) when (DriveFile.IsReadFailure(failure))
         {
-            return Refuse("unreadable", $"The upstream manifest '{path}' cannot be read: {failure.Message}. The drive may be failing; copy what it still gives.");
+            return Refuse(
+                "unreadable",
+                $"The upstream manifest '{path}' cannot be read: {failure.Message}. The drive may be failing; copy what it still gives."
+            );
         }
     }
 
-    /// <summary>Writes what the Python Librarian needs of a manifest, from the cursor's position to the end.</summary>
+    /// <summary>Writes the part of a manifest that the Python Librarian needs, from the cursor's position to the end.</summary>
     public static async Task WriteAsync(ManifestCursor manifest, Stream stream, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(manifest);
         ArgumentNullException.ThrowIfNull(stream);
         await using var writer = new UpstreamWriter(stream, manifest.Header);
-        while (await manifest.ReadFileAsync(cancellationToken) is { } file) await writer.WriteAsync(file, cancellationToken);
+        while (await manifest.ReadFileAsync(cancellationToken) is { } file)
+            await writer.WriteAsync(file, cancellationToken);
         await writer.EndAsync(cancellationToken);
     }
 
-    internal static UpstreamCheck Refuse(string kind, string what) => new() { Refusal = new DriveRefusal($"manifest.{kind}", $"{what} {Remedy}") };
+    internal static UpstreamCheck Refuse(string kind, string what) =>
+        new() { Refusal = new DriveRefusal($"manifest.{kind}", $"{what} {Remedy}") };
 }
 
-/// <summary>The document around the entries. Its keys may come in any order.</summary>
+/// <summary>The document around the entries. Its keys may have any order.</summary>
 internal sealed class UpstreamDocument(JsonValueStream json, IncrementalHash hash)
 {
-    private readonly NameSet _names = new();
     private string? _librarian;
     private string? _store;
     private long? _files;
     private long _bytes;
+    private long _unusable;
+    private string? _firstProblem;
 
     /// <summary>Goes to the first entry; from there entries are read one by one.</summary>
     /// <exception cref="JsonStreamException">There is no list of entries.</exception>
@@ -141,7 +190,8 @@ internal sealed class UpstreamDocument(JsonValueStream json, IncrementalHash has
         while (await ReadKeyAsync(json, cancellationToken) != "store_files")
         {
             await json.ReadValueAsync(cancellationToken);
-            if (await json.TakeAsync(",}", cancellationToken) == '}') throw new JsonStreamException("format", "it has no 'store_files'");
+            if (await json.TakeAsync(",}", cancellationToken) == '}')
+                throw new JsonStreamException("format", "it has no 'store_files'");
         }
 
         await json.TakeAsync("[", cancellationToken);
@@ -162,23 +212,38 @@ internal sealed class UpstreamDocument(JsonValueStream json, IncrementalHash has
                     _store = await ReadTextAsync(json, cancellationToken);
                     break;
                 case "store_files":
-                    if (_files is not null) throw new JsonStreamException("format", "it has 'store_files' twice");
+                    if (_files is not null)
+                        throw new JsonStreamException("format", "it has 'store_files' twice");
                     _files = 0;
-                    if (await ReadEntriesAsync(cancellationToken) is { } refusal) return refusal;
+                    await ReadEntriesAsync(cancellationToken);
                     break;
                 default:
                     await json.ReadValueAsync(cancellationToken);
                     break;
             }
-        }
-        while (await json.TakeAsync(",}", cancellationToken) == ',');
+        } while (await json.TakeAsync(",}", cancellationToken) == ',');
 
-        if (await json.PeekAsync(cancellationToken) >= 0) throw new JsonStreamException("format", $"something follows its end at byte {json.Position}");
+        if (await json.PeekAsync(cancellationToken) >= 0)
+            throw new JsonStreamException("format", $"something follows its end at byte {json.Position}");
         if (string.IsNullOrEmpty(_librarian) || _store is null || _files is null)
-            return UpstreamManifest.Refuse("format", "This is no upstream manifest: 'librarian_name', 'store_name' or 'store_files' is missing.");
-        return _names.HasDuplicate()
-            ? UpstreamManifest.Refuse("duplicate", "A name stands in the upstream manifest twice.")
-            : new UpstreamCheck { Header = new UpstreamHeader(_librarian, _store, _files.Value, _bytes, Convert.ToHexStringLower(hash.GetHashAndReset())) };
+            return UpstreamManifest.Refuse(
+                "format",
+                "This is no upstream manifest: 'librarian_name', 'store_name' or 'store_files' is missing."
+            );
+        // The list is of another kind altogether.
+        if (_unusable > 0 && _unusable == _files)
+            return UpstreamManifest.Refuse("format", $"No entry of the upstream manifest can be used. The first, {_firstProblem}.");
+        return new UpstreamCheck
+        {
+            Header = new UpstreamHeader(
+                _librarian,
+                _store,
+                _files.Value,
+                _bytes,
+                Convert.ToHexStringLower(hash.GetHashAndReset()),
+                _unusable
+            ),
+        };
     }
 
     private static async ValueTask<string> ReadKeyAsync(JsonValueStream json, CancellationToken cancellationToken)
@@ -192,41 +257,42 @@ internal sealed class UpstreamDocument(JsonValueStream json, IncrementalHash has
     {
         var start = json.Position;
         var value = await json.ReadValueAsync(cancellationToken);
-        return SealedCheck.Parse(value.Span, DriveJson.Default.String) ?? throw new JsonStreamException("format", $"at byte {start} should stand a text");
+        return SealedCheck.Parse(value.Span, DriveJson.Default.String)
+            ?? throw new JsonStreamException("format", $"at byte {start} should stand a text");
     }
 
-    private async ValueTask<UpstreamCheck?> ReadEntriesAsync(CancellationToken cancellationToken)
+    private async ValueTask ReadEntriesAsync(CancellationToken cancellationToken)
     {
         await json.TakeAsync("[", cancellationToken);
         if (await json.PeekAsync(cancellationToken) == ']')
         {
             await json.TakeAsync("]", cancellationToken);
-            return null;
+            return;
         }
 
         do
         {
+            await json.PeekAsync(cancellationToken);
+            var position = json.Position;
             var value = await json.ReadValueAsync(cancellationToken);
             _files++;
-            if (Add(value.Span) is { } problem) return UpstreamManifest.Refuse(problem.Kind, $"Entry {_files} of the upstream manifest cannot be used: {problem.What}.");
-        }
-        while (await json.TakeAsync(",]", cancellationToken) == ',');
-        return null;
+            Add(UpstreamEntry.Read(value.Span, position));
+        } while (await json.TakeAsync(",]", cancellationToken) == ',');
     }
 
-    private LineProblem? Add(ReadOnlySpan<byte> value)
+    private void Add(ManifestFile file)
     {
-        if (SealedCheck.Parse(value, DriveJson.Default.UpstreamEntry) is not { } entry) return new LineProblem("format", "it lacks something, or a value is of the wrong kind");
-        var file = entry.ToFile();
-        if (LineRules.CheckUpstream(file) is { } problem) return problem;
-        if (file.Size > long.MaxValue - _bytes) return new LineProblem("totals", "the sizes add up to more than any disk holds");
-        _bytes += file.Size;
-        _names.Add(file.Name);
-        return null;
+        _bytes = file.Size > long.MaxValue - _bytes ? long.MaxValue : _bytes + file.Size;
+        if (file.Problem is null)
+            return;
+        _unusable++;
+        _firstProblem ??= $"{file.Name}: {file.Problem}";
     }
 }
 
-/// <summary>Walks through an upstream manifest that <see cref="UpstreamManifest"/> has accepted. Its files have neither SHA-256 nor members.</summary>
+/// <summary>
+/// Reads an upstream manifest that <see cref="UpstreamManifest"/> has accepted. Its files have neither SHA-256 nor members.
+/// </summary>
 public sealed class UpstreamCursor : IManifestCursor
 {
     private readonly Stream _stream;
@@ -242,7 +308,7 @@ public sealed class UpstreamCursor : IManifestCursor
     public long Position => _json.Position;
 
     /// <summary>Opens a manifest; the position is that of the first file.</summary>
-    /// <exception cref="InvalidDataException">There is none, or it is not such a manifest.</exception>
+    /// <exception cref="InvalidDataException">There is no manifest, or it is not an upstream manifest.</exception>
     public static async Task<UpstreamCursor> OpenAsync(string path, CancellationToken cancellationToken)
     {
         var cursor = new UpstreamCursor(DriveFile.TryOpenRead(path) ?? throw new InvalidDataException($"There is no '{path}'."));
@@ -266,11 +332,13 @@ public sealed class UpstreamCursor : IManifestCursor
     {
         try
         {
-            // A position is behind an entry, so a comma may stand before the next.
-            if (await _json.PeekAsync(cancellationToken) == ',') await _json.TakeAsync(",", cancellationToken);
-            if (await _json.PeekAsync(cancellationToken) == ']') return null;
-            var value = await _json.ReadValueAsync(cancellationToken);
-            return SealedCheck.Parse(value.Span, DriveJson.Default.UpstreamEntry)?.ToFile() ?? throw new JsonStreamException("format", $"before byte {Position} stands no entry");
+            // A position is after an entry, so a comma may precede the next one.
+            if (await _json.PeekAsync(cancellationToken) == ',')
+                await _json.TakeAsync(",", cancellationToken);
+            if (await _json.PeekAsync(cancellationToken) == ']')
+                return null;
+            var position = Position;
+            return UpstreamEntry.Read((await _json.ReadValueAsync(cancellationToken)).Span, position);
         }
         catch (JsonStreamException failure)
         {
@@ -281,10 +349,11 @@ public sealed class UpstreamCursor : IManifestCursor
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _stream.DisposeAsync();
 
-    private static InvalidDataException Changed(JsonStreamException failure) => new($"The upstream manifest is not what was checked: {failure.Message}. Check it again.", failure);
+    private static InvalidDataException Changed(JsonStreamException failure) =>
+        new($"The upstream manifest is not what was checked: {failure.Message}. Check it again.", failure);
 }
 
-/// <summary>Writes the document, one entry on a line. The same manifest always gives the same bytes.</summary>
+/// <summary>Writes the document, one entry per line. The same manifest always gives the same bytes.</summary>
 internal sealed class UpstreamWriter : IAsyncDisposable
 {
     private const int FlushFrom = 64 * 1024;
@@ -324,19 +393,22 @@ internal sealed class UpstreamWriter : IAsyncDisposable
         await _stream.FlushAsync(cancellationToken);
     }
 
-    private UpstreamEntry ToEntry(ManifestFile file) => new()
-    {
-        Name = file.Name,
-        CreateTime = file.CreateTime,
-        Size = file.Size,
-        Checksum = file.Checksum,
-        Uploader = file.Uploader,
-        Source = file.Source,
-        InstancePath = "data/" + file.Name,
-        DeletionPolicy = file.DeletionPolicy,
-        InstanceCreateTime = _header.Created,
-        OutgoingTransferId = file.OutgoingTransferId,
-    };
+    private UpstreamEntry ToEntry(ManifestFile file) =>
+        new()
+        {
+            Name = file.Name,
+            CreateTime = file.CreateTime,
+            Size = file.Size,
+            Checksum = file.Checksum,
+            Uploader = file.Uploader,
+            // The Python command line uses it as the source of the clone, and only a peer of that name is called back
+            // (docs/spec/wire.md#ingest-manifest).
+            Source = _header.Site,
+            InstancePath = "data/" + file.Name,
+            DeletionPolicy = file.DeletionPolicy,
+            InstanceCreateTime = _header.Created,
+            OutgoingTransferId = file.OutgoingTransferId,
+        };
 
     private void Append<T>(T value, JsonTypeInfo<T> type)
     {

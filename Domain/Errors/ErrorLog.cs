@@ -4,54 +4,63 @@ using Microsoft.Extensions.Logging;
 
 namespace Librarian.Domain.Errors;
 
-/// <summary>What became of a request to clear an error.</summary>
+/// <summary>Result of a request to clear an error.</summary>
 public enum ClearOutcome
 {
-    /// <summary>Cleared now.</summary>
     Cleared,
 
-    /// <summary>There is no such error.</summary>
+    /// <summary>No such error.</summary>
     Unknown,
 
-    /// <summary>Somebody had cleared it before.</summary>
+    /// <summary>It had been cleared before.</summary>
     AlreadyCleared,
 }
 
 /// <summary>
-/// What went wrong here and needs a person or a later look (wire.md §6.4.2). One thing that fails again and again is one entry until
-/// somebody clears it: retries for weeks must not bury the rest.
+/// The log of errors that need a person or a later attempt (docs/spec/wire.md#search-error). A recurring error has one entry until somebody
+/// clears it, so that weeks of retries do not bury the rest.
 /// </summary>
 public sealed class ErrorLog(CatalogDatabase database, TimeProvider time, ILogger<ErrorLog> log)
 {
     private const int MaxMessage = 4000;
 
-    /// <summary>Records an error unless the same one is open already.</summary>
+    /// <summary>Records an error unless it is open already.</summary>
     /// <param name="severity">How grave.</param>
     /// <param name="category">What about.</param>
-    /// <param name="caller">What raised it and about what; category and caller tell whether two errors are the same.</param>
+    /// <param name="caller">What raised it, and about what. Category and caller are the error key.</param>
     /// <param name="message">What happened, what was not lost, and what to do next.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <remarks>
-    /// Two processes that record one error in the same moment make two entries, which harms nobody. A fault of the database is not passed
-    /// on: the work that met the error has its own answer to give.
+    /// Two processes that record the same error at the same moment make two entries, which is harmless. A database failure is only logged:
+    /// the caller still has to answer for the error that it met.
     /// </remarks>
-    public async Task RaiseAsync(ErrorSeverity severity, ErrorCategory category, string caller, string message, CancellationToken cancellationToken)
+    public async Task RaiseAsync(
+        ErrorSeverity severity,
+        ErrorCategory category,
+        string caller,
+        string message,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(caller);
         ArgumentNullException.ThrowIfNull(message);
-        caller = caller.Length > CatalogContext.MaxText ? caller[..CatalogContext.MaxText] : caller;
+        caller = Short(caller);
+        message = Text(message);
         try
         {
             await using var db = database.Open();
-            if (await db.Errors.AnyAsync(e => !e.Cleared && e.Category == category && e.Caller == caller, cancellationToken)) return;
-            db.Errors.Add(new ErrorRecord
-            {
-                Severity = severity,
-                Category = category,
-                Caller = caller,
-                Message = message.Length > MaxMessage ? message[..MaxMessage] : message,
-                RaisedTime = time.GetUtcNow().UtcDateTime,
-            });
+            if (await db.Errors.AnyAsync(e => !e.Cleared && e.Category == category && e.Caller == caller, cancellationToken))
+                return;
+            db.Errors.Add(
+                new ErrorRecord
+                {
+                    Severity = severity,
+                    Category = category,
+                    Caller = caller,
+                    Message = message,
+                    RaisedTime = time.GetUtcNow().UtcDateTime,
+                }
+            );
             await db.SaveChangesAsync(cancellationToken);
         }
         catch (Exception fault) when (CatalogDatabase.IsDatabaseFailure(fault))
@@ -60,18 +69,58 @@ public sealed class ErrorLog(CatalogDatabase database, TimeProvider time, ILogge
         }
     }
 
-    /// <summary>Marks what is open about a matter as dealt with, because the matter has ended by itself.</summary>
+    /// <summary>
+    /// Like <see cref="RaiseAsync"/>, but an open entry gets the new message, because a person must read what is missing now.
+    /// </summary>
+    /// <param name="severity">How grave.</param>
+    /// <param name="category">What about.</param>
+    /// <param name="caller">What raised it, and about what.</param>
+    /// <param name="message">What happened, what was not lost, and what to do next.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task RenewAsync(
+        ErrorSeverity severity,
+        ErrorCategory category,
+        string caller,
+        string message,
+        CancellationToken cancellationToken
+    )
+    {
+        ArgumentNullException.ThrowIfNull(caller);
+        ArgumentNullException.ThrowIfNull(message);
+        var key = Short(caller);
+        var text = Text(message);
+        try
+        {
+            await using var db = database.Open();
+            if (
+                await db
+                    .Errors.Where(e => !e.Cleared && e.Category == category && e.Caller == key && e.Message != text)
+                    .ExecuteUpdateAsync(s => s.SetProperty(e => e.Message, text), cancellationToken) > 0
+            )
+                return;
+        }
+        catch (Exception fault) when (CatalogDatabase.IsDatabaseFailure(fault))
+        {
+            Logs.NotRecorded(log, fault, caller, message);
+            return;
+        }
+
+        await RaiseAsync(severity, category, caller, message, cancellationToken);
+    }
+
+    /// <summary>Clears the open errors of a caller because their cause has gone.</summary>
     /// <param name="caller">As given to <see cref="RaiseAsync"/>.</param>
     /// <param name="cancellationToken">Cancels.</param>
     public async Task SettleAsync(string caller, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(caller);
-        caller = caller.Length > CatalogContext.MaxText ? caller[..CatalogContext.MaxText] : caller;
+        caller = Short(caller);
         var now = time.GetUtcNow().UtcDateTime;
         try
         {
             await using var db = database.Open();
-            await db.Errors.Where(e => !e.Cleared && e.Caller == caller)
+            await db
+                .Errors.Where(e => !e.Cleared && e.Caller == caller)
                 .ExecuteUpdateAsync(s => s.SetProperty(e => e.Cleared, true).SetProperty(e => e.ClearedTime, now), cancellationToken);
         }
         catch (Exception fault) when (CatalogDatabase.IsDatabaseFailure(fault))
@@ -80,14 +129,22 @@ public sealed class ErrorLog(CatalogDatabase database, TimeProvider time, ILogge
         }
     }
 
-    /// <summary>Marks an error as dealt with.</summary>
+    /// <summary>People read messages in mails and on terminals, and a message may hold the name of any file.</summary>
+    private static string Text(string message) => message.Shown() is { Length: > MaxMessage } shown ? shown[..MaxMessage] : message.Shown();
+
+    private static string Short(string caller) =>
+        caller.Shown() is { Length: > CatalogContext.MaxText } shown ? shown[..CatalogContext.MaxText] : caller.Shown();
+
+    /// <summary>Clears an error for a person.</summary>
     public async Task<(ClearOutcome Outcome, DateTime At)> ClearAsync(long id, CancellationToken cancellationToken)
     {
         var now = time.GetUtcNow().UtcDateTime;
         await using var db = database.Open();
-        var changed = await db.Errors.Where(e => e.Id == id && !e.Cleared)
+        var changed = await db
+            .Errors.Where(e => e.Id == id && !e.Cleared)
             .ExecuteUpdateAsync(s => s.SetProperty(e => e.Cleared, true).SetProperty(e => e.ClearedTime, now), cancellationToken);
-        if (changed > 0) return (ClearOutcome.Cleared, now);
+        if (changed > 0)
+            return (ClearOutcome.Cleared, now);
         return (await db.Errors.AnyAsync(e => e.Id == id, cancellationToken) ? ClearOutcome.AlreadyCleared : ClearOutcome.Unknown, now);
     }
 }

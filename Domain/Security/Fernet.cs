@@ -7,8 +7,8 @@ using System.Text;
 namespace Librarian.Domain.Security;
 
 /// <summary>
-/// Fernet tokens (version 0x80: AES-128-CBC, HMAC-SHA256), the form in which neighbour credentials are stored
-/// (upstream-behaviour.md §5.4). A key is 32 bytes: 16 to sign, 16 to encrypt.
+/// Fernet tokens (version 0x80: AES-128-CBC, HMAC-SHA256), the format in which peers' credentials are stored
+/// (docs/spec/upstream.md#secrets). A key has 32 bytes: 16 to sign, 16 to encrypt.
 /// </summary>
 public sealed class Fernet
 {
@@ -31,17 +31,18 @@ public sealed class Fernet
         _fillInitializationVector = fillInitializationVector;
     }
 
-    /// <summary>Reads a key.</summary>
+    /// <summary>Creates a cipher from the text of a key.</summary>
     /// <param name="key">32 bytes in URL-safe base64, padded or not.</param>
-    /// <param name="time">Stamps tokens.</param>
-    /// <param name="fernet">The ready cipher.</param>
+    /// <param name="time">Provides the time stamps of tokens.</param>
+    /// <param name="fernet">The cipher.</param>
     /// <param name="fillInitializationVector">For tests: fills the 16 bytes that must be random. Null for the system's generator.</param>
-    /// <returns>False when the text is not such a key; the key is never part of a message.</returns>
+    /// <returns>False if the text is not such a key. No message contains the key.</returns>
     public static bool TryCreate(
         string? key,
         TimeProvider time,
         [NotNullWhen(true)] out Fernet? fernet,
-        Action<Span<byte>>? fillInitializationVector = null)
+        Action<Span<byte>>? fillInitializationVector = null
+    )
     {
         ArgumentNullException.ThrowIfNull(time);
         fernet = null;
@@ -51,7 +52,7 @@ public sealed class Fernet
         return true;
     }
 
-    /// <summary>A fresh key from the system's generator, in URL-safe base64.</summary>
+    /// <summary>A new key from the system's generator, in URL-safe base64.</summary>
     public static string GenerateKey() => Encode(RandomNumberGenerator.GetBytes(KeyLength));
 
     /// <summary>Encrypts a text (as UTF-8) into a token.</summary>
@@ -74,17 +75,19 @@ public sealed class Fernet
     }
 
     /// <summary>
-    /// Decrypts a token. Tokens do not expire, as upstream's do not; the signature is checked in constant time before anything is
+    /// Decrypts a token. Tokens do not expire, as upstream's do not. The signature is checked in constant time before anything is
     /// decrypted.
     /// </summary>
-    /// <returns>False when the token was not made with this key, or is damaged.</returns>
+    /// <returns>False if the token was not made with this key or is damaged.</returns>
     public bool TryDecrypt(string? token, [NotNullWhen(true)] out string? plaintext)
     {
         plaintext = null;
-        if (!TryDecode(token, out var bytes)
+        if (
+            !TryDecode(token, out var bytes)
             || bytes.Length < HeaderLength + BlockLength + BlockLength + MacLength
             || (bytes.Length - HeaderLength - MacLength) % BlockLength != 0
-            || bytes[0] != Version)
+            || bytes[0] != Version
+        )
             return false;
 
         Span<byte> mac = stackalloc byte[MacLength];
@@ -96,7 +99,10 @@ public sealed class Fernet
         aes.Key = _encryption;
         try
         {
-            var plain = aes.DecryptCbc(bytes.AsSpan(HeaderLength + BlockLength, bytes.Length - HeaderLength - BlockLength - MacLength), bytes.AsSpan(HeaderLength, BlockLength));
+            var plain = aes.DecryptCbc(
+                bytes.AsSpan(HeaderLength + BlockLength, bytes.Length - HeaderLength - BlockLength - MacLength),
+                bytes.AsSpan(HeaderLength, BlockLength)
+            );
             plaintext = new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(plain);
             return true;
         }

@@ -6,9 +6,9 @@ namespace Librarian.Domain.Stores;
 public sealed partial class LocalStore
 {
     /// <summary>
-    /// What a batch of additions keeps open, so that a small file costs a handful of system calls: both roots of the store that is written, and
-    /// the directories of both stores that its files lie in. Used by several threads. An open directory that was removed or replaced meanwhile
-    /// answers "no entry" to everything: a target is then placed step by step, a source is walked to once more.
+    /// Keeps directories open during a batch of additions, so that a small file costs a handful of system calls: both roots of the store
+    /// that is written, and the directories of both stores that contain the files. Thread-safe. An open directory that was removed or
+    /// replaced meanwhile answers ENOENT to everything: a target is then committed step by step, and a source is opened again by its path.
     /// </summary>
     private sealed class AdditionBatch(PosixDirectory staging, PosixDirectory store, LocalStore source) : IDisposable
     {
@@ -29,47 +29,53 @@ public sealed partial class LocalStore
 
         public void Dispose()
         {
-            foreach (var directory in _parents.Values.Concat(_targets.Values).Concat(_sourceParents.Values).Concat(_forgotten)) directory.Dispose();
+            foreach (var directory in _parents.Values.Concat(_targets.Values).Concat(_sourceParents.Values).Concat(_forgotten))
+                directory.Dispose();
             _sourceRoot?.Dispose();
             Staging.Dispose();
             Store.Dispose();
         }
 
-        /// <summary>The directory that a name of the written store lies in, if it is there. For looking only.</summary>
-        internal Lent TryParent(StorePath path) => Lend(_parents, path, () => TryOpenParent(Store, path));
+        /// <summary>The directory in the written store that contains a name, if it exists. For reading only.</summary>
+        internal Lent TryParent(FileName path) => Lend(_parents, path, () => TryOpenParent(Store, path));
 
         /// <summary>
-        /// The same, made if needed; null when it was removed at this moment. Apart from those looked into before the copying, which may have been
-        /// moved since: these are opened a moment before the renames.
+        /// Opens or creates the directory; null if it is removed at this moment. Kept apart from the directories that were read before the
+        /// copying, which may have been moved since: these are opened just before the renames.
         /// </summary>
-        internal Lent TryMakeParent(StorePath path, Func<PosixDirectory, StorePath, bool, PosixDirectory?> make) => Lend(_targets, path, () => make(Store, path, false));
+        internal Lent TryMakeParent(FileName path, Func<PosixDirectory, FileName, bool, PosixDirectory?> make) =>
+            Lend(_targets, path, () => make(Store, path, false));
 
-        internal Lent TrySourceParent(StorePath path) => Lend(_sourceParents, path, () => TryOpenParent(SourceRoot(), path));
+        internal Lent TrySourceParent(FileName path) => Lend(_sourceParents, path, () => TryOpenParent(SourceRoot(), path));
 
         /// <summary>
-        /// Walks to it by its path once more, after something in it was not found: true when another directory than the held one is there now, which
-        /// is used from here on. Others may be reading through the old one, so that is closed with the batch.
+        /// Opens the directory again by its path, after an entry in it was not found. True if another directory than the open one is there
+        /// now; it is used from here on. Other threads may be reading through the old one, so that one is closed with the batch.
         /// </summary>
-        internal bool RenewSourceParent(StorePath path)
+        internal bool RenewSourceParent(FileName path)
         {
-            PosixDirectory? root = null, parent = null;
+            PosixDirectory? root = null,
+                parent = null;
             try
             {
                 root = source.OpenRoot(source._storeRoot);
                 parent = TryOpenParent(root, path);
-                if (parent is null || parent.Status().Identity == IdentityOfHeld(path)) return false;
+                if (parent is null || parent.Status().Identity == IdentityOfHeld(path))
+                    return false;
                 lock (_gate)
                 {
-                    if (_sourceRoot is not null) _forgotten.Add(_sourceRoot);
+                    if (_sourceRoot is not null)
+                        _forgotten.Add(_sourceRoot);
                     (_sourceRoot, root) = (root, null);
-                    if (_sourceParents.TryRemove(KeyOf(path), out var old)) _forgotten.Add(old);
+                    if (_sourceParents.TryRemove(KeyOf(path), out var old))
+                        _forgotten.Add(old);
                 }
 
                 return true;
             }
             catch (PosixException)
             {
-                // Away altogether: what the caller has found stands.
+                // The source is not available at all, so the caller's finding stands.
                 return false;
             }
             finally
@@ -79,7 +85,7 @@ public sealed partial class LocalStore
             }
         }
 
-        private FileIdentity? IdentityOfHeld(StorePath path)
+        private FileIdentity? IdentityOfHeld(FileName path)
         {
             try
             {
@@ -88,33 +94,39 @@ public sealed partial class LocalStore
             }
             catch (PosixException)
             {
-                // A server that was restarted does not know it any more.
+                // A file server that was restarted no longer knows the open directory.
                 return null;
             }
         }
 
-        private static string KeyOf(StorePath path) => path.Value.LastIndexOf('/') is >= 0 and var slash ? path.Value[..slash] : "";
+        private static string KeyOf(FileName path) => path.Value.LastIndexOf('/') is >= 0 and var slash ? path.Value[..slash] : "";
 
-        private static Lent Lend(ConcurrentDictionary<string, PosixDirectory> open, StorePath path, Func<PosixDirectory?> find)
+        private static Lent Lend(ConcurrentDictionary<string, PosixDirectory> open, FileName path, Func<PosixDirectory?> find)
         {
-            if (open.TryGetValue(KeyOf(path), out var known)) return new Lent(known, IsOwned: false);
-            if (find() is not { } directory) return default;
-            return open.Count < MaxOpen && open.TryAdd(KeyOf(path), directory) ? new Lent(directory, IsOwned: false) : new Lent(directory, IsOwned: true);
+            if (open.TryGetValue(KeyOf(path), out var known))
+                return new Lent(known, IsOwned: false);
+            if (find() is not { } directory)
+                return default;
+            return open.Count < MaxOpen && open.TryAdd(KeyOf(path), directory)
+                ? new Lent(directory, IsOwned: false)
+                : new Lent(directory, IsOwned: true);
         }
 
-        // A failure is not remembered: the next file asks again.
+        // A failure is not cached: the next file tries again.
         private PosixDirectory SourceRoot()
         {
-            lock (_gate) return _sourceRoot ??= source.OpenRoot(source._storeRoot);
+            lock (_gate)
+                return _sourceRoot ??= source.OpenRoot(source._storeRoot);
         }
     }
 
-    /// <summary>A directory that goes back to its batch, or is closed when it had no room for it.</summary>
+    /// <summary>A directory that belongs to its batch, or that is closed after use because the batch keeps too many open already.</summary>
     private readonly record struct Lent(PosixDirectory? Directory, bool IsOwned) : IDisposable
     {
         public void Dispose()
         {
-            if (IsOwned) Directory?.Dispose();
+            if (IsOwned)
+                Directory?.Dispose();
         }
     }
 }

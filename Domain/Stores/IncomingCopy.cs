@@ -4,9 +4,10 @@ using Librarian.Domain.Stores.Posix;
 namespace Librarian.Domain.Stores;
 
 /// <summary>
-/// The working directory of one placement that copies: <c>lock</c> (held while a process works on it), <c>data</c> (the copy) and
-/// <c>identity</c> (written once the copy is verified and on disk; names the copy's inode, which a rename keeps). So a later
-/// attempt can tell a verified copy from a torn one, and its own data at the destination from anybody else's.
+/// The working directory of one commit that copies. <c>lock</c> is held while a process works on it. <c>data</c> is the copy.
+/// <c>identity</c> is written once the copy is verified and on disk; it names the copy's inode, which a rename keeps. So a later attempt
+/// can tell a verified copy from a torn one, and its own data at the destination from any others. <c>returned</c> holds data that an
+/// earlier attempt had renamed to the destination and that may not stay as they are: they are the source of the copy.
 /// </summary>
 internal sealed class IncomingCopy : IDisposable
 {
@@ -25,8 +26,11 @@ internal sealed class IncomingCopy : IDisposable
         _lock = heldLock;
     }
 
-    /// <summary>The name of the copy.</summary>
+    /// <summary>Entry name of the copy.</summary>
     internal static EntryName Data { get; } = new("data"u8);
+
+    /// <summary>Entry name of data that were taken back from the destination.</summary>
+    internal static EntryName Returned { get; } = new("returned"u8);
 
     internal PosixDirectory Directory { get; }
 
@@ -37,11 +41,11 @@ internal sealed class IncomingCopy : IDisposable
         _parent.Dispose();
     }
 
-    /// <summary>Opens the directory under its lock.</summary>
+    /// <summary>Opens the directory and takes its lock.</summary>
     /// <param name="parent">Owned by the result.</param>
-    /// <param name="name">The placement.</param>
-    /// <param name="directory">The placement's directory; owned by the result.</param>
-    /// <returns>Null when another process or call works on the same placement.</returns>
+    /// <param name="name">Name of the commit's directory.</param>
+    /// <param name="directory">The commit's directory; owned by the result.</param>
+    /// <returns>Null if another process or call works on the same commit.</returns>
     internal static IncomingCopy? TryLock(PosixDirectory parent, EntryName name, PosixDirectory directory)
     {
         var file = directory.OpenLockFile(LockFile);
@@ -53,7 +57,7 @@ internal sealed class IncomingCopy : IDisposable
         return null;
     }
 
-    /// <summary>Which inode the verified copy has; null when there is none.</summary>
+    /// <summary>The identity of the verified copy; null if there is none.</summary>
     internal FileIdentity? VerifiedIdentity()
     {
         if (Directory.Status(IdentityFile) is null)
@@ -63,22 +67,25 @@ internal sealed class IncomingCopy : IDisposable
         var length = file.Read(text);
         var parts = Encoding.ASCII.GetString(text[..length]).Split(' ');
 
-        // The final "." tells a whole record from one that a power cut tore.
-        return parts is [var device, var inode, var birth, "."]
+        // The final "." tells a complete record from one that a power cut tore.
+        return
+            parts is [var device, var inode, var birth, "."]
             && ulong.TryParse(device, out var deviceNumber)
             && ulong.TryParse(inode, out var inodeNumber)
             && long.TryParse(birth, out var birthTime)
-                ? new FileIdentity(deviceNumber, inodeNumber, birthTime)
-                : null;
+            ? new FileIdentity(deviceNumber, inodeNumber, birthTime)
+            : null;
     }
 
-    internal bool HasVerifiedData() =>
-        VerifiedIdentity() is { } identity && Directory.Status(Data)?.Identity == identity;
+    internal bool HasVerifiedData() => VerifiedIdentity() is { } identity && Directory.Status(Data)?.Identity == identity;
 
     /// <summary>Records that the copy is verified and on disk.</summary>
-    internal void RecordIdentity()
+    internal void RecordIdentity() =>
+        RecordIdentity((Directory.Status(Data) ?? throw new PosixException(Errno.NoEntry, "status", Directory.PathOf(Data))).Identity);
+
+    /// <summary>Records the identity of data that are verified and on disk and are about to be moved here.</summary>
+    internal void RecordIdentity(FileIdentity identity)
     {
-        var identity = (Directory.Status(Data) ?? throw new PosixException(Errno.NoEntry, "status", Directory.PathOf(Data))).Identity;
         using (var file = Directory.CreateFile(IdentityFile, 0x180))
         {
             file.Write(Encoding.ASCII.GetBytes($"{identity.Device} {identity.Inode} {identity.BirthNanoseconds} ."));
@@ -88,14 +95,14 @@ internal sealed class IncomingCopy : IDisposable
         Directory.Sync();
     }
 
-    /// <summary>Forgets whatever an earlier attempt left, so that a new copy can begin.</summary>
+    /// <summary>Removes the record and the copy of an earlier attempt, so that a new copy can begin.</summary>
     internal void Clear(CancellationToken cancellationToken)
     {
-        // The record first: data without a record are nothing, a record without its data would be believed.
+        // The record goes first: data without a record count for nothing, but a record without its data would be trusted.
         TreeRemoval.Remove(Directory, IdentityFile, cancellationToken);
         TreeRemoval.Remove(Directory, Data, cancellationToken);
     }
 
-    /// <summary>Removes the directory with all it holds.</summary>
+    /// <summary>Removes the directory with everything in it.</summary>
     internal void Remove(CancellationToken cancellationToken) => TreeRemoval.Remove(_parent, _name, cancellationToken);
 }

@@ -8,63 +8,69 @@ public sealed partial class LocalStore
     private const string Trash = "trash";
 
     /// <summary>
-    /// Removes committed data and then the directories above them that became empty. Nothing there is success. Modes change only
-    /// on directories that are going away.
+    /// Removes committed data and then the directories above them that became empty. It is a success if nothing is there. Modes change only
+    /// on directories that are removed.
     /// </summary>
     /// <remarks>
-    /// The data first leave their name in one step, so nobody ever sees half a directory under it. Crashes: before the rename,
-    /// nothing happened; after it, the data wait in <c>.librarian/trash</c> for <see cref="RemoveLeftoversAsync"/>, and empty parents
-    /// may stay until the next deletion beside them. Calling again is right in every case.
+    /// The data first lose their name in one step, so nobody ever sees half a directory under it. A crash before the rename leaves
+    /// everything unchanged. A crash after it leaves the data in <c>.librarian/trash</c> for <see cref="RemoveLeftoversAsync"/>, and empty
+    /// parents may stay until the next deletion beside them. Calling again is correct in every case.
     /// </remarks>
-    public Task<RemovalResult> DeleteAsync(StorePath path, CancellationToken cancellationToken = default)
+    public Task<RemovalResult> DeleteAsync(FileName path, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(path);
         return BlockingWork.RunAsync(() => Delete(path, cancellationToken), cancellationToken);
     }
 
-    /// <summary>Finishes deletions that a crash interrupted. Call it at start; it disturbs nothing that runs.</summary>
-    public Task<RemovalResult> RemoveLeftoversAsync(CancellationToken cancellationToken = default) => BlockingWork.RunAsync(
-        () =>
-        {
-            try
+    /// <summary>Finishes deletions that a crash interrupted. Call it at start; it does not disturb running operations.</summary>
+    public Task<RemovalResult> RemoveLeftoversAsync(CancellationToken cancellationToken = default) =>
+        BlockingWork.RunAsync(
+            () =>
             {
-                using var root = TryOpenRoot(_storeRoot);
-                using var working = root?.TryOpenDirectory(Working);
-                using var trash = working?.TryOpenDirectory(new EntryName(Trash));
-                if (trash is null)
-                    return new RemovalResult(RemovalStatus.NothingThere, "store.nothing_there", "No interrupted deletion was found.");
-                using var stream = trash.OpenStream();
-                var found = false;
-                while (stream.TryRead(out var entry))
+                try
                 {
-                    found = true;
-                    TreeRemoval.Remove(trash, entry.Name, cancellationToken);
+                    using var root = TryOpenRoot(_storeRoot);
+                    if (root is null)
+                        return new RemovalResult(RemovalStatus.IoError, "store.unavailable", Unavailable);
+                    using var working = root.TryOpenDirectory(Working);
+                    using var trash = working?.TryOpenDirectory(new EntryName(Trash));
+                    if (trash is null)
+                        return new RemovalResult(RemovalStatus.NothingThere, "store.nothing_there", "No interrupted deletion was found.");
+                    using var stream = trash.OpenStream();
+                    var found = false;
+                    while (stream.TryRead(out var entry))
+                    {
+                        found = true;
+                        TreeRemoval.Remove(trash, entry.Name, cancellationToken);
+                    }
+
+                    return found
+                        ? new RemovalResult(RemovalStatus.Removed, "store.removed", "Interrupted deletions were finished.")
+                        : new RemovalResult(RemovalStatus.NothingThere, "store.nothing_there", "No interrupted deletion was found.");
                 }
+                catch (PosixException failure)
+                {
+                    return RemovalFailed(failure);
+                }
+            },
+            cancellationToken
+        );
 
-                return found
-                    ? new RemovalResult(RemovalStatus.Removed, "store.removed", "Interrupted deletions were finished.")
-                    : new RemovalResult(RemovalStatus.NothingThere, "store.nothing_there", "No interrupted deletion was found.");
-            }
-            catch (PosixException failure)
-            {
-                return RemovalFailed(failure);
-            }
-        },
-        cancellationToken);
+    private static RemovalResult RemovalFailed(PosixException failure) =>
+        new(
+            RemovalStatus.IoError,
+            "store.removal_failed",
+            $"Data could not be removed completely: {failure.Message}. Nothing else was changed. Remove the cause and try again."
+        );
 
-    private static RemovalResult RemovalFailed(PosixException failure) => new(
-        RemovalStatus.IoError,
-        "store.removal_failed",
-        $"Data could not be removed completely: {failure.Message}. Nothing else was changed. Remove the cause and try again.");
-
-    private RemovalResult Delete(StorePath path, CancellationToken cancellationToken)
+    private RemovalResult Delete(FileName path, CancellationToken cancellationToken)
     {
         var parents = new List<PosixDirectory>();
         try
         {
             var root = TryOpenRoot(_storeRoot);
             if (root is null)
-                return new RemovalResult(RemovalStatus.IoError, "store.unavailable", $"Store '{Options.Name}' is not available; nothing was removed. Mount it and try again.");
+                return new RemovalResult(RemovalStatus.IoError, "store.unavailable", Unavailable);
             parents.Add(root);
             var complete = true;
             for (var i = 0; complete && i < path.Components.Count - 1; i++)
@@ -101,7 +107,7 @@ public sealed partial class LocalStore
         Reach("delete.before-rename");
         try
         {
-            // Moving a directory to another parent needs write access to the directory itself, which committed ones may lack.
+            // Moving a directory to another parent needs write permission for the directory itself, which committed directories may lack.
             if (status.Type == EntryType.Directory && (status.Permissions & 0x80) == 0 && Libc.EffectiveUserId() != 0)
                 parent.SetDirectoryPermissions(name, status.Permissions | PrivateDirectory);
             parent.Rename(name, trash, discarded);
@@ -119,7 +125,7 @@ public sealed partial class LocalStore
         return true;
     }
 
-    private void RemoveEmptyParents(List<PosixDirectory> parents, StorePath path)
+    private void RemoveEmptyParents(List<PosixDirectory> parents, FileName path)
     {
         for (var i = parents.Count - 1; i > 0; i--)
         {
@@ -131,7 +137,7 @@ public sealed partial class LocalStore
             }
             catch (PosixException)
             {
-                // Not empty, or in use, or gone already: an empty directory that stays harms nobody.
+                // The directory is not empty, in use, or gone already. An empty directory that stays does no harm.
                 return;
             }
         }

@@ -18,7 +18,7 @@ public sealed partial class LocalStore
         SomethingVanished,
     }
 
-    private Move MoveWithoutReplacing(PosixDirectory root, PosixDirectory from, EntryName name, PosixDirectory to, StorePath destination)
+    private Move MoveWithoutReplacing(PosixDirectory root, PosixDirectory from, EntryName name, PosixDirectory to, FileName destination)
     {
         var newName = NameOf(destination);
         try
@@ -38,16 +38,17 @@ public sealed partial class LocalStore
         }
     }
 
-    private static Move? Classify(PosixException failure) => failure.Errno switch
-    {
-        Errno.Exists => Move.TargetTaken,
-        Errno.CrossDevice => Move.OtherFilesystem,
-        Errno.NoEntry => Move.SomethingVanished,
-        _ => null,
-    };
+    private static Move? Classify(PosixException failure) =>
+        failure.Errno switch
+        {
+            Errno.Exists => Move.TargetTaken,
+            Errno.CrossDevice => Move.OtherFilesystem,
+            Errno.NoEntry => Move.SomethingVanished,
+            _ => null,
+        };
 
-    /// <summary>The same guarantee for filesystems without it; the remarks of <see cref="PlaceAsync"/> say how.</summary>
-    private Move MoveWithoutKernelHelp(PosixDirectory root, PosixDirectory from, EntryName name, PosixDirectory to, StorePath destination)
+    /// <summary>Gives the same guarantee on file systems without such a rename; see the remarks of <see cref="CommitFileAsync"/>.</summary>
+    private Move MoveWithoutKernelHelp(PosixDirectory root, PosixDirectory from, EntryName name, PosixDirectory to, FileName destination)
     {
         var newName = NameOf(destination);
         if (from.Status(name) is not { } source)
@@ -64,8 +65,8 @@ public sealed partial class LocalStore
         }
         catch (PosixException failure) when (failure.Errno == Errno.Exists && to.Status(newName)?.Identity == source.Identity)
         {
-            // A network filesystem repeats requests: the first try made the link, the repetition found it. Or another call for the
-            // same placement made it. The next look sees one inode under both names and removes the staged one.
+            // A network file system repeats requests: the first try made the link, and the repetition found it. Or another call for the
+            // same commit made it. The next check sees one inode under both names and removes the staged one.
             return Move.TargetTaken;
         }
         catch (PosixException failure) when (Classify(failure) is { } move)
@@ -74,7 +75,7 @@ public sealed partial class LocalStore
         }
         catch (PosixException failure) when (failure.Errno is Errno.NotPermitted or Errno.NotSupported)
         {
-            // No hard links here, or none to files of other users: go by the lock.
+            // The file system has no hard links, or none to files of other users: use the lock instead.
         }
 
         using var held = LockName(root, destination);
@@ -96,9 +97,9 @@ public sealed partial class LocalStore
         }
     }
 
-    private PosixFile LockName(PosixDirectory root, StorePath destination)
+    private PosixFile LockName(PosixDirectory root, FileName destination)
     {
-        // One of 256 locks: they are never removed, so that nobody can hold a lock on a file that no longer counts.
+        // One of 256 locks. Lock files are never removed, so nobody can hold a lock on a file that is no longer used.
         using var names = OpenWorkingDirectory(root, Names);
         var hash = SHA256.HashData(Encoding.UTF8.GetBytes(destination.Value));
         var file = names.OpenLockFile(new EntryName(Convert.ToHexStringLower(hash.AsSpan(0, 1))));
@@ -116,8 +117,8 @@ public sealed partial class LocalStore
 
     /// <param name="root">The store's root.</param>
     /// <param name="path">A name in it.</param>
-    /// <param name="durably">False when the caller flushes the whole file system afterwards.</param>
-    private PosixDirectory? OpenOrMakeParent(PosixDirectory root, StorePath path, bool durably)
+    /// <param name="durably">False if the caller flushes the whole file system afterwards.</param>
+    private PosixDirectory? OpenOrMakeParent(PosixDirectory root, FileName path, bool durably)
     {
         var current = root.OpenDirectory(EntryName.Self);
         for (var i = 0; i < path.Components.Count - 1; i++)
@@ -140,8 +141,8 @@ public sealed partial class LocalStore
     }
 
     /// <summary>
-    /// Makes committed data read-only when the store is set so. The modes are not flushed one by one: a power cut within seconds may
-    /// lose some, which weakens a protection and loses no data.
+    /// Makes committed data read-only if the store is configured so. The modes are not flushed one by one: a power cut within seconds may
+    /// lose some, which weakens a protection but loses no data.
     /// </summary>
     private void SetModes(PosixDirectory parent, EntryName name, CancellationToken cancellationToken)
     {
@@ -153,7 +154,7 @@ public sealed partial class LocalStore
             return;
         }
 
-        // One open directory per level, not per directory.
+        // Keeps one directory per level open, not every directory.
         var levels = new Stack<(PosixDirectory Directory, DirectoryStream Stream)>();
         try
         {

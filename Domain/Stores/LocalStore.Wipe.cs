@@ -7,36 +7,39 @@ public sealed partial class LocalStore
 {
     /// <summary>
     /// Removes everything in the store and in its staging. Only for drives whose files are known to be elsewhere. A crash leaves a part;
-    /// calling again goes on. The two directories themselves stay, since without them a drive is not a drive.
+    /// calling again continues. The two directories themselves stay, because a drive needs them.
     /// </summary>
-    public Task<RemovalResult> WipeAsync(CancellationToken cancellationToken = default) => BlockingWork.RunAsync(
-        () =>
-        {
-            try
+    public Task<RemovalResult> WipeAsync(CancellationToken cancellationToken = default) =>
+        BlockingWork.RunAsync(
+            () =>
             {
-                foreach (var path in new[] { _storeRoot, _stagingRoot })
+                try
                 {
-                    using var root = OpenRoot(path);
-                    using var stream = root.OpenStream();
-                    var names = new List<EntryName>();
-                    do
+                    foreach (var path in new[] { _storeRoot, _stagingRoot })
                     {
-                        names.Clear();
-                        stream.Rewind();
-                        while (names.Count < 1000 && stream.TryRead(out var entry)) names.Add(entry.Name);
-                        foreach (var name in names) TreeRemoval.Remove(root, name, cancellationToken);
+                        using var root = OpenRoot(path);
+                        using var stream = root.OpenStream();
+                        var names = new List<EntryName>();
+                        do
+                        {
+                            names.Clear();
+                            stream.Rewind();
+                            while (names.Count < 1000 && stream.TryRead(out var entry))
+                                names.Add(entry.Name);
+                            foreach (var name in names)
+                                TreeRemoval.Remove(root, name, cancellationToken);
+                        } while (names.Count > 0);
+                        root.Sync();
                     }
-                    while (names.Count > 0);
-                    root.Sync();
-                }
 
-                _durableDirectories.Clear();
-                return new RemovalResult(RemovalStatus.Removed, "store.wiped", $"Store '{Options.Name}' is empty.");
-            }
-            catch (PosixException failure)
-            {
-                return RemovalFailed(failure);
-            }
-        },
-        cancellationToken);
+                    _durableDirectories.Clear();
+                    return new RemovalResult(RemovalStatus.Removed, "store.wiped", $"Store '{Options.Name}' is empty.");
+                }
+                catch (PosixException failure)
+                {
+                    return RemovalFailed(failure);
+                }
+            },
+            cancellationToken
+        );
 }

@@ -9,179 +9,446 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Domain.Stores;
 
-/// <summary>A configured store together with its catalog id.</summary>
-/// <param name="Id">Row id in <c>store_metadata</c>; neighbours know the store by it.</param>
+/// <summary>A store with its catalog id.</summary>
+/// <param name="Id">Row id in <c>store_metadata</c>; peers identify the store by it.</param>
 /// <param name="Store">The store.</param>
-/// <param name="Marker">Identity that its root must carry.</param>
-/// <param name="Drive">For a hand-carried drive, how it is recognised; null for a configured store.</param>
-public sealed record SiteStore(long Id, LocalStore Store, string Marker, DriveMedium? Drive = null)
+/// <param name="Drive">How a drive is recognised; null for a configured store.</param>
+public sealed record SiteStore(long Id, LocalStore Store, DriveMedium? Drive = null)
 {
-    /// <summary>Name of the marker file below the store's root.</summary>
-    public const string MarkerFile = StorePath.WorkingDirectory + "/store-id";
+    /// <summary>Name of the identity file below the store root.</summary>
+    public const string MarkerFile = StoreIdentity.MarkerFileName;
+
+    /// <summary>Receives the finding of each probe; null for drives.</summary>
+    internal StoreWatch? Watch { get; init; }
 
     /// <summary>
-    /// Whether the directory really is this store. An empty mount point, or another disk mounted in its place, carries another
-    /// marker or none, and nothing is then read from or written to it.
+    /// Whether the directory really is this store. An empty mount point, or another disk mounted in its place, has another identity or
+    /// none, and nothing is then read from it or written to it.
     /// </summary>
-    public bool IsMounted
+    public bool IsMounted => Drive is null ? Identify().IsMounted : Drive.IsPlugged;
+
+    /// <summary>Checks which store is mounted at a configured store's path.</summary>
+    public StoreFinding Identify()
     {
-        get
-        {
-            if (Drive is not null) return Drive.IsPlugged;
-            try
-            {
-                return Store.IsAvailable && File.ReadAllText(Path.Combine(Store.Options.StorePath, MarkerFile)).Trim() == Marker;
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                return false;
-            }
-        }
+        var finding = Store.Identify();
+        Watch?.Seen(finding);
+        return finding;
     }
 }
 
-/// <summary>The stores of this site: what the configuration says, joined with the catalog's ids and switches.</summary>
-public sealed class SiteStores(CatalogDatabase database, IOptions<SiteOptions> options, ILogger<SiteStores> log, TimeProvider? time = null)
+/// <summary>The stores of this site: the configuration joined with the catalog's ids and switches.</summary>
+/// <param name="database">The catalog.</param>
+/// <param name="options">The site's settings.</param>
+/// <param name="log">Receives log lines about the stores.</param>
+/// <param name="time">Measures the timeout of probes.</param>
+/// <param name="faults">For tests only.</param>
+/// <param name="user">This process, to detect that a process with another catalog uses the same stores; null to skip this check.</param>
+public sealed class SiteStores(
+    CatalogDatabase database,
+    IOptions<SiteOptions> options,
+    ILogger<SiteStores> log,
+    TimeProvider? time = null,
+    IStoreFaults? faults = null,
+    StoreUser? user = null
+)
 {
-    private readonly StoreLooks _looks = new(time ?? TimeProvider.System);
+    private readonly StoreProbes _probes = new(time ?? TimeProvider.System);
+    private readonly string _start = Guid.NewGuid().ToString("D");
     private Dictionary<long, SiteStore> _byId = [];
+    private Dictionary<long, string> _unconfigured = [];
+    private StoreRoots _roots = new([]);
 
     /// <summary>All configured stores in configured order; empty before <see cref="SynchroniseAsync"/>.</summary>
     public IReadOnlyList<SiteStore> Configured { get; private set; } = [];
 
-    /// <summary>The configured stores and then the drives.</summary>
+    /// <summary>The configured stores, then the drives.</summary>
     public IReadOnlyList<SiteStore> All { get; private set; } = [];
 
     /// <summary>
-    /// Brings the catalog's rows up to date with the configuration. Directories and marker are made only for a store that is
-    /// new to the catalog: a known store whose marker is missing is not mounted, and waits until it is. A row whose store is no
-    /// longer configured stays, because instances point to it. Safe to repeat; a crash before the commit leaves a marker that
-    /// the next start takes over.
+    /// Updates the catalog's rows from the configuration. Directories and identity are created only for a store that is new to the catalog:
+    /// a known store without its identity is not mounted, and the site waits until it is. A row whose store is no longer configured stays,
+    /// because copies refer to it. Safe to repeat; a crash before the database commit leaves an identity that the next start takes over.
     /// </summary>
+    /// <exception cref="InvalidOperationException">
+    /// A store that is new to the catalog is refused, or two configured stores are the same.
+    /// </exception>
     public async Task SynchroniseAsync(CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        // Another process of this site may be creating the same stores at this moment; the second attempt finds its rows.
+        for (var again = false; ; again = true)
+        {
+            try
+            {
+                await RecordAsync(db, cancellationToken);
+                break;
+            }
+            catch (Exception e) when (!again && CatalogDatabase.IsUniqueViolation(e))
+            {
+                db.ChangeTracker.Clear();
+            }
+        }
+
+        await RefreshDrivesAsync(db, cancellationToken);
+        await ResolvePathsAsync(db, cancellationToken);
+    }
+
+    /// <summary>
+    /// Makes paths relative that an older release recorded outside their store, once the StorePath is the one of that time. Until then the
+    /// copies are neither read nor sent.
+    /// </summary>
+    private async Task ResolvePathsAsync(CatalogContext db, CancellationToken cancellationToken)
+    {
+        foreach (var store in All)
+        {
+            var (id, root) = (store.Id, store.Store.Options.RootPath.TrimEnd('/'));
+            // '0' follows '/' in byte order, so this range holds everything that begins with '/'.
+            var absolute = db.Copies.Where(i => i.StoreId == id && string.Compare(i.Path, "/") >= 0 && string.Compare(i.Path, "0") < 0);
+            if (!await absolute.AnyAsync(cancellationToken))
+                continue;
+            var (first, end, length) = (root + "/", root + "0", root.EnumerateRunes().Count() + 1);
+            var found = await absolute
+                .Where(i => string.Compare(i.Path, first) > 0 && string.Compare(i.Path, end) < 0)
+                .ExecuteUpdateAsync(s => s.SetProperty(i => i.Path, i => i.Path.Substring(length)), cancellationToken);
+            if (found > 0)
+                Logs.PathsResolved(log, found, store.Store.Options.Name, root);
+            if (await absolute.OrderBy(i => i.Path).Select(i => i.Path).FirstOrDefaultAsync(cancellationToken) is { } left)
+                Logs.OutsideStore(log, await absolute.CountAsync(cancellationToken), store.Store.Options.Name, root, left);
+        }
+    }
+
+    private async Task RecordAsync(CatalogContext db, CancellationToken cancellationToken)
+    {
         var rows = await db.Stores.ToDictionaryAsync(s => s.Name, cancellationToken);
-        var stores = new List<(StoreRecord Row, LocalStore Store, string Marker)>();
+        var catalog = user is null ? null : await CatalogAsync(db, cancellationToken);
+        var names = rows.Values.Where(r => IdentityOf(r) != Guid.Empty).GroupBy(IdentityOf).ToDictionary(g => g.Key, g => g.First().Name);
+        _unconfigured = rows
+            .Values.Where(r => !options.Value.Stores.Exists(s => s.Name == r.Name) && Text(r, "store_path") is not null)
+            .ToDictionary(r => r.Id, r => Text(r, "store_path")!);
+        var (stores, moved) = (new List<(StoreRecord Row, LocalStore Store)>(), new Dictionary<string, string>(StringComparer.Ordinal));
         foreach (var configured in options.Value.Stores)
         {
-            string marker;
+            Guid identity;
             if (rows.TryGetValue(configured.Name, out var row))
             {
-                marker = JsonNode.Parse(row.StoreData)?["marker"]?.GetValue<string>() ?? "";
+                identity = IdentityOf(row);
+                if (Text(row, "store_path") is { } before && before != configured.StorePath)
+                    moved[configured.Name] = before;
             }
             else
             {
-                marker = EnsureMarker(configured);
-                row = new StoreRecord { Name = configured.Name, Ingestable = configured.Ingestable, Enabled = true };
+                identity = await ClaimAsync(configured, names.GetValueOrDefault, cancellationToken);
+                names[identity] = configured.Name;
+                row = new StoreRecord
+                {
+                    Name = configured.Name,
+                    Ingestable = configured.Ingestable,
+                    Enabled = true,
+                };
                 db.Stores.Add(row);
             }
 
             row.Ingestable = configured.Ingestable;
-            row.StoreData = new JsonObject { ["staging_path"] = configured.StagingPath, ["store_path"] = configured.StorePath, ["marker"] = marker }
-                .ToJsonString(JsonSerializerOptions.Web);
-            stores.Add((row, new LocalStore(new LocalStoreOptions
+            row.StoreData = new JsonObject
             {
-                Name = configured.Name,
-                StagingPath = configured.StagingPath,
-                StorePath = configured.StorePath,
-                Ingestable = configured.Ingestable,
-                ReportFullFraction = configured.FullFraction,
-                GroupWriteAfterStage = configured.GroupWritableStaging,
-                OwnAfterCommit = configured.OwnAfterCommit,
-                ReadonlyAfterCommit = configured.ReadOnlyAfterCommit,
-            }), marker));
+                ["staging_path"] = configured.StagingPath,
+                ["store_path"] = configured.StorePath,
+                ["marker"] = identity.ToString("D"),
+            }.ToJsonString(JsonSerializerOptions.Web);
+            stores.Add(
+                (
+                    row,
+                    new LocalStore(
+                        OptionsOf(configured, options.Value.Name, identity) with
+                        {
+                            Tenure = catalog is null ? null : new StoreUseFile(catalog, user!),
+                        },
+                        faults
+                    )
+                )
+            );
         }
 
         await db.SaveChangesAsync(cancellationToken);
-        await transaction.CommitAsync(cancellationToken);
-        Configured = [.. stores.Select(s => new SiteStore(s.Row.Id, s.Store, s.Marker))];
-        await RefreshDrivesAsync(db, cancellationToken);
-        foreach (var store in Configured.Where(s => !s.IsMounted)) Logs.NotMounted(log, store.Store.Options.Name, store.Store.Options.StorePath, SiteStore.MarkerFile);
+        Configured =
+        [
+            .. stores.Select(s => new SiteStore(s.Row.Id, s.Store)
+            {
+                Watch = new StoreWatch(s.Store.Options, names.GetValueOrDefault, log),
+            }),
+        ];
+        await ExamineAsync(moved, cancellationToken);
     }
 
-    /// <summary>Takes the drives from the catalog: at start, and whenever one was added or is worked on (another process may have added it).</summary>
+    /// <summary>Why a start would refuse a configured store or wait for it; null if it would use the store. Writes nothing.</summary>
+    /// <param name="db">The catalog; null if it does not exist yet.</param>
+    /// <param name="configured">The store.</param>
+    /// <param name="site">This site's name.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public static async Task<string?> FindProblemAsync(
+        CatalogContext? db,
+        StoreOptions configured,
+        string site,
+        CancellationToken cancellationToken
+    )
+    {
+        ArgumentNullException.ThrowIfNull(configured);
+        var rows = db is null ? [] : await db.Stores.AsNoTracking().ToListAsync(cancellationToken);
+        var names = rows.Where(r => IdentityOf(r) != Guid.Empty).GroupBy(IdentityOf).ToDictionary(g => g.Key, g => g.First().Name);
+        if (rows.Find(r => r.Name == configured.Name) is { } row)
+        {
+            var store = new LocalStore(OptionsOf(configured, site, IdentityOf(row)));
+            return store.Identify().Explain(store.Options, names.GetValueOrDefault);
+        }
+
+        try
+        {
+            return StoreClaim.Examine(configured, site, names.GetValueOrDefault)?.Refusal;
+        }
+        catch (IOException e)
+        {
+            return $"{configured.StorePath} cannot be read: {e.Message}. Let the account of the site read it.";
+        }
+    }
+
+    private static LocalStoreOptions OptionsOf(StoreOptions configured, string site, Guid identity) =>
+        new()
+        {
+            Name = configured.Name,
+            StagingPath = configured.StagingPath,
+            RootPath = configured.StorePath,
+            Ingestable = configured.Ingestable,
+            ReportFullFraction = configured.FullFraction,
+            GroupWriteAfterStage = configured.GroupWritableStaging,
+            OwnAfterCommit = configured.OwnAfterCommit,
+            ReadonlyAfterCommit = configured.ReadOnlyAfterCommit,
+            Identity = new StoreIdentity(identity, site, configured.Name),
+        };
+
+    /// <summary>Identifies the catalog in use; null if the database server does not tell.</summary>
+    private async Task<string?> CatalogAsync(CatalogContext db, CancellationToken cancellationToken)
+    {
+        if (database.Kind == DatabaseKind.Sqlite)
+            return _start;
+        try
+        {
+            return await db
+                .Database.SqlQuery<string>(
+                    $"""
+                    select c.system_identifier::text || '/' || d.oid::text as "Value"
+                    from pg_control_system() c, pg_database d where d.datname = current_database()
+                    """
+                )
+                .SingleAsync(cancellationToken);
+        }
+        catch (Npgsql.PostgresException)
+        {
+            // An administrator may have revoked access to the function.
+            return null;
+        }
+    }
+
+    /// <summary>The identity of a store that is new to the catalog.</summary>
+    private async Task<Guid> ClaimAsync(StoreOptions configured, Func<Guid, string?> nameOf, CancellationToken cancellationToken)
+    {
+        var claim = await Task.Run(() => StoreClaim.Make(configured, options.Value.Name, nameOf), cancellationToken);
+        if (claim.Refusal is { } refusal)
+            throw new InvalidOperationException(refusal);
+        if (claim.TakenOver)
+            Logs.TakenOver(log, configured.Name, configured.StorePath, claim.StoreId!.Value);
+        return claim.StoreId!.Value;
+    }
+
+    /// <summary>
+    /// Probes all stores once, logs those that are not mounted or have moved, and completes identities of the first format.
+    /// </summary>
+    private async Task ExamineAsync(Dictionary<string, string> moved, CancellationToken cancellationToken)
+    {
+        var probes = await ProbeAsync(cancellationToken);
+        var mounted = Configured.Where(s => probes[s.Id].IsMounted).ToList();
+        if (await Task.Run(() => StoreOverlap.Find(mounted.ConvertAll(s => s.Store.Options)), cancellationToken) is { } overlap)
+            throw new InvalidOperationException(overlap);
+        foreach (var store in mounted)
+        {
+            var settings = store.Store.Options;
+            if (moved.TryGetValue(settings.Name, out var before))
+                Logs.Moved(log, settings.Name, before, settings.RootPath);
+            if (await Task.Run(store.Store.CompleteIdentity, cancellationToken) is { } problem)
+                Logs.IdentityNotWritten(log, settings.Name, problem);
+        }
+    }
+
+    private static Guid IdentityOf(StoreRecord row) => Guid.TryParse(Text(row, "marker"), out var identity) ? identity : Guid.Empty;
+
+    private static string? Text(StoreRecord row, string key)
+    {
+        try
+        {
+            return (JsonNode.Parse(row.StoreData) as JsonObject)?[key]?.GetValue<string>();
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>
+    /// Reads the drives from the catalog: at start, and whenever one was added or is used, because another process may have added it.
+    /// </summary>
     public async Task RefreshDrivesAsync(CatalogContext db, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(db);
         var drives = await db.Drives.AsNoTracking().OrderBy(d => d.Id).ToListAsync(cancellationToken);
-        SiteStore[] all = [.. Configured, .. drives.Select(d => new SiteStore(d.StoreId, new DriveMedium(d).Store, "", new DriveMedium(d)))];
+        SiteStore[] all = [.. Configured, .. drives.Select(d => new SiteStore(d.StoreId, new DriveMedium(d).Store, new DriveMedium(d)))];
         _byId = all.ToDictionary(s => s.Id);
+        _roots = new StoreRoots(
+            _unconfigured.Where(u => !_byId.ContainsKey(u.Key)).Concat(all.Select(s => KeyValuePair.Create(s.Id, s.Store.Options.RootPath)))
+        );
         All = all;
     }
 
-    /// <summary>The store of a catalog row; null when it is no longer configured or not mounted.</summary>
+    /// <summary>The store of a catalog row; null if it is no longer configured or not mounted.</summary>
     public LocalStore? Find(long? id) => Known(id) is { IsMounted: true } store ? store.Store : null;
 
-    /// <summary>The store of a catalog row, mounted or not; null when it is no longer configured.</summary>
+    /// <summary>The store of a catalog row, mounted or not; null if it is no longer configured.</summary>
     public SiteStore? Known(long? id) => id is { } key ? _byId.GetValueOrDefault(key) : null;
 
-    /// <summary>Looks whether a store is mounted and how much room it has; ends in bounded time whatever its file system does.</summary>
-    public Task<StoreLook> LookAsync(SiteStore store, CancellationToken cancellationToken) => _looks.LookAsync(store, cancellationToken);
-
-    /// <summary>Looks at all configured stores, at the same time; by their ids.</summary>
-    public async Task<IReadOnlyDictionary<long, StoreLook>> LookAsync(CancellationToken cancellationToken)
-    {
-        var looks = await Task.WhenAll(Configured.Select(async s => (s.Id, Look: await LookAsync(s, cancellationToken))));
-        return looks.ToDictionary(l => l.Id, l => l.Look);
-    }
-
-    /// <summary>Like <see cref="Find"/>, but ends in bounded time; a store that does not answer is none.</summary>
-    public async Task<LocalStore?> FindAsync(long? id, CancellationToken cancellationToken) =>
-        Known(id) is { } store && (await LookAsync(store, cancellationToken)).IsMounted ? store.Store : null;
-
-    /// <summary>Makes the directories of a store that is new to the catalog, and its marker; returns that, or the one that is there.</summary>
-    internal static string EnsureMarker(StoreOptions configured)
-    {
-        Directory.CreateDirectory(configured.StagingPath);
-        var file = Path.Combine(configured.StorePath, SiteStore.MarkerFile);
-        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
-        if (File.Exists(file) && File.ReadAllText(file).Trim() is { Length: > 0 } existing) return existing;
-        var marker = Guid.NewGuid().ToString("D");
-        using var stream = new FileStream(file, FileMode.Create, FileAccess.Write);
-        stream.Write(System.Text.Encoding.ASCII.GetBytes(marker));
-        stream.Flush(flushToDisk: true);
-        return marker;
-    }
+    /// <summary>Absolute path of a copy, for the wire and for people, at its store's present location, mounted or not.</summary>
+    /// <param name="storeId">The copy's store.</param>
+    /// <param name="path">The copy's path in the catalog.</param>
+    public string Locate(long storeId, string path) => _roots.Locate(storeId, path);
 
     /// <summary>
-    /// Chooses the first ingestable, enabled and available store with room for <paramref name="bytes"/>, counting what is
-    /// promised to uploads still on their way (upstream W29). Call it in the transaction that records the new transfer: the
-    /// stores' rows stay locked until then, so that two uploads cannot be promised the same space.
+    /// The locations of the stores, including all the given ones: drives are read again if one is missing, because another process of this
+    /// site may have created it.
+    /// </summary>
+    public async ValueTask<StoreRoots> RootsAsync(CatalogContext db, IEnumerable<long> storeIds, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(storeIds);
+        if (storeIds.Distinct().Any(id => !_byId.ContainsKey(id) && !_unconfigured.ContainsKey(id)))
+            await RefreshDrivesAsync(db, cancellationToken);
+        return _roots;
+    }
+
+    /// <summary>Why a store is not mounted, for messages.</summary>
+    public string WhyAway(long storeId) =>
+        Known(storeId) is not { } store ? "its store is not configured (Site:Stores)"
+        : store.Drive is not null ? $"drive '{store.Store.Options.Name}' is not plugged in"
+        : store.Watch?.Explanation ?? $"store '{store.Store.Options.Name}' is not mounted";
+
+    /// <summary>Probes whether a store is mounted and how much space it has. Ends in bounded time, whatever its file system does.</summary>
+    public Task<StoreProbe> ProbeAsync(SiteStore store, CancellationToken cancellationToken) =>
+        _probes.ProbeAsync(store, cancellationToken);
+
+    /// <summary>Probes all configured stores at the same time; results by store id.</summary>
+    public async Task<IReadOnlyDictionary<long, StoreProbe>> ProbeAsync(CancellationToken cancellationToken)
+    {
+        var probes = await Task.WhenAll(Configured.Select(async s => (s.Id, Probe: await ProbeAsync(s, cancellationToken))));
+        return probes.ToDictionary(l => l.Id, l => l.Probe);
+    }
+
+    /// <summary>Like <see cref="Find"/>, but ends in bounded time; null also if the store does not answer.</summary>
+    public async Task<LocalStore?> FindAsync(long? id, CancellationToken cancellationToken) =>
+        Known(id) is { } store && (await ProbeAsync(store, cancellationToken)).IsMounted ? store.Store : null;
+
+    /// <summary>
+    /// Chooses the first ingestable, enabled and available store with space for <paramref name="bytes"/>, after subtracting the space
+    /// reserved for unfinished uploads (upstream W29). Call it in the transaction that records the new transfer: the stores' rows stay
+    /// locked until then, so that two uploads cannot reserve the same space.
     /// </summary>
     /// <param name="db">Unit of work with an open transaction.</param>
-    /// <param name="bytes">Wanted.</param>
-    /// <param name="looks">Taken just before that transaction: everybody who wants space waits for the rows locked here, and a file system may never answer.</param>
+    /// <param name="bytes">Space wanted, in bytes.</param>
+    /// <param name="probes">
+    /// Probes taken just before that transaction, because everybody who needs space waits for the rows that it locks, and a file system may
+    /// never answer.
+    /// </param>
     /// <param name="cancellationToken">Cancels.</param>
-    /// <returns>The store and its free bytes after all promises, or null.</returns>
-    public async Task<(SiteStore Store, long FreeBytes)?> ChooseAsync(CatalogContext db, long bytes, IReadOnlyDictionary<long, StoreLook> looks, CancellationToken cancellationToken)
+    /// <returns>The store and its free bytes less all reservations, or null.</returns>
+    public async Task<(SiteStore Store, long FreeBytes)?> ChooseAsync(
+        CatalogContext db,
+        long bytes,
+        IReadOnlyDictionary<long, StoreProbe> probes,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(db);
-        ArgumentNullException.ThrowIfNull(looks);
-        await db.Stores.Where(s => s.Enabled && s.Ingestable).ExecuteUpdateAsync(s => s.SetProperty(r => r.StoreType, r => r.StoreType), cancellationToken);
-        var candidates = await db.Stores.AsNoTracking().Where(s => s.Enabled && s.Ingestable)
+        ArgumentNullException.ThrowIfNull(probes);
+        await db
+            .Stores.Where(s => s.Enabled && s.Ingestable)
+            .ExecuteUpdateAsync(s => s.SetProperty(r => r.StoreType, r => r.StoreType), cancellationToken);
+        var candidates = await db
+            .Stores.AsNoTracking()
+            .Where(s => s.Enabled && s.Ingestable)
             .Select(s => new
             {
                 s.Id,
-                Promised = db.IncomingTransfers.Where(t => t.StoreId == s.Id && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing))
-                    .Sum(t => (long?)t.TransferSize) ?? 0,
+                Promised = db.IncomingTransfers.Where(t =>
+                        t.StoreId == s.Id && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
+                    )
+                    .Sum(t => (long?)t.TransferSize)
+                    ?? 0,
             })
             .ToDictionaryAsync(s => s.Id, cancellationToken);
         foreach (var store in Configured)
         {
-            if (!candidates.TryGetValue(store.Id, out var row) || !looks.TryGetValue(store.Id, out var look) || !look.IsMounted) continue;
-            var free = look.FreeBytes - row.Promised;
-            if (free > bytes) return (store, free);
+            if (!candidates.TryGetValue(store.Id, out var row) || !probes.TryGetValue(store.Id, out var probe) || !probe.IsMounted)
+                continue;
+            var free = probe.FreeBytes - row.Promised;
+            if (free > bytes)
+                return (store, free);
         }
 
         return null;
     }
 }
 
-/// <summary>Log lines of stores; event ids 2100 to 2119.</summary>
+/// <summary>Log lines about stores; event ids 2100 to 2119.</summary>
 internal static partial class Logs
 {
-    [LoggerMessage(2100, LogLevel.Error, "Store {Store} is not mounted: {Path} lacks its marker {Marker}. Nothing is read or written there; mount it, the site notices by itself")]
-    public static partial void NotMounted(ILogger logger, string store, string path, string marker);
+    [LoggerMessage(2100, LogLevel.Error, "{Message}")]
+    public static partial void NotMounted(ILogger logger, string message);
+
+    [LoggerMessage(2101, LogLevel.Information, "Store {Store} is mounted again at {Path}")]
+    public static partial void MountedAgain(ILogger logger, string store, string path);
+
+    [LoggerMessage(
+        2102,
+        LogLevel.Information,
+        "Store {Store} has moved from {Before} and was found again at {Path} by its identity; all its files are where the catalog says"
+    )]
+    public static partial void Moved(ILogger logger, string store, string before, string path);
+
+    [LoggerMessage(
+        2103,
+        LogLevel.Warning,
+        "Store {Store} at {Path} carries the identity {Identity} of this site, which the catalog did not know: it was taken over. "
+            + "Files that lie there and are not catalogued stay untouched; "
+            + "if the catalog was lost, restore it from a backup or catalogue them with admin/add_file"
+    )]
+    public static partial void TakenOver(ILogger logger, string store, string path, Guid identity);
+
+    [LoggerMessage(
+        2105,
+        LogLevel.Information,
+        "{Count} copies on store {Store} that an older release had recorded by their absolute paths were found again below {Path}"
+    )]
+    public static partial void PathsResolved(ILogger logger, int count, string store, string path);
+
+    [LoggerMessage(
+        2106,
+        LogLevel.Warning,
+        "{Count} copies are catalogued on store {Store} by paths that do not lie below its StorePath {Path}, "
+            + "the first of them {First}: an older release recorded them before the store moved. "
+            + "They are neither read nor sent; nothing was changed. "
+            + "Start once with the StorePath of that time (a symbolic link there to the store's place will do): "
+            + "the paths are then made independent of it"
+    )]
+    public static partial void OutsideStore(ILogger logger, int count, string store, string path, string first);
+
+    [LoggerMessage(
+        2104,
+        LogLevel.Warning,
+        "The identity file of store {Store} could not be completed: {Problem}. The store is used all the same; the next start tries again"
+    )]
+    public static partial void IdentityNotWritten(ILogger logger, string store, string problem);
 }

@@ -2,13 +2,15 @@ using Librarian.Domain.Stores.Posix;
 
 namespace Librarian.Domain.Stores;
 
-/// <summary>What is wrong with an entry of a tree.</summary>
+/// <summary>Problem of an entry in a tree.</summary>
 public enum TreeFinding
 {
-    /// <summary>A symbolic link whose target lies outside the tree, or is absolute and so would not survive the move into the store.</summary>
+    /// <summary>
+    /// A symbolic link whose target is outside the tree, or absolute, so that it would not survive the move into the store.
+    /// </summary>
     EscapingSymlink,
 
-    /// <summary>A symbolic link that leads nowhere or in circles.</summary>
+    /// <summary>A symbolic link without a target, or in a cycle.</summary>
     BrokenSymlink,
 
     /// <summary>A device, pipe or socket.</summary>
@@ -22,8 +24,8 @@ public enum TreeFinding
 }
 
 /// <summary>
-/// Whether data may be committed as far as their structure goes: committed data must not depend on anything outside their own
-/// tree. Reads directories and links, no contents.
+/// Whether the structure of data allows a commit: committed data must not depend on anything outside their own tree. Reads directories and
+/// links, no contents.
 /// </summary>
 public sealed record TreeInspection
 {
@@ -33,13 +35,13 @@ public sealed record TreeInspection
 
     private readonly List<(string Path, TreeFinding Finding)> _findings = [];
 
-    /// <summary>True when nothing was found.</summary>
+    /// <summary>True if there are no findings.</summary>
     public bool IsAcceptable => _findings.Count == 0;
 
     /// <summary>The first findings (at most 16), with the path of each.</summary>
     public IReadOnlyList<(string Path, TreeFinding Finding)> Findings => _findings;
 
-    /// <summary>True when some entry belongs to another user than this process runs as, so its mode cannot be changed.</summary>
+    /// <summary>True if an entry belongs to another user than this process's, so that its mode cannot be changed.</summary>
     public bool HasForeignOwner { get; private set; }
 
     internal static TreeInspection Inspect(PosixDirectory parent, EntryName name, bool checkOwners, CancellationToken cancellationToken)
@@ -68,7 +70,7 @@ public sealed record TreeInspection
 
     private void Walk(PosixDirectory top, uint? user, CancellationToken cancellationToken)
     {
-        // Paths from the top, as components; only the directory being read is open.
+        // Paths from the top, as components. Only the directory that is being read is open.
         var pending = new Stack<EntryName[]>();
         pending.Push([]);
         while (pending.TryPop(out var location))
@@ -81,8 +83,10 @@ public sealed record TreeInspection
                 var type = entry.Type;
                 if (type == EntryType.Unknown || user is not null)
                 {
-                    if (directory.Status(entry.Name) is not { } status)
-                        continue;
+                    // The entry was removed after it was listed: somebody still changes the data, so the inspected data are not the data
+                    // that will be committed.
+                    var status = directory.Status(entry.Name)
+                        ?? throw new PosixException(Errno.NoEntry, "status", directory.PathOf(entry.Name));
                     type = status.Type;
                     HasForeignOwner |= user is not null && status.User != user;
                 }
@@ -112,8 +116,8 @@ public sealed record TreeInspection
     }
 
     /// <summary>
-    /// Resolves a link step by step from the top, as the kernel would, but with the top as the limit: ".." after a linked
-    /// directory goes to the parent of the link's target, which a look at the text alone gets wrong.
+    /// Resolves a link step by step from the top, as the kernel would, but with the top as the limit. ".." after a linked directory goes to
+    /// the parent of the link's target, which a check of the text alone gets wrong.
     /// </summary>
     private static TreeFinding? Resolve(PosixDirectory top, EntryName[] location, EntryName link)
     {

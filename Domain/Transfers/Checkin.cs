@@ -5,40 +5,94 @@ using Microsoft.EntityFrameworkCore;
 namespace Librarian.Domain.Transfers;
 
 /// <summary>An authenticated caller.</summary>
-/// <param name="Username">Account name; for a neighbour its site name.</param>
+/// <param name="Username">Account name; for a peer its site name.</param>
 /// <param name="Level">What it may do.</param>
 public sealed record Caller(string Username, AuthLevel Level)
 {
-    /// <summary>Exactly level 100 (wire.md §2.2).</summary>
+    /// <summary>Exactly level 100 (docs/spec/wire.md#levels).</summary>
     public bool IsAdmin => Level == AuthLevel.Admin;
 }
 
-/// <summary>Outcome of a state change asked for by a neighbour (wire.md §6.7.1).</summary>
-/// <param name="Modified">Ids changed.</param>
-/// <param name="Unmodified">Ids left alone.</param>
-/// <param name="Reasons">Why, distinct.</param>
+/// <summary>Result of a state change that a peer requested (docs/spec/wire.md#checkin-update).</summary>
+/// <param name="Modified">Ids that were changed.</param>
+/// <param name="Unmodified">Ids that were not changed.</param>
+/// <param name="Reasons">Why not, distinct.</param>
 public sealed record CheckinResult(IReadOnlyList<long> Modified, IReadOnlyList<long> Unmodified, IReadOnlyList<string> Reasons);
 
-/// <summary>The transitions of wire.md §6.7.1, applied with conditional updates: a change that meets another one loses cleanly.</summary>
+/// <summary>
+/// Ids of this site's transfers that another site names, each with that site's own id for the same transfer if it sends one.
+/// </summary>
+/// <param name="Ids">This site's ids.</param>
+/// <param name="Counterparts">The other site's ids, in the same order; null when it does not send them (a Python site).</param>
+public sealed record NamedTransfers(IReadOnlyList<long> Ids, IReadOnlyList<long>? Counterparts = null)
+{
+    private Dictionary<long, long>? _byId;
+
+    /// <summary>
+    /// Whether the pair belongs together: a catalog that was restored from a backup uses its ids again, so an id alone may mean another
+    /// transfer.
+    /// </summary>
+    /// <param name="id">This site's id.</param>
+    /// <param name="known">The other site's id in this catalog.</param>
+    public bool Matches(long id, long? known)
+    {
+        if (Counterparts is null)
+            return true;
+        if (_byId is null)
+        {
+            _byId = [];
+            for (var i = 0; i < Math.Min(Ids.Count, Counterparts.Count); i++)
+                _byId.TryAdd(Ids[i], Counterparts[i]);
+        }
+
+        return _byId.TryGetValue(id, out var told) && told == known;
+    }
+}
+
+/// <summary>
+/// The transitions of docs/spec/wire.md#checkin-update, applied with conditional updates: of two concurrent changes one loses cleanly.
+/// </summary>
 public sealed class Checkin(OutgoingTransfers outgoing, TimeProvider time)
 {
-    /// <summary>States from which <paramref name="target"/> may be reached by a neighbour's request.</summary>
-    public static TransferStatus[] SourcesOf(TransferStatus target) => target switch
-    {
-        TransferStatus.Ongoing => [TransferStatus.Initiated],
-        TransferStatus.Staged => [TransferStatus.Initiated, TransferStatus.Ongoing],
-        TransferStatus.Failed or TransferStatus.Cancelled => [TransferStatus.Initiated, TransferStatus.Ongoing, TransferStatus.Staged],
-        _ => [],
-    };
+    /// <summary>States from which a peer's request may reach <paramref name="target"/>.</summary>
+    public static TransferStatus[] SourcesOf(TransferStatus target) =>
+        target switch
+        {
+            TransferStatus.Ongoing => [TransferStatus.Initiated],
+            TransferStatus.Staged => [TransferStatus.Initiated, TransferStatus.Ongoing],
+            TransferStatus.Failed or TransferStatus.Cancelled => [TransferStatus.Initiated, TransferStatus.Ongoing, TransferStatus.Staged],
+            _ => [],
+        };
 
-    /// <summary>Changes incoming transfers in the caller's transaction; one whose data are being placed can no longer be failed.</summary>
-    public async Task<CheckinResult> UpdateIncomingAsync(CatalogContext db, IReadOnlyCollection<long> ids, TransferStatus target, Caller caller, string reason, CancellationToken cancellationToken)
+    /// <summary>
+    /// Changes incoming transfers in the caller's transaction; a transfer whose data are being committed can no longer fail.
+    /// </summary>
+    public async Task<CheckinResult> UpdateIncomingAsync(
+        CatalogContext db,
+        NamedTransfers named,
+        TransferStatus target,
+        Caller caller,
+        string reason,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(db);
         ArgumentNullException.ThrowIfNull(caller);
-        var found = await db.IncomingTransfers.AsNoTracking().Where(t => ids.Contains(t.Id))
-            .Select(t => new { t.Id, t.Status, Mine = caller.Level == AuthLevel.Admin || t.Source == caller.Username || t.Uploader == caller.Username })
-            .ToDictionaryAsync(t => t.Id, cancellationToken);
+        ArgumentNullException.ThrowIfNull(named);
+        var ids = named.Ids;
+        var found = (
+            await db
+                .IncomingTransfers.AsNoTracking()
+                .Where(t => ids.Contains(t.Id))
+                .Select(t => new
+                {
+                    t.Id,
+                    t.Status,
+                    t.SourceTransferId,
+                    Mine = caller.Level == AuthLevel.Admin || t.Source == caller.Username || t.Uploader == caller.Username,
+                })
+                .ToListAsync(cancellationToken)
+        ).Where(t => named.Matches(t.Id, t.SourceTransferId)).ToDictionary(t => t.Id);
         var wanted = found.Values.Where(t => t.Mine && SourcesOf(target).Contains(t.Status)).Select(t => t.Id).ToList();
         var from = SourcesOf(target);
         var ended = target is TransferStatus.Failed or TransferStatus.Cancelled;
@@ -46,33 +100,73 @@ public sealed class Checkin(OutgoingTransfers outgoing, TimeProvider time)
         var why = ended ? reason : null;
         if (wanted.Count > 0)
         {
-            await db.IncomingTransfers.Where(t => wanted.Contains(t.Id) && from.Contains(t.Status) && !t.Placing)
-                .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, target).SetProperty(t => t.EndTime, end).SetProperty(t => t.FailureReason, why), cancellationToken);
+            await db
+                .IncomingTransfers.Where(t => wanted.Contains(t.Id) && from.Contains(t.Status) && !t.Committing)
+                .ExecuteUpdateAsync(
+                    s => s.SetProperty(t => t.Status, target).SetProperty(t => t.EndTime, end).SetProperty(t => t.FailureReason, why),
+                    cancellationToken
+                );
         }
 
-        var changed = wanted.Count == 0 ? [] : await db.IncomingTransfers.Where(t => wanted.Contains(t.Id) && t.Status == target).Select(t => t.Id).ToListAsync(cancellationToken);
+        var changed =
+            wanted.Count == 0
+                ? []
+                : await db
+                    .IncomingTransfers.Where(t => wanted.Contains(t.Id) && t.Status == target)
+                    .Select(t => t.Id)
+                    .ToListAsync(cancellationToken);
         return Report(ids, changed, target, id => found.TryGetValue(id, out var t) ? (t.Status, t.Mine) : null);
     }
 
     /// <summary>Changes outgoing transfers in the caller's transaction.</summary>
-    public async Task<CheckinResult> UpdateOutgoingAsync(CatalogContext db, IReadOnlyCollection<long> ids, TransferStatus target, Caller caller, string reason, CancellationToken cancellationToken)
+    public async Task<CheckinResult> UpdateOutgoingAsync(
+        CatalogContext db,
+        NamedTransfers named,
+        TransferStatus target,
+        Caller caller,
+        string reason,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(db);
         ArgumentNullException.ThrowIfNull(caller);
-        var found = await db.OutgoingTransfers.AsNoTracking().Where(t => ids.Contains(t.Id))
-            .Select(t => new { t.Id, t.Status, Mine = caller.Level == AuthLevel.Admin || t.Destination == caller.Username })
-            .ToDictionaryAsync(t => t.Id, cancellationToken);
+        ArgumentNullException.ThrowIfNull(named);
+        var ids = named.Ids;
+        var found = (
+            await db
+                .OutgoingTransfers.AsNoTracking()
+                .Where(t => ids.Contains(t.Id))
+                .Select(t => new
+                {
+                    t.Id,
+                    t.Status,
+                    t.RemoteTransferId,
+                    Mine = caller.Level == AuthLevel.Admin || t.Destination == caller.Username,
+                })
+                .ToListAsync(cancellationToken)
+        ).Where(t => named.Matches(t.Id, t.RemoteTransferId)).ToDictionary(t => t.Id);
         var from = SourcesOf(target);
         var wanted = found.Values.Where(t => t.Mine && from.Contains(t.Status)).Select(t => t.Id).ToList();
         if (target is TransferStatus.Failed or TransferStatus.Cancelled)
             await outgoing.FailAsync(db, wanted, reason, cancellationToken, target);
         else if (wanted.Count > 0)
             await OutgoingTransfers.AdvanceAsync(db, wanted, from, target, cancellationToken);
-        var changed = wanted.Count == 0 ? [] : await db.OutgoingTransfers.Where(t => wanted.Contains(t.Id) && t.Status == target).Select(t => t.Id).ToListAsync(cancellationToken);
+        var changed =
+            wanted.Count == 0
+                ? []
+                : await db
+                    .OutgoingTransfers.Where(t => wanted.Contains(t.Id) && t.Status == target)
+                    .Select(t => t.Id)
+                    .ToListAsync(cancellationToken);
         return Report(ids, changed, target, id => found.TryGetValue(id, out var t) ? (t.Status, t.Mine) : null);
     }
 
-    private static CheckinResult Report(IReadOnlyCollection<long> ids, List<long> changed, TransferStatus target, Func<long, (TransferStatus Status, bool Mine)?> find)
+    private static CheckinResult Report(
+        IReadOnlyList<long> ids,
+        List<long> changed,
+        TransferStatus target,
+        Func<long, (TransferStatus Status, bool Mine)?> find
+    )
     {
         var modified = changed.ToHashSet();
         var reasons = new HashSet<string>(StringComparer.Ordinal);
@@ -80,12 +174,15 @@ public sealed class Checkin(OutgoingTransfers outgoing, TimeProvider time)
         foreach (var id in ids.Where(id => !modified.Contains(id)))
         {
             unmodified.Add(id);
-            reasons.Add(find(id) switch
-            {
-                null => "No destination transfer with the appropriate ID was found.",
-                { Mine: false } => "You are not authorized to modify the transfer.",
-                { Status: var status } => $"Transition from TransferStatus.{Upper(status)} to TransferStatus.{Upper(target)} is not permitted.",
-            });
+            reasons.Add(
+                find(id) switch
+                {
+                    null => "No destination transfer with the appropriate ID was found.",
+                    { Mine: false } => "You are not authorized to modify the transfer.",
+                    { Status: var status } =>
+                        $"Transition from TransferStatus.{Upper(status)} to TransferStatus.{Upper(target)} is not permitted.",
+                }
+            );
         }
 
         return new CheckinResult([.. ids.Where(modified.Contains)], unmodified, [.. reasons]);

@@ -3,40 +3,77 @@ using System.Runtime.CompilerServices;
 using Librarian.Durable.Engine;
 using Librarian.Durable.Stores;
 using Librarian.Durable.Worker;
+using Microsoft.Extensions.Options;
 
 namespace Librarian.Durable.Client;
 
-/// <summary>The client over the database; it needs no worker in its process.</summary>
-internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableTaskClient
+/// <summary>The client on the database; it needs no worker in its process.</summary>
+internal sealed class StoreDurableTaskClient(string name, WorkerServices services, IOptionsMonitor<DurableTaskClientOptions> clientOptions)
+    : DatabaseDurableTaskClient(name)
 {
     private const int PurgeBatch = 500;
-    private static readonly long DefaultDedupe = Mask([OrchestrationRuntimeStatus.Pending, OrchestrationRuntimeStatus.Running, OrchestrationRuntimeStatus.Suspended]);
+    private static readonly long DefaultDedupe = Mask([
+        OrchestrationRuntimeStatus.Pending,
+        OrchestrationRuntimeStatus.Running,
+        OrchestrationRuntimeStatus.Suspended,
+    ]);
     private readonly ClientQueries _queries = new(services.Store);
     private readonly DurableStore _store = services.Store;
-    private readonly DataConverter _converter = services.Converter;
+    private readonly DataConverter _converter = LimitedDataConverter.Of(
+        clientOptions.Get(name).DataConverter,
+        services.Converter,
+        services.Options.MaxPayloadBytes
+    );
+    private readonly string _defaultVersion = clientOptions.Get(name).DefaultVersion is { Length: > 0 } version
+        ? version
+        : services.Versioning.DefaultVersion ?? "";
 
-    public override async Task<string> ScheduleNewOrchestrationInstanceAsync(TaskName orchestratorName, object? input = null, StartOrchestrationOptions? options = null, CancellationToken cancellation = default)
+    public override async Task<string> ScheduleNewOrchestrationInstanceAsync(
+        TaskName orchestratorName,
+        object? input = null,
+        StartOrchestrationOptions? options = null,
+        CancellationToken cancellation = default
+    )
     {
         var result = await TryScheduleNewOrchestrationInstanceAsync(orchestratorName, input, options, cancellation);
-        return result.Started ? result.InstanceId : throw new OrchestrationAlreadyExistsException(result.InstanceId);
+        return result.Started ? result.InstanceId : throw AlreadyExists(result.InstanceId);
     }
 
-    public override async Task<StartResult> TryScheduleNewOrchestrationInstanceAsync(TaskName orchestratorName, object? input = null, StartOrchestrationOptions? options = null, CancellationToken cancellation = default) =>
-        (await ScheduleNewOrchestrationInstancesAsync([new(orchestratorName, input, options)], null, cancellation))[0];
+    public override async Task<StartResult> TryScheduleNewOrchestrationInstanceAsync(
+        TaskName orchestratorName,
+        object? input = null,
+        StartOrchestrationOptions? options = null,
+        CancellationToken cancellation = default
+    ) => (await ScheduleNewOrchestrationInstancesAsync([new(orchestratorName, input, options)], null, cancellation))[0];
 
-    public override async Task<StartResult> ScheduleNewOrchestrationInstanceAsync(TaskName orchestratorName, object? input, StartOrchestrationOptions? options, DbTransaction transaction, CancellationToken cancellation = default)
+    public override async Task<StartResult> ScheduleNewOrchestrationInstanceAsync(
+        TaskName orchestratorName,
+        object? input,
+        StartOrchestrationOptions? options,
+        DbTransaction transaction,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentNullException.ThrowIfNull(transaction);
         return (await ScheduleNewOrchestrationInstancesAsync([new(orchestratorName, input, options)], transaction, cancellation))[0];
     }
 
-    public override async Task<IReadOnlyList<StartResult>> ScheduleNewOrchestrationInstancesAsync(IReadOnlyList<OrchestrationStart> starts, DbTransaction? transaction = null, CancellationToken cancellation = default)
+    public override async Task<IReadOnlyList<StartResult>> ScheduleNewOrchestrationInstancesAsync(
+        IReadOnlyList<OrchestrationStart> starts,
+        DbTransaction? transaction = null,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentNullException.ThrowIfNull(starts);
-        if (starts.Count == 0) return [];
+        if (starts.Count == 0)
+            return [];
         var rows = starts.Select(ToRow).ToList();
-        if (rows.DistinctBy(row => row.InstanceId, StringComparer.Ordinal).Count() != rows.Count) throw new ArgumentException("Two starts have the same instance id.", nameof(starts));
-        using var span = rows.Count == 1 ? Telemetry.StartClient("create_orchestration", rows[0].Name, rows[0].InstanceId) : Telemetry.StartClient("create_orchestrations", null, null);
+        if (rows.DistinctBy(row => row.InstanceId, StringComparer.Ordinal).Count() != rows.Count)
+            throw new ArgumentException("Two starts have the same instance id.", nameof(starts));
+        using var span =
+            rows.Count == 1
+                ? Telemetry.StartClient("create_orchestration", rows[0].Name, rows[0].InstanceId)
+                : Telemetry.StartClient("create_orchestrations", null, null);
         var trace = Telemetry.ContextOf(span);
         HashSet<string> started;
         if (transaction is null)
@@ -54,25 +91,63 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         return [.. rows.Select(row => new StartResult(row.InstanceId, started.Contains(row.InstanceId)))];
     }
 
-    public override Task RaiseEventAsync(string instanceId, string eventName, object? eventPayload = null, CancellationToken cancellation = default) =>
-        RaiseEventAsync(instanceId, eventName, eventPayload, messageId: null, transaction: null, cancellation);
+    public override Task RaiseEventAsync(
+        string instanceId,
+        string eventName,
+        object? eventPayload = null,
+        CancellationToken cancellation = default
+    ) => RaiseEventAsync(instanceId, eventName, eventPayload, messageId: null, transaction: null, cancellation);
 
-    public override Task<bool> RaiseEventAsync(string instanceId, string eventName, object? eventPayload, string? messageId, DbTransaction? transaction = null, CancellationToken cancellation = default)
+    public override Task<bool> RaiseEventAsync(
+        string instanceId,
+        string eventName,
+        object? eventPayload,
+        string? messageId,
+        DbTransaction? transaction = null,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(eventName);
-        // The engine's own messages have ids that begin with one.
-        if (messageId?.Any(char.IsControl) == true) throw new ArgumentException("A message id has no control characters.", nameof(messageId));
-        return PostAsync(instanceId, EventKind.EventRaised, eventName, _converter.Serialize(eventPayload), messageId, transaction, cancellation);
+        // The engine's own messages have ids that begin with a control character.
+        if (messageId?.Any(char.IsControl) == true)
+            throw new ArgumentException("A message id has no control characters.", nameof(messageId));
+        return PostAsync(
+            instanceId,
+            EventKind.EventRaised,
+            eventName,
+            _converter.Serialize(eventPayload),
+            messageId,
+            transaction,
+            cancellation
+        );
     }
 
-    public override Task<OrchestrationMetadata> WaitForInstanceStartAsync(string instanceId, bool getInputsAndOutputs = false, CancellationToken cancellation = default) =>
-        WaitAsync(instanceId, getInputsAndOutputs, found => found.RuntimeStatus != OrchestrationRuntimeStatus.Pending, cancellation);
+    public override Task<OrchestrationMetadata> WaitForInstanceStartAsync(
+        string instanceId,
+        bool getInputsAndOutputs = false,
+        CancellationToken cancellation = default
+    ) => WaitAsync(instanceId, getInputsAndOutputs, found => found.RuntimeStatus != OrchestrationRuntimeStatus.Pending, cancellation);
 
-    public override Task<OrchestrationMetadata> WaitForInstanceCompletionAsync(string instanceId, bool getInputsAndOutputs = false, CancellationToken cancellation = default) =>
-        WaitAsync(instanceId, getInputsAndOutputs, found => found.IsCompleted, cancellation);
+    public override Task<OrchestrationMetadata> WaitForInstanceCompletionAsync(
+        string instanceId,
+        bool getInputsAndOutputs = false,
+        CancellationToken cancellation = default
+    ) => WaitAsync(instanceId, getInputsAndOutputs, found => found.IsCompleted, cancellation);
 
-    public override Task TerminateInstanceAsync(string instanceId, TerminateInstanceOptions? options = null, CancellationToken cancellation = default) =>
-        PostAsync(instanceId, EventKind.ExecutionTerminated, options?.Recursive == true ? ControlMessages.Recursive : null, _converter.Serialize(options?.Output), null, null, cancellation);
+    public override Task TerminateInstanceAsync(
+        string instanceId,
+        TerminateInstanceOptions? options = null,
+        CancellationToken cancellation = default
+    ) =>
+        PostAsync(
+            instanceId,
+            EventKind.ExecutionTerminated,
+            options?.Recursive == true ? ControlMessages.Recursive : null,
+            _converter.Serialize(options?.Output),
+            null,
+            null,
+            cancellation
+        );
 
     public override Task SuspendInstanceAsync(string instanceId, string? reason = null, CancellationToken cancellation = default) =>
         PostAsync(instanceId, EventKind.ExecutionSuspended, null, _converter.Serialize(reason), null, null, cancellation);
@@ -80,7 +155,13 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
     public override Task ResumeInstanceAsync(string instanceId, string? reason = null, CancellationToken cancellation = default) =>
         PostAsync(instanceId, EventKind.ExecutionResumed, null, _converter.Serialize(reason), null, null, cancellation);
 
-    public override Task<OrchestrationMetadata?> GetInstanceAsync(string instanceId, bool getInputsAndOutputs = false, CancellationToken cancellation = default)
+    public override ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    public override Task<OrchestrationMetadata?> GetInstancesAsync(
+        string instanceId,
+        bool getInputsAndOutputs = false,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
         return _queries.GetAsync(instanceId, getInputsAndOutputs, _converter, cancellation);
@@ -90,91 +171,163 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
     {
         var query = filter ?? new OrchestrationQuery();
         ArgumentOutOfRangeException.ThrowIfLessThan(query.PageSize, 1, nameof(filter));
+        if (query is InstanceQuery { Names: { } names } more)
+            query = more with { Names = [.. names.Select(services.Registry.SpellingOf)] };
         return new InstancePages(this, query);
     }
 
-    public override async Task<IReadOnlyList<PendingActivity>> GetPendingActivitiesAsync(string instanceId, CancellationToken cancellation = default)
+    public override async Task<IReadOnlyList<PendingActivity>> GetPendingActivitiesAsync(
+        string instanceId,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
         return await _queries.PendingAsync(instanceId, _converter, cancellation);
     }
 
-    public override async Task<PurgeResult> PurgeInstanceAsync(string instanceId, PurgeInstanceOptions? options = null, CancellationToken cancellation = default)
+    public override async Task<PurgeResult> PurgeInstanceAsync(
+        string instanceId,
+        PurgeInstanceOptions? options = null,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
         return new(await _queries.PurgeAsync(instanceId, options?.Recursive == true, cancellation));
     }
 
-    public override async Task<PurgeResult> PurgeAllInstancesAsync(PurgeInstancesFilter filter, CancellationToken cancellation = default)
+    public override async Task<PurgeResult> PurgeAllInstancesAsync(
+        PurgeInstancesFilter filter,
+        PurgeInstanceOptions? options = null,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentNullException.ThrowIfNull(filter);
         var started = services.Time.GetTimestamp();
-        for (var total = 0; ;)
+        for (var total = 0; ; )
         {
             var purged = await _queries.PurgeAsync(filter, PurgeBatch, cancellation);
             total += purged;
-            if (purged == 0) return new(total);
-            if (filter.Timeout is { } limit && services.Time.GetElapsedTime(started) >= limit) return new(total, IsComplete: false);
+            if (purged == 0)
+                return new(total, true);
+            if (filter.Timeout is { } limit && services.Time.GetElapsedTime(started) >= limit)
+                return new(total, false);
         }
     }
 
-    public override async Task<string> RestartAsync(string instanceId, bool restartWithNewInstanceId = false, CancellationToken cancellation = default)
+    public override async Task<string> RestartAsync(
+        string instanceId,
+        bool restartWithNewInstanceId = false,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
-        var row = await _queries.GetAsync(instanceId, withData: true, _converter, cancellation) ?? throw NotFound(instanceId);
-        // A generation's input may differ from the first one's; what ContinueAsNew left is what there is to start from.
-        var start = new StartRow(restartWithNewInstanceId ? Guid.NewGuid().ToString("N") : instanceId, row.Name, row.Version, row.SerializedInput,
-            ClientQueries.TagsText(row.Tags), null, DefaultDedupe);
+        var (row, version, _) = await _queries.DetailsAsync(instanceId, _converter, cancellation) ?? throw NotFound(instanceId);
+        // After ContinueAsNew the instance's input is that of its last execution; the first one's input is no longer stored.
+        var start = new StartRow(
+            restartWithNewInstanceId ? Guid.NewGuid().ToString("N") : instanceId,
+            row.Name,
+            version,
+            row.SerializedInput,
+            ClientQueries.TagsText(row.Tags),
+            null,
+            DefaultDedupe
+        );
         var started = await _store.TransactAsync(session => _queries.StartAsync(session, [start], null, cancellation), cancellation);
-        if (started.Count == 0) throw new OrchestrationAlreadyExistsException(instanceId);
+        if (started.Count == 0)
+            throw AlreadyExists(instanceId);
         services.Signal.Raise();
         return start.InstanceId;
     }
 
-    public override async Task RewindInstanceAsync(string instanceId, string? reason = null, CancellationToken cancellation = default)
+    public override async Task RewindInstanceAsync(string instanceId, string reason, CancellationToken cancellation = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
-        if (!await _queries.RewindAsync(instanceId, _converter.Serialize(reason), cancellation))
+        if (!await _queries.RewindAsync(instanceId, _converter.Serialize(string.IsNullOrEmpty(reason) ? null : reason), cancellation))
         {
             var found = await GetInstanceAsync(instanceId, cancellation: cancellation) ?? throw NotFound(instanceId);
-            throw new InvalidOperationException($"InstanceNotFailed: '{instanceId}' is {found.RuntimeStatus}; only a Failed instance can be rewound. Nothing was changed.");
+            throw new InvalidOperationException(
+                $"InstanceNotFailed: '{instanceId}' is {found.RuntimeStatus}; only a Failed instance can be rewound. Nothing was changed."
+            );
         }
 
         services.Signal.Raise();
     }
 
-    public override async Task<IReadOnlyList<OrchestrationHistoryEvent>> GetOrchestrationHistoryAsync(string instanceId, CancellationToken cancellation = default)
+    public override async Task<IReadOnlyList<OrchestrationHistoryEvent>> ReadHistoryAsync(
+        string instanceId,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
         var history = await _queries.HistoryAsync(instanceId, cancellation);
-        if (history.Count == 0 && await GetInstanceAsync(instanceId, cancellation: cancellation) is null) throw NotFound(instanceId);
+        if (history.Count == 0 && await GetInstanceAsync(instanceId, cancellation: cancellation) is null)
+            throw NotFound(instanceId);
         return history;
     }
 
-    public override Task<Page<string>> ListInstanceIdsAsync(IReadOnlyCollection<OrchestrationRuntimeStatus>? runtimeStatus = null, DateTimeOffset? completedTimeFrom = null,
-        DateTimeOffset? completedTimeTo = null, int pageSize = OrchestrationQuery.DefaultPageSize, string? lastInstanceKey = null, CancellationToken cancellation = default)
+    public override Task<Page<string>> ListInstanceIdsAsync(
+        IEnumerable<OrchestrationRuntimeStatus>? runtimeStatus = null,
+        DateTimeOffset? completedTimeFrom = null,
+        DateTimeOffset? completedTimeTo = null,
+        int pageSize = 100,
+        string? lastInstanceKey = null,
+        CancellationToken cancellation = default
+    )
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(pageSize, 1);
-        return _queries.ListIdsAsync(runtimeStatus, completedTimeFrom, completedTimeTo, Math.Min(pageSize, 1000), PageToken.Parse(lastInstanceKey), cancellation);
+        return _queries.ListIdsAsync(
+            runtimeStatus,
+            completedTimeFrom,
+            completedTimeTo,
+            Math.Min(pageSize, 1000),
+            PageToken.Parse(lastInstanceKey),
+            cancellation
+        );
     }
 
-    public override bool KnowsOrchestrator(string name) => services.Registry.OrchestratorNames.Contains(name);
+    public override async Task<IList<global::DurableTask.Core.History.HistoryEvent>> GetOrchestrationHistoryAsync(
+        string instanceId,
+        CancellationToken cancellation = default
+    ) => CoreHistory.Of(await ReadHistoryAsync(instanceId, cancellation));
+
+    public override Task<InstanceDetails?> GetDetailsAsync(string instanceId, CancellationToken cancellation = default) =>
+        _queries.DetailsAsync(instanceId, _converter, cancellation);
+
+    public override bool KnowsOrchestrator(string name) => services.Registry.HasOrchestrator(name);
 
     public override void SignalCommitted() => services.Signal.Raise();
 
+    private static OrchestrationAlreadyExistsException AlreadyExists(string id) =>
+        new(
+            $"OrchestrationAlreadyExists: instance '{id}' exists and its status refuses a new start. "
+                + "It keeps running untouched; wait for it, terminate it, or use another id."
+        );
+
     private static ArgumentException NotFound(string instanceId) =>
-        new($"InstanceNotFound: there is no orchestration instance '{instanceId}'. Check the id; a purged instance is gone.", nameof(instanceId));
+        new(
+            $"InstanceNotFound: there is no orchestration instance '{instanceId}'. Check the id; a purged instance is gone.",
+            nameof(instanceId)
+        );
 
-    private static string Operation(EventKind kind) => kind switch
-    {
-        EventKind.EventRaised => "raise_event",
-        EventKind.ExecutionTerminated => "terminate",
-        EventKind.ExecutionSuspended => "suspend",
-        EventKind.ExecutionResumed => "resume",
-        _ => "message",
-    };
+    private static string Operation(EventKind kind) =>
+        kind switch
+        {
+            EventKind.EventRaised => "raise_event",
+            EventKind.ExecutionTerminated => "terminate",
+            EventKind.ExecutionSuspended => "suspend",
+            EventKind.ExecutionResumed => "resume",
+            _ => "message",
+        };
 
-    private async Task<bool> PostAsync(string instanceId, EventKind kind, string? name, string? data, string? messageId, DbTransaction? transaction, CancellationToken cancellation)
+    private async Task<bool> PostAsync(
+        string instanceId,
+        EventKind kind,
+        string? name,
+        string? data,
+        string? messageId,
+        DbTransaction? transaction,
+        CancellationToken cancellation
+    )
     {
         ArgumentException.ThrowIfNullOrEmpty(instanceId);
         using var span = Telemetry.StartClient(Operation(kind), name, instanceId);
@@ -192,15 +345,20 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         return posted;
     }
 
-    private async Task<OrchestrationMetadata> WaitAsync(string instanceId, bool withData, Func<OrchestrationMetadata, bool> isReached, CancellationToken cancellation)
+    private async Task<OrchestrationMetadata> WaitAsync(
+        string instanceId,
+        bool withData,
+        Func<OrchestrationMetadata, bool> isReached,
+        CancellationToken cancellation
+    )
     {
         using var wait = services.Watch.Begin(instanceId);
-        for (var delay = TimeSpan.FromMilliseconds(10); ;)
+        for (var delay = TimeSpan.FromMilliseconds(10); ; )
         {
             var change = wait.NextChange;
-            var found = await GetInstanceAsync(instanceId, withData, cancellation)
-                ?? throw NotFound(instanceId);
-            if (isReached(found)) return found;
+            var found = await GetInstanceAsync(instanceId, withData, cancellation) ?? throw NotFound(instanceId);
+            if (isReached(found))
+                return found;
             try
             {
                 await change.WaitAsync(delay, services.Time, cancellation);
@@ -212,27 +370,49 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
         }
     }
 
-    private static long Mask(IEnumerable<OrchestrationRuntimeStatus> statuses) => statuses.Aggregate(0L, (mask, status) => mask | (1L << (int)status));
+    private static long Mask(IEnumerable<OrchestrationRuntimeStatus> statuses) =>
+        statuses.Aggregate(0L, (mask, status) => mask | (1L << (int)status));
 
     private StartRow ToRow(OrchestrationStart start)
     {
         ArgumentException.ThrowIfNullOrEmpty(start.Name.Name, nameof(start));
         var options = start.Options;
         var id = options?.InstanceId ?? Guid.NewGuid().ToString("N");
-        if (id.Length is 0 or > MaxInstanceIdLength || id.Any(char.IsControl)) throw new ArgumentException($"An instance id has 1 to {MaxInstanceIdLength} characters and no control characters.", nameof(start));
+        if (id.Length is 0 or > MaxInstanceIdLength || id.Any(char.IsControl))
+            throw new ArgumentException(
+                $"An instance id has 1 to {MaxInstanceIdLength} characters and no control characters.",
+                nameof(start)
+            );
         var dedupe = options?.DedupeStatuses is { } names ? Mask(names.Select(Enum.Parse<OrchestrationRuntimeStatus>)) : DefaultDedupe;
-        return new(id, start.Name, options?.Version ?? services.Options.Versioning.DefaultVersion, _converter.Serialize(start.Input), ClientQueries.TagsText(options?.Tags ?? new Dictionary<string, string>(StringComparer.Ordinal)),
-            options?.StartAt?.ToUnixTimeMilliseconds(), dedupe);
+        return new(
+            id,
+            services.Registry.SpellingOf(start.Name),
+            options?.Version is { } asked ? asked.Version : _defaultVersion,
+            _converter.Serialize(start.Input),
+            ClientQueries.TagsText(options?.Tags ?? new Dictionary<string, string>(StringComparer.Ordinal)),
+            options?.StartAt?.ToUnixTimeMilliseconds(),
+            dedupe
+        );
     }
 
     private sealed class InstancePages(StoreDurableTaskClient client, OrchestrationQuery query) : AsyncPageable<OrchestrationMetadata>
     {
-        public override async IAsyncEnumerable<Page<OrchestrationMetadata>> AsPages(string? continuationToken = null, int? pageSizeHint = null)
+        public override async IAsyncEnumerable<Page<OrchestrationMetadata>> AsPages(
+            string? continuationToken = null,
+            int? pageSizeHint = null
+        )
         {
-            await foreach (var page in PagesAsync(continuationToken ?? query.ContinuationToken, Math.Clamp(pageSizeHint ?? query.PageSize, 1, 1000))) yield return page;
+            await foreach (
+                var page in PagesAsync(continuationToken ?? query.ContinuationToken, Math.Clamp(pageSizeHint ?? query.PageSize, 1, 1000))
+            )
+                yield return page;
         }
 
-        private async IAsyncEnumerable<Page<OrchestrationMetadata>> PagesAsync(string? token, int size, [EnumeratorCancellation] CancellationToken cancellation = default)
+        private async IAsyncEnumerable<Page<OrchestrationMetadata>> PagesAsync(
+            string? token,
+            int size,
+            [EnumeratorCancellation] CancellationToken cancellation = default
+        )
         {
             do
             {
@@ -240,8 +420,7 @@ internal sealed class StoreDurableTaskClient(WorkerServices services) : DurableT
                 var values = rows.Take(size).ToList();
                 token = rows.Count > size ? PageToken.Of(values[^1].CreatedAt, values[^1].InstanceId) : null;
                 yield return new(values, token);
-            }
-            while (token is not null);
+            } while (token is not null);
         }
     }
 }

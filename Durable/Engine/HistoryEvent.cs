@@ -1,6 +1,6 @@
 namespace Librarian.Durable.Engine;
 
-/// <summary>Kinds of history events and of inbox messages. The numbers are stored: never reuse or renumber them.</summary>
+/// <summary>Kinds of history events and inbox messages. The numbers are stored: never reuse or renumber them.</summary>
 internal enum EventKind
 {
     ExecutionStarted = 1,
@@ -21,26 +21,42 @@ internal enum EventKind
     ExecutionCompleted = 16,
     ExecutionRewound = 17,
 
-    /// <summary>A message only, never history: code of the orchestrator was seen outside its flow of control after its turn.</summary>
+    /// <summary>Only a message, never history: the orchestrator's code ran outside its flow of control after its turn.</summary>
     OrchestratorEscaped = 18,
 
     /// <summary>
-    /// A message only, never history: wakes the instance when its worker has let go of it while an activity ran without a row (<see cref="Stores.Standby"/>).
+    /// Only a message, never history, written by an earlier release: an activity ran without a row when its worker released the instance
+    /// (<see cref="Stores.RecoveryMarker"/>).
     /// </summary>
     LocalActivityLost = 19,
 }
 
 /// <summary>
-/// One row of history, or a message on its way into it. <paramref name="At"/> is epoch milliseconds of the database clock;
-/// <paramref name="TaskId"/> is -1 where there is no task.
+/// One row of history, or a message that becomes one. <paramref name="At"/> is epoch milliseconds of the database clock;
+/// <paramref name="TaskId"/> is -1 if the event belongs to no task.
 /// </summary>
-internal sealed record HistoryEvent(EventKind Kind, int TaskId, string? Name, string? Data, string? Failure, long At, string? MessageId = null)
+internal sealed record HistoryEvent(
+    EventKind Kind,
+    int TaskId,
+    string? Name,
+    string? Data,
+    string? Failure,
+    long At,
+    string? MessageId = null
+)
 {
     public static HistoryEvent TurnStarted(long at) => new(EventKind.OrchestratorStarted, -1, null, null, null, at);
 }
 
-/// <summary>Fixed facts of the instance that an execution belongs to.</summary>
-internal sealed record ExecutionIdentity(string InstanceId, long ExecutionId, string Name, string Version, string? ParentId, string? ParentName);
+/// <summary>Unchanging properties of the instance that an execution belongs to.</summary>
+internal sealed record ExecutionIdentity(
+    string InstanceId,
+    long ExecutionId,
+    string Name,
+    string Version,
+    string? ParentId,
+    string? ParentName
+);
 
 internal sealed record ScheduledTask(int TaskId, string Name, string? Input, string Queue, string Version = "");
 
@@ -50,21 +66,23 @@ internal sealed record CreatedChild(int TaskId, string Name, string InstanceId, 
 
 internal sealed record SentEvent(int TaskId, string InstanceId, string Name, string? Data);
 
-/// <summary>The end of an execution: a final status, or (with <see cref="ContinueAsNew"/>) the next execution's beginning.</summary>
+/// <summary>The end of an execution: a final status or, with <see cref="ContinueAsNew"/>, the start of the next execution.</summary>
 internal sealed record ExecutionEnd(OrchestrationRuntimeStatus Status, string? Output, TaskFailureDetails? Failure)
 {
     public bool ContinueAsNew { get; init; }
 
-    /// <summary>Kept events that move to the next execution, in order.</summary>
+    /// <summary>Events that move to the next execution, in order.</summary>
     public IReadOnlyList<HistoryEvent> Carried { get; init; } = [];
 
-    /// <summary>Version of the next execution; null keeps the present one.</summary>
+    /// <summary>Version of the next execution; null keeps the current one.</summary>
     public string? NextVersion { get; init; }
 
     public bool TerminateChildren { get; init; }
 }
 
-/// <summary>Everything one turn causes; the store writes it in one transaction (rule R1).</summary>
+/// <summary>
+/// All effects of one turn; the store writes them in one transaction (docs/spec/durable-engine.md#r1-one-transaction-per-turn).
+/// </summary>
 internal sealed class TurnOutcome
 {
     public required IReadOnlyList<HistoryEvent> Events { get; init; }
@@ -85,19 +103,19 @@ internal sealed class TurnOutcome
 
     public ExecutionEnd? End { get; set; }
 
-    /// <summary>Activities and children that are still out: a reason to stay in memory.</summary>
+    /// <summary>Whether activities or children have not ended yet: a reason to stay in memory.</summary>
     public bool AwaitsWork { get; set; }
 
-    /// <summary>Of a rewound turn: what is outstanding from earlier turns and needs its rows again.</summary>
+    /// <summary>For a rewound turn: open activities of earlier turns that need their rows again.</summary>
     public List<ScheduledTask> ReopenedTasks { get; } = [];
 
-    /// <summary>Of a rewound turn: children from earlier turns that must run on, run again or report again.</summary>
+    /// <summary>For a rewound turn: children of earlier turns that must continue, run again or report again.</summary>
     public List<CreatedChild> ReopenedChildren { get; } = [];
 
-    /// <summary>Of a rewound turn: the history that takes the place of the recorded one, before <see cref="Events"/>.</summary>
+    /// <summary>For a rewound turn: the history that replaces the recorded one and precedes <see cref="Events"/>.</summary>
     public IReadOnlyList<HistoryEvent>? RewrittenHistory { get; set; }
 
-    /// <summary>Code that contradicted its history may not cause anything.</summary>
+    /// <summary>Removes all decisions: code that contradicts its history must not have effects.</summary>
     public void ForgetDecisions()
     {
         Tasks.Clear();

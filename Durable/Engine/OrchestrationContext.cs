@@ -5,8 +5,9 @@ using Microsoft.Extensions.Logging;
 
 namespace Librarian.Durable.Engine;
 
-/// <summary>The context handed to orchestrators: checks, serialization and retries around <see cref="OrchestrationExecution"/>.</summary>
-internal sealed class OrchestrationContext(OrchestrationExecution execution, DataConverter converter, ILoggerFactory loggerFactory) : TaskOrchestrationContext
+/// <summary>The context that orchestrators get: adds checks, serialization and retries to <see cref="OrchestrationExecution"/>.</summary>
+internal sealed class OrchestrationContext(OrchestrationExecution execution, DataConverter converter, ILoggerFactory loggerFactory)
+    : TaskOrchestrationContext
 {
     private static readonly Guid NewGuidNamespace = new("9e952958-5e33-4daf-827f-2fa12937b875");
     private DateTime _now;
@@ -38,20 +39,24 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
     {
         execution.Pump.Guard();
         var data = Serialize(input);
-        var queue = options?.Queue ?? "";
-        var version = options?.Version ?? Version;
+        var queue = (options as ActivityOptions)?.Queue ?? "";
+        var version = options?.Version is { } asked ? asked.Version : Version;
         var result = options?.Retry is { } retry
             ? await WithRetryAsync(retry, () => execution.ScheduleTask(name, data, queue, version))
             : await execution.ScheduleTask(name, data, queue, version);
         return converter.Deserialize<TResult>(result)!;
     }
 
-    public override async Task<TResult> CallSubOrchestratorAsync<TResult>(TaskName orchestratorName, object? input = null, TaskOptions? options = null)
+    public override async Task<TResult> CallSubOrchestratorAsync<TResult>(
+        TaskName orchestratorName,
+        object? input = null,
+        TaskOptions? options = null
+    )
     {
         execution.Pump.Guard();
         var child = options as SubOrchestrationOptions;
         var data = Serialize(input);
-        var version = options?.Version ?? Version;
+        var version = (child?.Version ?? options?.Version) is { } asked ? asked.Version : Version;
         Task<string?> Attempt() => execution.ScheduleChild(orchestratorName, child?.InstanceId ?? NewGuid().ToString("N"), data, version);
         var result = options?.Retry is { } retry ? await WithRetryAsync(retry, Attempt) : await Attempt();
         return converter.Deserialize<TResult>(result)!;
@@ -61,7 +66,7 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
     {
         execution.Pump.Guard();
         var utc = fireAt.Kind == DateTimeKind.Local ? fireAt.ToUniversalTime() : fireAt;
-        // Rounded up: a timer never fires before its time.
+        // Rounded up, so that a timer never fires before its time.
         return execution.CreateTimer((long)Math.Ceiling((utc - DateTime.UnixEpoch).TotalMilliseconds), cancellationToken);
     }
 
@@ -86,6 +91,11 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
         execution.CustomStatus = Serialize(customStatus);
     }
 
+    public override int CompareVersionTo(string version) => VersionOrder.Compare(Version, version);
+
+    public override void ContinueAsNew(object? newInput = null, bool preserveUnprocessedEvents = true) =>
+        ContinueAsNew(new ContinueAsNewOptions { NewInput = newInput, PreserveUnprocessedEvents = preserveUnprocessedEvents });
+
     public override void ContinueAsNew(ContinueAsNewOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -99,7 +109,7 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
         return NameBasedGuid(NewGuidNamespace, string.Create(CultureInfo.InvariantCulture, $"{InstanceId}_{_now:o}_{_guids++}"));
     }
 
-    /// <summary>UUID version 5 (RFC 9562 §5.5).</summary>
+    /// <summary>Makes a UUID version 5 (RFC 9562 §5.5).</summary>
     internal static Guid NameBasedGuid(Guid space, string name)
     {
         var text = Encoding.UTF8.GetBytes(name);
@@ -107,12 +117,20 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
         space.TryWriteBytes(input, bigEndian: true, out _);
         text.CopyTo(input, 16);
         Span<byte> hash = stackalloc byte[20];
-#pragma warning disable CA5350 // UUIDv5 is defined over SHA-1; nothing secret depends on it.
+#pragma warning disable CA5350 // UUIDv5 is defined with SHA-1; no secret depends on it.
         SHA1.HashData(input, hash);
 #pragma warning restore CA5350
         hash[6] = (byte)((hash[6] & 0x0F) | 0x50);
         hash[8] = (byte)((hash[8] & 0x3F) | 0x80);
         return new Guid(hash[..16], bigEndian: true);
+    }
+
+    private static TimeSpan DelayAfter(RetryPolicy policy, int attempt)
+    {
+        var milliseconds = policy.FirstRetryInterval.TotalMilliseconds * Math.Pow(policy.BackoffCoefficient, attempt - 1);
+        return milliseconds >= policy.MaxRetryInterval.TotalMilliseconds
+            ? policy.MaxRetryInterval
+            : TimeSpan.FromMilliseconds(milliseconds);
     }
 
     private async Task<string?> WithRetryAsync(TaskRetryOptions retry, Func<Task<string?>> attempt)
@@ -124,17 +142,22 @@ internal sealed class OrchestrationContext(OrchestrationExecution execution, Dat
             {
                 return await attempt();
             }
-            catch (TaskFailedException failure) when (!failure.FailureDetails.IsNonRetriable)
+            catch (TaskFailedException failure) when (!EngineFailure.IsFinal(failure.FailureDetails))
             {
                 if (retry.Policy is { } policy)
                 {
                     var elapsed = CurrentUtcDateTime - first;
-                    if (number >= policy.MaxNumberOfAttempts
-                        || policy.HandleFailure?.Invoke(failure.FailureDetails) == false
-                        || (policy.RetryTimeout != Timeout.InfiniteTimeSpan && elapsed >= policy.RetryTimeout)) throw;
-                    await CreateTimer(policy.DelayAfter(number), CancellationToken.None);
+                    if (
+                        number >= policy.MaxNumberOfAttempts
+                        || policy.Handle?.Invoke(EngineFailure.ForPolicy(failure)) == false
+                        || (policy.RetryTimeout != Timeout.InfiniteTimeSpan && elapsed >= policy.RetryTimeout)
+                    )
+                        throw;
+                    await CreateTimer(DelayAfter(policy, number), CancellationToken.None);
                 }
-                else if (!await retry.Handler!(new(this, number, failure.FailureDetails, CurrentUtcDateTime - first, CancellationToken.None)))
+                else if (
+                    !await retry.Handler!(new(this, number, failure.FailureDetails, CurrentUtcDateTime - first, CancellationToken.None))
+                )
                 {
                     throw;
                 }

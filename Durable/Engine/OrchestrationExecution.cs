@@ -5,8 +5,8 @@ using Microsoft.Extensions.Logging;
 namespace Librarian.Durable.Engine;
 
 /// <summary>
-/// One execution of an orchestration in memory: history in, decisions out. It does no I/O and is used by one thread at a
-/// time. After an exception it must be thrown away and rebuilt from rows (rule R3).
+/// One execution of an orchestration in memory: it takes history and makes decisions. It does no I/O, and one thread at a time uses it.
+/// After an exception it must be discarded and rebuilt from rows (docs/spec/durable-engine.md#r3-memory-is-a-cache).
 /// </summary>
 internal sealed class OrchestrationExecution
 {
@@ -27,7 +27,13 @@ internal sealed class OrchestrationExecution
     private HistoryEvent? _suspension;
     private (string? Input, bool PreserveEvents, string? Version)? _continueAsNew;
 
-    public OrchestrationExecution(ExecutionIdentity identity, ITaskOrchestrator orchestrator, DataConverter converter, ILoggerFactory loggerFactory, string? customStatus)
+    public OrchestrationExecution(
+        ExecutionIdentity identity,
+        ITaskOrchestrator orchestrator,
+        DataConverter converter,
+        ILoggerFactory loggerFactory,
+        string? customStatus
+    )
     {
         Identity = identity;
         _orchestrator = orchestrator;
@@ -44,13 +50,13 @@ internal sealed class OrchestrationExecution
 
     public bool IsSuspended => _suspension is not null;
 
-    /// <summary>Activities or children are out: a reason to stay in memory.</summary>
+    /// <summary>Whether activities or children have not ended yet: a reason to stay in memory.</summary>
     public bool AwaitsWork => _open.Values.Any(task => task.Kind is EventKind.TaskScheduled or EventKind.SubOrchestrationCreated);
 
-    /// <summary>Activities that are out, as recorded.</summary>
+    /// <summary>Activities that have not ended, as recorded.</summary>
     public IEnumerable<ScheduledTask> OpenActivities => _open.Values.Select(open => open.Decision).OfType<ScheduledTask>();
 
-    /// <summary>How the code ended, once it has.</summary>
+    /// <summary>How the code ended; null while it runs.</summary>
     public ExecutionEnd? Ended => _end;
 
     public long Now { get; private set; }
@@ -59,17 +65,18 @@ internal sealed class OrchestrationExecution
 
     public string? CustomStatus { get; set; }
 
-    /// <summary>Length of the recorded history: the next row's sequence number.</summary>
+    /// <summary>Length of the recorded history: the sequence number of the next row.</summary>
     public int HistoryLength { get; private set; }
 
-    /// <summary>Re-executes recorded history. A mismatch is reported by the next turn, which ends the instance.</summary>
+    /// <summary>Re-executes recorded history. Returns a mismatch, which the next turn reports by ending the instance.</summary>
     public NonDeterminismException? Replay(IReadOnlyList<HistoryEvent> history)
     {
         IsReplaying = true;
         HistoryLength = history.Count;
         try
         {
-            foreach (var recorded in history) Apply(recorded);
+            foreach (var recorded in history)
+                Apply(recorded);
             ThrowIfUnmatched();
             return null;
         }
@@ -79,16 +86,17 @@ internal sealed class OrchestrationExecution
         }
     }
 
-    /// <summary>Applies new messages in order and collects what the orchestrator decides.</summary>
-    /// <param name="at">Database time, epoch ms.</param>
+    /// <summary>Applies new messages in order and collects the orchestrator's decisions.</summary>
+    /// <param name="at">Database time, epoch milliseconds.</param>
     /// <param name="inputs">Messages and local results of this execution.</param>
-    /// <param name="mismatch">What <see cref="Replay"/> found.</param>
+    /// <param name="mismatch">The result of <see cref="Replay"/>.</param>
     public TurnOutcome RunTurn(long at, IReadOnlyCollection<HistoryEvent> inputs, NonDeterminismException? mismatch = null)
     {
         var events = new List<HistoryEvent>();
         var outcome = _outcome = new TurnOutcome { Events = events };
         IsReplaying = false;
-        if (mismatch is not null) _unmatched.Clear();
+        if (mismatch is not null)
+            _unmatched.Clear();
         var started = HistoryEvent.TurnStarted(Math.Max(at, Math.Max(Now, LatestFired(inputs))));
         events.Add(started);
         try
@@ -106,32 +114,49 @@ internal sealed class OrchestrationExecution
         {
             if (input.Kind == EventKind.ExecutionTerminated)
             {
-                if (_end is null || _end.ContinueAsNew) End(Terminated(input));
+                if (_end is null || _end.ContinueAsNew)
+                    End(Terminated(input));
                 events.Add(input);
                 continue;
             }
 
             if (_end is not null)
             {
-                if (_end.ContinueAsNew && input.Kind == EventKind.EventRaised && IsWanted(input)) late.Add(input);
-                // They are said to the instance, not to the execution that has just ended.
-                else if (_end.ContinueAsNew && (input.Kind is EventKind.ExecutionSuspended or EventKind.ExecutionResumed) && IsWanted(input)) Apply(input);
-                // The code failed before these had their turn: a rewind finds them in the history. That it was rewound, and why, belongs there all the same.
-                else if ((input.Kind == EventKind.ExecutionRewound || (_end.Status == OrchestrationRuntimeStatus.Failed && IsKeptAfterFailure(input.Kind))) && IsWanted(input)) events.Add(input);
+                if (_end.ContinueAsNew && input.Kind == EventKind.EventRaised && IsWanted(input))
+                    late.Add(input);
+                // Suspensions and resumptions address the instance, not the execution that has just ended.
+                else if (
+                    _end.ContinueAsNew
+                    && (input.Kind is EventKind.ExecutionSuspended or EventKind.ExecutionResumed)
+                    && IsWanted(input)
+                )
+                    Apply(input);
+                // The code failed before it handled these; a rewind finds them in the history. A rewind message with its reason is always
+                // recorded.
+                else if (
+                    (
+                        input.Kind == EventKind.ExecutionRewound
+                        || (_end.Status == OrchestrationRuntimeStatus.Failed && IsKeptAfterFailure(input.Kind))
+                    ) && IsWanted(input)
+                )
+                    events.Add(input);
                 continue;
             }
 
             if (input.Kind == EventKind.OrchestratorEscaped)
             {
-                // Not history: it says something about the code that ran, not about the instance. It explains a mismatch, too.
-                if (_main is not null) mismatch = Escape(input.Data ?? "left its flow of control");
+                // Not recorded in history: it describes the code that ran, not the instance. It also explains a mismatch.
+                if (_main is not null)
+                    mismatch = Escape(input.Data ?? "left its flow of control");
                 continue;
             }
 
-            // Code that contradicts its history cannot tell what is wanted; the code that a rewind runs can.
-            if (mismatch is null && !IsWanted(input)) continue;
+            // Code that contradicts its history cannot tell which inputs are wanted; the code that a rewind runs can.
+            if (mismatch is null && !IsWanted(input))
+                continue;
             events.Add(input);
-            if (mismatch is not null) continue;
+            if (mismatch is not null)
+                continue;
             try
             {
                 Apply(input);
@@ -142,7 +167,8 @@ internal sealed class OrchestrationExecution
             }
         }
 
-        if (mismatch is null) mismatch = FindEscape();
+        if (mismatch is null)
+            mismatch = FindEscape();
         if (mismatch is not null && _end?.Status != OrchestrationRuntimeStatus.Terminated)
         {
             End(new(OrchestrationRuntimeStatus.Failed, null, mismatch.ToDetails()));
@@ -169,8 +195,8 @@ internal sealed class OrchestrationExecution
     }
 
     /// <summary>
-    /// Runs the turn that failed the instance again, without the failures that were taken out (see <see cref="RewindPlan"/>). What earlier
-    /// turns left outstanding gets its rows again, because the end of the instance removed them.
+    /// Runs the turn that failed the instance again, without the failures that the plan removed (see <see cref="RewindPlan"/>). The open
+    /// tasks of earlier turns get their rows again, because the end of the instance removed them.
     /// </summary>
     public TurnOutcome RunRewoundTurn(long at, RewindPlan plan, IEnumerable<HistoryEvent> messages)
     {
@@ -178,15 +204,23 @@ internal sealed class OrchestrationExecution
         var outstanding = _open.ToList();
         var outcome = RunTurn(at, [.. plan.Inputs, .. messages], plan.Mismatch);
         outcome.RewrittenHistory = plan.Kept;
-        if (outcome.End is not null) return outcome;
+        if (outcome.End is not null)
+            return outcome;
         foreach (var (_, open) in outstanding.Where(entry => _open.ContainsKey(entry.Key)))
         {
             switch (open.Decision)
             {
-                case ScheduledTask task: outcome.ReopenedTasks.Add(task); break;
-                case CreatedChild child: outcome.ReopenedChildren.Add(child); break;
-                case CreatedTimer timer: outcome.Timers.Add(timer); break;
-                default: break;
+                case ScheduledTask task:
+                    outcome.ReopenedTasks.Add(task);
+                    break;
+                case CreatedChild child:
+                    outcome.ReopenedChildren.Add(child);
+                    break;
+                case CreatedTimer timer:
+                    outcome.Timers.Add(timer);
+                    break;
+                default:
+                    break;
             }
         }
 
@@ -194,10 +228,11 @@ internal sealed class OrchestrationExecution
     }
 
     public static string? FailureText(TaskFailureDetails? failure) =>
-        failure is null ? null : JsonSerializer.Serialize(failure, DurableJson.Default.TaskFailureDetails);
+        failure is null ? null : JsonSerializer.Serialize(Engine.FailureText.Of(failure), DurableJson.Default.FailureText);
 
     public static TaskFailureDetails ReadFailure(string? text) =>
-        (text is null ? null : JsonSerializer.Deserialize(text, DurableJson.Default.TaskFailureDetails)) ?? new("Unknown", "no details were recorded", null, null);
+        (text is null ? null : JsonSerializer.Deserialize(text, DurableJson.Default.FailureText)?.ToFailure())
+        ?? new EngineFailure("Unknown", "no details were recorded");
 
     public int NextTaskId() => _nextTaskId++;
 
@@ -219,20 +254,28 @@ internal sealed class OrchestrationExecution
 
     public Task CreateTimer(long fireAt, CancellationToken cancellationToken)
     {
-        if (cancellationToken.IsCancellationRequested) return Task.FromCanceled(cancellationToken);
+        if (cancellationToken.IsCancellationRequested)
+            return Task.FromCanceled(cancellationToken);
         var id = NextTaskId();
         var created = new CreatedTimer(id, fireAt);
-        Decide(new(EventKind.TimerCreated, id, null, fireAt.ToString(CultureInfo.InvariantCulture), null, Now), outcome => outcome.Timers.Add(created));
+        Decide(new(EventKind.TimerCreated, id, null, fireAt.ToString(CultureInfo.InvariantCulture), null, Now), outcome =>
+            outcome.Timers.Add(created)
+        );
         var open = AddOpen(id, EventKind.TimerCreated, "timer", created);
         if (cancellationToken.CanBeCanceled)
         {
-            open.Cancellation = cancellationToken.UnsafeRegister(_ =>
-            {
-                if (!_pump.IsInside() || !_open.Remove(id)) return;
-                // Created and cancelled in the same turn: it never becomes a row.
-                if (_outcome is not null && _outcome.Timers.RemoveAll(timer => timer.TaskId == id) == 0) _outcome.CancelledTimers.Add(id);
-                open.TrySetCanceled(cancellationToken);
-            }, null);
+            open.Cancellation = cancellationToken.UnsafeRegister(
+                _ =>
+                {
+                    if (!_pump.IsInside() || !_open.Remove(id))
+                        return;
+                    // If the timer was created in this turn, it has no row to cancel.
+                    if (_outcome is not null && _outcome.Timers.RemoveAll(timer => timer.TaskId == id) == 0)
+                        _outcome.CancelledTimers.Add(id);
+                    open.TrySetCanceled(cancellationToken);
+                },
+                null
+            );
         }
 
         return open.Task;
@@ -246,7 +289,8 @@ internal sealed class OrchestrationExecution
 
     public Task<string?> WaitForEvent(string name, CancellationToken cancellationToken)
     {
-        if (cancellationToken.IsCancellationRequested) return Task.FromCanceled<string?>(cancellationToken);
+        if (cancellationToken.IsCancellationRequested)
+            return Task.FromCanceled<string?>(cancellationToken);
         var buffered = _bufferedEvents.FindIndex(candidate => string.Equals(candidate.Name, name, StringComparison.OrdinalIgnoreCase));
         if (buffered >= 0)
         {
@@ -255,15 +299,20 @@ internal sealed class OrchestrationExecution
             return Task.FromResult(data);
         }
 
-        if (!_waiters.TryGetValue(name, out var waiters)) _waiters[name] = waiters = [];
+        if (!_waiters.TryGetValue(name, out var waiters))
+            _waiters[name] = waiters = [];
         var waiter = new EventWaiter();
         waiters.Add(waiter);
         if (cancellationToken.CanBeCanceled)
         {
-            waiter.Cancellation = cancellationToken.UnsafeRegister(_ =>
-            {
-                if (_pump.IsInside() && waiters.Remove(waiter)) waiter.TrySetCanceled(cancellationToken);
-            }, null);
+            waiter.Cancellation = cancellationToken.UnsafeRegister(
+                _ =>
+                {
+                    if (_pump.IsInside() && waiters.Remove(waiter))
+                        waiter.TrySetCanceled(cancellationToken);
+                },
+                null
+            );
         }
 
         return waiter.Task;
@@ -284,37 +333,51 @@ internal sealed class OrchestrationExecution
     private void Decide(HistoryEvent decision, Action<TurnOutcome> record)
     {
         _unmatched.Enqueue(decision);
-        if (!IsReplaying && _outcome is not null) record(_outcome);
+        if (!IsReplaying && _outcome is not null)
+            record(_outcome);
     }
 
-    /// <summary>Rule R8: results for closed tasks and messages already applied are dropped unrecorded.</summary>
-    private bool IsWanted(HistoryEvent input) => input.Kind switch
-    {
-        EventKind.TaskCompleted or EventKind.TaskFailed => IsOpen(input.TaskId, EventKind.TaskScheduled),
-        EventKind.TimerFired => IsOpen(input.TaskId, EventKind.TimerCreated),
-        EventKind.SubOrchestrationCompleted or EventKind.SubOrchestrationFailed => IsOpen(input.TaskId, EventKind.SubOrchestrationCreated),
-        EventKind.EventRaised => input.MessageId is null || !_messageIds.Contains(input.MessageId),
-        EventKind.ExecutionStarted => _main is null,
-        EventKind.ExecutionSuspended => !IsSuspended,
-        EventKind.ExecutionResumed => IsSuspended,
-        EventKind.ExecutionRewound => _rewinding,
-        _ => false,
-    };
+    /// <summary>
+    /// Drops, without recording them, results of closed tasks and messages that were already applied
+    /// (docs/spec/durable-engine.md#r8-stale-messages).
+    /// </summary>
+    private bool IsWanted(HistoryEvent input) =>
+        input.Kind switch
+        {
+            EventKind.TaskCompleted or EventKind.TaskFailed => IsOpen(input.TaskId, EventKind.TaskScheduled),
+            EventKind.TimerFired => IsOpen(input.TaskId, EventKind.TimerCreated),
+            EventKind.SubOrchestrationCompleted or EventKind.SubOrchestrationFailed => IsOpen(
+                input.TaskId,
+                EventKind.SubOrchestrationCreated
+            ),
+            EventKind.EventRaised => input.MessageId is null || !_messageIds.Contains(input.MessageId),
+            EventKind.ExecutionStarted => _main is null,
+            EventKind.ExecutionSuspended => !IsSuspended,
+            EventKind.ExecutionResumed => IsSuspended,
+            EventKind.ExecutionRewound => _rewinding,
+            _ => false,
+        };
 
     /// <summary>
-    /// When the last of the timers among the messages was due. The database found it due, perhaps by a look at its clock that came after the one
-    /// that this turn's time is from, or before the clock was set back: code that waited until an instant must not read an earlier one.
+    /// The latest due time of the timers among the messages. The database found the timer due, perhaps by a later reading of its clock than
+    /// this turn's time, or before its clock was set back: code that waited until an instant must not see an earlier time.
     /// </summary>
     private long LatestFired(IReadOnlyCollection<HistoryEvent> inputs)
     {
         var latest = long.MinValue;
         foreach (var input in inputs)
-            if (input.Kind == EventKind.TimerFired && IsOpen(input.TaskId, EventKind.TimerCreated) && _open[input.TaskId].Decision is CreatedTimer timer)
+            if (
+                input.Kind == EventKind.TimerFired
+                && IsOpen(input.TaskId, EventKind.TimerCreated)
+                && _open[input.TaskId].Decision is CreatedTimer timer
+            )
                 latest = Math.Max(latest, timer.FireAt);
         return latest;
     }
 
-    /// <summary>What an execution that has failed must not lose, should it be rewound: it would not come again, or be done again.</summary>
+    /// <summary>
+    /// Whether a failed execution must keep this input for a rewind: otherwise the input would be lost or its work would be repeated.
+    /// </summary>
     private static bool IsKeptAfterFailure(EventKind kind) =>
         kind is EventKind.TaskCompleted or EventKind.TimerFired or EventKind.SubOrchestrationCompleted or EventKind.EventRaised;
 
@@ -326,8 +389,12 @@ internal sealed class OrchestrationExecution
         {
             case EventKind.OrchestratorStarted:
                 ThrowIfUnmatched();
-                // A turn in which the code ends is the last of its execution.
-                if (_end is not null) throw Mismatch(_nextTaskId, $"history has another turn, the code had {(_end.ContinueAsNew ? "continued as new" : "ended as " + _end.Status)}");
+                // A turn in which the code ends is the last one of its execution.
+                if (_end is not null)
+                    throw Mismatch(
+                        _nextTaskId,
+                        $"history has another turn, the code had {(_end.ContinueAsNew ? "continued as new" : "ended as " + _end.Status)}"
+                    );
                 Now = entry.At;
                 _context.StartTurn(Now);
                 break;
@@ -366,12 +433,14 @@ internal sealed class OrchestrationExecution
         try
         {
             output = await _orchestrator.RunAsync(_context, _converter.Deserialize(Input, _orchestrator.InputType));
-            if (_continueAsNew is { } next) End(new(OrchestrationRuntimeStatus.Running, next.Input, null) { ContinueAsNew = true, NextVersion = next.Version });
-            else End(new(OrchestrationRuntimeStatus.Completed, _context.Serialize(output), null));
+            if (_continueAsNew is { } next)
+                End(new(OrchestrationRuntimeStatus.Running, next.Input, null) { ContinueAsNew = true, NextVersion = next.Version });
+            else
+                End(new(OrchestrationRuntimeStatus.Completed, _context.Serialize(output), null));
         }
         catch (Exception failure) when (failure is not NonDeterminismException)
         {
-            End(new(OrchestrationRuntimeStatus.Failed, null, TaskFailureDetails.FromException(failure)));
+            End(new(OrchestrationRuntimeStatus.Failed, null, EngineFailure.Of(failure)));
         }
 
         return output;
@@ -383,14 +452,30 @@ internal sealed class OrchestrationExecution
     {
         if (!_unmatched.TryDequeue(out var decided))
             throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did nothing there");
-        if (decided.Kind != recorded.Kind || decided.TaskId != recorded.TaskId || !string.Equals(decided.Name, recorded.Name, StringComparison.Ordinal))
+        if (
+            decided.Kind != recorded.Kind
+            || decided.TaskId != recorded.TaskId
+            || !string.Equals(decided.Name, recorded.Name, StringComparison.OrdinalIgnoreCase)
+        )
             throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did {Describe(decided)}");
-        // Inputs and due times may change with the code: the recorded ones stand. A child under another id would be a child nobody started.
-        if (recorded.Kind == EventKind.TaskScheduled && _open.TryGetValue(recorded.TaskId, out var open) && open.Decision is ScheduledTask task)
+        // Inputs and due times may change with the code; the recorded ones apply. A child under another id would be a child that was never
+        // started.
+        if (
+            recorded.Kind == EventKind.TaskScheduled
+            && _open.TryGetValue(recorded.TaskId, out var open)
+            && open.Decision is ScheduledTask task
+        )
             open.Decision = task with { Input = recorded.Data };
         if (recorded.Kind == EventKind.SubOrchestrationCreated && !string.Equals(decided.Data, recorded.Data, StringComparison.Ordinal))
-            throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)} as instance '{recorded.Data}', the code did it as instance '{decided.Data}'");
-        if (recorded.Kind == EventKind.TimerCreated && _open.TryGetValue(recorded.TaskId, out var timer) && long.TryParse(recorded.Data, NumberStyles.None, CultureInfo.InvariantCulture, out var due))
+            throw Mismatch(
+                recorded.TaskId,
+                $"history has {Describe(recorded)} as instance '{recorded.Data}', the code did it as instance '{decided.Data}'"
+            );
+        if (
+            recorded.Kind == EventKind.TimerCreated
+            && _open.TryGetValue(recorded.TaskId, out var timer)
+            && long.TryParse(recorded.Data, NumberStyles.None, CultureInfo.InvariantCulture, out var due)
+        )
             timer.Decision = new CreatedTimer(recorded.TaskId, due);
     }
 
@@ -400,31 +485,37 @@ internal sealed class OrchestrationExecution
             throw Mismatch(extra.TaskId, $"history has nothing there, the code did {Describe(extra)}");
     }
 
-    private NonDeterminismException Mismatch(int position, string what) => new(
-        $"NonDeterministicOrchestration: replay of orchestrator '{Identity.Name}' differs from its history at position {position}: {what}. The history is intact. Run the code this instance was started with, or start a new instance.");
+    private NonDeterminismException Mismatch(int position, string what) =>
+        new(
+            $"NonDeterministicOrchestration: replay of orchestrator '{Identity.Name}' differs from its history at position "
+                + $"{position}: {what}. The history is intact. Run the code this instance was started with, or start a new instance."
+        );
 
-    private static string Describe(HistoryEvent entry) => entry.Kind switch
-    {
-        EventKind.TaskScheduled => $"a call of activity '{entry.Name}'",
-        EventKind.SubOrchestrationCreated => $"a call of sub-orchestrator '{entry.Name}'",
-        EventKind.TimerCreated => "a timer",
-        EventKind.EventSent => $"a sent event '{entry.Name}'",
-        _ => entry.Kind.ToString(),
-    };
+    private static string Describe(HistoryEvent entry) =>
+        entry.Kind switch
+        {
+            EventKind.TaskScheduled => $"a call of activity '{entry.Name}'",
+            EventKind.SubOrchestrationCreated => $"a call of sub-orchestrator '{entry.Name}'",
+            EventKind.TimerCreated => "a timer",
+            EventKind.EventSent => $"a sent event '{entry.Name}'",
+            _ => entry.Kind.ToString(),
+        };
 
     private void Close(HistoryEvent entry, Action<OpenTask> complete)
     {
-        if (!_open.Remove(entry.TaskId, out var open)) return;
+        if (!_open.Remove(entry.TaskId, out var open))
+            return;
         open.Cancellation.Dispose();
         _pump.Run(() => complete(open));
     }
 
     private void Raise(HistoryEvent entry)
     {
-        if (entry.MessageId is not null) _messageIds.Add(entry.MessageId);
+        if (entry.MessageId is not null)
+            _messageIds.Add(entry.MessageId);
         if (_waiters.TryGetValue(entry.Name ?? "", out var waiters) && waiters.Count > 0)
         {
-            // Newest waiter first, as in the SDK: after a time-out the older waiter is usually the abandoned one.
+            // The newest waiter comes first, as in the SDK: after a timeout the older waiter is usually the abandoned one.
             var waiter = waiters[^1];
             waiters.RemoveAt(waiters.Count - 1);
             waiter.Cancellation.Dispose();
@@ -436,27 +527,34 @@ internal sealed class OrchestrationExecution
         }
     }
 
-    /// <summary>Whether the code, while it waits, has left its flow of control or waits for something that is not durable.</summary>
+    /// <summary>Returns a failure if the waiting code has left its flow of control or waits for something that is not durable.</summary>
     public NonDeterminismException? FindEscape()
     {
-        if (_end is not null || _main is null) return null;
-        if (AwaitInspection.FindNonDurable(_main, _pump) is { } wait) return Escape($"waits {wait}, which no recorded message can complete");
-        if (_pump.Escaped) return Escape("left its flow of control: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run");
+        if (_end is not null || _main is null)
+            return null;
+        if (_pump.Escaped)
+            return Escape(
+                "left its flow of control: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run"
+            );
         if (!IsSuspended && _open.Count == 0 && _waiters.Values.All(waiters => waiters.Count == 0))
             return Escape("waits for a task that the context did not make (nothing durable is outstanding), so it could never go on");
         return null;
     }
 
-    private NonDeterminismException Escape(string what) => new(
-        $"NonDeterministicOrchestration: orchestrator '{Identity.Name}' {what} (position {_nextTaskId}). The history is intact. Use a timer of the context for delays and an activity for any other work, then rewind the instance.");
+    private NonDeterminismException Escape(string what) =>
+        new(
+            $"NonDeterministicOrchestration: orchestrator '{Identity.Name}' {what} (position {_nextTaskId}). "
+                + "The history is intact. Use a timer of the context for delays and an activity for any other work, "
+                + "then rewind the instance."
+        );
 
-    // Continuations run inline on the pump (no RunContinuationsAsynchronously): Task.WhenAll would otherwise finish on the thread pool.
+    // Continuations run inline on the pump (no RunContinuationsAsynchronously): otherwise Task.WhenAll would finish on the thread pool.
 #pragma warning disable MA0173
     private sealed class OpenTask(EventKind kind, string name, object decision) : TaskCompletionSource<string?>
     {
         public EventKind Kind { get; } = kind;
 
-        /// <summary>What was decided: enough to make its rows again.</summary>
+        /// <summary>The recorded decision; its rows can be made from it again.</summary>
         public object Decision { get; set; } = decision;
 
         public string Name { get; } = name;
@@ -471,9 +569,9 @@ internal sealed class OrchestrationExecution
 #pragma warning restore MA0173
 }
 
-/// <summary>Names used inside control messages.</summary>
+/// <summary>Names that control messages use.</summary>
 internal static class ControlMessages
 {
-    /// <summary>Name of a terminate message that also goes to the children.</summary>
+    /// <summary>Name of a terminate message that also applies to the children.</summary>
     public const string Recursive = "recursive";
 }

@@ -1,9 +1,9 @@
 namespace Librarian.Durable.Engine;
 
 /// <summary>
-/// Runs an orchestrator's continuations one after the other on the calling thread. It is both the synchronization context
-/// (await) and the task scheduler (ContinueWith, StartNew) of orchestrator code. Continuations that come back from another
-/// thread prove that a non-durable task was awaited; they are not run, and <see cref="Escaped"/> remembers it.
+/// Runs an orchestrator's continuations one after the other on the calling thread. It is both the synchronization context (await) and the
+/// task scheduler (ContinueWith, StartNew) of orchestrator code. A continuation that arrives from another thread proves that the code
+/// awaited a non-durable task; it is not run, and <see cref="Escaped"/> is set.
 /// </summary>
 internal sealed class OrchestrationPump : TaskScheduler
 {
@@ -14,12 +14,12 @@ internal sealed class OrchestrationPump : TaskScheduler
 
     public OrchestrationPump() => _context = new PumpContext(this);
 
-    /// <summary>True once code of this orchestrator was seen outside the pump.</summary>
+    /// <summary>True once code of this orchestrator ran outside the pump.</summary>
     public bool Escaped => Volatile.Read(ref _escaped) != 0;
 
     /// <summary>
-    /// Called once, on the thread where the code was first seen, which may be long after the turn: by then the instance waits for something
-    /// durable, or is not in memory any more.
+    /// Called once, on the thread on which the code first ran outside the pump. This may be long after the turn, when the instance waits
+    /// for a durable task or is no longer in memory.
     /// </summary>
     public Action? OnEscape { get; set; }
 
@@ -27,23 +27,31 @@ internal sealed class OrchestrationPump : TaskScheduler
 
     private bool IsHere => Volatile.Read(ref _thread) == Environment.CurrentManagedThreadId;
 
-    /// <summary>Whether the caller is on the orchestrator's flow of control; if not, the escape is remembered. For callbacks, which must not throw: an exception on a timer's thread would end the process.</summary>
+    /// <summary>
+    /// Whether the caller is in the orchestrator's flow of control; if not, records the escape. For callbacks, which must not throw: an
+    /// exception on a timer's thread would end the process.
+    /// </summary>
     public bool IsInside()
     {
-        if (IsHere) return true;
-        if (Interlocked.Exchange(ref _escaped, 1) == 0) OnEscape?.Invoke();
+        if (IsHere)
+            return true;
+        if (Interlocked.Exchange(ref _escaped, 1) == 0)
+            OnEscape?.Invoke();
         return false;
     }
 
-    /// <summary>Called by every member of the context.</summary>
+    /// <summary>Throws outside the orchestrator's flow of control. Every member of the context calls it.</summary>
     public void Guard()
     {
-        if (IsInside()) return;
+        if (IsInside())
+            return;
         throw new InvalidOperationException(
-            "NonDeterministicOrchestration: the orchestration context was used outside the orchestrator's own flow of control (Task.Run, ConfigureAwait(false), or after awaiting a task that the context did not make).");
+            "NonDeterministicOrchestration: the orchestration context was used outside the orchestrator's own flow of control "
+                + "(Task.Run, ConfigureAwait(false), or after awaiting a task that the context did not make)."
+        );
     }
 
-    /// <summary>Runs the action and then every continuation it causes, until none is left.</summary>
+    /// <summary>Runs the action and then every continuation that it causes, until none is left.</summary>
     public void Run(Action action)
     {
         var outer = SynchronizationContext.Current;
@@ -51,11 +59,12 @@ internal sealed class OrchestrationPump : TaskScheduler
         Volatile.Write(ref _thread, Environment.CurrentManagedThreadId);
         try
         {
-            // A task on this scheduler, so that TaskScheduler.Current is right inside orchestrator code.
+            // A task on this scheduler, so that TaskScheduler.Current is this scheduler inside orchestrator code.
             var step = new Task(() =>
             {
                 action();
-                while (_queue.TryDequeue(out var item)) item.Callback(item.State);
+                while (_queue.TryDequeue(out var item))
+                    item.Callback(item.State);
             });
             step.RunSynchronously(this);
             step.GetAwaiter().GetResult();
@@ -69,7 +78,8 @@ internal sealed class OrchestrationPump : TaskScheduler
 
     protected override void QueueTask(Task task)
     {
-        if (IsInside()) _queue.Enqueue((state => TryExecuteTask((Task)state!), task));
+        if (IsInside())
+            _queue.Enqueue((state => TryExecuteTask((Task)state!), task));
     }
 
     protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) =>
@@ -81,7 +91,8 @@ internal sealed class OrchestrationPump : TaskScheduler
     {
         public override void Post(SendOrPostCallback d, object? state)
         {
-            if (pump.IsInside()) pump._queue.Enqueue((d, state));
+            if (pump.IsInside())
+                pump._queue.Enqueue((d, state));
         }
 
         public override void Send(SendOrPostCallback d, object? state)

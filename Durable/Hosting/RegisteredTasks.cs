@@ -1,10 +1,14 @@
 namespace Librarian.Durable;
 
-/// <summary>What this process can run, for callers that want to refuse a start nobody here would carry out. Fixed once the host is built.</summary>
+/// <summary>
+/// The orchestrators that this process can run, so that a caller can refuse a start that no worker here would execute. Fixed once the host
+/// is built.
+/// </summary>
 public sealed class RegisteredTasks
 {
-    internal RegisteredTasks(IEnumerable<string> orchestrators) => Orchestrators = orchestrators.ToHashSet(StringComparer.Ordinal);
+    internal RegisteredTasks(IEnumerable<string> orchestrators) =>
+        Orchestrators = orchestrators.ToHashSet(StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>Names of the orchestrators, ordinal.</summary>
+    /// <summary>Names of the orchestrators; case is ignored.</summary>
     public IReadOnlySet<string> Orchestrators { get; }
 }

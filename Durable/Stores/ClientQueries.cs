@@ -6,18 +6,39 @@ using Librarian.Durable.Engine;
 
 namespace Librarian.Durable.Stores;
 
-/// <summary>A start as rows need it. Bit n of <paramref name="DedupeMask"/>: an existing instance in status n refuses it.</summary>
-internal sealed record StartRow(string InstanceId, string Name, string Version, string? Input, string? Tags, long? StartAt, long DedupeMask);
+/// <summary>
+/// The values of a start's rows. If bit n of <paramref name="DedupeMask"/> is set, an existing instance in status n refuses the start.
+/// </summary>
+internal sealed record StartRow(
+    string InstanceId,
+    string Name,
+    string Version,
+    string? Input,
+    string? Tags,
+    long? StartAt,
+    long DedupeMask
+);
 
-/// <summary>Starts, messages, queries and purges: what clients read and write.</summary>
+/// <summary>The statements of clients: starts, messages, queries and purges.</summary>
 internal sealed class ClientQueries(DurableStore store)
 {
-    private static readonly DurableJson PlainJson = new(new JsonSerializerOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    private static readonly DurableJson PlainJson = new(
+        new JsonSerializerOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }
+    );
 
     private const string Columns =
         "name, instance_id, status, created_at, updated_at, tags, version, parent_id, failure, input, output, custom_status";
 
-    private readonly string _startRows = store.Rows("@rows", "instance_id text", "name text", "version text", "input text", "tags text", "start_at bigint", "dedupe bigint");
+    private readonly string _startRows = store.Rows(
+        "@rows",
+        "instance_id text",
+        "name text",
+        "version text",
+        "input text",
+        "tags text",
+        "start_at bigint",
+        "dedupe bigint"
+    );
 
     private readonly string _post = $"""
         insert into dt_inbox(instance_id, visible_at, kind, name, data, message_id)
@@ -27,100 +48,204 @@ internal sealed class ClientQueries(DurableStore store)
         """;
 
     /// <summary>
-    /// Starts instances: removes predecessors whose status does not refuse, inserts where nothing is left in the way, and gives the
-    /// inserted ones their first message. Returns the ids started. Runs in the session's transaction.
+    /// Starts instances in the session's transaction: removes predecessors whose status does not refuse the start, inserts those instances
+    /// whose id is free, and gives each inserted one its first message. Returns the ids of the started instances.
     /// </summary>
-    public async Task<HashSet<string>> StartAsync(StoreSession session, IReadOnlyCollection<StartRow> starts, string? traceParent, CancellationToken cancellationToken)
+    public async Task<HashSet<string>> StartAsync(
+        StoreSession session,
+        IReadOnlyCollection<StartRow> starts,
+        string? traceParent,
+        CancellationToken cancellationToken
+    )
     {
-        SqlStatement OnRows(string text, IEnumerable<StartRow> rows) => new SqlStatement(text).WithRows("rows", rows.OrderBy(row => row.InstanceId, StringComparer.Ordinal), (json, row) =>
-        {
-            json.WriteString("instance_id", row.InstanceId);
-            json.WriteString("name", row.Name);
-            json.WriteString("version", row.Version);
-            json.WriteString("input", row.Input);
-            json.WriteString("tags", row.Tags);
-            if (row.StartAt is { } at) json.WriteNumber("start_at", at);
-            else json.WriteNull("start_at");
-            json.WriteNumber("dedupe", row.DedupeMask);
-        });
+        SqlStatement OnRows(string text, IEnumerable<StartRow> rows) =>
+            new SqlStatement(text).WithRows("rows", rows.OrderBy(row => row.InstanceId, StringComparer.Ordinal), (json, row) =>
+            {
+                json.WriteString("instance_id", row.InstanceId);
+                json.WriteString("name", row.Name);
+                json.WriteString("version", row.Version);
+                json.WriteString("input", row.Input);
+                json.WriteString("tags", row.Tags);
+                if (row.StartAt is { } at)
+                    json.WriteNumber("start_at", at);
+                else
+                    json.WriteNull("start_at");
+                json.WriteNumber("dedupe", row.DedupeMask);
+            });
 
-        var replaced = $"(select x.instance_id from dt_instance x join {_startRows} on r.instance_id = x.instance_id where (r.dedupe & (1 << cast(x.status as {(store.IsShared ? "int" : "integer")}))) = 0)";
-        // The instance row goes last: until then it tells which rows to remove.
+        var integer = store.IsShared ? "int" : "integer";
+        var replaced =
+            $"(select x.instance_id from dt_instance x join {_startRows} on r.instance_id = x.instance_id "
+            + $"where (r.dedupe & (1 << cast(x.status as {integer}))) = 0)";
+        // The instance row is deleted last: until then it says which rows to remove.
         var removals = ((string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
-            .Select(table => OnRows($"delete from {table} where instance_id in {replaced}", starts)).ToList();
+            .Select(table => OnRows($"delete from {table} where instance_id in {replaced}", starts))
+            .ToList();
         await session.ExecuteAsync(removals, cancellationToken);
-        var started = (await session.QueryAsync(OnRows($"""
-            insert into dt_instance(instance_id, execution_id, name, version, status, input, tags, created_at, updated_at, claim, trace_parent)
-            select r.instance_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input, {store.AsTags("r.tags")}, {store.Now}, {store.Now}, {store.Now}, @trace
-            from {_startRows} where true order by r.instance_id on conflict (instance_id) do nothing returning instance_id
-            """, starts).With("trace", traceParent), reader => reader.GetString(0), cancellationToken)).ToHashSet(StringComparer.Ordinal);
+        const int Pending = (int)OrchestrationRuntimeStatus.Pending;
+        var tags = store.AsTags("r.tags");
+        var started = (
+            await session.QueryAsync(
+                OnRows(
+                        $"""
+                        insert into dt_instance(
+                          instance_id, execution_id, name, version, status, input, tags, created_at, updated_at, claim, trace_parent)
+                        select r.instance_id, {store.Now}, r.name, r.version, {Pending}, r.input, {tags},
+                          {store.Now}, {store.Now}, {store.Now}, @trace
+                        from {_startRows} where true order by r.instance_id on conflict (instance_id) do nothing returning instance_id
+                        """,
+                        starts
+                    )
+                    .With("trace", traceParent),
+                reader => reader.GetString(0),
+                cancellationToken
+            )
+        ).ToHashSet(StringComparer.Ordinal);
         if (started.Count > 0)
         {
-            await session.ExecuteAsync(OnRows($"""
-                insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
-                select i.instance_id, i.execution_id, coalesce(r.start_at, {store.Now}), {(int)EventKind.ExecutionStarted}, r.name, r.input
-                from {_startRows} join dt_instance i on i.instance_id = r.instance_id
-                """, starts.Where(row => started.Contains(row.InstanceId))), cancellationToken);
+            await session.ExecuteAsync(
+                OnRows(
+                    $"""
+                    insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
+                    select i.instance_id, i.execution_id, coalesce(r.start_at, {store.Now}), {(int)EventKind.ExecutionStarted},
+                      r.name, r.input
+                    from {_startRows} join dt_instance i on i.instance_id = r.instance_id
+                    """,
+                    starts.Where(row => started.Contains(row.InstanceId))
+                ),
+                cancellationToken
+            );
         }
 
         return started;
     }
 
-    /// <summary>Puts a message into an active instance's inbox; it hits one row, or none when nothing was stored.</summary>
+    /// <summary>Puts a message into the inbox of an active instance. It hits one row, or none if nothing was stored.</summary>
     public SqlStatement Post(string instanceId, EventKind kind, string? name, string? data, string? messageId) =>
-        new SqlStatement(_post).With("i", instanceId).With("kind", (long)kind).With("name", name).With("data", data).With("message", messageId);
+        new SqlStatement(_post)
+            .With("i", instanceId)
+            .With("kind", (long)kind)
+            .With("name", name)
+            .With("data", data)
+            .With("message", messageId);
 
     /// <summary>
-    /// Makes a failed instance active again and tells its next worker to rewind it; false when it is not failed. One transaction: of two
-    /// clients one wins, and a start that replaces the instance comes before or after the whole.
+    /// Makes a failed instance active again and posts a message that makes its next worker rewind it; false if it is not failed. It is one
+    /// transaction: of two clients only one succeeds, and a start that replaces the instance comes entirely before or after it.
     /// </summary>
-    public Task<bool> RewindAsync(string instanceId, string? reason, CancellationToken cancellationToken) => store.TransactAsync(
-        async session =>
-        {
-            var execution = await session.QueryAsync(new SqlStatement($"""
-                update dt_instance set status = {(int)OrchestrationRuntimeStatus.Running}, output = null, failure = null, completed_at = null, attempts = 0, not_before = 0, updated_at = {store.Now}
-                where instance_id = @i and status = {(int)OrchestrationRuntimeStatus.Failed} returning execution_id
-                """).With("i", instanceId), reader => reader.GetInt64(0), cancellationToken);
-            if (execution.Count == 0) return false;
-            // Of an activity that failed after the instance had: it is run again like those that failed before.
-            await session.ExecuteAsync(new SqlStatement($"delete from dt_inbox where instance_id = @i and kind = {(int)EventKind.TaskFailed}").With("i", instanceId), cancellationToken);
-            await session.ExecuteAsync(new SqlStatement($"insert into dt_inbox(instance_id, execution_id, visible_at, kind, data) values (@i, @e, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason)")
-                .With("i", instanceId).With("e", execution[0]).With("reason", reason), cancellationToken);
-            return true;
-        }, cancellationToken);
+    public Task<bool> RewindAsync(string instanceId, string? reason, CancellationToken cancellationToken) =>
+        store.TransactAsync(
+            async session =>
+            {
+                var execution = await session.QueryAsync(
+                    new SqlStatement(
+                        $"""
+                        update dt_instance set status = {(int)OrchestrationRuntimeStatus.Running}, output = null, failure = null,
+                          completed_at = null, attempts = 0, not_before = 0, updated_at = {store.Now}
+                        where instance_id = @i and status = {(int)OrchestrationRuntimeStatus.Failed} returning execution_id
+                        """
+                    ).With("i", instanceId),
+                    reader => reader.GetInt64(0),
+                    cancellationToken
+                );
+                if (execution.Count == 0)
+                    return false;
+                // Failures of activities that ended after the instance failed: these activities run again, like those that failed before.
+                await session.ExecuteAsync(
+                    new SqlStatement($"delete from dt_inbox where instance_id = @i and kind = {(int)EventKind.TaskFailed}").With(
+                        "i",
+                        instanceId
+                    ),
+                    cancellationToken
+                );
+                await session.ExecuteAsync(
+                    new SqlStatement(
+                        "insert into dt_inbox(instance_id, execution_id, visible_at, kind, data) "
+                            + $"values (@i, @e, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason)"
+                    )
+                        .With("i", instanceId)
+                        .With("e", execution[0])
+                        .With("reason", reason),
+                    cancellationToken
+                );
+                return true;
+            },
+            cancellationToken
+        );
 
     /// <summary>The current execution's history, in order.</summary>
     public async Task<List<OrchestrationHistoryEvent>> HistoryAsync(string instanceId, CancellationToken cancellationToken)
     {
         await using var session = await store.OpenAsync(cancellationToken);
-        return await session.QueryAsync(new SqlStatement("""
-            select h.seq, h.kind, h.task_id, h.name, h.data, h.failure, h.at from dt_history h
-            join dt_instance i on i.instance_id = h.instance_id and i.execution_id = h.execution_id
-            where h.instance_id = @i order by h.seq
-            """).With("i", instanceId), ReadHistory, cancellationToken);
+        return await session.QueryAsync(
+            new SqlStatement(
+                """
+                select h.seq, h.kind, h.task_id, h.name, h.data, h.failure, h.at from dt_history h
+                join dt_instance i on i.instance_id = h.instance_id and i.execution_id = h.execution_id
+                where h.instance_id = @i order by h.seq
+                """
+            ).With("i", instanceId),
+            ReadHistory,
+            cancellationToken
+        );
     }
 
-    /// <summary>Ended instances by end, then id.</summary>
-    public async Task<Page<string>> ListIdsAsync(IReadOnlyCollection<OrchestrationRuntimeStatus>? statuses, DateTimeOffset? from, DateTimeOffset? to, int limit,
-        (long At, string InstanceId)? after, CancellationToken cancellationToken)
+    /// <summary>Ended instances, ordered by end time, then id.</summary>
+    public async Task<Page<string>> ListIdsAsync(
+        IEnumerable<OrchestrationRuntimeStatus>? statuses,
+        DateTimeOffset? from,
+        DateTimeOffset? to,
+        int limit,
+        (long At, string InstanceId)? after,
+        CancellationToken cancellationToken
+    )
     {
-        var wanted = statuses is { Count: > 0 } ? [.. statuses.Select(status => (long)status)] : (long[])[1, 3, 5];
+        var wanted = statuses?.Any() == true ? [.. statuses.Select(status => (long)status)] : (long[])[1, 3, 5];
         await using var session = await store.OpenAsync(cancellationToken);
-        var rows = await session.QueryAsync(new SqlStatement($"""
-            select instance_id, completed_at from dt_instance where {store.In("status", "@statuses")} and completed_at >= @from and completed_at <= @to
+        var ended = store.In("status", "@statuses");
+        var text = $"""
+            select instance_id, completed_at from dt_instance where {ended} and completed_at >= @from and completed_at <= @to
               and (completed_at, instance_id) > (@at, @id) order by completed_at, instance_id limit @limit
-            """).With("statuses", wanted).With("from", from?.ToUnixTimeMilliseconds() ?? 0).With("to", to?.ToUnixTimeMilliseconds() ?? long.MaxValue)
-            .With("at", after?.At ?? -1).With("id", after?.InstanceId ?? "").With("limit", limit + 1),
-            reader => (Id: reader.GetString(0), At: reader.GetInt64(1)), cancellationToken);
+            """;
+        var statement = new SqlStatement(text)
+            .With("statuses", wanted)
+            .With("from", from?.ToUnixTimeMilliseconds() ?? 0)
+            .With("to", to?.ToUnixTimeMilliseconds() ?? long.MaxValue)
+            .With("at", after?.At ?? -1)
+            .With("id", after?.InstanceId ?? "")
+            .With("limit", limit + 1);
+        var rows = await session.QueryAsync(statement, reader => (Id: reader.GetString(0), At: reader.GetInt64(1)), cancellationToken);
         var values = rows.Take(limit).ToList();
-        return new([.. values.Select(row => row.Id)], rows.Count > limit ? Client.PageToken.Of(DateTimeOffset.FromUnixTimeMilliseconds(values[^1].At), values[^1].Id) : null);
+        return new(
+            [.. values.Select(row => row.Id)],
+            rows.Count > limit ? Client.PageToken.Of(DateTimeOffset.FromUnixTimeMilliseconds(values[^1].At), values[^1].Id) : null
+        );
     }
 
-    public async Task<OrchestrationMetadata?> GetAsync(string instanceId, bool withData, DataConverter converter, CancellationToken cancellationToken)
+    public async Task<OrchestrationMetadata?> GetAsync(
+        string instanceId,
+        bool withData,
+        DataConverter converter,
+        CancellationToken cancellationToken
+    )
     {
         await using var session = await store.OpenAsync(cancellationToken);
-        var rows = await session.QueryAsync(new SqlStatement($"select {SelectList(withData)} from dt_instance where instance_id = @i").With("i", instanceId),
-            reader => Read(reader, withData, converter), cancellationToken);
+        var rows = await session.QueryAsync(
+            new SqlStatement($"select {SelectList(withData)} from dt_instance where instance_id = @i").With("i", instanceId),
+            reader => Read(reader, withData, converter),
+            cancellationToken
+        );
+        return rows.Count == 0 ? null : rows[0];
+    }
+
+    public async Task<InstanceDetails?> DetailsAsync(string instanceId, DataConverter converter, CancellationToken cancellationToken)
+    {
+        await using var session = await store.OpenAsync(cancellationToken);
+        var rows = await session.QueryAsync(
+            new SqlStatement($"select {Columns} from dt_instance where instance_id = @i").With("i", instanceId),
+            reader => new InstanceDetails(Read(reader, true, converter), reader.GetString(6), reader.Text(7)),
+            cancellationToken
+        );
         return rows.Count == 0 ? null : rows[0];
     }
 
@@ -128,17 +253,34 @@ internal sealed class ClientQueries(DurableStore store)
     {
         await using var session = await store.OpenAsync(cancellationToken);
         return await session.QueryAsync(
-            new SqlStatement("select execution_id, task_id, name, queue, created_at, attempts, owner, progress from dt_activity where instance_id = @i order by execution_id, task_id").With("i", instanceId),
-            reader => new PendingActivity($"{instanceId}/{reader.GetInt64(0)}/{reader.GetInt64(1)}", reader.GetString(2), reader.GetString(3), DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(4)), (int)reader.GetInt64(5))
+            new SqlStatement(
+                "select execution_id, task_id, name, queue, created_at, attempts, owner, progress from dt_activity "
+                    + "where instance_id = @i order by execution_id, task_id"
+            ).With("i", instanceId),
+            reader => new PendingActivity(
+                $"{instanceId}/{reader.GetInt64(0)}/{reader.GetInt64(1)}",
+                reader.GetString(2),
+                reader.GetString(3),
+                DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(4)),
+                (int)reader.GetInt64(5)
+            )
             {
                 Worker = reader.Text(6),
                 SerializedProgress = reader.Text(7),
                 DataConverter = converter,
-            }, cancellationToken);
+            },
+            cancellationToken
+        );
     }
 
-    /// <summary>Rows after a (creation time, id) position: a page stays the same whatever changes elsewhere.</summary>
-    public async Task<List<OrchestrationMetadata>> ListAsync(OrchestrationQuery query, int limit, (long CreatedAt, string InstanceId)? after, DataConverter converter, CancellationToken cancellationToken)
+    /// <summary>Rows after a position (creation time, id), so a page does not depend on changes to other rows.</summary>
+    public async Task<List<OrchestrationMetadata>> ListAsync(
+        OrchestrationQuery query,
+        int limit,
+        (long CreatedAt, string InstanceId)? after,
+        DataConverter converter,
+        CancellationToken cancellationToken
+    )
     {
         var conditions = new List<string> { "true" };
         var values = new List<Action<SqlStatement>>();
@@ -148,68 +290,111 @@ internal sealed class ClientQueries(DurableStore store)
             values.Add(value);
         }
 
-        if (query.CreatedFrom is { } from) Where("created_at >= @from", s => s.With("from", from.ToUnixTimeMilliseconds()));
-        if (query.CreatedTo is { } to) Where("created_at <= @to", s => s.With("to", to.ToUnixTimeMilliseconds()));
-        if (query.Statuses is { Count: > 0 } statuses) Where(store.In("status", "@statuses"), s => s.With("statuses", [.. statuses.Select(status => (long)status)]));
-        if (query.Names is { Count: > 0 } names) Where(store.In("name", "@names"), s => s.With("names", [.. names]));
+        if (query.CreatedFrom is { } from)
+            Where("created_at >= @from", s => s.With("from", from.ToUnixTimeMilliseconds()));
+        if (query.CreatedTo is { } to)
+            Where("created_at <= @to", s => s.With("to", to.ToUnixTimeMilliseconds()));
+        if (query.Statuses is { } statuses && statuses.Any())
+            Where(store.In("status", "@statuses"), s => s.With("statuses", [.. statuses.Select(status => (long)status)]));
+        var more = query as InstanceQuery;
+        if (more?.Names is { Count: > 0 } names)
+            Where(store.In("name", "@names"), s => s.With("names", [.. names]));
         // Not LIKE: ids may contain its wildcards.
-        if (!string.IsNullOrEmpty(query.InstanceIdPrefix)) Where("substr(instance_id, 1, length(@prefix)) = @prefix", s => s.With("prefix", query.InstanceIdPrefix));
-        if (query.Tags is { Count: > 0 } tags) Where(store.HasTags("@tags"), s => s.WithJson("tags", TagsText(tags)));
-        if (query.ParentsOnly) conditions.Add("parent_id is null");
-        if (after is { } position) Where("(created_at, instance_id) > (@at, @id)", s => s.With("at", position.CreatedAt).With("id", position.InstanceId));
-        var statement = new SqlStatement($"select {SelectList(query.FetchInputsAndOutputs)} from dt_instance where {string.Join(" and ", conditions)} order by created_at, instance_id limit @limit")
-            .With("limit", limit);
-        foreach (var value in values) value(statement);
+        if (!string.IsNullOrEmpty(query.InstanceIdPrefix))
+            Where("substr(instance_id, 1, length(@prefix)) = @prefix", s => s.With("prefix", query.InstanceIdPrefix));
+        if (more?.Tags is { Count: > 0 } tags)
+            Where(store.HasTags("@tags"), s => s.WithJson("tags", TagsText(tags)));
+        if (more?.ParentsOnly == true)
+            conditions.Add("parent_id is null");
+        if (after is { } position)
+            Where("(created_at, instance_id) > (@at, @id)", s => s.With("at", position.CreatedAt).With("id", position.InstanceId));
+        var statement = new SqlStatement(
+            $"select {SelectList(query.FetchInputsAndOutputs)} from dt_instance where {string.Join(" and ", conditions)} "
+                + "order by created_at, instance_id limit @limit"
+        ).With("limit", limit);
+        foreach (var value in values)
+            value(statement);
         await using var session = await store.OpenAsync(cancellationToken);
         return await session.QueryAsync(statement, reader => Read(reader, query.FetchInputsAndOutputs, converter), cancellationToken);
     }
 
     /// <summary>
-    /// Removes a finished instance, and with <paramref name="recursive"/> its finished descendants as far as the chain of finished ones
-    /// reaches. One transaction.
+    /// Removes a finished instance in one transaction. With <paramref name="recursive"/> it also removes its descendants, as far as the
+    /// chain of finished instances reaches.
     /// </summary>
-    public Task<int> PurgeAsync(string instanceId, bool recursive, CancellationToken cancellationToken) => store.TransactAsync(
-        async session =>
-        {
-            var text = recursive
-                ? $"""
-                  with recursive tree(id) as (
-                    select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}
-                    union select c.instance_id from dt_instance c join tree t on c.parent_id = t.id where c.status in {DurableStore.Final})
-                  select id from tree
-                  """
-                : $"select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}";
-            var ids = await session.QueryAsync(new SqlStatement(text).With("i", instanceId), reader => reader.GetString(0), cancellationToken);
-            return await DeleteAsync(session, ids, cancellationToken);
-        }, cancellationToken);
+    public Task<int> PurgeAsync(string instanceId, bool recursive, CancellationToken cancellationToken) =>
+        store.TransactAsync(
+            async session =>
+            {
+                var text = recursive
+                    ? $"""
+                        with recursive tree(id) as (
+                          select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}
+                          union
+                          select c.instance_id from dt_instance c join tree t on c.parent_id = t.id where c.status in {DurableStore.Final})
+                        select id from tree
+                        """
+                    : $"select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}";
+                var ids = await session.QueryAsync(
+                    new SqlStatement(text).With("i", instanceId),
+                    reader => reader.GetString(0),
+                    cancellationToken
+                );
+                return await DeleteAsync(session, ids, cancellationToken);
+            },
+            cancellationToken
+        );
 
-    /// <summary>Removes up to <paramref name="limit"/> finished instances that fit the filter. One transaction.</summary>
-    public Task<int> PurgeAsync(PurgeInstancesFilter filter, int limit, CancellationToken cancellationToken) => store.TransactAsync(
-        async session =>
-        {
-            var statuses = filter.Statuses is { Count: > 0 } wanted ? [.. wanted.Select(status => (long)status)] : (long[])[1, 3, 5];
-            var ids = await session.QueryAsync(new SqlStatement($"""
-                select instance_id from dt_instance where status in {DurableStore.Final} and {store.In("status", "@statuses")}
-                  and created_at >= @from and created_at <= @to and completed_at <= @completed order by created_at, instance_id limit @limit
-                """).With("statuses", statuses).With("from", filter.CreatedFrom?.ToUnixTimeMilliseconds() ?? 0)
-                .With("to", (filter.CreatedTo ?? filter.CompletedTo)?.ToUnixTimeMilliseconds() ?? long.MaxValue)
-                .With("completed", filter.CompletedTo?.ToUnixTimeMilliseconds() ?? long.MaxValue).With("limit", limit),
-                reader => reader.GetString(0), cancellationToken);
-            return await DeleteAsync(session, ids, cancellationToken);
-        }, cancellationToken);
+    /// <summary>Removes up to <paramref name="limit"/> finished instances that match the filter, in one transaction.</summary>
+    public Task<int> PurgeAsync(PurgeInstancesFilter filter, int limit, CancellationToken cancellationToken) =>
+        store.TransactAsync(
+            async session =>
+            {
+                var completedTo = (filter as EndedInstancesFilter)?.CompletedTo;
+                var statuses =
+                    filter.Statuses is { } wanted && wanted.Any() ? [.. wanted.Select(status => (long)status)] : (long[])[1, 3, 5];
+                var text = $"""
+                    select instance_id from dt_instance where status in {DurableStore.Final} and {store.In("status", "@statuses")}
+                      and created_at >= @from and created_at <= @to and completed_at <= @completed
+                    order by created_at, instance_id limit @limit
+                    """;
+                var statement = new SqlStatement(text)
+                    .With("statuses", statuses)
+                    .With("from", filter.CreatedFrom?.ToUnixTimeMilliseconds() ?? 0)
+                    .With("to", (filter.CreatedTo ?? completedTo)?.ToUnixTimeMilliseconds() ?? long.MaxValue)
+                    .With("completed", completedTo?.ToUnixTimeMilliseconds() ?? long.MaxValue)
+                    .With("limit", limit);
+                var ids = await session.QueryAsync(statement, reader => reader.GetString(0), cancellationToken);
+                return await DeleteAsync(session, ids, cancellationToken);
+            },
+            cancellationToken
+        );
 
     public static string? TagsText(IReadOnlyDictionary<string, string> tags) =>
-        tags.Count == 0 ? null : SqlStatement.Unescaped(JsonSerializer.Serialize(new Dictionary<string, string>(tags), PlainJson.DictionaryStringString));
+        tags.Count == 0
+            ? null
+            : SqlStatement.Unescaped(JsonSerializer.Serialize(new Dictionary<string, string>(tags), PlainJson.DictionaryStringString));
 
     private async Task<int> DeleteAsync(StoreSession session, List<string> ids, CancellationToken cancellationToken)
     {
-        if (ids.Count == 0) return 0;
-        // The instance rows first, and only those still finished: a start that replaced one meanwhile keeps its rows.
-        var gone = await session.QueryAsync(new SqlStatement($"delete from dt_instance where {store.In("instance_id", "@ids")} and status in {DurableStore.Final} returning instance_id")
-            .With("ids", ids), reader => reader.GetString(0), cancellationToken);
-        if (gone.Count == 0) return 0;
-        await session.ExecuteAsync(((string[])["dt_inbox", "dt_activity", "dt_history"])
-            .Select(table => new SqlStatement($"delete from {table} where {store.In("instance_id", "@ids")}").With("ids", gone)).ToList(), cancellationToken);
+        if (ids.Count == 0)
+            return 0;
+        // Instance rows first, and only those that are still finished: a start that has replaced an instance meanwhile keeps its rows.
+        var gone = await session.QueryAsync(
+            new SqlStatement(
+                $"delete from dt_instance where {store.In("instance_id", "@ids")} and status in {DurableStore.Final} returning instance_id"
+            ).With("ids", ids),
+            reader => reader.GetString(0),
+            cancellationToken
+        );
+        if (gone.Count == 0)
+            return 0;
+        await session.ExecuteAsync(
+            ((string[])["dt_inbox", "dt_activity", "dt_history"])
+                .Select(table => new SqlStatement($"delete from {table} where {store.In("instance_id", "@ids")}").With("ids", gone))
+                .ToList(),
+            cancellationToken
+        );
         return gone.Count;
     }
 
@@ -218,37 +403,49 @@ internal sealed class ClientQueries(DurableStore store)
         var kind = (EventKind)reader.GetInt64(1);
         var taskId = (int)reader.GetInt64(2);
         var (name, data, failure) = (reader.Text(3), reader.Text(4), reader.Text(5));
-        var row = new OrchestrationHistoryEvent((int)reader.GetInt64(0), kind.ToString(), DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(6)), taskId < 0 ? null : taskId)
+        var row = new OrchestrationHistoryEvent(
+            (int)reader.GetInt64(0),
+            kind.ToString(),
+            DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(6)),
+            taskId < 0 ? null : taskId
+        )
         {
             Name = kind == EventKind.ExecutionCompleted ? null : name,
             FailureDetails = failure is null ? null : OrchestrationExecution.ReadFailure(failure),
         };
         return kind switch
         {
-            EventKind.ExecutionStarted or EventKind.TaskScheduled or EventKind.EventRaised or EventKind.EventSent => row with { Input = data },
+            EventKind.ExecutionStarted or EventKind.TaskScheduled or EventKind.EventRaised or EventKind.EventSent => row with
+            {
+                Input = data,
+            },
             EventKind.TaskCompleted or EventKind.SubOrchestrationCompleted => row with { Result = data },
-            EventKind.TimerCreated when long.TryParse(data, NumberStyles.None, CultureInfo.InvariantCulture, out var at) => row with { FireAt = DateTimeOffset.FromUnixTimeMilliseconds(at) },
+            EventKind.TimerCreated when long.TryParse(data, NumberStyles.None, CultureInfo.InvariantCulture, out var at) => row with
+            {
+                FireAt = DateTimeOffset.FromUnixTimeMilliseconds(at),
+            },
             EventKind.SubOrchestrationCreated => row with { ChildInstanceId = data },
             EventKind.ExecutionCompleted => row with { OrchestrationStatus = name, Result = data },
             _ => row with { Reason = data },
         };
     }
 
-    private static string SelectList(bool withData) => withData ? Columns : Columns.Replace("input, output, custom_status", "null, null, null", StringComparison.Ordinal);
+    private static string SelectList(bool withData) =>
+        withData ? Columns : Columns.Replace("input, output, custom_status", "null, null, null", StringComparison.Ordinal);
 
-    private static OrchestrationMetadata Read(DbDataReader reader, bool withData, DataConverter converter) => new(reader.GetString(0), reader.GetString(1))
-    {
-        RuntimeStatus = (OrchestrationRuntimeStatus)reader.GetInt64(2),
-        CreatedAt = DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(3)),
-        LastUpdatedAt = DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(4)),
-        Tags = reader.Text(5) is { } tags ? JsonSerializer.Deserialize(tags, DurableJson.Default.DictionaryStringString)! : new Dictionary<string, string>(StringComparer.Ordinal),
-        Version = reader.GetString(6),
-        ParentInstanceId = reader.Text(7),
-        FailureDetails = reader.Text(8) is { } failure ? OrchestrationExecution.ReadFailure(failure) : null,
-        SerializedInput = reader.Text(9),
-        SerializedOutput = reader.Text(10),
-        SerializedCustomStatus = reader.Text(11),
-        FetchedInputsAndOutputs = withData,
-        DataConverter = converter,
-    };
+    private static OrchestrationMetadata Read(DbDataReader reader, bool withData, DataConverter converter) =>
+        new(reader.GetString(0), reader.GetString(1))
+        {
+            RuntimeStatus = (OrchestrationRuntimeStatus)reader.GetInt64(2),
+            CreatedAt = DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(3)),
+            LastUpdatedAt = DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(4)),
+            Tags = reader.Text(5) is { } tags
+                ? JsonSerializer.Deserialize(tags, DurableJson.Default.DictionaryStringString)!
+                : new Dictionary<string, string>(StringComparer.Ordinal),
+            FailureDetails = reader.Text(8) is { } failure ? OrchestrationExecution.ReadFailure(failure) : null,
+            SerializedInput = reader.Text(9),
+            SerializedOutput = reader.Text(10),
+            SerializedCustomStatus = reader.Text(11),
+            DataConverter = withData ? converter : null,
+        };
 }

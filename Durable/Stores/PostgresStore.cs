@@ -8,19 +8,19 @@ using NpgsqlTypes;
 namespace Librarian.Durable.Stores;
 
 /// <summary>
-/// PostgreSQL: the shared engine. Statements of one call travel as one batch, one round trip. Without an explicit transaction the server
-/// treats such a batch as one: it commits at the end or, after any error, not at all. Fences are therefore checked inside the
-/// statements, where a miss is an error.
+/// PostgreSQL: the shared engine. The statements of one call are one batch, which takes one round trip. Without an explicit transaction the
+/// server treats a batch as one transaction: it commits at the end or, after any error, not at all. Therefore fences are checked inside the
+/// statements, where a miss raises an error.
 /// </summary>
 internal sealed partial class PostgresStore : DurableStore
 {
     public const string Channel = "librarian_durable";
 
-    /// <summary>Takes the advisory lock that a living incarnation's lease connection holds.</summary>
+    /// <summary>Takes the advisory lock that the lease connection of a live incarnation holds.</summary>
     public const string TryLockWorker = "select pg_try_advisory_lock(hashtextextended('librarian-durable-worker:' || @id, 0))";
 
-    // A statement is planned for good after its fifth use, often on tables that are empty or were analysed when they were: it would read whole tables until
-    // the next autovacuum. Compiling statements that end in a fraction of a millisecond never pays.
+    // After its fifth use a statement keeps its plan, often one made for tables that were empty or were analysed when they were; it would
+    // scan whole tables until the next autovacuum. JIT compilation never pays off for statements that take a fraction of a millisecond.
     private const string PlannerSettings = "set enable_seqscan = off; set jit = off";
     private const string FenceMark = "librarian-fence:";
     private readonly NpgsqlDataSource _source;
@@ -31,9 +31,10 @@ internal sealed partial class PostgresStore : DurableStore
     {
         ConnectionString = connectionString;
         var settings = new NpgsqlConnectionStringBuilder(connectionString) { ApplicationName = "librarian-durable" };
-        if (settings.MaxAutoPrepare == 0) settings.MaxAutoPrepare = 60;
+        if (settings.MaxAutoPrepare == 0)
+            settings.MaxAutoPrepare = 60;
         settings.AutoPrepareMinUsages = 2;
-        // A pooled checkout would otherwise send a reset with every use; nothing here changes session state.
+        // Otherwise each use of a pooled connection would send a reset; nothing here changes session state.
         settings.NoResetOnClose = true;
         var builder = new NpgsqlDataSourceBuilder(settings.ConnectionString);
         builder.UsePhysicalConnectionInitializer(
@@ -46,7 +47,8 @@ internal sealed partial class PostgresStore : DurableStore
             {
                 await using var command = new NpgsqlCommand(PlannerSettings, connection);
                 await command.ExecuteNonQueryAsync();
-            });
+            }
+        );
         _source = builder.Build();
     }
 
@@ -54,7 +56,7 @@ internal sealed partial class PostgresStore : DurableStore
 
     public override bool IsShared => true;
 
-    // statement_timestamp, not clock_timestamp: constant within the statement, so indexes on times can be used.
+    // statement_timestamp is constant within the statement, unlike clock_timestamp, so indexes on times can be used.
     public override string Now => "(extract(epoch from statement_timestamp())*1000)::bigint";
 
     public override string Jitter => "(0.5 + random())";
@@ -63,7 +65,10 @@ internal sealed partial class PostgresStore : DurableStore
 
     public override string In(string column, string parameter) => $"{column} = any({parameter})";
 
-    public override string Rows(string parameter, params string[] columns) => $"json_to_recordset({parameter}) as r({string.Join(", ", columns)})";
+    public override string Folded(string column) => $"lower({column} collate \"C\")";
+
+    public override string Rows(string parameter, params string[] columns) =>
+        $"json_to_recordset({parameter}) as r({string.Join(", ", columns)})";
 
     public override string HasTags(string parameter) => $"tags @> {parameter}::jsonb";
 
@@ -80,7 +85,10 @@ internal sealed partial class PostgresStore : DurableStore
         var session = await BeginAsync(cancellationToken);
         try
         {
-            await session.ExecuteAsync([new SqlStatement("set local enable_seqscan to default"), new SqlStatement("set local jit to default")], cancellationToken);
+            await session.ExecuteAsync(
+                [new SqlStatement("set local enable_seqscan to default"), new SqlStatement("set local jit to default")],
+                cancellationToken
+            );
             return session;
         }
         catch
@@ -98,77 +106,118 @@ internal sealed partial class PostgresStore : DurableStore
     public override StoreSession Join(DbTransaction transaction) =>
         transaction is NpgsqlTransaction { Connection: { } connection } joined
             ? new Session(this, connection, joined, owns: false)
-            : throw new ArgumentException("The durable tables are in PostgreSQL: pass an open NpgsqlTransaction (EF Core: CurrentTransaction.GetDbTransaction()).", nameof(transaction));
+            : throw new ArgumentException(
+                "The durable tables are in PostgreSQL: pass an open NpgsqlTransaction (EF Core: CurrentTransaction.GetDbTransaction()).",
+                nameof(transaction)
+            );
 
-    /// <summary>A connection of its own outside the pool: heartbeat and notifications must not wait for one.</summary>
+    /// <summary>Creates a connection outside the pool, because heartbeat and notifications must not wait for a pooled one.</summary>
     public NpgsqlConnection CreateDedicatedConnection() =>
-        new(new NpgsqlConnectionStringBuilder(ConnectionString) { Pooling = false, KeepAlive = 10, CommandTimeout = 5, Timeout = 5, ApplicationName = "librarian-durable-lease" }.ConnectionString);
+        new(
+            new NpgsqlConnectionStringBuilder(ConnectionString)
+            {
+                Pooling = false,
+                KeepAlive = 10,
+                CommandTimeout = 5,
+                Timeout = 5,
+                ApplicationName = "librarian-durable-lease",
+            }.ConnectionString
+        );
 
-    /// <summary>Whether no session holds that incarnation's lock: its process is gone (or its lease connection is just being rebuilt).</summary>
+    /// <summary>Whether no session holds that incarnation's lock: its process is gone (or its lease connection is being rebuilt).</summary>
     public async Task<bool> IsUnlockedAsync(string workerId, CancellationToken cancellationToken)
     {
         await using var session = await OpenAsync(cancellationToken);
-        var free = (await session.QueryAsync(new SqlStatement(TryLockWorker).With("id", workerId), reader => reader.GetBoolean(0), cancellationToken))[0];
-        if (free) await session.ExecuteAsync(new SqlStatement("select pg_advisory_unlock(hashtextextended('librarian-durable-worker:' || @id, 0))").With("id", workerId), cancellationToken);
+        var free = (
+            await session.QueryAsync(
+                new SqlStatement(TryLockWorker).With("id", workerId),
+                reader => reader.GetBoolean(0),
+                cancellationToken
+            )
+        )[0];
+        if (free)
+            await session.ExecuteAsync(
+                new SqlStatement("select pg_advisory_unlock(hashtextextended('librarian-durable-worker:' || @id, 0))").With("id", workerId),
+                cancellationToken
+            );
         return free;
     }
 
-    public override bool IsTransient(Exception exception) => exception switch
-    {
-        // 40: rolled back for a rival; 53, 57P, 58, 08: the server is short of something, restarting or gone.
-        PostgresException { SqlState: { } state } => state.StartsWith("40", StringComparison.Ordinal) || state.StartsWith("53", StringComparison.Ordinal)
-            || state.StartsWith("57P", StringComparison.Ordinal) || state.StartsWith("58", StringComparison.Ordinal) || state.StartsWith("08", StringComparison.Ordinal) || state is "55P03",
-        NpgsqlException => true,
-        TimeoutException or IOException or System.Net.Sockets.SocketException => true,
-        ObjectDisposedException => true,
-        _ => exception.InnerException is { } inner && IsTransient(inner),
-    };
+    public override bool IsTransient(Exception exception) =>
+        exception switch
+        {
+            // 40: rolled back in favour of another transaction; 53, 57P, 58, 08: the server lacks resources, is restarting or is gone;
+            // 55P03: lock not available.
+            PostgresException { SqlState: { } state } => state.StartsWith("40", StringComparison.Ordinal)
+                || state.StartsWith("53", StringComparison.Ordinal)
+                || state.StartsWith("57P", StringComparison.Ordinal)
+                || state.StartsWith("58", StringComparison.Ordinal)
+                || state.StartsWith("08", StringComparison.Ordinal)
+                || state is "55P03",
+            NpgsqlException => true,
+            TimeoutException or IOException or System.Net.Sockets.SocketException => true,
+            ObjectDisposedException => true,
+            _ => exception.InnerException is { } inner && IsTransient(inner),
+        };
 
-    // 22: a character the database's encoding does not have, and the like; 54: too large or too deep. Npgsql's own refusal is an argument's.
-    public override bool RefusesValue(Exception exception) => exception switch
-    {
-        PostgresException { SqlState: { } state } => state.StartsWith("22", StringComparison.Ordinal) || state.StartsWith("54", StringComparison.Ordinal),
-        _ => exception is ArgumentException,
-    };
+    // 22: invalid data, such as a character that the database's encoding lacks; 54: too large or too deep. Npgsql's own refusal is an
+    // ArgumentException.
+    public override bool RefusesValue(Exception exception) =>
+        exception switch
+        {
+            PostgresException { SqlState: { } state } => state.StartsWith("22", StringComparison.Ordinal)
+                || state.StartsWith("54", StringComparison.Ordinal),
+            _ => exception is ArgumentException,
+        };
 
     public override async Task EnsureSchemaAsync(CancellationToken cancellationToken)
     {
         var find = new SqlStatement("select 1 where to_regclass('dt_schema') is not null");
-        await using (var look = await OpenAsync(cancellationToken))
+        await using (var connection = await OpenAsync(cancellationToken))
         {
-            if (await IsSchemaCurrentAsync(look, find, cancellationToken)) return;
+            if (await IsSchemaCurrentAsync(connection, find, cancellationToken))
+                return;
         }
 
-        // "create … if not exists" races with itself between sessions; one at a time.
-        await BringUpToDateAsync(find, postgres: true, new SqlStatement("select pg_advisory_xact_lock(hashtextextended('librarian-durable-schema', 0))"), cancellationToken);
+        // "create … if not exists" in two sessions races, so only one session runs at a time.
+        await BringUpToDateAsync(
+            find,
+            postgres: true,
+            new SqlStatement("select pg_advisory_xact_lock(hashtextextended('librarian-durable-schema', 0))"),
+            cancellationToken
+        );
     }
 
-    public override Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken) => Task.FromResult<IAsyncDisposable>(new Entered());
+    public override Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken) =>
+        Task.FromResult<IAsyncDisposable>(new Entered());
 
     public override ValueTask DisposeAsync() => _source.DisposeAsync();
 
     private NpgsqlBatchCommand ToCommand(SqlStatement statement)
     {
-        // The wrapper costs a tenth of a small statement.
-        var text = statement.ExpectedRows is null || statement.IsAllOrNone
+        var text = statement.ExpectedRows is null
             ? _plain.GetOrAdd(statement.Text, static text => new(text))
-            // A count of hit rows that is not the expected one is an error: the mark and the count are no number.
-            : _fenced.GetOrAdd(statement.Text, static text => new(
-                $"with hit as ({text} returning 1) select case when count(*) = @{SqlStatement.ExpectedRowsName} then 0 else ('{FenceMark}' || count(*))::bigint end from hit"));
+            // An unexpected number of hit rows raises an error: the mark followed by the number cannot be converted to bigint.
+            : _fenced.GetOrAdd(statement.Text, static text =>
+                new(
+                    $"with hit as ({text} returning 1) select case when count(*) = @{SqlStatement.ExpectedRowsName} then 0 "
+                        + $"else ('{FenceMark}' || count(*))::bigint end from hit"
+                )
+            );
         var command = new NpgsqlBatchCommand(text.Text);
         text.AddParameters(statement, command.Parameters);
         return command;
     }
 
     /// <summary>
-    /// A statement with numbered parameters. Npgsql sends it as it is; one with names it would read and rewrite at every use, which takes longer than the server
-    /// needs for a small statement.
+    /// A statement with numbered parameters, which Npgsql sends as it is. Npgsql parses and rewrites named parameters at every use, which
+    /// takes longer than the server needs for a small statement.
     /// </summary>
     private sealed partial class NumberedText
     {
         private readonly string[] _names;
 
-        // Where a name's value was found last; statements of one text have their values in the same order, as a rule.
+        // Index at which a name's value was last found; statements with the same text usually have their values in the same order.
         private readonly int[] _places;
 
         public NumberedText(string text)
@@ -200,30 +249,47 @@ internal sealed partial class PostgresStore : DurableStore
             for (var i = 0; i < _names.Length; i++)
             {
                 var name = _names[i];
-                if (name == SqlStatement.ExpectedRowsName) parameters.Add(new NpgsqlParameter<long> { TypedValue = statement.ExpectedRows!.Value });
-                else parameters.Add(ToParameter(statement.Values[Place(statement.Values, i, name)]));
+                if (name == SqlStatement.ExpectedRowsName)
+                    parameters.Add(new NpgsqlParameter<long> { TypedValue = statement.ExpectedRows!.Value });
+                else
+                    parameters.Add(ToParameter(statement.Values[IndexOf(statement.Values, i, name)]));
             }
         }
 
-        private int Place(List<SqlValue> values, int index, string name)
+        private int IndexOf(List<SqlValue> values, int index, string name)
         {
             var place = Volatile.Read(ref _places[index]);
-            if (place < values.Count && values[place].Name == name) return place;
+            if (place < values.Count && values[place].Name == name)
+                return place;
             place = values.FindIndex(value => value.Name == name);
-            if (place < 0) throw new InvalidOperationException($"No value for @{name} in: {Text}");
+            if (place < 0)
+                throw new InvalidOperationException($"No value for @{name} in: {Text}");
             Volatile.Write(ref _places[index], place);
             return place;
         }
 
-        private static NpgsqlParameter ToParameter(SqlValue value) => value.Kind switch
-        {
-            SqlKind.Text => value.Value is string text ? new NpgsqlParameter<string> { NpgsqlDbType = NpgsqlDbType.Text, TypedValue = text } : Null(NpgsqlDbType.Text),
-            SqlKind.Integer => value.Value is long number ? new NpgsqlParameter<long> { NpgsqlDbType = NpgsqlDbType.Bigint, TypedValue = number } : Null(NpgsqlDbType.Bigint),
-            SqlKind.Rows => new() { NpgsqlDbType = NpgsqlDbType.Json, Value = value.Value ?? DBNull.Value },
-            SqlKind.Json => new() { NpgsqlDbType = NpgsqlDbType.Jsonb, Value = value.Value ?? DBNull.Value },
-            SqlKind.TextList => new() { NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text, Value = ((IReadOnlyCollection<string>)value.Value!).ToArray() },
-            _ => new() { NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint, Value = ((IReadOnlyCollection<long>)value.Value!).ToArray() },
-        };
+        private static NpgsqlParameter ToParameter(SqlValue value) =>
+            value.Kind switch
+            {
+                SqlKind.Text => value.Value is string text
+                    ? new NpgsqlParameter<string> { NpgsqlDbType = NpgsqlDbType.Text, TypedValue = text }
+                    : Null(NpgsqlDbType.Text),
+                SqlKind.Integer => value.Value is long number
+                    ? new NpgsqlParameter<long> { NpgsqlDbType = NpgsqlDbType.Bigint, TypedValue = number }
+                    : Null(NpgsqlDbType.Bigint),
+                SqlKind.Rows => new() { NpgsqlDbType = NpgsqlDbType.Json, Value = value.Value ?? DBNull.Value },
+                SqlKind.Json => new() { NpgsqlDbType = NpgsqlDbType.Jsonb, Value = value.Value ?? DBNull.Value },
+                SqlKind.TextList => new()
+                {
+                    NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text,
+                    Value = ((IReadOnlyCollection<string>)value.Value!).ToArray(),
+                },
+                _ => new()
+                {
+                    NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint,
+                    Value = ((IReadOnlyCollection<long>)value.Value!).ToArray(),
+                },
+            };
 
         private static NpgsqlParameter Null(NpgsqlDbType type) => new() { NpgsqlDbType = type, Value = DBNull.Value };
     }
@@ -234,8 +300,9 @@ internal sealed partial class PostgresStore : DurableStore
     }
 
     /// <remarks>
-    /// After a statement that failed, Npgsql's book of prepared statements is not the server's (npgsql#6391, seen with 10.0.3): the next one of the same
-    /// text breaks the connection with a protocol error. So a session that saw a failure leaves its connection without prepared statements.
+    /// After a failed statement, Npgsql's list of prepared statements differs from the server's (npgsql#6391, seen with 10.0.3): the next
+    /// statement with the same text breaks the connection with a protocol error. Therefore a session in which a statement failed unprepares
+    /// all statements of its connection.
     /// </remarks>
     private sealed class Session(PostgresStore store, NpgsqlConnection connection, NpgsqlTransaction? transaction, bool owns) : StoreSession
     {
@@ -252,12 +319,21 @@ internal sealed partial class PostgresStore : DurableStore
             {
                 await batch.ExecuteNonQueryAsync(cancellationToken);
             }
-            catch (PostgresException missed) when (NoteFailure() && missed.SqlState == PostgresErrorCodes.InvalidTextRepresentation && missed.MessageText.Contains(FenceMark, StringComparison.Ordinal))
+            catch (PostgresException missed)
+                when (NoteFailure()
+                    && missed.SqlState == PostgresErrorCodes.InvalidTextRepresentation
+                    && missed.MessageText.Contains(FenceMark, StringComparison.Ordinal)
+                )
             {
                 var at = missed.BatchCommand is NpgsqlBatchCommand command ? batch.BatchCommands.IndexOf(command) : 0;
-                throw FenceException.RowsMissed(statements[at], missed.MessageText[(missed.MessageText.IndexOf(FenceMark, StringComparison.Ordinal) + FenceMark.Length)..].Trim('"'), missed);
+                throw FenceException.RowsMissed(
+                    statements[at],
+                    missed.MessageText[(missed.MessageText.IndexOf(FenceMark, StringComparison.Ordinal) + FenceMark.Length)..].Trim('"'),
+                    missed
+                );
             }
-            catch (PostgresException taken) when (taken is { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "dt_history_pkey" })
+            catch (PostgresException taken)
+                when (taken is { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "dt_history_pkey" })
             {
                 throw FenceException.HistoryTaken(taken);
             }
@@ -268,16 +344,16 @@ internal sealed partial class PostgresStore : DurableStore
 
             var hit = new int[statements.Count];
             for (var i = 0; i < hit.Length; i++)
-            {
-                var statement = statements[i];
-                hit[i] = statement is { ExpectedRows: { } expected, IsAllOrNone: false } ? expected : batch.BatchCommands[i].RecordsAffected;
-                if (statement.IsAllOrNone && hit[i] != statement.ExpectedRows) throw FenceException.RowsMissed(statement, hit[i].ToString(CultureInfo.InvariantCulture));
-            }
+                hit[i] = statements[i].ExpectedRows ?? batch.BatchCommands[i].RecordsAffected;
 
             return hit;
         }
 
-        public override async Task QueryAsync(IReadOnlyList<SqlStatement> statements, Action<int, DbDataReader> read, CancellationToken cancellationToken)
+        public override async Task QueryAsync(
+            IReadOnlyList<SqlStatement> statements,
+            Action<int, DbDataReader> read,
+            CancellationToken cancellationToken
+        )
         {
             await using var batch = Batch(statements);
             try
@@ -286,10 +362,10 @@ internal sealed partial class PostgresStore : DurableStore
                 var index = 0;
                 do
                 {
-                    while (await reader.ReadAsync(cancellationToken)) read(index, reader);
+                    while (await reader.ReadAsync(cancellationToken))
+                        read(index, reader);
                     index++;
-                }
-                while (await reader.NextResultAsync(cancellationToken));
+                } while (await reader.NextResultAsync(cancellationToken));
             }
             catch when (NoteFailure())
             {
@@ -299,17 +375,21 @@ internal sealed partial class PostgresStore : DurableStore
 
         public override Task CommitAsync(CancellationToken cancellationToken)
         {
-            if (transaction is null || !owns) return Task.CompletedTask;
-            // The begin travelled with the first statement.
+            if (transaction is null || !owns)
+                return Task.CompletedTask;
+            // The begin was sent with the first statement.
             store.Count(2, 1, 1);
             return transaction.CommitAsync(cancellationToken);
         }
 
         public override async ValueTask DisposeAsync()
         {
-            if (!owns) return;
-            if (transaction is not null) await transaction.DisposeAsync();
-            if (_failed) ForgetPrepared();
+            if (!owns)
+                return;
+            if (transaction is not null)
+                await transaction.DisposeAsync();
+            if (_failed)
+                ForgetPrepared();
             await connection.DisposeAsync();
         }
 
@@ -317,10 +397,11 @@ internal sealed partial class PostgresStore : DurableStore
 
         private void ForgetPrepared()
         {
-            if (connection.State != System.Data.ConnectionState.Open) return;
+            if (connection.State != System.Data.ConnectionState.Open)
+                return;
             try
             {
-#pragma warning disable CA1849, MA0042 // There is no asynchronous one; it is one short statement, after failures only.
+#pragma warning disable CA1849, MA0042 // Npgsql has no asynchronous version; it is one short statement, sent only after failures.
                 connection.UnprepareAll();
 #pragma warning restore CA1849, MA0042
             }

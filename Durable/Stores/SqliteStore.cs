@@ -7,13 +7,13 @@ using Microsoft.Data.Sqlite;
 namespace Librarian.Durable.Stores;
 
 /// <summary>
-/// SQLite: the embedded engine, for one process (rule R11). All engine writes go through one connection, one at a time; reads use
-/// others beside it (WAL). Others who write the same file in this process take turns with it when they are given the same permit, and
-/// otherwise both sides wait for each other inside SQLite, up to 30 s.
+/// SQLite: the embedded engine, for one process (docs/spec/durable-engine.md#r11-sqlite). All writes of the engine go through one
+/// connection, one at a time; reads use other connections concurrently (WAL). Other writers of the file in this process alternate with it
+/// if they share its semaphore; otherwise both sides wait for each other inside SQLite, up to 30 s.
 /// </summary>
 internal sealed class SqliteStore : DurableStore
 {
-    // Set on every open: busy_timeout and synchronous belong to the connection, and a pooled one may be new.
+    // Set on every open: busy_timeout and synchronous belong to the connection, and a pooled connection may be new.
     private const string Pragmas = "pragma busy_timeout=30000; pragma synchronous=full;";
     private const string TestPragmas = "pragma busy_timeout=30000; pragma synchronous=off;";
     private const int PrimaryKeyViolation = 1555;
@@ -26,16 +26,23 @@ internal sealed class SqliteStore : DurableStore
     private SqliteConnection? _writer;
 
     /// <param name="connectionString">Names the file.</param>
-    /// <param name="clock">Null: SQLite's own clock. Otherwise the time of tests, and nothing is flushed to the disk.</param>
-    /// <param name="writeTurn">A permit shared with other writers of the file; null for one of its own.</param>
+    /// <param name="clock">Null: SQLite's own clock. Otherwise a test's clock, and nothing is flushed to disk.</param>
+    /// <param name="writeTurn">A semaphore that is shared with other writers of the file; null: the store makes its own.</param>
     public SqliteStore(string connectionString, TimeProvider? clock = null, SemaphoreSlim? writeTurn = null)
     {
         _clock = clock;
         _turn = writeTurn ?? new SemaphoreSlim(1, 1);
         _ownsTurn = writeTurn is null;
         var settings = new SqliteConnectionStringBuilder(connectionString);
-        if (settings.DataSource.Length == 0 || settings.DataSource.Contains(":memory:", StringComparison.Ordinal) || settings.Mode == SqliteOpenMode.Memory)
-            throw new ArgumentException("The durable engine needs a SQLite file; an in-memory database would lose its orchestrations.", nameof(connectionString));
+        if (
+            settings.DataSource.Length == 0
+            || settings.DataSource.Contains(":memory:", StringComparison.Ordinal)
+            || settings.Mode == SqliteOpenMode.Memory
+        )
+            throw new ArgumentException(
+                "The durable engine needs a SQLite file; an in-memory database would lose its orchestrations.",
+                nameof(connectionString)
+            );
         _path = Path.GetFullPath(settings.DataSource);
         _connectionString = settings.ConnectionString;
     }
@@ -52,14 +59,18 @@ internal sealed class SqliteStore : DurableStore
 
     public override string In(string column, string parameter) => $"{column} in (select value from json_each({parameter}))";
 
+    public override string Folded(string column) => $"lower({column})";
+
     public override string Rows(string parameter, params string[] columns)
     {
         var names = columns.Select(column => column.Split(' ')[0]);
-        return $"(select {string.Join(", ", names.Select(name => $"json_extract(value,'$.{name}') as {name}"))} from json_each({parameter})) as r";
+        var values = string.Join(", ", names.Select(name => $"json_extract(value,'$.{name}') as {name}"));
+        return $"(select {values} from json_each({parameter})) as r";
     }
 
     public override string HasTags(string parameter) =>
-        $"not exists (select 1 from json_each({parameter}) as wanted where not exists (select 1 from json_each(coalesce(tags,'{{}}')) as has where has.key=wanted.key and has.value=wanted.value))";
+        $"not exists (select 1 from json_each({parameter}) as wanted where not exists ("
+        + "select 1 from json_each(coalesce(tags,'{}')) as has where has.key=wanted.key and has.value=wanted.value))";
 
     public override string AsTags(string expression) => expression;
 
@@ -84,14 +95,18 @@ internal sealed class SqliteStore : DurableStore
     public override StoreSession Join(DbTransaction transaction) =>
         transaction is SqliteTransaction { Connection: { } connection } joined
             ? new Session(this, WithClock(connection), joined, Ownership.None)
-            : throw new ArgumentException("The durable tables are in SQLite: pass an open SqliteTransaction (EF Core: CurrentTransaction.GetDbTransaction()).", nameof(transaction));
+            : throw new ArgumentException(
+                "The durable tables are in SQLite: pass an open SqliteTransaction (EF Core: CurrentTransaction.GetDbTransaction()).",
+                nameof(transaction)
+            );
 
-    public override bool IsTransient(Exception exception) => exception switch
-    {
-        // 5 busy, 6 locked.
-        SqliteException { SqliteErrorCode: 5 or 6 } => true,
-        _ => exception.InnerException is { } inner && IsTransient(inner),
-    };
+    public override bool IsTransient(Exception exception) =>
+        exception switch
+        {
+            // 5: busy, 6: locked.
+            SqliteException { SqliteErrorCode: 5 or 6 } => true,
+            _ => exception.InnerException is { } inner && IsTransient(inner),
+        };
 
     // 18: too large.
     public override bool RefusesValue(Exception exception) => exception is SqliteException { SqliteErrorCode: 18 } or ArgumentException;
@@ -105,7 +120,12 @@ internal sealed class SqliteStore : DurableStore
             await wal.ExecuteScalarAsync(cancellationToken);
         }
 
-        await BringUpToDateAsync(new SqlStatement("select 1 from sqlite_master where name = 'dt_schema'"), postgres: false, lockOut: null, cancellationToken);
+        await BringUpToDateAsync(
+            new SqlStatement("select 1 from sqlite_master where name = 'dt_schema'"),
+            postgres: false,
+            lockOut: null,
+            cancellationToken
+        );
     }
 
     public override async Task<IAsyncDisposable> EnterAsync(CancellationToken cancellationToken)
@@ -116,16 +136,29 @@ internal sealed class SqliteStore : DurableStore
             try
             {
                 // An flock: the kernel frees it however the process ends.
-                return new FileStream(lockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.None);
+                return new FileStream(
+                    lockFile,
+                    new FileStreamOptions
+                    {
+                        Mode = FileMode.OpenOrCreate,
+                        Access = FileAccess.ReadWrite,
+                        Share = FileShare.None,
+                        BufferSize = 1,
+                        UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                    }
+                );
             }
             catch (IOException busy) when (attempt >= 50)
             {
                 throw new InvalidOperationException(
-                    $"DurableDatabaseInUse: another process runs a worker on '{_path}' (lock file '{lockFile}'). Nothing was changed. Stop it, or use PostgreSQL, on which any number of processes may work.", busy);
+                    $"DurableDatabaseInUse: another process runs a worker on '{_path}' (lock file '{lockFile}'). Nothing was changed. "
+                        + "Stop it, or use PostgreSQL, on which any number of processes may work.",
+                    busy
+                );
             }
             catch (IOException)
             {
-                // The predecessor may still be draining.
+                // The previous process may still be draining.
                 await Task.Delay(TimeSpan.FromMilliseconds(100), cancellationToken);
             }
         }
@@ -134,10 +167,13 @@ internal sealed class SqliteStore : DurableStore
     public override async ValueTask DisposeAsync()
     {
         await _turn.WaitAsync();
-        foreach (var command in _prepared.Values) await command.DisposeAsync();
-        if (_writer is not null) await _writer.DisposeAsync();
+        foreach (var command in _prepared.Values)
+            await command.DisposeAsync();
+        if (_writer is not null)
+            await _writer.DisposeAsync();
         _turn.Release();
-        if (_ownsTurn) _turn.Dispose();
+        if (_ownsTurn)
+            _turn.Dispose();
     }
 
     private async Task<SqliteConnection> OpenConnectionAsync(CancellationToken cancellationToken)
@@ -152,7 +188,8 @@ internal sealed class SqliteStore : DurableStore
 
     private SqliteConnection WithClock(SqliteConnection connection)
     {
-        if (_clock is { } clock) connection.CreateFunction("librarian_now", () => clock.GetUtcNow().ToUnixTimeMilliseconds());
+        if (_clock is { } clock)
+            connection.CreateFunction("librarian_now", () => clock.GetUtcNow().ToUnixTimeMilliseconds());
         return connection;
     }
 
@@ -162,13 +199,21 @@ internal sealed class SqliteStore : DurableStore
         {
             object raw = value.Kind switch
             {
-                SqlKind.TextList => JsonSerializer.Serialize((IReadOnlyCollection<string>)value.Value!, StoreJson.Default.IReadOnlyCollectionString),
-                SqlKind.IntegerList => JsonSerializer.Serialize((IReadOnlyCollection<long>)value.Value!, StoreJson.Default.IReadOnlyCollectionInt64),
+                SqlKind.TextList => JsonSerializer.Serialize(
+                    (IReadOnlyCollection<string>)value.Value!,
+                    StoreJson.Default.IReadOnlyCollectionString
+                ),
+                SqlKind.IntegerList => JsonSerializer.Serialize(
+                    (IReadOnlyCollection<long>)value.Value!,
+                    StoreJson.Default.IReadOnlyCollectionInt64
+                ),
                 _ => value.Value ?? DBNull.Value,
             };
             var name = "@" + value.Name;
-            if (command.Parameters.Contains(name)) command.Parameters[name].Value = raw;
-            else command.Parameters.AddWithValue(name, raw);
+            if (command.Parameters.Contains(name))
+                command.Parameters[name].Value = raw;
+            else
+                command.Parameters.AddWithValue(name, raw);
         }
     }
 
@@ -179,7 +224,8 @@ internal sealed class SqliteStore : DurableStore
         Writer,
     }
 
-    private sealed class Session(SqliteStore store, SqliteConnection connection, SqliteTransaction? transaction, Ownership ownership) : StoreSession
+    private sealed class Session(SqliteStore store, SqliteConnection connection, SqliteTransaction? transaction, Ownership ownership)
+        : StoreSession
     {
         public override DbConnection Connection => connection;
 
@@ -195,7 +241,10 @@ internal sealed class SqliteStore : DurableStore
                 {
                     hit[i] = await command.ExecuteNonQueryAsync(cancellationToken);
                 }
-                catch (SqliteException taken) when (taken.SqliteExtendedErrorCode == PrimaryKeyViolation && taken.Message.Contains("dt_history.", StringComparison.Ordinal))
+                catch (SqliteException taken)
+                    when (taken.SqliteExtendedErrorCode == PrimaryKeyViolation
+                        && taken.Message.Contains("dt_history.", StringComparison.Ordinal)
+                    )
                 {
                     throw FenceException.HistoryTaken(taken);
                 }
@@ -204,13 +253,18 @@ internal sealed class SqliteStore : DurableStore
                     await ReturnAsync(command);
                 }
 
-                if (statements[i].ExpectedRows is { } expected && expected != hit[i]) throw FenceException.RowsMissed(statements[i], hit[i].ToString(CultureInfo.InvariantCulture));
+                if (statements[i].ExpectedRows is { } expected && expected != hit[i])
+                    throw FenceException.RowsMissed(statements[i], hit[i].ToString(CultureInfo.InvariantCulture));
             }
 
             return hit;
         }
 
-        public override async Task QueryAsync(IReadOnlyList<SqlStatement> statements, Action<int, DbDataReader> read, CancellationToken cancellationToken)
+        public override async Task QueryAsync(
+            IReadOnlyList<SqlStatement> statements,
+            Action<int, DbDataReader> read,
+            CancellationToken cancellationToken
+        )
         {
             for (var i = 0; i < statements.Count; i++)
             {
@@ -218,7 +272,8 @@ internal sealed class SqliteStore : DurableStore
                 try
                 {
                     await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-                    while (await reader.ReadAsync(cancellationToken)) read(i, reader);
+                    while (await reader.ReadAsync(cancellationToken))
+                        read(i, reader);
                 }
                 finally
                 {
@@ -229,7 +284,8 @@ internal sealed class SqliteStore : DurableStore
 
         public override Task CommitAsync(CancellationToken cancellationToken)
         {
-            if (transaction is null || ownership != Ownership.Writer) return Task.CompletedTask;
+            if (transaction is null || ownership != Ownership.Writer)
+                return Task.CompletedTask;
             store.Count(2, 1, 0);
             return transaction.CommitAsync(cancellationToken);
         }
@@ -278,7 +334,7 @@ internal sealed class SqliteStore : DurableStore
             return command;
         }
 
-        // Commands of the writer stay prepared for the next use.
+        // Commands of the writer stay prepared for their next use.
         private ValueTask ReturnAsync(SqliteCommand command) =>
             ownership == Ownership.Writer ? ValueTask.CompletedTask : command.DisposeAsync();
     }

@@ -20,7 +20,7 @@ internal sealed class AsyncSignal(TimeProvider time)
         waiter?.TrySetResult();
     }
 
-    /// <summary>False when the limit passed first.</summary>
+    /// <summary>Returns false if the limit passed first.</summary>
     public async Task<bool> WaitAsync(TimeSpan limit, CancellationToken cancellationToken)
     {
         TaskCompletionSource waiter;
@@ -44,7 +44,8 @@ internal sealed class AsyncSignal(TimeProvider time)
         {
             lock (_gate)
             {
-                if (_waiter == waiter) _waiter = null;
+                if (_waiter == waiter)
+                    _waiter = null;
             }
 
             return waiter.Task.IsCompleted;

@@ -6,11 +6,17 @@ using Microsoft.Extensions.Logging;
 namespace Librarian.Durable.Worker;
 
 /// <summary>
-/// Results and releases on their way to the database (rule R4). Both are idempotent and fenced by owner and claim, so they are repeated
-/// until the database answers; they outlive the incarnation that made them. A crash loses only what is in memory: the rows are
-/// then still owned, get reaped, and the activity is delivered again.
+/// Writes results and releases to the database (docs/spec/durable-engine.md#r4-results-are-repeated). Both are idempotent and fenced by
+/// owner and claim, so they are repeated until the database answers; they outlive the incarnation that made them. A crash loses only the
+/// entries in memory: their rows are still owned, are freed when the lease has expired, and the activities are delivered again.
 /// </summary>
-internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, TimeProvider time, TurnTriggers triggers, ILogger<CompletionQueue> logger)
+internal sealed class CompletionQueue(
+    DurableStore store,
+    WorkQueries queries,
+    TimeProvider time,
+    TurnTriggers triggers,
+    ILogger<CompletionQueue> logger
+)
 {
     private const int BatchSize = 128;
     private readonly Channel<Entry> _channel = Channel.CreateUnbounded<Entry>(new() { SingleReader = true });
@@ -30,14 +36,26 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
         Add(new(null, [queries.ReleaseActivity(activity, delay, countsAsDelivery)], activity));
 
     public void Release(ClaimedInstance instance, TimeSpan delay, int attemptsBack) =>
-        Add(new(null, queries.ReleaseInstance(instance, delay, attemptsBack), null));
+        Add(new(null, [queries.ReleaseInstance(instance, delay, attemptsBack)], null));
 
     /// <summary>
-    /// Lets an instance whose code escaped after its turn fail, also when it is in nobody's memory. A crash before this is written loses
-    /// it; the code that replays the instance then escapes again.
+    /// Fails an instance whose code escaped after its turn, even if the instance is in no worker's memory. A crash before this is written
+    /// loses it; when the instance is replayed, its code escapes again.
     /// </summary>
-    public void Escaped(ExecutionIdentity identity) => Add(new(null, [queries.Escape(identity,
-        "left its flow of control after its turn: it awaited a task that the context did not make, or used ConfigureAwait(false) or Task.Run")], null));
+    public void Escaped(ExecutionIdentity identity) =>
+        Add(
+            new(
+                null,
+                [
+                    queries.Escape(
+                        identity,
+                        "left its flow of control after its turn: it awaited a task that the context did not make, "
+                            + "or used ConfigureAwait(false) or Task.Run"
+                    ),
+                ],
+                null
+            )
+        );
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -45,7 +63,8 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
         while (await _channel.Reader.WaitToReadAsync(cancellationToken))
         {
             batch.Clear();
-            while (batch.Count < BatchSize && _channel.Reader.TryRead(out var entry)) batch.Add(entry);
+            while (batch.Count < BatchSize && _channel.Reader.TryRead(out var entry))
+                batch.Add(entry);
             await WriteAsync(batch, cancellationToken);
             Interlocked.Add(ref _waiting, -batch.Count);
         }
@@ -59,7 +78,7 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
 
     private async Task WriteAsync(List<Entry> batch, CancellationToken cancellationToken)
     {
-        for (var delay = TimeSpan.FromMilliseconds(50); ;)
+        for (var delay = TimeSpan.FromMilliseconds(50); ; )
         {
             try
             {
@@ -68,24 +87,34 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
             }
             catch (Exception refused) when (store.RefusesValue(refused) && batch is [{ Result: { } result }])
             {
-                // The step fails, not the worker.
+                // Only the activity fails, not the worker.
                 logger.ResultRefused(refused, result.Activity.OperationId);
-                batch[0] = new(new(result.Activity, null, OrchestrationExecution.FailureText(TaskFailureDetails.FromException(new InvalidOperationException("The result cannot be stored.")))), null, null);
+                batch[0] = new(
+                    new(
+                        result.Activity,
+                        null,
+                        OrchestrationExecution.FailureText(EngineFailure.Of(new InvalidOperationException("The result cannot be stored.")))
+                    ),
+                    null,
+                    null
+                );
             }
             catch (Exception refused) when (store.RefusesValue(refused) && batch.Count > 1)
             {
-                foreach (var entry in batch) await WriteAsync([entry], cancellationToken);
+                foreach (var entry in batch)
+                    await WriteAsync([entry], cancellationToken);
                 return;
             }
             catch (Exception fault) when (fault is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
             {
-                // Whatever refuses it (a full disk, a right withdrawn, a file made read-only) is put right by people, and until then nothing else would
-                // get through either. Giving up would lose what an activity has done, or end the only reader of this queue.
+                // Only people can remove such causes (a full disk, a revoked right, a read-only file), and until then no other entry could
+                // be written either. Giving up would lose the work of an activity, or end the only reader of this queue.
                 logger.CompletionsDelayed(fault, batch.Count);
             }
 
             await Task.Delay(delay, time, cancellationToken);
-            if (delay < TimeSpan.FromSeconds(2)) delay *= 2;
+            if (delay < TimeSpan.FromSeconds(2))
+                delay *= 2;
         }
     }
 
@@ -97,7 +126,8 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
             await triggers.HitAsync("completion.before-commit", results[0].Activity.InstanceId);
             var posted = await queries.CompleteAsync(results, cancellationToken);
             await triggers.HitAsync("completion.after-commit", results[0].Activity.InstanceId);
-            foreach (var result in results) Settled?.Invoke(result.Activity);
+            foreach (var result in results)
+                Settled?.Invoke(result.Activity);
             Posted?.Invoke(posted);
         }
 
@@ -109,7 +139,8 @@ internal sealed class CompletionQueue(DurableStore store, WorkQueries queries, T
             await triggers.HitAsync("release.after-commit", "");
             foreach (var entry in releases)
             {
-                if (entry.Activity is { } activity) Settled?.Invoke(activity);
+                if (entry.Activity is { } activity)
+                    Settled?.Invoke(activity);
             }
 
             Posted?.Invoke([]);

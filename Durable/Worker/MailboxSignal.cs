@@ -3,13 +3,14 @@ using System.Runtime.CompilerServices;
 namespace Librarian.Durable.Worker;
 
 /// <summary>
-/// An auto-reset signal for the one loop of a <see cref="ResidentInstance"/>; setting it twice before the wait counts once. It has no time limit,
-/// because a timer per wait costs more than the wait. Whoever waits may give the signal something to do meanwhile: it runs on the waiting thread after the
-/// wait has begun, so when it sets the signal before it returns, the loop goes on without a change of threads, and when it blocks, another thread goes on.
+/// An auto-reset signal for the one loop of a <see cref="ResidentInstance"/>; setting it twice before the wait counts once. A wait has no
+/// time limit, because a timer per wait costs more than the wait. The loop may pass an action to a wait. The action runs on the waiting
+/// thread after the wait has begun: if it sets the signal before it returns, the loop continues on the same thread; if it blocks, the loop
+/// continues on another thread.
 /// </summary>
 internal sealed class MailboxSignal
 {
-    /// <summary>Loops that went on inside each other on one thread: each is a few frames of its stack.</summary>
+    /// <summary>How many loops may continue inside each other on one thread: each takes a few frames of its stack.</summary>
     private const int MostNested = 8;
 
     [ThreadStatic]
@@ -38,7 +39,7 @@ internal sealed class MailboxSignal
         GoOnElsewhere(goOn);
     }
 
-    /// <param name="meanwhile">Must not throw.</param>
+    /// <param name="meanwhile">An action to run during the wait. Must not throw.</param>
     public Waiting WaitAsync(Action? meanwhile) => new(this, meanwhile);
 
     private bool TryConsume()
@@ -58,23 +59,29 @@ internal sealed class MailboxSignal
         lock (_gate)
         {
             wait = ++_wait;
-            // Set before the wait: nobody would look again before the activity has let go of this thread.
+            // The signal was set before the wait. The loop must continue now: the next check comes only after the action has returned.
             already = _set && meanwhile is not null;
-            if (already) _set = false;
-            else _continuation = continuation;
+            if (already)
+                _set = false;
+            else
+                _continuation = continuation;
             _meanwhileThread = meanwhile is null || already ? 0 : Environment.CurrentManagedThreadId;
         }
 
-        if (already) GoOnElsewhere(continuation);
+        if (already)
+            GoOnElsewhere(continuation);
         meanwhile?.Invoke();
-        if (already) return;
+        if (already)
+            return;
         Action goOn;
         lock (_gate)
         {
-            // Another thread has gone on, and perhaps waits again already.
-            if (_wait != wait || _continuation is null) return;
+            // Another thread has already continued the loop, which may even be waiting again.
+            if (_wait != wait || _continuation is null)
+                return;
             _meanwhileThread = 0;
-            if (!_set) return;
+            if (!_set)
+                return;
             _set = false;
             goOn = Take();
         }
@@ -106,7 +113,7 @@ internal sealed class MailboxSignal
 
     private static void GoOnElsewhere(Action goOn) => ThreadPool.UnsafeQueueUserWorkItem(static goOn => goOn(), goOn, preferLocal: false);
 
-    /// <summary>A wait, to be awaited at once and once.</summary>
+    /// <summary>A wait; await it at once and only once.</summary>
     public readonly struct Waiting(MailboxSignal signal, Action? meanwhile) : ICriticalNotifyCompletion
     {
         public bool IsCompleted => meanwhile is null && signal.TryConsume();
@@ -115,7 +122,7 @@ internal sealed class MailboxSignal
 
         public void GetResult()
         {
-            // Nothing but the wake-up itself is handed over.
+            // A wait has no result.
         }
 
         public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);

@@ -1,40 +1,104 @@
+using Librarian.Durable.Stores;
+using Microsoft.DurableTask.Worker;
+
 namespace Librarian.Durable.Worker;
 
-/// <summary>How an activity is made. Transactional ones run inside a transaction of the engine.</summary>
-internal sealed record ActivityRegistration(Func<IServiceProvider, ITaskActivity> Create, bool IsTransactional);
-
-/// <summary>
-/// The orchestrators and activities this process can run; filled while the host is built, then only read. A task registered
-/// without a version serves every version that has no registration of its own.
-/// </summary>
+/// <summary>The orchestrators and activities that this process can run. Names are compared without case.</summary>
+/// <remarks>
+/// A task that is registered without a version serves every version without its own registration. Microsoft's factory does not do that for
+/// a given version if the name has versioned registrations.
+/// </remarks>
 internal sealed class TaskRegistry
 {
-    private readonly Dictionary<(string Name, string? Version), Func<IServiceProvider, ITaskOrchestrator>> _orchestrators = [];
-    private readonly Dictionary<(string Name, string? Version), ActivityRegistration> _activities = [];
-    private readonly HashSet<string> _orchestratorNames = new(StringComparer.Ordinal);
-    private readonly HashSet<string> _activityNames = new(StringComparer.Ordinal);
+    private delegate bool Make<T>(TaskName name, TaskVersion version, IServiceProvider services, out T? made);
+
+    private readonly HashSet<string> _orchestratorNames;
+    private readonly HashSet<string> _activityNames;
+    private IDurableTaskFactory? _factory;
+    private Make<ITaskOrchestrator>? _versionedOrchestrator;
+    private Make<ITaskActivity>? _versionedActivity;
+
+    /// <summary>Throws <see cref="NotSupportedException"/> if entities are registered, because this engine has none.</summary>
+    public TaskRegistry(DurableTaskRegistry tasks)
+    {
+        _orchestratorNames = Names(tasks.GetOrchestrators());
+        _activityNames = Names(tasks.GetActivities());
+        FoldedOrchestrators = [.. _orchestratorNames.Select(DurableStore.Fold)];
+        FoldedActivities = [.. _activityNames.Select(DurableStore.Fold)];
+        if (tasks.GetEntities().Select(entry => entry.Key.Name).FirstOrDefault() is { } entity)
+            throw new NotSupportedException(
+                $"Entity '{entity}' is registered, but this engine has no entities. "
+                    + "Keep its state in an orchestration (ContinueAsNew) or in the database."
+            );
+    }
 
     public IReadOnlyCollection<string> OrchestratorNames => _orchestratorNames;
 
-    public IReadOnlyCollection<string> ActivityNames => _activityNames;
+    /// <summary>Names to claim, folded in the same way as the statements fold stored names.</summary>
+    public IReadOnlyList<string> FoldedOrchestrators { get; }
 
-    public Func<IServiceProvider, ITaskOrchestrator>? FindOrchestrator(string name, string version) =>
-        _orchestrators.GetValueOrDefault((name, version)) ?? _orchestrators.GetValueOrDefault((name, null));
+    /// <inheritdoc cref="FoldedOrchestrators"/>
+    public IReadOnlyList<string> FoldedActivities { get; }
 
-    public ActivityRegistration? FindActivity(string name, string version) =>
-        _activities.GetValueOrDefault((name, version)) ?? _activities.GetValueOrDefault((name, null));
+    public bool HasOrchestrator(string name) => _orchestratorNames.Contains(name);
 
-    public void AddOrchestrator(string name, string? version, Func<IServiceProvider, ITaskOrchestrator> create)
+    public bool HasActivity(string name) => _activityNames.Contains(name);
+
+    /// <summary>The registered spelling of a name, or the name itself if this process has no such orchestrator.</summary>
+    public string SpellingOf(string orchestrator) =>
+        _orchestratorNames.TryGetValue(orchestrator, out var registered) ? registered : orchestrator;
+
+    /// <summary>Sets the factory that Microsoft's builder made of the registrations; before that the registry only knows names.</summary>
+    public void Use(IDurableTaskFactory factory) => _factory = factory;
+
+    /// <summary>Creates an orchestrator, or returns null if none is registered for that name and version.</summary>
+    public ITaskOrchestrator? CreateOrchestrator(string name, string version, IServiceProvider services)
     {
-        if (!_orchestrators.TryAdd((name, version), create)) throw new InvalidOperationException($"Two orchestrators are named '{name}'{Of(version)}.");
-        _orchestratorNames.Add(name);
+        if (!HasOrchestrator(name))
+            return null;
+        if (
+            version.Length > 0
+            && (_versionedOrchestrator ??= Bind<ITaskOrchestrator>(nameof(IDurableTaskFactory.TryCreateOrchestrator)))(
+                name,
+                version,
+                services,
+                out var versioned
+            )
+        )
+            return versioned;
+        return Factory.TryCreateOrchestrator(name, services, out var made) ? made : null;
     }
 
-    public void AddActivity(string name, string? version, ActivityRegistration registration)
+    /// <summary>Creates an activity, or returns null if none is registered for that name and version.</summary>
+    public ITaskActivity? CreateActivity(string name, string version, IServiceProvider services)
     {
-        if (!_activities.TryAdd((name, version), registration)) throw new InvalidOperationException($"Two activities are named '{name}'{Of(version)}.");
-        _activityNames.Add(name);
+        if (!HasActivity(name))
+            return null;
+        if (
+            version.Length > 0
+            && (_versionedActivity ??= Bind<ITaskActivity>(nameof(IDurableTaskFactory.TryCreateActivity)))(
+                name,
+                version,
+                services,
+                out var versioned
+            )
+        )
+            return versioned;
+        return Factory.TryCreateActivity(name, services, out var made) ? made : null;
     }
 
-    private static string Of(string? version) => version is null ? "" : $" in version '{version}'";
+    private IDurableTaskFactory Factory =>
+        _factory ?? throw new InvalidOperationException("No worker was added to this process: it only starts and queries orchestrations.");
+
+    private static HashSet<string> Names<T>(IEnumerable<KeyValuePair<TaskName, T>> entries) =>
+        entries.Select(entry => entry.Key.Name).ToHashSet(StringComparer.OrdinalIgnoreCase);
+
+    // The factory's methods that take a version are public, but their interface is not.
+    private Make<T> Bind<T>(string method)
+        where T : class =>
+        Factory
+            .GetType()
+            .GetMethod(method, [typeof(TaskName), typeof(TaskVersion), typeof(IServiceProvider), typeof(T).MakeByRefType()])
+            ?.CreateDelegate<Make<T>>(Factory)
+        ?? throw new MissingMethodException(Factory.GetType().FullName, method);
 }

@@ -4,13 +4,13 @@ using Librarian.Durable.Stores;
 
 namespace Librarian.Durable.Worker;
 
-/// <summary>Spans and instruments of one host; the names are public contract (docs/orchestrations.md, "Telemetry").</summary>
+/// <summary>Spans and instruments of one host; their names are a public contract (docs/orchestrations.md, "Telemetry").</summary>
 internal sealed class Telemetry : IDisposable
 {
     /// <summary>Name of the <see cref="ActivitySource"/> and of the <see cref="Meter"/>.</summary>
     public const string Name = "Librarian.Durable";
 
-    /// <summary>Asking the database about instances and queues is not repeated sooner.</summary>
+    /// <summary>Minimum time between two queries for instances and queues.</summary>
     public static readonly TimeSpan QueryInterval = TimeSpan.FromSeconds(15);
 
     private static readonly ActivitySource Source = new(Name);
@@ -32,65 +32,124 @@ internal sealed class Telemetry : IDisposable
     public Telemetry(DurableStore store, TimeProvider time)
     {
         (_store, _time, _queries) = (store, time, new StateQueries(store));
-        _turns = _meter.CreateHistogram<double>("durable.turn.duration", "s", "Duration of turns: loading messages, running the orchestrator, committing");
+        _turns = _meter.CreateHistogram<double>(
+            "durable.turn.duration",
+            "s",
+            "Duration of turns: loading messages, running the orchestrator, committing"
+        );
         _activities = _meter.CreateHistogram<double>("durable.activity.duration", "s", "Duration of activities");
         _fenced = _meter.CreateCounter<long>("durable.turns.fenced", "{turn}", "Turns discarded because ownership was lost");
         _replays = _meter.CreateCounter<long>("durable.replays", "{replay}", "Executions rebuilt from their history");
         _replayedEvents = _meter.CreateCounter<long>("durable.replay.events", "{event}", "History events read to rebuild executions");
         _leasesLost = _meter.CreateCounter<long>("durable.leases.lost", "{lease}", "Leases this process had to give up");
         _ended = _meter.CreateCounter<long>("durable.instances.ended", "{instance}", "Instances ended here, by status");
-        _meter.CreateObservableGauge("durable.instances", () => State().Instances, "{instance}", "Instances that have not ended, in the whole database, by status");
-        _meter.CreateObservableGauge("durable.queue.age", () => State().QueueAges, "s", "Age of the oldest work nobody has taken, in the whole database, by queue");
-        _meter.CreateObservableUpDownCounter("durable.instances.resident", () => Worker?.ResidentCount ?? 0, "{instance}", "Instances in this process's memory");
-        _meter.CreateObservableUpDownCounter("durable.activities.running", () => Slots(slot => slot.Used), "{activity}", "Activities running in this process, by queue");
-        _meter.CreateObservableUpDownCounter("durable.activities.slots", () => Slots(slot => slot.Capacity), "{activity}", "Activities this process may run at once, by queue");
-        _meter.CreateObservableCounter("durable.db.statements", () => _store.Traffic.Statements, "{statement}", "Statements sent to the database");
-        _meter.CreateObservableCounter("durable.db.commits", () => _store.Traffic.Commits, "{commit}", "Transactions committed, statements on their own included");
-        _meter.CreateObservableCounter("durable.db.round_trips", () => _store.Traffic.RoundTrips, "{round_trip}", "Waits for an answer of the database server");
+        _meter.CreateObservableGauge(
+            "durable.instances",
+            () => State().Instances,
+            "{instance}",
+            "Instances that have not ended, in the whole database, by status"
+        );
+        _meter.CreateObservableGauge(
+            "durable.queue.age",
+            () => State().QueueAges,
+            "s",
+            "Age of the oldest work nobody has taken, in the whole database, by queue"
+        );
+        _meter.CreateObservableUpDownCounter(
+            "durable.instances.resident",
+            () => Worker?.ResidentCount ?? 0,
+            "{instance}",
+            "Instances in this process's memory"
+        );
+        _meter.CreateObservableUpDownCounter(
+            "durable.activities.running",
+            () => Slots(slot => slot.Used),
+            "{activity}",
+            "Activities running in this process, by queue"
+        );
+        _meter.CreateObservableUpDownCounter(
+            "durable.activities.slots",
+            () => Slots(slot => slot.Capacity),
+            "{activity}",
+            "Activities this process may run at once, by queue"
+        );
+        _meter.CreateObservableCounter(
+            "durable.db.statements",
+            () => _store.Traffic.Statements,
+            "{statement}",
+            "Statements sent to the database"
+        );
+        _meter.CreateObservableCounter(
+            "durable.db.commits",
+            () => _store.Traffic.Commits,
+            "{commit}",
+            "Transactions committed, statements on their own included"
+        );
+        _meter.CreateObservableCounter(
+            "durable.db.round_trips",
+            () => _store.Traffic.RoundTrips,
+            "{round_trip}",
+            "Waits for an answer of the database server"
+        );
     }
 
-    /// <summary>This host's meter; others in the process have the same name.</summary>
+    /// <summary>This host's meter; other hosts in the process have meters with the same name.</summary>
     public Meter Meter => _meter;
 
-    /// <summary>The current incarnation, once there is one.</summary>
+    /// <summary>The current incarnation; null if there is none.</summary>
     public WorkerIncarnation? Worker { get; set; }
 
-    /// <summary>W3C trace context of the operation under way, to be recorded with what it causes; null without one.</summary>
-    public static string? ContextOf(Activity? span) => (span ?? Activity.Current) is { IdFormat: ActivityIdFormat.W3C } current ? current.Id : null;
+    /// <summary>W3C trace context of the current operation, to record with everything that it causes; null if there is none.</summary>
+    public static string? ContextOf(Activity? span) =>
+        (span ?? Activity.Current) is { IdFormat: ActivityIdFormat.W3C } current ? current.Id : null;
 
-    /// <summary>A client operation. Null when nobody listens.</summary>
+    /// <summary>Starts the span of a client operation. Null if nothing listens.</summary>
     public static Activity? StartClient(string operation, string? name, string? instanceId)
     {
         var span = Source.StartActivity(name is null ? operation : $"{operation}:{name}", ActivityKind.Producer);
-        if (instanceId is not null) span?.SetTag("durabletask.task.instance_id", instanceId);
+        if (instanceId is not null)
+            span?.SetTag("durabletask.task.instance_id", instanceId);
         return span;
     }
 
-    /// <summary>One turn of an instance, under the operation that started the instance.</summary>
-    public static Activity? StartTurn(ClaimedInstance instance) => Start("orchestration", instance.Identity.Name, instance.TraceParent)
-        ?.SetTag("durabletask.task.instance_id", instance.InstanceId)
-        .SetTag("durabletask.task.execution_id", instance.Identity.ExecutionId);
+    /// <summary>Starts the span of a turn, under the operation that started the instance.</summary>
+    public static Activity? StartTurn(ClaimedInstance instance) =>
+        Start("orchestration", instance.Identity.Name, instance.TraceParent)
+            ?.SetTag("durabletask.task.instance_id", instance.InstanceId)
+            .SetTag("durabletask.task.execution_id", instance.Identity.ExecutionId);
 
-    /// <summary>One delivery of an activity, under the turn that scheduled it.</summary>
-    public static Activity? StartActivity(ClaimedActivity activity) => Start("activity", activity.Name, activity.TraceParent)
-        ?.SetTag("durabletask.task.instance_id", activity.InstanceId)
-        .SetTag("durabletask.task.execution_id", activity.ExecutionId)
-        .SetTag("durabletask.task.task_id", activity.TaskId)
-        .SetTag("durabletask.task.delivery_count", activity.Attempts);
+    /// <summary>Starts the span of an activity's delivery, under the turn that scheduled the activity.</summary>
+    public static Activity? StartActivity(ClaimedActivity activity) =>
+        Start("activity", activity.Name, activity.TraceParent)
+            ?.SetTag("durabletask.task.instance_id", activity.InstanceId)
+            .SetTag("durabletask.task.execution_id", activity.ExecutionId)
+            .SetTag("durabletask.task.task_id", activity.TaskId)
+            .SetTag("durabletask.task.delivery_count", activity.Attempts);
 
     public void TurnEnded(string orchestration, string outcome, long startedAt)
     {
-        if (_turns.Enabled) _turns.Record(_time.GetElapsedTime(startedAt).TotalSeconds, new("durable.orchestration.name", orchestration), new("durable.outcome", outcome));
+        if (_turns.Enabled)
+            _turns.Record(
+                _time.GetElapsedTime(startedAt).TotalSeconds,
+                new("durable.orchestration.name", orchestration),
+                new("durable.outcome", outcome)
+            );
     }
 
     public void ActivityEnded(ClaimedActivity activity, string outcome, long startedAt)
     {
-        if (!_activities.Enabled) return;
-        _activities.Record(_time.GetElapsedTime(startedAt).TotalSeconds,
-            new("durable.activity.name", activity.Name), new("durable.queue", activity.Queue), new("durable.outcome", outcome));
+        if (!_activities.Enabled)
+            return;
+        _activities.Record(
+            _time.GetElapsedTime(startedAt).TotalSeconds,
+            new("durable.activity.name", activity.Name),
+            new("durable.queue", activity.Queue),
+            new("durable.outcome", outcome)
+        );
     }
 
-    public void Fenced(string orchestration) => _fenced.Add(1, new KeyValuePair<string, object?>("durable.orchestration.name", orchestration));
+    public void Fenced(string orchestration) =>
+        _fenced.Add(1, new KeyValuePair<string, object?>("durable.orchestration.name", orchestration));
 
     public void Replayed(string orchestration, int events)
     {
@@ -108,20 +167,31 @@ internal sealed class Telemetry : IDisposable
 
     private static Activity? Start(string type, string name, string? parent)
     {
-        if (!Source.HasListeners()) return null;
-        // Without a parent on record (default) it hangs below what is current, or is a root.
+        if (!Source.HasListeners())
+            return null;
+        // Without a recorded parent (default), the span is a child of the current one, or a root.
         var context = ActivityContext.TryParse(parent, null, isRemote: true, out var recorded) ? recorded : default;
-        return Source.StartActivity($"{type}:{name}", ActivityKind.Consumer, context)?.SetTag("durabletask.type", type).SetTag("durabletask.task.name", name);
+        return Source
+            .StartActivity($"{type}:{name}", ActivityKind.Consumer, context)
+            ?.SetTag("durabletask.type", type)
+            .SetTag("durabletask.task.name", name);
     }
 
     private IEnumerable<Measurement<int>> Slots(Func<QueueSlots, int> value) =>
-        Worker?.Activities.Slots.Select(queue => new Measurement<int>(value(queue.Value), new KeyValuePair<string, object?>("durable.queue", queue.Key))) ?? [];
+        Worker?.Activities.Slots.Select(queue => new Measurement<int>(
+            value(queue.Value),
+            new KeyValuePair<string, object?>("durable.queue", queue.Key)
+        ))
+        ?? [];
 
-    /// <summary>The last answer. Instruments are read synchronously, so an old one is renewed in the background for the next reading.</summary>
+    /// <summary>
+    /// The last answer. Instruments are read synchronously, so an old answer is renewed in the background for the next reading.
+    /// </summary>
     private StoreState State()
     {
         var age = Volatile.Read(ref _stateAt) is > 0 and var at ? _time.GetElapsedTime(at) : TimeSpan.MaxValue;
-        if (age >= QueryInterval && Interlocked.Exchange(ref _asking, 1) == 0) _ = RenewAsync();
+        if (age >= QueryInterval && Interlocked.Exchange(ref _asking, 1) == 0)
+            _ = RenewAsync();
         return age < 4 * QueryInterval ? Volatile.Read(ref _state) : new([], []);
     }
 
@@ -134,7 +204,7 @@ internal sealed class Telemetry : IDisposable
         }
         catch (Exception)
         {
-            // The database's absence is reported by the worker; what is too old is not reported at all.
+            // The worker reports that the database is unavailable; answers that are too old are not reported at all.
         }
         finally
         {

@@ -4,12 +4,13 @@ using Microsoft.Extensions.Options;
 namespace Librarian.Durable.Worker;
 
 /// <summary>
-/// "Look now": wakes this process's worker at once and, on a shared database, those of other processes through a notification that is
-/// sent outside every write transaction and at most once per 15 ms (rule R10). Losing one costs only the poll interval.
+/// Makes workers poll now: wakes this process's worker at once and, on a shared database, workers of other processes through a notification
+/// that is sent outside every write transaction and at most once per 15 ms (docs/spec/durable-engine.md#r10-wake-ups). Losing one costs
+/// only the poll interval.
 /// </summary>
 internal sealed class WorkSignal(DurableStore store, IOptions<DurableTaskOptions> options, TimeProvider time)
 {
-    /// <summary>Sent as payload, so that a host does not wake itself twice.</summary>
+    /// <summary>Payload of the notifications, so that a host does not wake itself twice.</summary>
     public string Tag { get; } = Guid.NewGuid().ToString("N")[..12];
 
     private readonly bool _notifies = store.IsShared && options.Value.UseNotifications;
@@ -25,17 +26,21 @@ internal sealed class WorkSignal(DurableStore store, IOptions<DurableTaskOptions
     public void Raise()
     {
         RaiseLocal();
-        if (_notifies && Interlocked.Exchange(ref _notifying, 1) == 0) _ = NotifyAsync();
+        if (_notifies && Interlocked.Exchange(ref _notifying, 1) == 0)
+            _ = NotifyAsync();
     }
 
-    /// <summary>Wakes now and a few times within the next second: a caller's transaction is about to commit, at a moment we cannot see.</summary>
+    /// <summary>
+    /// Wakes every process several times within the next second, because a caller's transaction is about to commit at a time that the
+    /// engine does not see.
+    /// </summary>
     public void RaiseSoon()
     {
         var mine = Interlocked.Increment(ref _burst);
         _ = BurstAsync(mine);
     }
 
-    /// <summary>Waits for a signal, at most that long.</summary>
+    /// <summary>Waits for a signal, at most for <paramref name="limit"/>.</summary>
     public Task WaitAsync(TimeSpan limit, CancellationToken cancellationToken) => _wake.WaitAsync(limit, cancellationToken);
 
     private async Task BurstAsync(int mine)
@@ -54,37 +59,44 @@ internal sealed class WorkSignal(DurableStore store, IOptions<DurableTaskOptions
             await Task.Delay(Coalesce, time);
             Volatile.Write(ref _notifying, 0);
             await using var session = await store.OpenAsync(CancellationToken.None);
-            await session.ExecuteAsync(new SqlStatement("select pg_notify(@channel, @tag)").With("channel", PostgresStore.Channel).With("tag", Tag), CancellationToken.None);
+            await session.ExecuteAsync(
+                new SqlStatement("select pg_notify(@channel, @tag)").With("channel", PostgresStore.Channel).With("tag", Tag),
+                CancellationToken.None
+            );
         }
         catch (Exception)
         {
-            // Others find the work by polling.
+            // Other processes find the work by polling.
             Volatile.Write(ref _notifying, 0);
         }
     }
 }
 
-/// <summary>Tells waiting clients of this process that an instance changed its status.</summary>
+/// <summary>Notifies waiting clients of this process that an instance has changed its status.</summary>
 internal sealed class InstanceWatch
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Watched> _watched = new(StringComparer.Ordinal);
 
-    /// <summary>Number of instances that somebody waits for.</summary>
+    /// <summary>Number of instances that clients wait for.</summary>
     public int Count
     {
         get
         {
-            lock (_gate) return _watched.Count;
+            lock (_gate)
+                return _watched.Count;
         }
     }
 
-    /// <summary>Begins a wait; disposing ends it. An instance that nobody waits for is forgotten: most never change again.</summary>
+    /// <summary>
+    /// Begins a wait; disposing the result ends it. An instance without waits is forgotten, because most instances never change again.
+    /// </summary>
     public Wait Begin(string instanceId)
     {
         lock (_gate)
         {
-            if (!_watched.TryGetValue(instanceId, out var watched)) _watched[instanceId] = watched = new();
+            if (!_watched.TryGetValue(instanceId, out var watched))
+                _watched[instanceId] = watched = new();
             watched.Waits++;
             return new(this, instanceId, watched);
         }
@@ -95,7 +107,8 @@ internal sealed class InstanceWatch
         TaskCompletionSource change;
         lock (_gate)
         {
-            if (!_watched.TryGetValue(instanceId, out var watched)) return;
+            if (!_watched.TryGetValue(instanceId, out var watched))
+                return;
             change = watched.Change;
             watched.Change = NewChange();
         }
@@ -109,18 +122,20 @@ internal sealed class InstanceWatch
     {
         lock (_gate)
         {
-            if (--watched.Waits == 0) _watched.Remove(instanceId);
+            if (--watched.Waits == 0)
+                _watched.Remove(instanceId);
         }
     }
 
     public sealed class Wait(InstanceWatch watch, string instanceId, Watched watched) : IDisposable
     {
-        /// <summary>A task that ends at the next change. Take it before looking at the row.</summary>
+        /// <summary>A task that ends at the next change. Take it before reading the row.</summary>
         public Task NextChange
         {
             get
             {
-                lock (watch._gate) return watched.Change.Task;
+                lock (watch._gate)
+                    return watched.Change.Task;
             }
         }
 
@@ -136,8 +151,8 @@ internal sealed class InstanceWatch
 }
 
 /// <summary>
-/// The database's clock, carried on between its answers by this machine's monotonic one; the machine's wall clock does not matter. It may
-/// be ahead by as much as the answer took, never behind: a timer set by it is never early.
+/// The database's clock, continued between its answers by this machine's monotonic clock; the machine's wall clock does not matter. It may
+/// be ahead by the duration of the query, but never behind: a timer that is set by it is never early.
 /// </summary>
 internal sealed class DatabaseClock(TimeProvider time, DurableStore store)
 {
@@ -145,14 +160,20 @@ internal sealed class DatabaseClock(TimeProvider time, DurableStore store)
     private long _database;
     private long _stamp;
 
-    /// <param name="now">What the database said, epoch milliseconds.</param>
-    /// <param name="asked">Timestamp of <see cref="TimeProvider"/> from before the question: the answer can only be later.</param>
-    public void Observe(long now, long asked)
+    /// <param name="now">The database's answer, epoch milliseconds.</param>
+    /// <param name="asked">Timestamp of <see cref="TimeProvider"/> from before the query: the answer can only be later.</param>
+    /// <returns>True if that clock was set back since the last call, or if this is the first call.</returns>
+    public bool Observe(long now, long asked)
     {
         lock (_gate)
         {
+            var wentBack =
+                now
+                < _database + (long)time.GetElapsedTime(_stamp, asked).TotalMilliseconds - (long)ClockQueries.Tolerance.TotalMilliseconds;
+            var first = _database == 0;
             _database = now;
             _stamp = asked;
+            return wentBack || first;
         }
     }
 
@@ -161,21 +182,23 @@ internal sealed class DatabaseClock(TimeProvider time, DurableStore store)
     {
         get
         {
-            if (store.ExactNow is { } exact) return exact;
-            lock (_gate) return _database + (long)time.GetElapsedTime(_stamp).TotalMilliseconds;
+            if (store.ExactNow is { } exact)
+                return exact;
+            lock (_gate)
+                return _database + (long)time.GetElapsedTime(_stamp).TotalMilliseconds;
         }
     }
 }
 
-/// <summary>The places of one queue.</summary>
+/// <summary>The slots of one queue.</summary>
 internal sealed class QueueSlots(int capacity)
 {
     private readonly Lock _gate = new();
     private readonly Queue<Action> _waiting = new();
     private int _used;
 
-    /// <summary>More work may be waiting than there were places; a returned place is worth another look.</summary>
-    public volatile bool IsHungry;
+    /// <summary>More work than slots may be waiting, so a poll is worthwhile when a slot is returned.</summary>
+    public volatile bool HasWaitingWork;
 
     public int Capacity => capacity;
 
@@ -194,13 +217,13 @@ internal sealed class QueueSlots(int capacity)
             }
         }
 
-        IsHungry = true;
+        HasWaitingWork = true;
         return false;
     }
 
     /// <summary>
-    /// Begins work that the database has already given to this worker, as soon as there is a place: between the question for free work and its
-    /// answer, turns may have taken the places that were asked for.
+    /// Begins work that this worker has claimed as soon as a slot is free: between the query for free work and its answer, turns may have
+    /// taken the slots that the query counted on.
     /// </summary>
     public void WhenFree(Action begin)
     {
@@ -223,7 +246,8 @@ internal sealed class QueueSlots(int capacity)
         Action? next;
         lock (_gate)
         {
-            if (!_waiting.TryDequeue(out next)) _used--;
+            if (!_waiting.TryDequeue(out next))
+                _used--;
         }
 
         next?.Invoke();

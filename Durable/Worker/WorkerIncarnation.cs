@@ -6,14 +6,14 @@ using Microsoft.Extensions.Logging;
 namespace Librarian.Durable.Worker;
 
 /// <summary>
-/// One life of a worker, from registering its lease to giving everything back. When the lease is lost the incarnation ends and the
-/// worker begins another under a new id (rule R5): nothing of the old one can then pass a fence by mistake.
+/// One life of a worker, from registering its lease to releasing all its work. When the lease is lost, the incarnation ends and the worker
+/// begins another one under a new id (docs/spec/durable-engine.md#r5-lease), so that no write of the old one can pass a fence by mistake.
 /// </summary>
 internal sealed class WorkerIncarnation : IAsyncDisposable
 {
     private const int ConcurrentTurns = 16;
 
-    // Few more than can run at once: what is claimed and not begun when the process dies counts as a failed delivery.
+    // At most twice as many as can run at once: work that is claimed but not begun when the process dies counts as a failed delivery.
     private const int ClaimsPerPoll = 2 * ConcurrentTurns;
     private static readonly TimeSpan AfterExpiry = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan Saturated = TimeSpan.FromMilliseconds(10);
@@ -22,6 +22,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     private readonly SemaphoreSlim _turns = new(ConcurrentTurns, ConcurrentTurns);
     private readonly CancellationTokenSource _stopping;
     private readonly WorkerLease? _lease;
+    private bool _clockWentBack;
     private HashSet<(string, long)> _unknownInstances = [];
     private HashSet<(string, long, int, long)> _unknownActivities = [];
 
@@ -30,43 +31,54 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         _services = services;
         Id = id;
         var completions = services.Completions;
-        Activities = new(services.Provider.GetRequiredService<IServiceScopeFactory>(), services.Registry, services.Store, services.Queries, completions,
-            services.Converter, services.Options, services.Time, services.Triggers, services.Telemetry, services.LoggerFactory.CreateLogger<ActivityRunner>())
+        Activities = new(
+            services.Provider.GetRequiredService<IServiceScopeFactory>(),
+            services.Registry,
+            services.Store,
+            services.Queries,
+            completions,
+            services.Converter,
+            services.Options,
+            services.Time,
+            services.Triggers,
+            services.Telemetry,
+            services.LoggerFactory.CreateLogger<ActivityRunner>()
+        )
         {
             Deliver = result => _residents.TryGetValue(result.Activity.InstanceId, out var resident) && resident.TryDeliver(result),
-            Place = instance =>
-            {
-                if (_residents.TryGetValue(instance, out var resident)) resident.PlaceLocal();
-            },
             Posted = NotifyOrSignal,
-            PlaceFree = services.Signal.RaiseLocal,
+            SlotFreed = services.Signal.RaiseLocal,
         };
         completions.Settled = Activities.Settled;
         completions.Posted = instances =>
         {
-            foreach (var instance in instances) NotifyOrSignal(instance);
+            foreach (var instance in instances)
+                NotifyOrSignal(instance);
             services.Signal.Raise();
         };
-        if (services.Store is PostgresStore postgres) _lease = new(postgres, id, services.Leases.Beat, services.Options, services.Telemetry, services.Logger);
+        if (services.Store is PostgresStore postgres)
+            _lease = new(postgres, id, services.Leases.Beat, services.Options, services.Telemetry, services.Logger);
+        Lost = _lease?.Lost ?? CancellationToken.None;
         _stopping = CancellationTokenSource.CreateLinkedTokenSource(hostStopping, Lost);
+        Stopping = _stopping.Token;
     }
 
     public string Id { get; }
 
     public ActivityRunner Activities { get; }
 
-    /// <summary>Last error per instance that is backing off; told when it is failed as poison.</summary>
+    /// <summary>Last error of each instance that is backing off; part of the failure if the instance fails as poison.</summary>
     public ConcurrentDictionary<string, string> LastFaults { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>The lease is lost: nothing may be committed any more.</summary>
-    public CancellationToken Lost => _lease?.Lost ?? CancellationToken.None;
+    /// <summary>Cancelled when the lease is lost: nothing may be committed any more. Can also be read after disposal.</summary>
+    public CancellationToken Lost { get; }
 
-    /// <summary>No new work: the lease is lost or the host stops.</summary>
-    public CancellationToken Stopping => _stopping.Token;
+    /// <summary>Cancelled when no new work may begin: the lease is lost or the host is stopping.</summary>
+    public CancellationToken Stopping { get; }
 
     public int ResidentCount => _residents.Count;
 
-    public bool HasRoom => _residents.Count <= _services.Options.MaxResidentInstances;
+    public bool HasCapacity => _residents.Count <= _services.Options.MaxResidentInstances;
 
     /// <summary>Works until the host stops or the lease is lost, then drains.</summary>
     public async Task RunAsync()
@@ -83,28 +95,32 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         finally
         {
             await _stopping.CancelAsync();
-            await Task.WhenAll(loops.Select(loop => loop.ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default)));
+            await Task.WhenAll(
+                loops.Select(loop =>
+                    loop.ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default)
+                )
+            );
             await DrainAsync();
         }
 
-        // A loop that ended by a fault ends the incarnation with it.
-        foreach (var loop in loops.Where(loop => loop.IsFaulted)) await loop;
+        // A fault that ended a loop also ends the incarnation.
+        foreach (var loop in loops.Where(loop => loop.IsFaulted))
+            await loop;
     }
 
     public async ValueTask DisposeAsync()
     {
         _services.Telemetry.Worker = null;
         _lease?.Dispose();
-        Activities.Dispose();
         _stopping.Dispose();
         await Task.CompletedTask;
     }
 
-    /// <summary>Takes one of the places that bound concurrent database work of turns.</summary>
+    /// <summary>Takes one of the slots that limit the turns that use the database concurrently.</summary>
     public async Task<IDisposable> EnterTurnAsync()
     {
         await _turns.WaitAsync(Lost);
-        return new TurnPlace(this);
+        return new TurnSlot(this);
     }
 
     public void Forget(ResidentInstance resident)
@@ -113,10 +129,11 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         _services.Signal.RaiseLocal();
     }
 
-    /// <summary>An instance got a message: tell it here, or have it looked for.</summary>
+    /// <summary>Call when an instance got a message: notifies the instance if it is in memory, otherwise makes workers poll.</summary>
     public void NotifyOrSignal(string instanceId)
     {
-        if (!_residents.TryGetValue(instanceId, out var resident) || !resident.TryNotify()) _services.Signal.Raise();
+        if (!_residents.TryGetValue(instanceId, out var resident) || !resident.TryNotify())
+            _services.Signal.Raise();
     }
 
     private async Task DispatchAsync()
@@ -131,21 +148,51 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 var queues = Activities.FreeSlots;
                 var asked = _services.Time.GetTimestamp();
                 var found = await _services.Queries.PollAsync(
-                    new(Id, room, _services.Options.FirstBackoff, _services.Registry.OrchestratorNames, _services.Registry.ActivityNames, queues), Stopping);
-                _services.Clock.Observe(found.Now, asked);
-                if (found.Instances.Count > 0) await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
-                if (found.Activities.Count > 0) await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
+                    new(
+                        Id,
+                        room,
+                        _services.Options.FirstBackoff,
+                        _services.Registry.FoldedOrchestrators,
+                        _services.Registry.FoldedActivities,
+                        queues
+                    ),
+                    Stopping
+                );
+                // Before a process's first poll the earlier state of the clock is unknown, so the recorded times are checked.
+                _clockWentBack |= _services.Clock.Observe(found.Now, asked);
+                if (_clockWentBack)
+                {
+                    var moved = await _services.ClockQueries.RewindAsync(_services.Options.LeaseDuration, Stopping);
+                    _clockWentBack = false;
+                    if (moved > 0)
+                    {
+                        _services.Logger.ClockWentBack(moved);
+                        _services.Signal.Raise();
+                    }
+                }
+
+                if (found.Instances.Count > 0)
+                    await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
+                if (found.Activities.Count > 0)
+                    await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
                 Activities.NoteClaims(queues, found.Activities);
-                foreach (var activity in found.Activities) Activities.Start(activity, reserved: false);
-                foreach (var instance in found.Instances) Begin(instance);
+                foreach (var activity in found.Activities)
+                    Activities.Start(activity, reserved: false);
+                foreach (var instance in found.Instances)
+                    Begin(instance);
                 var missed = false;
-                foreach (var ready in found.Ready) missed |= !_residents.TryGetValue(ready, out var resident) || !resident.TryNotify();
-                if (found.NextDue is { } due && due - found.Now < wait.TotalMilliseconds) wait = TimeSpan.FromMilliseconds(Math.Max(1, due - found.Now));
-                // All places for turns are taken: one poll a while serves all that come free meanwhile.
-                if (saturated && wait > Saturated) wait = Saturated;
-                if (room > 0 && found.Instances.Count == room) wait = TimeSpan.Zero;
-                // Owned by me in the database, but just closing here: its release is on the way.
-                else if (missed && wait > TimeSpan.FromMilliseconds(50)) wait = TimeSpan.FromMilliseconds(50);
+                foreach (var ready in found.Ready)
+                    missed |= !_residents.TryGetValue(ready, out var resident) || !resident.TryNotify();
+                if (found.NextDue is { } due && due - found.Now < wait.TotalMilliseconds)
+                    wait = TimeSpan.FromMilliseconds(Math.Max(1, due - found.Now));
+                // All turn slots are taken: one poll in a while covers all slots that become free meanwhile.
+                if (saturated && wait > Saturated)
+                    wait = Saturated;
+                if (room > 0 && found.Instances.Count == room)
+                    wait = TimeSpan.Zero;
+                // The database says that this worker owns the instance, but it is just closing: its release is on the way.
+                else if (missed && wait > TimeSpan.FromMilliseconds(50))
+                    wait = TimeSpan.FromMilliseconds(50);
             }
             catch (OperationCanceledException) when (Stopping.IsCancellationRequested)
             {
@@ -157,8 +204,9 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 _services.Logger.WorkerFault(fault, wait);
             }
 
-            // A little early or late, so that workers do not all poll in the same moment.
-            if (wait == _services.Options.PollInterval) wait *= 0.9 + (0.2 * Random.Shared.NextDouble());
+            // A random factor, so that workers do not all poll at the same moment.
+            if (wait == _services.Options.PollInterval)
+                wait *= 0.9 + (0.2 * Random.Shared.NextDouble());
             if (wait > TimeSpan.Zero)
             {
                 try
@@ -176,7 +224,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     private void Begin(ClaimedInstance claimed)
     {
         var resident = new ResidentInstance(claimed, this, _services);
-        // An older object of the same id is closing or fenced: this claim is newer.
+        // An older object with the same id is closing or fenced, because this claim is newer.
         _residents[claimed.InstanceId] = resident;
         _ = Task.Run(resident.RunAsync, CancellationToken.None);
     }
@@ -189,20 +237,25 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         {
             try
             {
-                var wait = quickTakeOvers-- > 0 && _lease is not null ? TimeSpan.FromMilliseconds(200) : _services.Options.HeartbeatInterval;
-                // A lease that ends before the next look is looked at when it ends: a live worker renews its own long before.
-                if (_lease is { HasBeatenForOneLease: true, UntilExpiry: var expiry } && expiry < wait) wait = expiry > TimeSpan.Zero ? expiry + AfterExpiry : AfterExpiry;
+                var wait =
+                    quickTakeOvers-- > 0 && _lease is not null ? TimeSpan.FromMilliseconds(200) : _services.Options.HeartbeatInterval;
+                // A lease that ends before the next check is checked when it ends: a live worker renews its lease long before.
+                if (_lease is { HasBeatenForOneLease: true, UntilExpiry: var expiry } && expiry < wait)
+                    wait = expiry > TimeSpan.Zero ? expiry + AfterExpiry : AfterExpiry;
                 await Task.Delay(wait, _services.Time, Stopping);
-                foreach (var resident in _residents.Values) resident.LeaveIfIdle();
-                if (_lease is { HasBeatenForOneLease: false }) await TakeOverAsync();
-                else if (_lease is not null) await ReapAsync();
-                if (_services.Time.GetElapsedTime(lastSweep) < _services.Options.SweepInterval) continue;
+                foreach (var resident in _residents.Values)
+                    resident.LeaveIfIdle();
+                if (_lease is { HasBeatenForOneLease: false })
+                    await TakeOverAsync();
+                else if (_lease is not null)
+                    await ExpireLeasesAsync();
+                if (_services.Time.GetElapsedTime(lastSweep) < _services.Options.SweepInterval)
+                    continue;
                 lastSweep = _services.Time.GetTimestamp();
-                await _services.Leases.ReapAsync(null, expired: false, Stopping);
+                await _services.Leases.ExpireLeasesAsync(null, expired: false, Stopping);
                 await _services.Leases.DropStrayMessagesAsync(Stopping);
                 await ReconcileAsync();
                 await _services.Triggers.HitAsync("sweep.after-reconcile", "");
-                Activities.ForgetParked();
                 await WarnOfUnknownNamesAsync();
             }
             catch (OperationCanceledException) when (Stopping.IsCancellationRequested)
@@ -216,72 +269,99 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         }
     }
 
-    /// <summary>Own node's predecessor: its process is gone when nobody holds its lock, and its work need not wait for the lease (rule R6).</summary>
+    /// <summary>
+    /// Frees the work of this node's dead predecessors. A predecessor is dead if no process holds its lock, and its work need not wait for
+    /// its lease to expire (docs/spec/durable-engine.md#r6-freeing-work).
+    /// </summary>
     private async Task TakeOverAsync()
     {
-        if (_services.Store is not PostgresStore postgres) return;
+        if (_services.Store is not PostgresStore postgres)
+            return;
         var dead = new List<string>();
         foreach (var predecessor in await _services.Leases.PredecessorsAsync(_services.Options.NodeName, Id, Stopping))
         {
-            if (await postgres.IsUnlockedAsync(predecessor, Stopping)) dead.Add(predecessor);
+            if (await postgres.IsUnlockedAsync(predecessor, Stopping))
+                dead.Add(predecessor);
         }
 
-        if (dead.Count > 0) Reaped(await _services.Leases.ReapAsync(dead, expired: false, Stopping));
+        if (dead.Count > 0)
+            LeasesExpired(await _services.Leases.ExpireLeasesAsync(dead, expired: false, Stopping));
     }
 
-    private async Task ReapAsync()
+    private async Task ExpireLeasesAsync()
     {
-        if (_lease!.UntilExpiry > TimeSpan.Zero) return;
-        Reaped(await _services.Leases.ReapAsync(null, expired: true, Stopping));
+        if (_lease!.UntilExpiry > TimeSpan.Zero)
+            return;
+        LeasesExpired(await _services.Leases.ExpireLeasesAsync(null, expired: true, Stopping));
         _lease.ForgetExpiry();
     }
 
-    private void Reaped(int count)
+    private void LeasesExpired(int count)
     {
-        if (count > 0) _services.Logger.Reaped(count);
+        if (count > 0)
+            _services.Logger.LeasesExpired(count);
         _services.Signal.Raise();
     }
 
     /// <summary>
-    /// Rows that are mine in the database and unknown here in two sweeps running come from a claim whose answer was lost; they are given
-    /// back. Activities that run here and are not mine in the database are cancelled.
+    /// Releases rows that this worker owns in the database but does not know in two consecutive sweeps: they come from a claim whose answer
+    /// was lost. Cancels activities that run here although the database does not have this worker as their owner.
     /// </summary>
     private async Task ReconcileAsync()
     {
         var owned = await _services.Leases.OwnedAsync(Id, Stopping);
-        var unknownInstances = owned.Instances.Where(row => !_residents.TryGetValue(row.InstanceId, out var resident) || resident.Claim != row.Claim).ToHashSet();
-        var unknownActivities = owned.Activities.Where(row => !Activities.Knows(row.InstanceId, row.ExecutionId, row.TaskId, row.Claim)).ToHashSet();
+        var unknownInstances = owned
+            .Instances.Where(row => !_residents.TryGetValue(row.InstanceId, out var resident) || resident.Claim != row.Claim)
+            .ToHashSet();
+        var unknownActivities = owned
+            .Activities.Where(row => !Activities.Knows(row.InstanceId, row.ExecutionId, row.TaskId, row.Claim))
+            .ToHashSet();
         var instances = unknownInstances.Where(_unknownInstances.Contains).ToList();
         var activities = unknownActivities.Where(_unknownActivities.Contains).ToList();
         (_unknownInstances, _unknownActivities) = (unknownInstances, unknownActivities);
-        Activities.CancelUnless(owned.Activities.ToHashSet(), owned.Instances.Select(row => row.InstanceId).ToHashSet(StringComparer.Ordinal), _services.Options.SweepInterval);
-        if (instances.Count + activities.Count == 0) return;
+        Activities.CancelUnless(owned.Activities.ToHashSet(), _services.Options.SweepInterval);
+        if (instances.Count + activities.Count == 0)
+            return;
         _services.Logger.Reconciled(instances.Count, activities.Count);
         foreach (var (id, claim) in instances)
-            _services.Completions.Release(new ClaimedInstance(new(id, 0, "", "", null, null), default, null, null, -1, Id, claim, 0), TimeSpan.Zero, attemptsBack: 0);
+            _services.Completions.Release(
+                new ClaimedInstance(new(id, 0, "", "", null, null), default, null, null, -1, Id, claim, 0),
+                TimeSpan.Zero,
+                attemptsBack: 0
+            );
         foreach (var (id, execution, task, claim) in activities)
-            _services.Completions.Release(new ClaimedActivity(id, execution, task, "", "", null, Id, claim, 0), TimeSpan.Zero, countsAsDelivery: false);
+            _services.Completions.Release(
+                new ClaimedActivity(id, execution, task, "", "", null, Id, claim, 0),
+                TimeSpan.Zero,
+                countsAsDelivery: false
+            );
     }
 
     private async Task WarnOfUnknownNamesAsync()
     {
         var names = await _services.Leases.LongWaitingNamesAsync(TimeSpan.FromMinutes(5), Stopping);
-        var unknown = names.Where(name => !_services.Registry.OrchestratorNames.Contains(name) && !_services.Registry.ActivityNames.Contains(name)).ToList();
-        if (unknown.Count > 0) _services.Logger.UnknownNames(string.Join(", ", unknown));
+        var unknown = names.Where(name => !_services.Registry.HasOrchestrator(name) && !_services.Registry.HasActivity(name)).ToList();
+        if (unknown.Count > 0)
+            _services.Logger.UnknownNames(string.Join(", ", unknown));
     }
 
     /// <summary>
-    /// Cancels activities, lets turns finish, hands over results and releases, and takes this incarnation off the record. A crash on the
-    /// way leaves owned rows, which are reaped like those of any dead worker.
+    /// Cancels activities, lets turns finish, writes results and releases, and deletes this incarnation's row. A crash in between leaves
+    /// owned rows, which are freed like those of any dead worker.
     /// </summary>
     private async Task DrainAsync()
     {
         Activities.CancelAll();
-        foreach (var resident in _residents.Values) resident.Wake();
+        foreach (var resident in _residents.Values)
+            resident.Wake();
         var deadline = _services.Time.GetTimestamp();
-        while (_services.Time.GetElapsedTime(deadline) < (Lost.IsCancellationRequested ? TimeSpan.FromSeconds(1) : _services.Options.DrainTimeout))
+        while (
+            _services.Time.GetElapsedTime(deadline)
+            < (Lost.IsCancellationRequested ? TimeSpan.FromSeconds(1) : _services.Options.DrainTimeout)
+        )
         {
-            if (_residents.IsEmpty && Activities.RunningCount == 0 && _services.Completions.IsEmpty) break;
+            if (_residents.IsEmpty && Activities.RunningCount == 0 && _services.Completions.IsEmpty)
+                break;
             await Task.Delay(TimeSpan.FromMilliseconds(10), _services.Time);
         }
 
@@ -291,7 +371,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             try
             {
                 using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(5), _services.Time);
-                await _services.Leases.ReapAsync([Id], expired: false, limit.Token);
+                await _services.Leases.ExpireLeasesAsync([Id], expired: false, limit.Token);
                 _services.Signal.Raise();
             }
             catch (Exception fault)
@@ -303,7 +383,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         _services.Logger.WorkerStopped(Id, left);
     }
 
-    private sealed class TurnPlace(WorkerIncarnation worker) : IDisposable
+    private sealed class TurnSlot(WorkerIncarnation worker) : IDisposable
     {
         public void Dispose() => worker._turns.Release();
     }

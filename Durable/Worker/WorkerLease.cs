@@ -7,10 +7,11 @@ using NpgsqlTypes;
 namespace Librarian.Durable.Worker;
 
 /// <summary>
-/// The lease of one worker incarnation on a shared database (rules R5, R5b). It beats from its own thread on its own connection, so
-/// that neither busy activities nor an empty pool delay it; when a beat was not confirmed in time it declares itself lost before
-/// anybody else may take over. The connection holds an advisory lock named after the incarnation: when the process dies, a
-/// successor on the same node sees the lock free and need not wait for the lease.
+/// The lease of one worker incarnation on a shared database (docs/spec/durable-engine.md#r5-lease,
+/// docs/spec/durable-engine.md#r5b-nobody-reaps-at-once). Its heartbeat has its own thread and connection, so that neither busy activities
+/// nor an exhausted pool delay it; if a heartbeat is not confirmed in time, the lease declares itself lost before another worker may take
+/// over. The connection holds an advisory lock named after the incarnation: when the process dies, a successor on the same node finds the
+/// lock free and need not wait for the lease to expire.
 /// </summary>
 internal sealed class WorkerLease : IDisposable
 {
@@ -29,24 +30,38 @@ internal sealed class WorkerLease : IDisposable
     public WorkerLease(PostgresStore store, string workerId, string beat, DurableTaskOptions options, Telemetry telemetry, ILogger logger)
     {
         (_store, WorkerId, _beat, _options, _telemetry, _logger) = (store, workerId, beat, options, telemetry, logger);
+        Lost = _lost.Token;
         _confirmed = _started;
         _lost.CancelAfter(options.LeaseDuration - options.LeaseMargin);
-        _thread = new Thread(Run) { IsBackground = true, Name = "durable-lease", Priority = ThreadPriority.AboveNormal };
+        _thread = new Thread(Run)
+        {
+            IsBackground = true,
+            Name = "durable-lease",
+            Priority = ThreadPriority.AboveNormal,
+        };
         _thread.Start();
     }
 
     public string WorkerId { get; }
 
-    /// <summary>Cancelled when this incarnation may no longer work.</summary>
-    public CancellationToken Lost => _lost.Token;
+    /// <summary>Cancelled when this incarnation may no longer work. Can also be read after disposal.</summary>
+    public CancellationToken Lost { get; }
 
-    /// <summary>True once it has beaten for one full lease: only then may expired leases of others be believed (rule R5b).</summary>
+    /// <summary>
+    /// True once the lease has been renewed for one full lease duration. Only then may this worker treat the leases of others as expired
+    /// (docs/spec/durable-engine.md#r5b-nobody-reaps-at-once).
+    /// </summary>
     public bool HasBeatenForOneLease => Stopwatch.GetElapsedTime(_started, Volatile.Read(ref _confirmed)) >= _options.LeaseDuration;
 
-    /// <summary>Time until the first lease of the other workers ends, as the last heartbeat saw it; not positive when one has.</summary>
-    public TimeSpan UntilExpiry => Volatile.Read(ref _expiry) is var at && at == long.MaxValue ? TimeSpan.MaxValue : Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), at);
+    /// <summary>
+    /// Time until the first lease of the other workers ends, according to the last heartbeat; zero or negative if one has ended.
+    /// </summary>
+    public TimeSpan UntilExpiry =>
+        Volatile.Read(ref _expiry) is var at && at == long.MaxValue
+            ? TimeSpan.MaxValue
+            : Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), at);
 
-    /// <summary>That lease was looked at; the next heartbeat tells again.</summary>
+    /// <summary>Call when that lease was handled; the next heartbeat sets the time again.</summary>
     public void ForgetExpiry() => Volatile.Write(ref _expiry, long.MaxValue);
 
     public void Dispose()
@@ -69,19 +84,21 @@ internal sealed class WorkerLease : IDisposable
                 connection ??= Connect();
                 using var command = new NpgsqlCommand(_beat, connection);
                 command.Parameters.Add(new NpgsqlParameter("id", NpgsqlDbType.Text) { Value = WorkerId });
-                command.Parameters.Add(new NpgsqlParameter("lease", NpgsqlDbType.Bigint) { Value = (long)_options.LeaseDuration.TotalMilliseconds });
+                command.Parameters.Add(
+                    new NpgsqlParameter("lease", NpgsqlDbType.Bigint) { Value = (long)_options.LeaseDuration.TotalMilliseconds }
+                );
                 _store.Count(1, 1, 1);
                 if (command.ExecuteScalar() is not long untilExpiry)
                 {
-                    GiveUp("another worker found the lease expired");
+                    Abandon("another worker found the lease expired");
                     break;
                 }
 
-                // The lease runs from the moment the beat was sent, not from its answer.
+                // The lease runs from the moment at which the heartbeat was sent, not from its answer.
                 var left = _options.LeaseDuration - _options.LeaseMargin - Stopwatch.GetElapsedTime(sent);
                 if (_lost.IsCancellationRequested || left <= TimeSpan.Zero)
                 {
-                    GiveUp("the heartbeat was confirmed too late");
+                    Abandon("the heartbeat was confirmed too late");
                     break;
                 }
 
@@ -97,7 +114,7 @@ internal sealed class WorkerLease : IDisposable
                 wait = TimeSpan.FromMilliseconds(Math.Min(200, _options.HeartbeatInterval.TotalMilliseconds));
                 if (_lost.IsCancellationRequested)
                 {
-                    GiveUp("the heartbeat was not confirmed in time");
+                    Abandon("the heartbeat was not confirmed in time");
                     break;
                 }
             }
@@ -108,7 +125,7 @@ internal sealed class WorkerLease : IDisposable
         connection?.Dispose();
     }
 
-    private void GiveUp(string reason)
+    private void Abandon(string reason)
     {
         _telemetry.LeaseLost();
         _logger.LeaseLost(WorkerId, reason);

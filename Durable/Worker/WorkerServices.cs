@@ -1,13 +1,26 @@
 using Librarian.Durable.Stores;
+using Microsoft.DurableTask.Converters;
+using Microsoft.DurableTask.Worker;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Durable.Worker;
 
-/// <summary>What all parts of a worker use, made once per host.</summary>
+/// <summary>The objects that all parts of a worker share, made once per host.</summary>
 internal sealed class WorkerServices(
-    IServiceProvider provider, DurableStore store, TaskRegistry registry, DataConverter converter, IOptions<DurableTaskOptions> options,
-    WorkSignal signal, InstanceWatch watch, TurnTriggers triggers, TimeProvider time, ILoggerFactory loggerFactory, Telemetry telemetry)
+    IServiceProvider provider,
+    DurableStore store,
+    TaskRegistry registry,
+    DataConverter converter,
+    IOptions<DurableTaskOptions> options,
+    IOptionsMonitor<DurableTaskWorkerOptions> workerOptions,
+    WorkSignal signal,
+    InstanceWatch watch,
+    TurnTriggers triggers,
+    TimeProvider time,
+    ILoggerFactory loggerFactory,
+    Telemetry telemetry
+)
 {
     public IServiceProvider Provider { get; } = provider;
 
@@ -15,7 +28,15 @@ internal sealed class WorkerServices(
 
     public TaskRegistry Registry { get; } = registry;
 
-    public DataConverter Converter { get; } = new LimitedDataConverter(converter, options.Value.MaxPayloadBytes);
+    public DataConverter Converter { get; } =
+        LimitedDataConverter.Of(
+            workerOptions.Get(Microsoft.Extensions.Options.Options.DefaultName).DataConverter,
+            converter,
+            options.Value.MaxPayloadBytes
+        );
+
+    public DurableTaskWorkerOptions.VersioningOptions Versioning { get; } =
+        workerOptions.Get(Microsoft.Extensions.Options.Options.DefaultName).Versioning ?? new();
 
     public DurableTaskOptions Options { get; } = options.Value;
 
@@ -35,16 +56,19 @@ internal sealed class WorkerServices(
 
     public LeaseQueries Leases { get; } = new(store);
 
+    public ClockQueries ClockQueries { get; } = new(store);
+
     public DatabaseClock Clock { get; } = new(time, store);
 
     public Telemetry Telemetry { get; } = telemetry;
 
     public TurnTriggers Triggers { get; } = triggers;
 
-    public CompletionQueue Completions { get; } = new(store, new WorkQueries(store), time, triggers, loggerFactory.CreateLogger<CompletionQueue>());
+    public CompletionQueue Completions { get; } =
+        new(store, new WorkQueries(store), time, triggers, loggerFactory.CreateLogger<CompletionQueue>());
 }
 
-/// <summary>Points between two durable steps at which tests let a worker fail, hang or die; nothing is attached in production.</summary>
+/// <summary>Points between two durable steps at which tests make a worker fail, hang or die; not used in production.</summary>
 internal sealed class TurnTriggers
 {
     public Func<string, string, Task>? Hit { get; set; }
@@ -52,16 +76,28 @@ internal sealed class TurnTriggers
     public Task HitAsync(string point, string instanceId) => Hit?.Invoke(point, instanceId) ?? Task.CompletedTask;
 }
 
-/// <summary>Refuses payloads that would bloat the tables.</summary>
+/// <summary>Rejects payloads that would bloat the tables.</summary>
 internal sealed class LimitedDataConverter(DataConverter inner, int limit) : DataConverter
 {
+    /// <summary>
+    /// Wraps the converter of the worker or client options. They contain Microsoft's default if none was set; then the host's converter is
+    /// used.
+    /// </summary>
+    public static LimitedDataConverter Of(DataConverter fromOptions, DataConverter ofHost, int limit) =>
+        new(ReferenceEquals(fromOptions, JsonDataConverter.Default) ? ofHost : fromOptions, limit);
+
     public override string? Serialize(object? value)
     {
-        if (value is null) return null;
+        if (value is null)
+            return null;
         var text = inner.Serialize(value);
         var bytes = System.Text.Encoding.UTF8.GetByteCount(text);
         return bytes <= limit ? text : throw new PayloadTooLargeException(bytes, limit);
     }
 
     public override object? Deserialize(string? data, Type targetType) => inner.Deserialize(data, targetType);
+
+    // Microsoft's converter casts null to T, which throws if T is a value type.
+    public override T? Deserialize<T>(string? data)
+        where T : default => Deserialize(data, typeof(T)) is T value ? value : default;
 }

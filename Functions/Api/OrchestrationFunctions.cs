@@ -4,26 +4,35 @@ using Librarian.Domain.Configuration;
 using Librarian.Durable;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
+using Microsoft.DurableTask;
+using Microsoft.DurableTask.Client;
 using Microsoft.Extensions.Options;
 using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
-using DurableQuery = Librarian.Durable.OrchestrationQuery;
-using DurableStatus = Librarian.Durable.OrchestrationRuntimeStatus;
+using DurableQuery = Microsoft.DurableTask.Client.OrchestrationQuery;
+using DurableStatus = Microsoft.DurableTask.Client.OrchestrationRuntimeStatus;
+using OrchestrationAlreadyExistsException = DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException;
 
 namespace Librarian.Functions.Api;
 
 /// <summary>
-/// The HTTP management API of Durable Functions under an address of its own, because <c>/runtime/webhooks</c> belongs to the Functions
-/// host (functions-host.md §4; docs/orchestrations.md). Entities and <c>makeprimary</c> do not exist here.
+/// The HTTP management API of Durable Functions, at an address of its own because the Functions host owns <c>/runtime/webhooks</c>
+/// (docs/spec/functions-host.md#management-api; docs/orchestrations.md). Entities and <c>makeprimary</c> do not exist here.
 /// </summary>
 [Tags("Orchestrations")]
-[ReadsPath("functionName", "Name of an orchestrator; case-sensitive.")]
+[ReadsPath("functionName", "Name of an orchestrator; its case does not matter.")]
 [ReadsPath("instanceId", "Id of an instance.")]
 [ReadsPath("eventName", "Name of the event.")]
-public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredTasks tasks, IOptions<DurableTaskOptions> durable, IOptions<SiteOptions> site, TimeProvider time)
+public sealed class OrchestrationFunctions(
+    DatabaseDurableTaskClient client,
+    RegisteredTasks tasks,
+    IOptions<DurableTaskOptions> durable,
+    IOptions<SiteOptions> site,
+    TimeProvider time
+)
 {
     private const string Prefix = OrchestrationRoutes.Prefix;
 
-    /// <summary>What is refused, as it is worded below and in <see cref="OrchestrationRequest"/>; each begins with a stable code.</summary>
+    /// <summary>The refusals, as worded below and in <see cref="OrchestrationRequest"/>; each begins with a stable code.</summary>
     private static class Refusals
     {
         public const string NameInvalid = "NameInvalid: this cannot be the name of an orchestrator or event. Nothing was changed.";
@@ -37,44 +46,75 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
         public const string NothingToPurge = "NothingToPurge: no finished instance fits. Nothing was removed.";
         public const string ParameterInvalid = "ParameterInvalid: {name} is '{value}'. Nothing was changed.";
         public const string ParameterMissing = "ParameterMissing: createdTimeFrom is required. Nothing was removed.";
-        public const string ContinuationTokenInvalid = "ContinuationTokenInvalid: x-ms-continuation-token is not from an earlier page of this list.";
+        public const string ContinuationTokenInvalid =
+            "ContinuationTokenInvalid: x-ms-continuation-token is not from an earlier page of this list.";
         public const string ContentTypeInvalid = "ContentTypeInvalid: an event's data is JSON. Nothing was sent.";
         public const string JsonInvalid = "JsonInvalid: {why} Nothing was changed.";
         public const string PayloadTooLarge = "PayloadTooLarge: {what}";
+        public const string HubUnsupported = "HubUnsupported: {what}";
+        public const string HubUnavailable = "HubUnavailable: {what}";
     }
 
-    // As Durable Functions answers: seconds a caller should leave between looks.
+    // Seconds to wait before asking again, as in Durable Functions.
     private const string RetryAfterStart = "10";
     private const string RetryAfterStatus = "5";
 
-    // A purge answers within the Functions host's patience; a caller with more to remove repeats it.
+    // A purge must answer before the Functions host's timeout; a caller with more to remove repeats it.
     private static readonly TimeSpan LongestPurge = TimeSpan.FromSeconds(100);
 
-    /// <summary>Starts an orchestration and, when both <c>timeout</c> and <c>pollingInterval</c> are given, waits for its end.</summary>
+    /// <summary>Starts an orchestration. If both <c>timeout</c> and <c>pollingInterval</c> are given, waits for its end.</summary>
     [Function("DurableStart"), Requires(AuthLevel.Admin)]
     [ReadsJson("Its input; none is allowed.")]
-    [ReadsQuery<double>("timeout", "Seconds to wait for the end, together with `pollingInterval`; without both the answer comes at once. Never more than 200 s are waited.", Most = 86400)]
+    [ReadsQuery<double>(
+        "timeout",
+        "Seconds to wait for the end, together with `pollingInterval`; without both the answer comes at once. "
+            + "Never more than 200 s are waited.",
+        Most = 86400
+    )]
     [ReadsQuery<double>("pollingInterval", "Seconds, at most `timeout`.", Most = 86400)]
     [Responds<OrchestrationLinks>(202, "Started; the addresses of the instance.")]
     [RespondsHeader(202, "Location", "Address of its status.")]
     [RespondsHeader(202, "Retry-After", "Seconds to wait before looking.")]
     [Responds<JsonElement>(200, "Waited to the end: the bare output, or the status of an instance that failed or was terminated.")]
-    [Refuses<Failure>(400, Refusals.NameInvalid, Refusals.NewInstanceIdInvalid, Refusals.OrchestratorUnknown, Refusals.ParameterInvalid, Refusals.JsonInvalid)]
+    [Refuses<Failure>(
+        400,
+        Refusals.NameInvalid,
+        Refusals.NewInstanceIdInvalid,
+        Refusals.OrchestratorUnknown,
+        Refusals.ParameterInvalid,
+        Refusals.JsonInvalid
+    )]
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Refuses<Failure>(409, Refusals.InstanceActive)]
     [Refuses<Failure>(413, Refusals.PayloadTooLarge)]
-    public async Task<IResult> StartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "orchestrators/{functionName}/{instanceId?}")] HttpRequest request, string functionName, string? instanceId, CancellationToken cancellationToken)
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public async Task<IResult> StartAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "orchestrators/{functionName}/{instanceId?}")]
+            HttpRequest request,
+        string functionName,
+        string? instanceId,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryName(functionName, OrchestrationRequest.SubjectSegment, out var name, out var refusal) || !read.TryNewInstanceId(instanceId, out var id, out refusal) || !read.TryWait(out var wait, out refusal)) return refusal;
+        if (
+            !read.TryName(functionName, OrchestrationRequest.SubjectSegment, out var name, out var refusal)
+            || !read.TryNewInstanceId(instanceId, out var id, out refusal)
+            || !read.TryWait(out var wait, out refusal)
+        )
+            return refusal;
         if (!tasks.Orchestrators.Contains(name))
         {
-            return read.Refuse(StatusCodes.Status400BadRequest, $"OrchestratorUnknown: no orchestrator is named '{name}'. Nothing was started.",
-                $"Names are case-sensitive; known are {string.Join(", ", tasks.Orchestrators.Order(StringComparer.Ordinal))}.");
+            return read.Refuse(
+                StatusCodes.Status400BadRequest,
+                $"OrchestratorUnknown: no orchestrator is named '{name}'. Nothing was started.",
+                $"Known are {string.Join(", ", tasks.Orchestrators.Order(StringComparer.Ordinal))}."
+            );
         }
 
         var (body, wrong) = await read.ReadJsonAsync(durable.Value.MaxPayloadBytes, cancellationToken);
-        if (wrong is not null) return wrong;
+        if (wrong is not null)
+            return wrong;
         try
         {
             id = await client.ScheduleNewOrchestrationInstanceAsync(name, body, new StartOrchestrationOptions(id), cancellationToken);
@@ -85,13 +125,17 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
         }
         catch (PayloadTooLargeException e)
         {
-            return read.Refuse(StatusCodes.Status413PayloadTooLarge, e.Message, "Nothing was started. Keep bulk data in the catalog and send its id.");
+            return read.Refuse(
+                StatusCodes.Status413PayloadTooLarge,
+                e.Message,
+                "Nothing was started. Keep bulk data in the catalog and send its id."
+            );
         }
 
         return await StartedAsync(request, read, id, wait, cancellationToken);
     }
 
-    /// <summary>Shows an instance, with its history when asked.</summary>
+    /// <summary>Shows an instance, with its history on request.</summary>
     [Function("DurableInstance"), Requires(AuthLevel.ReadOnly)]
     [ReadsQuery<bool>("showHistory", "Send `historyEvents`.", Default = false)]
     [ReadsQuery<bool>("showHistoryOutput", "Send results in the history.", Default = false)]
@@ -104,25 +148,35 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Responds<Either<OrchestrationInstance, Failure>>(500, "It failed, when asked to be told so; or `Internal server error.`")]
-    public async Task<IResult> GetAsync([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances/{instanceId}")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    [Refuses<Failure>(501, Refusals.HubUnsupported)]
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public async Task<IResult> GetAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances/{instanceId}")] HttpRequest request,
+        string instanceId,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryInstanceId(instanceId, out var id, out var refusal)
+        if (
+            !read.TryInstanceId(instanceId, out var id, out var refusal)
             || !read.TrySwitch("showHistory", false, out var showHistory, out refusal)
             || !read.TrySwitch("showHistoryOutput", false, out var showOutput, out refusal)
             || !read.TrySwitch("showInput", true, out var showInput, out refusal)
-            || !read.TrySwitch("returnInternalServerErrorOnFailure", false, out var failureIsError, out refusal)) return refusal;
-        if (await client.GetInstanceAsync(id, getInputsAndOutputs: true, cancellationToken) is not { } instance) return read.NotFound(id);
+            || !read.TrySwitch("returnInternalServerErrorOnFailure", false, out var failureIsError, out refusal)
+        )
+            return refusal;
+        if (await client.GetInstanceAsync(id, getInputsAndOutputs: true, cancellationToken) is not { } instance)
+            return read.NotFound(id);
         IReadOnlyList<OrchestrationHistoryRow>? history = null;
         if (showHistory)
         {
             try
             {
-                history = OrchestrationHistory.Fold(await client.GetOrchestrationHistoryAsync(id, cancellationToken), showInput, showOutput);
+                history = OrchestrationHistory.Fold(await client.ReadHistoryAsync(id, cancellationToken), showInput, showOutput);
             }
             catch (ArgumentException)
             {
-                // Purged since the look above.
+                // Purged since it was found above.
                 return read.NotFound(id);
             }
         }
@@ -135,7 +189,12 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
             return Json(body, StatusCodes.Status202Accepted);
         }
 
-        return Json(body, failureIsError && instance.RuntimeStatus == DurableStatus.Failed ? StatusCodes.Status500InternalServerError : StatusCodes.Status200OK);
+        return Json(
+            body,
+            failureIsError && instance.RuntimeStatus == DurableStatus.Failed
+                ? StatusCodes.Status500InternalServerError
+                : StatusCodes.Status200OK
+        );
     }
 
     /// <summary>Lists instances, oldest first.</summary>
@@ -150,15 +209,22 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Responds<IReadOnlyList<OrchestrationInstance>>(200, "A page.")]
     [RespondsHeader(200, OrchestrationRoutes.ContinuationHeader, "Position of the next page; empty on the last.")]
     [Refuses<Failure>(400, Refusals.ParameterInvalid, Refusals.ContinuationTokenInvalid)]
-    public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances")] HttpRequest request, CancellationToken cancellationToken)
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public async Task<IResult> ListAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = Prefix + "instances")] HttpRequest request,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryText("instanceIdPrefix", out var prefix, out var refusal)
+        if (
+            !read.TryText("instanceIdPrefix", out var prefix, out var refusal)
             || !read.TryTime("createdTimeFrom", out var from, out refusal)
             || !read.TryTime("createdTimeTo", out var to, out refusal)
             || !read.TryStatuses(out var statuses, out refusal)
             || !read.TrySwitch("showInput", true, out var showInput, out refusal)
-            || !read.TryTop(out var top, out refusal)) return refusal;
+            || !read.TryTop(out var top, out refusal)
+        )
+            return refusal;
         var query = new DurableQuery
         {
             InstanceIdPrefix = prefix,
@@ -174,31 +240,49 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
             await foreach (var page in client.GetAllInstancesAsync(query).AsPages().WithCancellation(cancellationToken))
             {
                 request.HttpContext.Response.Headers[OrchestrationRoutes.ContinuationHeader] = page.ContinuationToken ?? "";
-                IReadOnlyList<OrchestrationInstance> rows = [.. page.Values.Select(instance => OrchestrationAnswers.Of(instance, showInput, null))];
+                IReadOnlyList<OrchestrationInstance> rows =
+                [
+                    .. page.Values.Select(instance => OrchestrationAnswers.Of(instance, showInput, null)),
+                ];
                 return Results.Json(rows, OrchestrationJson.Wire.OrchestrationInstanceList);
             }
         }
         catch (FormatException)
         {
-            return read.Refuse(StatusCodes.Status400BadRequest, $"ContinuationTokenInvalid: {OrchestrationRoutes.ContinuationHeader} is not from an earlier page of this list.", "Start again without the header.");
+            return read.Refuse(
+                StatusCodes.Status400BadRequest,
+                $"ContinuationTokenInvalid: {OrchestrationRoutes.ContinuationHeader} is not from an earlier page of this list.",
+                "Start again without the header."
+            );
         }
 
         throw new InvalidOperationException("A query has at least one page.");
     }
 
-    /// <summary>Removes a finished instance with its history.</summary>
+    /// <summary>Removes a finished instance and its history.</summary>
     [Function("DurablePurge"), Requires(AuthLevel.Admin)]
     [Responds<OrchestrationsPurged>(200, "It is gone.")]
     [Refuses<Failure>(400, Refusals.InstanceIdInvalid)]
     [Refuses<Failure>(404, Refusals.InstanceNotFound, Refusals.InstanceNotFinished)]
-    public async Task<IResult> PurgeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances/{instanceId}")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public async Task<IResult> PurgeAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances/{instanceId}")] HttpRequest request,
+        string instanceId,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryInstanceId(instanceId, out var id, out var refusal)) return refusal;
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal))
+            return refusal;
         var purged = await client.PurgeInstanceAsync(id, cancellation: cancellationToken);
-        if (purged.PurgedInstanceCount > 0) return Results.Json(new OrchestrationsPurged(purged.PurgedInstanceCount), OrchestrationJson.Wire.OrchestrationsPurged);
+        if (purged.PurgedInstanceCount > 0)
+            return Results.Json(new OrchestrationsPurged(purged.PurgedInstanceCount), OrchestrationJson.Wire.OrchestrationsPurged);
         return await client.GetInstanceAsync(id, cancellation: cancellationToken) is { } active
-            ? read.Refuse(StatusCodes.Status404NotFound, $"InstanceNotFinished: the instance '{id}' is {active.RuntimeStatus} and was left alone.", "Only finished instances are purged. Wait for it, or terminate it first.")
+            ? read.Refuse(
+                StatusCodes.Status404NotFound,
+                $"InstanceNotFinished: the instance '{id}' is {active.RuntimeStatus} and was left alone.",
+                "Only finished instances are purged. Wait for it, or terminate it first."
+            )
             : read.NotFound(id);
     }
 
@@ -210,19 +294,39 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Responds<OrchestrationsPurged>(200, "They are gone.")]
     [Refuses<Failure>(400, Refusals.ParameterMissing, Refusals.ParameterInvalid)]
     [Refuses<Failure>(404, Refusals.NothingToPurge)]
-    public async Task<IResult> PurgeManyAsync([HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances")] HttpRequest request, CancellationToken cancellationToken)
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public async Task<IResult> PurgeManyAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "delete", Route = Prefix + "instances")] HttpRequest request,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryTime("createdTimeFrom", out var from, out var refusal) || !read.TryTime("createdTimeTo", out var to, out refusal) || !read.TryStatuses(out var statuses, out refusal)) return refusal;
+        if (
+            !read.TryTime("createdTimeFrom", out var from, out var refusal)
+            || !read.TryTime("createdTimeTo", out var to, out refusal)
+            || !read.TryStatuses(out var statuses, out refusal)
+        )
+            return refusal;
         if (from is null)
-            return read.Refuse(StatusCodes.Status400BadRequest, "ParameterMissing: createdTimeFrom is required. Nothing was removed.", "Give the creation time from which to purge, such as 2026-01-01T00:00:00Z.");
-        var result = await client.PurgeAllInstancesAsync(new PurgeInstancesFilter(from, to, statuses) { Timeout = LongestPurge }, cancellationToken);
+            return read.Refuse(
+                StatusCodes.Status400BadRequest,
+                "ParameterMissing: createdTimeFrom is required. Nothing was removed.",
+                "Give the creation time from which to purge, such as 2026-01-01T00:00:00Z."
+            );
+        var result = await client.PurgeAllInstancesAsync(
+            new PurgeInstancesFilter(from, to, statuses) { Timeout = LongestPurge },
+            cancellationToken
+        );
         return result.PurgedInstanceCount > 0
             ? Results.Json(new OrchestrationsPurged(result.PurgedInstanceCount), OrchestrationJson.Wire.OrchestrationsPurged)
-            : read.Refuse(StatusCodes.Status404NotFound, "NothingToPurge: no finished instance fits. Nothing was removed.", "Widen the times or the statuses if there should be one.");
+            : read.Refuse(
+                StatusCodes.Status404NotFound,
+                "NothingToPurge: no finished instance fits. Nothing was removed.",
+                "Widen the times or the statuses if there should be one."
+            );
     }
 
-    /// <summary>Sends an event to an instance; its body is the event's data.</summary>
+    /// <summary>Sends an event to an instance. The body is the event's data.</summary>
     [Function("DurableRaiseEvent"), Requires(AuthLevel.Admin)]
     [ReadsJson("The event's data, any JSON.")]
     [Responds(202, "The event is recorded.")]
@@ -230,60 +334,100 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Refuses<Failure>(410, Refusals.InstanceFinished)]
     [Refuses<Failure>(413, Refusals.PayloadTooLarge)]
-    public async Task<IResult> RaiseEventAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/raiseEvent/{eventName}")] HttpRequest request, string instanceId, string eventName, CancellationToken cancellationToken)
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public async Task<IResult> RaiseEventAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/raiseEvent/{eventName}")]
+            HttpRequest request,
+        string instanceId,
+        string eventName,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryName(eventName, OrchestrationRequest.SubjectSegment + 2, out var name, out refusal)) return refusal;
+        if (
+            !read.TryInstanceId(instanceId, out var id, out var refusal)
+            || !read.TryName(eventName, OrchestrationRequest.SubjectSegment + 2, out var name, out refusal)
+        )
+            return refusal;
         if (!request.HasJsonContentType())
-            return read.Refuse(StatusCodes.Status400BadRequest, "ContentTypeInvalid: an event's data is JSON. Nothing was sent.", "Set Content-Type: application/json.");
+            return read.Refuse(
+                StatusCodes.Status400BadRequest,
+                "ContentTypeInvalid: an event's data is JSON. Nothing was sent.",
+                "Set Content-Type: application/json."
+            );
         var (body, wrong) = await read.ReadJsonAsync(durable.Value.MaxPayloadBytes, cancellationToken);
-        if (wrong is not null) return wrong;
+        if (wrong is not null)
+            return wrong;
         var (instance, refused) = await FindActiveAsync(read, id, cancellationToken);
-        if (instance is null) return refused!;
+        if (instance is null)
+            return refused!;
         try
         {
-            // False: it ended or was purged between the look and the message.
-            if (await client.RaiseEventAsync(id, name, body, messageId: null, transaction: null, cancellationToken)) return Results.StatusCode(StatusCodes.Status202Accepted);
+            // False: the instance ended or was purged after it was found.
+            if (await client.RaiseEventAsync(id, name, body, messageId: null, transaction: null, cancellationToken))
+                return Results.StatusCode(StatusCodes.Status202Accepted);
         }
         catch (PayloadTooLargeException e)
         {
-            return read.Refuse(StatusCodes.Status413PayloadTooLarge, e.Message, "Nothing was sent. Keep bulk data in the catalog and send its id.");
+            return read.Refuse(
+                StatusCodes.Status413PayloadTooLarge,
+                e.Message,
+                "Nothing was sent. Keep bulk data in the catalog and send its id."
+            );
         }
 
         return (await FindActiveAsync(read, id, cancellationToken)).Refusal ?? read.NotFound(id);
     }
 
-    /// <summary>Ends an instance; the reason becomes its output.</summary>
+    /// <summary>Terminates an instance. The reason becomes its output.</summary>
     [Function("DurableTerminate"), Requires(AuthLevel.Admin)]
     [ReadsQuery<string>("reason", "Why, for people.")]
     [Responds(202, "Recorded.")]
     [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Refuses<Failure>(410, Refusals.InstanceFinished)]
-    public Task<IResult> TerminateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/terminate")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
-        ControlAsync(request, instanceId, (id, reason) => client.TerminateInstanceAsync(id, (object?)reason, cancellationToken), cancellationToken);
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public Task<IResult> TerminateAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/terminate")] HttpRequest request,
+        string instanceId,
+        CancellationToken cancellationToken
+    ) =>
+        ControlAsync(
+            request,
+            instanceId,
+            (id, reason) => client.TerminateInstanceAsync(id, (object?)reason, cancellationToken),
+            cancellationToken
+        );
 
-    /// <summary>Stops an instance until it is resumed.</summary>
+    /// <summary>Suspends an instance until it is resumed.</summary>
     [Function("DurableSuspend"), Requires(AuthLevel.Admin)]
     [ReadsQuery<string>("reason", "Why, for people.")]
     [Responds(202, "Recorded.")]
     [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Refuses<Failure>(410, Refusals.InstanceFinished)]
-    public Task<IResult> SuspendAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/suspend")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
-        ControlAsync(request, instanceId, (id, reason) => client.SuspendInstanceAsync(id, reason, cancellationToken), cancellationToken);
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public Task<IResult> SuspendAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/suspend")] HttpRequest request,
+        string instanceId,
+        CancellationToken cancellationToken
+    ) => ControlAsync(request, instanceId, (id, reason) => client.SuspendInstanceAsync(id, reason, cancellationToken), cancellationToken);
 
-    /// <summary>Lets a suspended instance go on.</summary>
+    /// <summary>Resumes a suspended instance.</summary>
     [Function("DurableResume"), Requires(AuthLevel.Admin)]
     [ReadsQuery<string>("reason", "Why, for people.")]
     [Responds(202, "Recorded.")]
     [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Refuses<Failure>(410, Refusals.InstanceFinished)]
-    public Task<IResult> ResumeAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/resume")] HttpRequest request, string instanceId, CancellationToken cancellationToken) =>
-        ControlAsync(request, instanceId, (id, reason) => client.ResumeInstanceAsync(id, reason, cancellationToken), cancellationToken);
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public Task<IResult> ResumeAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/resume")] HttpRequest request,
+        string instanceId,
+        CancellationToken cancellationToken
+    ) => ControlAsync(request, instanceId, (id, reason) => client.ResumeInstanceAsync(id, reason, cancellationToken), cancellationToken);
 
-    /// <summary>Repeats what failed in a failed instance; what succeeded is kept.</summary>
+    /// <summary>Rewinds a failed instance: repeats what failed and keeps what succeeded.</summary>
     [Function("DurableRewind"), Requires(AuthLevel.Admin)]
     [ReadsQuery<string>("reason", "Why, for people.")]
     [Responds(202, "Recorded; what failed is repeated.")]
@@ -291,13 +435,20 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Refuses<Failure>(409, "{what}")]
     [Refuses<Failure>(410, Refusals.InstanceFinished)]
-    public async Task<IResult> RewindAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/rewind")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    [Refuses<Failure>(501, Refusals.HubUnsupported)]
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public async Task<IResult> RewindAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/rewind")] HttpRequest request,
+        string instanceId,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryText("reason", out var reason, out refusal)) return refusal;
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryText("reason", out var reason, out refusal))
+            return refusal;
         try
         {
-            await client.RewindInstanceAsync(id, reason, cancellationToken);
+            await client.RewindInstanceAsync(id, reason ?? "", cancellationToken);
             return Results.StatusCode(StatusCodes.Status202Accepted);
         }
         catch (ArgumentException)
@@ -306,17 +457,29 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
         }
         catch (InvalidOperationException e)
         {
-            if (await client.GetInstanceAsync(id, cancellation: cancellationToken) is not { } instance) return read.NotFound(id);
+            if (await client.GetInstanceAsync(id, cancellation: cancellationToken) is not { } instance)
+                return read.NotFound(id);
             return instance.RuntimeStatus is DurableStatus.Completed or DurableStatus.Terminated
                 ? read.Finished(instance)
-                : read.Refuse(StatusCodes.Status409Conflict, e.Message, "Only failed instances can be rewound. Wait for it, or terminate and restart it.");
+                : read.Refuse(
+                    StatusCodes.Status409Conflict,
+                    e.Message,
+                    "Only failed instances can be rewound. Wait for it, or terminate and restart it."
+                );
         }
     }
 
-    /// <summary>Starts an instance again with its old input, under a new id unless <c>restartWithNewInstanceId</c> is false.</summary>
+    /// <summary>
+    /// Starts an instance again with its old input. The new run has a new id unless <c>restartWithNewInstanceId</c> is false.
+    /// </summary>
     [Function("DurableRestart"), Requires(AuthLevel.Admin)]
     [ReadsQuery<bool>("restartWithNewInstanceId", "Whether to take a new id.", Default = true)]
-    [ReadsQuery<double>("timeout", "Seconds to wait for the end, together with `pollingInterval`; without both the answer comes at once. Never more than 200 s are waited.", Most = 86400)]
+    [ReadsQuery<double>(
+        "timeout",
+        "Seconds to wait for the end, together with `pollingInterval`; without both the answer comes at once. "
+            + "Never more than 200 s are waited.",
+        Most = 86400
+    )]
     [ReadsQuery<double>("pollingInterval", "Seconds, at most `timeout`.", Most = 86400)]
     [Responds<OrchestrationLinks>(202, "Started; the addresses of the instance.")]
     [RespondsHeader(202, "Location", "Address of its status.")]
@@ -325,10 +488,20 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
     [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.InstanceNotFound, Refusals.ParameterInvalid)]
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
     [Refuses<Failure>(409, Refusals.InstanceActive)]
-    public async Task<IResult> RestartAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/restart")] HttpRequest request, string instanceId, CancellationToken cancellationToken)
+    [Refuses<Failure>(503, Refusals.HubUnavailable)]
+    public async Task<IResult> RestartAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Prefix + "instances/{instanceId}/restart")] HttpRequest request,
+        string instanceId,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TrySwitch("restartWithNewInstanceId", true, out var withNewId, out refusal) || !read.TryWait(out var wait, out refusal)) return refusal;
+        if (
+            !read.TryInstanceId(instanceId, out var id, out var refusal)
+            || !read.TrySwitch("restartWithNewInstanceId", true, out var withNewId, out refusal)
+            || !read.TryWait(out var wait, out refusal)
+        )
+            return refusal;
         string started;
         try
         {
@@ -336,7 +509,7 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
         }
         catch (ArgumentException)
         {
-            // 400 and not 404: so does Durable Functions.
+            // Durable Functions answers 400 here, not 404.
             return read.NotFound(id, StatusCodes.Status400BadRequest);
         }
         catch (OrchestrationAlreadyExistsException)
@@ -347,33 +520,55 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
         return await StartedAsync(request, read, started, wait, cancellationToken);
     }
 
-    private static IResult Active(OrchestrationRequest read, string? id) => read.Refuse(StatusCodes.Status409Conflict,
-        $"InstanceActive: the instance '{id}' exists and has not ended. It runs on untouched.", "Wait for it, terminate it, or choose another id.");
+    private static IResult Active(OrchestrationRequest read, string? id) =>
+        read.Refuse(
+            StatusCodes.Status409Conflict,
+            $"InstanceActive: the instance '{id}' exists and has not ended. It runs on untouched.",
+            "Wait for it, terminate it, or choose another id."
+        );
 
-    private static IResult Json(OrchestrationInstance body, int status) => Results.Json(body, OrchestrationJson.Wire.OrchestrationInstance, statusCode: status);
+    private static IResult Json(OrchestrationInstance body, int status) =>
+        Results.Json(body, OrchestrationJson.Wire.OrchestrationInstance, statusCode: status);
 
-    private async Task<IResult> ControlAsync(HttpRequest request, string instanceId, Func<string, string?, Task> act, CancellationToken cancellationToken)
+    private async Task<IResult> ControlAsync(
+        HttpRequest request,
+        string instanceId,
+        Func<string, string?, Task> act,
+        CancellationToken cancellationToken
+    )
     {
         var read = new OrchestrationRequest(request);
-        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryText("reason", out var reason, out refusal)) return refusal;
+        if (!read.TryInstanceId(instanceId, out var id, out var refusal) || !read.TryText("reason", out var reason, out refusal))
+            return refusal;
         var (instance, refused) = await FindActiveAsync(read, id, cancellationToken);
-        if (instance is null) return refused!;
-        // An instance that ends between the look and the message stays as it ended; the caller's wish came too late either way.
+        if (instance is null)
+            return refused!;
+        // An instance that ends before the message arrives keeps its outcome; the request came too late in any case.
         await act(id, reason);
         return Results.StatusCode(StatusCodes.Status202Accepted);
     }
 
-    private async Task<(OrchestrationMetadata? Instance, IResult? Refusal)> FindActiveAsync(OrchestrationRequest read, string id, CancellationToken cancellationToken) =>
+    private async Task<(OrchestrationMetadata? Instance, IResult? Refusal)> FindActiveAsync(
+        OrchestrationRequest read,
+        string id,
+        CancellationToken cancellationToken
+    ) =>
         await client.GetInstanceAsync(id, cancellation: cancellationToken) is not { } instance ? (null, read.NotFound(id))
         : instance.IsCompleted ? (null, read.Finished(instance))
         : (instance, null);
 
-    /// <summary>The answer to a start: addresses, or after a wait that was long enough what came of it.</summary>
-    private async Task<IResult> StartedAsync(HttpRequest request, OrchestrationRequest read, string id, TimeSpan? wait, CancellationToken cancellationToken)
+    /// <summary>Answers a start with the addresses, or with the outcome if the instance ended within the wait.</summary>
+    private async Task<IResult> StartedAsync(
+        HttpRequest request,
+        OrchestrationRequest read,
+        string id,
+        TimeSpan? wait,
+        CancellationToken cancellationToken
+    )
     {
-        if (wait is { } patience)
+        if (wait is { } timeout)
         {
-            using var limit = new CancellationTokenSource(patience, time);
+            using var limit = new CancellationTokenSource(timeout, time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
             try
             {
@@ -384,7 +579,7 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
             }
             catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
             {
-                // Not finished in time: the addresses, as without a wait.
+                // Not finished in time: answer with the addresses, as without a wait.
             }
             catch (ArgumentException)
             {
@@ -398,6 +593,7 @@ public sealed class OrchestrationFunctions(DurableTaskClient client, RegisteredT
         return Results.Json(links, OrchestrationJson.Wire.OrchestrationLinks, statusCode: StatusCodes.Status202Accepted);
     }
 
-    // Neither mode carries a trustworthy scheme and host (functions-host.md §0), so addresses are built from the setting.
+    // Behind a Functions host a request does not carry the public scheme and host (docs/spec/functions-host.md#public-addresses), so
+    // addresses are built from the setting.
     private string Address(string pathAndQuery) => site.Value.PublicBaseUrl.TrimEnd('/') + pathAndQuery;
 }

@@ -13,53 +13,87 @@ using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
-/// <summary>Stores and what lies on them (wire.md §6.10.2 to §6.10.4).</summary>
+/// <summary>Stores and the files on them (docs/spec/wire.md#store-manifest).</summary>
 [Tags("Stores")]
 public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, StoreManifests manifests, IOptions<SiteOptions> options)
 {
-    /// <summary>Lists stores; called without a body, and any body is ignored.</summary>
+    /// <summary>Lists stores. The call needs no body and ignores one.</summary>
     [Function("StoreList"), Requires(AuthLevel.Admin)]
     [Responds<IReadOnlyList<StoreEntry>>(200, "The stores.")]
-    public async Task<IResult> ListAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresList)] HttpRequest request, CancellationToken cancellationToken)
+    public async Task<IResult> ListAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresList)] HttpRequest request,
+        CancellationToken cancellationToken
+    )
     {
         await using var db = database.Open();
         var rows = await db.Stores.AsNoTracking().OrderBy(s => s.Id).ToListAsync(cancellationToken);
-        IReadOnlyList<StoreEntry> entries = await Task.WhenAll(rows.Select(async row =>
-        {
-            var look = stores.Known(row.Id) is { } store ? await stores.LookAsync(store, cancellationToken) : new StoreLook(IsMounted: false, FreeBytes: -1);
-            return new StoreEntry(row.Name, "local", look.FreeBytes, row.Ingestable, look.IsMounted, row.Enabled);
-        }));
+        IReadOnlyList<StoreEntry> entries = await Task.WhenAll(
+            rows.Select(async row =>
+            {
+                var probe = stores.Known(row.Id) is { } store
+                    ? await stores.ProbeAsync(store, cancellationToken)
+                    : new StoreProbe(IsMounted: false, FreeBytes: -1);
+                return new StoreEntry(row.Name, "local", probe.FreeBytes, row.Ingestable, probe.IsMounted, row.Enabled);
+            })
+        );
         return Answers.Json(entries);
     }
 
-    /// <summary>Takes a store out of use or back into it.</summary>
+    /// <summary>Takes a store out of use, or puts it back into use.</summary>
     [Function("StoreStateChange"), Requires(AuthLevel.Admin)]
     [Responds<StoreStateChangeResponse>(200, "Switched.")]
     [Refuses<Failure>(400, "Store {store_name} does not exist.")]
-    public async Task<IResult> ChangeStateAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresStateChange)] HttpRequest request, [FromBody] StoreStateChangeRequest body, CancellationToken cancellationToken) =>
+    public async Task<IResult> ChangeStateAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresStateChange)] HttpRequest request,
+        [FromBody] StoreStateChangeRequest body,
+        CancellationToken cancellationToken
+    ) =>
         await manifests.SwitchAsync(body.StoreName, body.Enabled, cancellationToken)
             ? Answers.Json(new StoreStateChangeResponse(body.StoreName, body.Enabled, true))
             : UnknownStore(request, body.StoreName);
 
-    /// <summary>Lists what lies on a store, and makes it ready to travel when asked. The store is switched off before the destination is looked for, as upstream does.</summary>
+    /// <summary>
+    /// Lists the files on a store and, on request, prepares the store for transport. As upstream does, it switches the store off before it
+    /// looks up the destination.
+    /// </summary>
     [Function("StoreManifest"), Requires(AuthLevel.Admin)]
     [Responds<Manifest>(200, "Everything asked for is done once the answer has arrived whole.")]
     [Refuses<Failure>(400, "Store {store_name} does not exist.", "Librarian {destination_librarian} does not exist.")]
-    public async Task<IResult> ManifestAsync([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresManifest)] HttpRequest request, [FromBody] ManifestRequest body, CancellationToken cancellationToken)
+    public async Task<IResult> ManifestAsync(
+        [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.AdminStoresManifest)] HttpRequest request,
+        [FromBody] ManifestRequest body,
+        CancellationToken cancellationToken
+    )
     {
-        if (await manifests.FindAsync(body.StoreName, cancellationToken) is not { } id) return UnknownStore(request, body.StoreName);
-        if (body.DisableStore) await manifests.SwitchAsync(body.StoreName, enabled: false, cancellationToken);
+        if (await manifests.FindAsync(body.StoreName, cancellationToken) is not { } id)
+            return UnknownStore(request, body.StoreName);
+        if (body.DisableStore)
+            await manifests.SwitchAsync(body.StoreName, enabled: false, cancellationToken);
         if (body.CreateOutgoingTransfers && !await manifests.KnowsAsync(body.DestinationLibrarian, cancellationToken))
-            return Answers.Fail(request, 400, $"Librarian {body.DestinationLibrarian} does not exist.", "Add it with admin/librarians/add. No transfer was made" + (body.DisableStore ? "; the store is switched off." : "."));
-        return new StreamedManifest(options.Value.Name, body.StoreName,
-            manifests.ListAsync(id, body.CreateOutgoingTransfers ? body.DestinationLibrarian : null, body.MarkLocalInstancesAsUnavailable, cancellationToken));
+            return Answers.Fail(
+                request,
+                400,
+                $"Librarian {body.DestinationLibrarian} does not exist.",
+                "Add it with admin/librarians/add. No transfer was made" + (body.DisableStore ? "; the store is switched off." : ".")
+            );
+        return new StreamedManifest(
+            options.Value.Name,
+            body.StoreName,
+            manifests.ListAsync(
+                id,
+                body.CreateOutgoingTransfers ? body.DestinationLibrarian : null,
+                body.MarkLocalInstancesAsUnavailable,
+                cancellationToken
+            )
+        );
     }
 
-    private static IResult UnknownStore(HttpRequest request, string name) => Answers.Fail(request, 400, $"Store {name} does not exist.", "List the stores with admin/stores/list.");
+    private static IResult UnknownStore(HttpRequest request, string name) =>
+        Answers.Fail(request, 400, $"Store {name} does not exist.", "List the stores with admin/stores/list.");
 
     /// <summary>
-    /// Writes the lines as they come: a store may hold millions. The list ends in the body only after its changes are committed, so a
-    /// caller that can parse the answer knows that they are.
+    /// Writes lines as they come, because a store may hold millions of files. The list ends in the body only after its changes are
+    /// committed, so a caller that can parse the answer knows that they are.
     /// </summary>
     private sealed class StreamedManifest(string site, string store, IAsyncEnumerable<ManifestLine> lines) : IResult
     {
@@ -69,16 +103,38 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
         {
             var stop = httpContext.RequestAborted;
             httpContext.Response.ContentType = "application/json";
-            await using var writer = new Utf8JsonWriter(httpContext.Response.BodyWriter, new JsonWriterOptions { Encoder = WireJson.Wire.Options.Encoder });
+            await using var writer = new Utf8JsonWriter(
+                httpContext.Response.BodyWriter,
+                new JsonWriterOptions { Encoder = WireJson.Wire.Options.Encoder }
+            );
             writer.WriteStartObject();
             writer.WriteString("librarian_name", site);
             writer.WriteString("store_name", store);
             writer.WriteStartArray("store_files");
-            await foreach (var (file, instance, transfer) in lines.WithCancellation(stop))
+            await foreach (var (file, copy, path, transfer) in lines.WithCancellation(stop))
             {
-                JsonSerializer.Serialize(writer, new ManifestEntry(file.Name, file.CreateTime, file.Size, file.Checksum, file.Uploader, file.Source, instance.Path,
-                    (Client.Wire.DeletionPolicy)instance.DeletionPolicy, instance.CreatedTime, true, transfer ?? -1), WireJson.Wire.ManifestEntry);
-                if (writer.BytesPending < FlushAt) continue;
+                // The Python command passes the entry's source on as the source of the clone, and only a librarian of that name is called
+                // back (docs/spec/wire.md#ingest-manifest).
+                var source = transfer is null ? file.Source : site;
+                JsonSerializer.Serialize(
+                    writer,
+                    new ManifestEntry(
+                        file.Name,
+                        file.CreateTime,
+                        file.Size,
+                        file.Checksum,
+                        file.Uploader,
+                        source,
+                        path,
+                        (Client.Wire.DeletionPolicy)copy.DeletionPolicy,
+                        copy.CreatedTime,
+                        true,
+                        transfer ?? -1
+                    ),
+                    WireJson.Wire.ManifestEntry
+                );
+                if (writer.BytesPending < FlushAt)
+                    continue;
                 await writer.FlushAsync(stop);
                 await httpContext.Response.BodyWriter.FlushAsync(stop);
             }

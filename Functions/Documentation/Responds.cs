@@ -2,9 +2,11 @@ using Microsoft.AspNetCore.Http.Metadata;
 
 namespace Librarian.Functions.Documentation;
 
-/// <summary>An answer of a function without a body, for the API description. What every function may answer (401, 422, 500) is added by itself.</summary>
+/// <summary>
+/// Documents an answer without a body. Answers that every function may give (401, 413, 422, 500) are added automatically.
+/// </summary>
 /// <param name="status">HTTP status.</param>
-/// <param name="meaning">What has happened when a caller sees it.</param>
+/// <param name="meaning">The meaning of the answer for the caller.</param>
 [AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
 public class RespondsAttribute(int status, string meaning) : Attribute, IProducesResponseTypeMetadata
 {
@@ -21,20 +23,20 @@ public class RespondsAttribute(int status, string meaning) : Attribute, IProduce
     public IEnumerable<string> ContentTypes => Type == typeof(void) ? [] : ["application/json"];
 }
 
-/// <summary>An answer of a function, for the API description.</summary>
-/// <typeparam name="T">Its body.</typeparam>
+/// <summary>Documents an answer with a body.</summary>
+/// <typeparam name="T">Type of the body.</typeparam>
 /// <param name="status">HTTP status.</param>
-/// <param name="meaning">What has happened when a caller sees it.</param>
+/// <param name="meaning">The meaning of the answer for the caller.</param>
 public sealed class RespondsAttribute<T>(int status, string meaning) : RespondsAttribute(status, meaning)
 {
     /// <inheritdoc />
     public override Type Type => typeof(T);
 }
 
-/// <summary>A refusal of a function, for the API description. The tests compare every refusal they see with these.</summary>
-/// <typeparam name="T">Its body.</typeparam>
+/// <summary>Documents a refusal. The tests compare every refusal they see with these.</summary>
+/// <typeparam name="T">Type of the body.</typeparam>
 /// <param name="status">HTTP status.</param>
-/// <param name="reasons">Every text of <c>reason</c>; what varies stands in braces, as <c>{name}</c>.</param>
+/// <param name="reasons">Every text of <c>reason</c>; the parts that vary stand in braces, as <c>{name}</c>.</param>
 public sealed class RefusesAttribute<T>(int status, params string[] reasons)
     : RespondsAttribute(status, reasons.Length == 1 ? $"`{reasons[0]}`" : string.Join('\n', reasons.Select(r => $"- `{r}`")))
 {
@@ -42,24 +44,17 @@ public sealed class RefusesAttribute<T>(int status, params string[] reasons)
     public override Type Type => typeof(T);
 }
 
-/// <summary>A body that has one of two shapes.</summary>
-/// <typeparam name="TFirst">One.</typeparam>
-/// <typeparam name="TSecond">The other.</typeparam>
+/// <summary>A body of one of two types.</summary>
 public sealed class Either<TFirst, TSecond>;
 
-/// <summary>A header of an answer, for the API description.</summary>
-/// <param name="status">Of which answer.</param>
-/// <param name="name">Its name.</param>
-/// <param name="meaning">What it says.</param>
+/// <summary>Documents a header of an answer.</summary>
 [AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
 public sealed class RespondsHeaderAttribute(int status, string name, string meaning) : Attribute
 {
     /// <summary>HTTP status of the answer.</summary>
     public int StatusCode { get; } = status;
 
-    /// <summary>The header's name.</summary>
     public string Name { get; } = name;
 
-    /// <summary>What it says.</summary>
     public string Description { get; } = meaning;
 }

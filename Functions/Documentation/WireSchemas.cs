@@ -10,12 +10,12 @@ using Microsoft.OpenApi;
 namespace Librarian.Functions.Documentation;
 
 /// <summary>
-/// Makes the schemas those of the wire. Its converters read more than they write (wire.md §3) and so say nothing about themselves; what is
-/// described is the one form they write, and which every site reads.
+/// Makes the schemas match the wire. The wire's converters read more than they write (docs/spec/wire.md#json), so the generator learns
+/// nothing from them. The schemas describe the one form that they write and that every site reads.
 /// </summary>
 internal static class WireSchemas
 {
-    /// <summary>Naive UTC, no fraction or six digits (wire.md §3).</summary>
+    /// <summary>Naive UTC, no fraction or six digits (docs/spec/wire.md#times).</summary>
     private const string TimePattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{6})?$";
 
     private static readonly Dictionary<Type, JsonSchemaType> Scalars = new()
@@ -27,7 +27,7 @@ internal static class WireSchemas
         [typeof(double)] = JsonSchemaType.Number,
     };
 
-    /// <summary>Serializer options under which the framework's generator sees the wire's names and shapes.</summary>
+    /// <summary>Sets the serializer options with which the framework's generator sees the wire's names and shapes.</summary>
     internal static void Configure(JsonSerializerOptions options)
     {
         var wire = WireJson.Wire.Options;
@@ -43,27 +43,38 @@ internal static class WireSchemas
         options.TypeInfoResolver = JsonTypeInfoResolver.Combine(
             ((IJsonTypeInfoResolver)WireJson.Wire).WithAddedModifier(WithoutConverters),
             ((IJsonTypeInfoResolver)OrchestrationJson.Wire).WithAddedModifier(WithoutConverters).WithAddedModifier(InCamelCase),
-            new DefaultJsonTypeInfoResolver());
+            new DefaultJsonTypeInfoResolver()
+        );
     }
 
-    /// <summary>Name under which a type's schema is shared; null: it is written where it is used.</summary>
+    /// <summary>The name under which a type's schema is shared; null means that it is written inline.</summary>
     internal static string? SharedName(JsonTypeInfo type) =>
-        (Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(JsonElement) || type.Type == typeof(AsyncProvider) || IsEither(type.Type) ? null : OpenApiOptions.CreateDefaultSchemaReferenceId(type);
+        (Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(JsonElement)
+        || type.Type == typeof(AsyncProvider)
+        || IsEither(type.Type)
+            ? null
+            : OpenApiOptions.CreateDefaultSchemaReferenceId(type);
 
-    /// <summary>What the generator cannot know of one schema.</summary>
-    internal static async Task TransformAsync(OpenApiSchema schema, OpenApiSchemaTransformerContext context, CancellationToken cancellationToken)
+    /// <summary>Adds to one schema the facts that the generator cannot know.</summary>
+    internal static async Task TransformAsync(
+        OpenApiSchema schema,
+        OpenApiSchemaTransformerContext context,
+        CancellationToken cancellationToken
+    )
     {
         var type = Nullable.GetUnderlyingType(context.JsonTypeInfo.Type) ?? context.JsonTypeInfo.Type;
         var orNull = type == context.JsonTypeInfo.Type ? default : JsonSchemaType.Null;
-        if (schema.Description is { } description) schema.Description = DocStrings.WithoutCitations(description);
-        if (schema.Metadata is { } metadata && metadata.TryGetValue("x-ref-description", out var inPlace) && inPlace is string text) metadata["x-ref-description"] = DocStrings.WithoutCitations(text);
+        if (schema.Description is { } description)
+            schema.Description = DocStrings.WithoutCitations(description);
+        if (schema.Metadata is { } metadata && metadata.TryGetValue("x-ref-description", out var inPlace) && inPlace is string text)
+            metadata["x-ref-description"] = DocStrings.WithoutCitations(text);
         if (type == typeof(DateTime))
         {
             Time(schema, orNull);
         }
         else if (type == typeof(TimeWindow) && schema.Pattern is null)
         {
-            // The generator comes by again for the items, with the same type, as it does for the values of a dictionary.
+            // The generator calls again for the items, with the same type, as it does for the values of a dictionary.
             schema.Type = JsonSchemaType.Array | orNull;
             schema.Items = new OpenApiSchema();
             Time((OpenApiSchema)schema.Items, default);
@@ -76,12 +87,17 @@ internal static class WireSchemas
         else if (IsEither(type))
         {
             (schema.Type, schema.Description) = (null, null);
-            schema.AnyOf = [.. await Task.WhenAll(type.GetGenericArguments().Select(t => context.GetOrCreateSchemaAsync(t, null, cancellationToken)))];
+            schema.AnyOf =
+            [
+                .. await Task.WhenAll(type.GetGenericArguments().Select(t => context.GetOrCreateSchemaAsync(t, null, cancellationToken))),
+            ];
         }
         else if (context.JsonTypeInfo is { Kind: JsonTypeInfoKind.Dictionary, ElementType: { } values })
         {
             var value = await context.GetOrCreateSchemaAsync(Nullable.GetUnderlyingType(values) ?? values, null, cancellationToken);
-            schema.AdditionalProperties = Nullable.GetUnderlyingType(values) is null ? value : new OpenApiSchema { OneOf = [new OpenApiSchema { Type = JsonSchemaType.Null }, value] };
+            schema.AdditionalProperties = Nullable.GetUnderlyingType(values) is null
+                ? value
+                : new OpenApiSchema { OneOf = [new OpenApiSchema { Type = JsonSchemaType.Null }, value] };
         }
         else if (type == typeof(AsyncProvider))
         {
@@ -90,22 +106,28 @@ internal static class WireSchemas
         }
     }
 
-    /// <summary>The generator hides what a field means in one arm of "null or that"; it belongs beside the name.</summary>
+    /// <summary>Moves a field's description beside its name: the generator hides it in one arm of "null or that".</summary>
     internal static void RaiseDescriptions(IOpenApiSchema schema)
     {
         foreach (var field in schema.Properties?.Values.OfType<OpenApiSchema>() ?? [])
         {
-            if (field.OneOf?.OfType<OpenApiSchemaReference>().FirstOrDefault() is not { } reference) continue;
+            if (field.OneOf?.OfType<OpenApiSchemaReference>().FirstOrDefault() is not { } reference)
+                continue;
             field.Description ??= reference.Reference.Description;
             reference.Reference.Description = null;
         }
     }
 
-    /// <summary>Schema of a parameter.</summary>
     internal static IOpenApiSchema OfParameter(ReadsAttribute parameter, OpenApiDocument document)
     {
-        if (parameter.Type == typeof(DateTimeOffset)) return new OpenApiSchema { Type = JsonSchemaType.String, Format = "date-time" };
-        if (parameter.Type == typeof(OrchestrationState[])) return new OpenApiSchema { Type = JsonSchemaType.Array, Items = new OpenApiSchemaReference(nameof(OrchestrationState), document) };
+        if (parameter.Type == typeof(DateTimeOffset))
+            return new OpenApiSchema { Type = JsonSchemaType.String, Format = "date-time" };
+        if (parameter.Type == typeof(OrchestrationState[]))
+            return new OpenApiSchema
+            {
+                Type = JsonSchemaType.Array,
+                Items = new OpenApiSchemaReference(nameof(OrchestrationState), document),
+            };
         return new OpenApiSchema
         {
             Type = Scalars[parameter.Type],
@@ -126,23 +148,33 @@ internal static class WireSchemas
 
     private static void DescribeMembers(OpenApiSchema schema, Type type)
     {
-        var isNumber = type.GetCustomAttribute<JsonConverterAttribute>()?.ConverterType is { IsGenericType: true } converter && converter.GetGenericTypeDefinition() == typeof(IntegerEnumConverter<>);
+        var isNumber =
+            type.GetCustomAttribute<JsonConverterAttribute>()?.ConverterType is { IsGenericType: true } converter
+            && converter.GetGenericTypeDefinition() == typeof(IntegerEnumConverter<>);
         schema.Type = isNumber ? JsonSchemaType.Integer : JsonSchemaType.String;
-        // Null is not one of its members: where a field may be null, the generator says so beside it.
+        // Null is not a member: where a field may be null, the generator says so beside the enum.
         schema.Enum = isNumber
             ? [.. Enum.GetValues(type).Cast<object>().Select(v => (JsonNode)Convert.ToInt32(v))]
             : [.. schema.Enum!.Where(v => v is not null)];
         var names = Enum.GetNames(type).Select(n => isNumber ? n.ToUpperInvariant() : n).ToArray();
         var meanings = Enum.GetNames(type).Select(n => DocStrings.Of(type, n)).ToArray();
         schema.Extensions ??= new Dictionary<string, IOpenApiExtension>();
-        if (isNumber) schema.Extensions["x-enum-varnames"] = new JsonNodeExtension(new JsonArray([.. names]));
+        if (isNumber)
+            schema.Extensions["x-enum-varnames"] = new JsonNodeExtension(new JsonArray([.. names]));
         schema.Extensions["x-enum-descriptions"] = new JsonNodeExtension(new JsonArray([.. meanings]));
-        schema.Description = DocStrings.Of(type) + "\n\n" + string.Join('\n', schema.Enum.Select((value, i) => isNumber ? $"- `{value}` {names[i]}: {meanings[i]}" : $"- `{value}`: {meanings[i]}"));
+        schema.Description =
+            DocStrings.Of(type)
+            + "\n\n"
+            + string.Join(
+                '\n',
+                schema.Enum.Select((value, i) => isNumber ? $"- `{value}` {names[i]}: {meanings[i]}" : $"- `{value}`: {meanings[i]}")
+            );
     }
 
     private static void WithoutConverters(JsonTypeInfo type)
     {
-        foreach (var property in type.Properties) property.CustomConverter = null;
+        foreach (var property in type.Properties)
+            property.CustomConverter = null;
     }
 
     private static void InCamelCase(JsonTypeInfo type)

@@ -1,15 +1,15 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
+using Microsoft.Azure.Functions.Worker.Extensions.Abstractions;
 
 namespace Librarian.Functions.Hosting;
 
-/// <summary>The function exists only where a setting is true; elsewhere its address is as unknown as any other.</summary>
+/// <summary>The function exists only on sites where a setting is true; on others its address is unknown.</summary>
 /// <param name="setting">Full name of the setting, such as <c>Site:ApiDocumentation</c>.</param>
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class EnabledByAttribute(string setting) : Attribute
 {
-    /// <summary>Full name of the setting.</summary>
     public string Setting { get; } = setting;
 }
 
@@ -19,15 +19,17 @@ public sealed class EnabledByAttribute(string setting) : Attribute
 public abstract record FunctionDescriptor(string Name, MethodInfo Method)
 {
     /// <summary>
-    /// Operators switch a function off as the Functions host lets them, <c>AzureWebJobs.{Name}.Disabled=true</c>, or where a variable's
-    /// name cannot have dots (systemd, shells), <c>AzureWebJobs__{Name}__Disabled=true</c>.
+    /// Whether an operator has switched the function off as for the Functions host: <c>AzureWebJobs.{Name}.Disabled=true</c>, or
+    /// <c>AzureWebJobs__{Name}__Disabled=true</c> where the name of a variable cannot have dots (systemd, shells).
     /// </summary>
     public bool IsDisabled(IConfiguration configuration) =>
-        bool.TryParse(configuration[$"AzureWebJobs.{Name}.Disabled"] ?? configuration[$"AzureWebJobs:{Name}:Disabled"], out var disabled) && disabled;
+        bool.TryParse(configuration[$"AzureWebJobs.{Name}.Disabled"] ?? configuration[$"AzureWebJobs:{Name}:Disabled"], out var disabled)
+        && disabled;
 
-    /// <summary>Whether the site has the function at all: see <see cref="EnabledByAttribute"/>.</summary>
+    /// <summary>Whether this site has the function: see <see cref="EnabledByAttribute"/>.</summary>
     public bool IsOffered(IConfiguration configuration) =>
-        Method.GetCustomAttribute<EnabledByAttribute>() is not { } enabled || (bool.TryParse(configuration[enabled.Setting], out var on) && on);
+        Method.GetCustomAttribute<EnabledByAttribute>() is not { } enabled
+        || (bool.TryParse(configuration[enabled.Setting], out var on) && on);
 
     /// <summary>Name and method, for messages.</summary>
     internal string Describe() => $"function '{Name}' ({Method.DeclaringType?.FullName}.{Method.Name})";
@@ -38,22 +40,21 @@ public abstract record FunctionDescriptor(string Name, MethodInfo Method)
 /// <param name="Method">The method that runs.</param>
 /// <param name="Route">ASP.NET Core route template with a fixed first segment.</param>
 /// <param name="Methods">HTTP methods, upper case.</param>
-public sealed record HttpFunction(string Name, MethodInfo Method, string Route, IReadOnlyList<string> Methods) : FunctionDescriptor(Name, Method);
+public sealed record HttpFunction(string Name, MethodInfo Method, string Route, IReadOnlyList<string> Methods)
+    : FunctionDescriptor(Name, Method);
 
 /// <summary>A function that runs on a schedule.</summary>
 /// <param name="Name">Unique name.</param>
 /// <param name="Method">The method that runs.</param>
-/// <param name="Schedule">Schedule as written, perhaps <c>%Setting%</c>.</param>
-/// <param name="RunOnStartup">Run after every start, too.</param>
-/// <param name="UseMonitor">Catch up with missed occurrences.</param>
-public sealed record TimerFunction(string Name, MethodInfo Method, string Schedule, bool RunOnStartup, bool UseMonitor) : FunctionDescriptor(Name, Method);
+/// <param name="Schedule">Schedule as written; it may be <c>%Setting%</c>.</param>
+/// <param name="RunOnStartup">Whether it also runs after every start.</param>
+public sealed record TimerFunction(string Name, MethodInfo Method, string Schedule, bool RunOnStartup) : FunctionDescriptor(Name, Method);
 
-/// <summary>Functions break the rules of the Functions host or of this site; nothing was started.</summary>
-/// <param name="errors">Every mistake found, each with its method and the mend.</param>
+/// <summary>Functions break rules of the Functions host or of this site; nothing was started.</summary>
+/// <param name="errors">Every mistake found, each with its method and its correction.</param>
 public sealed class FunctionDiscoveryException(IReadOnlyList<string> errors)
     : InvalidOperationException($"FunctionDiscovery: {errors.Count} mistake(s), nothing was started.\n- {string.Join("\n- ", errors)}")
 {
-    /// <summary>Every mistake found.</summary>
     public IReadOnlyList<string> Errors { get; } = errors;
 }
 
@@ -66,23 +67,30 @@ public sealed partial class FunctionCatalog
         TimerFunctions = timerFunctions;
     }
 
-    /// <summary>HTTP functions in order of their names.</summary>
+    /// <summary>HTTP functions, ordered by name.</summary>
     public IReadOnlyList<HttpFunction> HttpFunctions { get; }
 
-    /// <summary>Timer functions in order of their names.</summary>
+    /// <summary>Timer functions, ordered by name.</summary>
     public IReadOnlyList<TimerFunction> TimerFunctions { get; }
 
+    /// <summary>Finds a function by its name, ignoring case; null if there is none.</summary>
+    public FunctionDescriptor? Find(string? name) =>
+        ((IEnumerable<FunctionDescriptor>)[.. HttpFunctions, .. TimerFunctions]).FirstOrDefault(f =>
+            string.Equals(f.Name, name, StringComparison.OrdinalIgnoreCase)
+        );
+
     /// <summary>Finds the functions of an assembly.</summary>
-    /// <exception cref="FunctionDiscoveryException">Some break a rule; all of them are named.</exception>
+    /// <exception cref="FunctionDiscoveryException">Some functions break a rule; all of them are named.</exception>
     public static FunctionCatalog Discover(Assembly assembly) => Discover(assembly.GetTypes());
 
     /// <summary>Finds the functions of some classes.</summary>
-    /// <exception cref="FunctionDiscoveryException">Some break a rule; all of them are named.</exception>
+    /// <exception cref="FunctionDiscoveryException">Some functions break a rule; all of them are named.</exception>
     public static FunctionCatalog Discover(IEnumerable<Type> types)
     {
         var errors = new List<string>();
         var found = new List<FunctionDescriptor>();
-        const BindingFlags All = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
+        const BindingFlags All =
+            BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
         foreach (var type in types)
         {
             foreach (var method in type.GetMethods(All))
@@ -95,7 +103,7 @@ public sealed partial class FunctionCatalog
         found.Sort((a, b) => StringComparer.OrdinalIgnoreCase.Compare(a.Name, b.Name));
         var http = found.OfType<HttpFunction>().ToArray();
         var timers = found.OfType<TimerFunction>().ToArray();
-        CheckTogether(found, http, timers, errors);
+        CheckTogether(found, http, errors);
         return errors.Count == 0 ? new FunctionCatalog(http, timers) : throw new FunctionDiscoveryException(errors);
     }
 
@@ -104,11 +112,18 @@ public sealed partial class FunctionCatalog
         var before = errors.Count;
         void Error(string what) => errors.Add($"Function '{name}' ({method.DeclaringType?.FullName}.{method.Name}) {what}.");
 
-        if (!NamePattern().IsMatch(name)) Error("has a name the Functions host refuses; use a letter, then up to 127 letters, digits, '_' or '-'");
-        if (string.Equals(name, "host", StringComparison.OrdinalIgnoreCase)) Error("is named 'host', which the Functions host keeps for itself; rename it");
-        if (!method.IsPublic || method.DeclaringType is not { IsVisible: true, ContainsGenericParameters: false } || method.IsGenericMethodDefinition)
+        if (!NamePattern().IsMatch(name))
+            Error("has a name the Functions host refuses; use a letter, then up to 127 letters, digits, '_' or '-'");
+        if (string.Equals(name, "host", StringComparison.OrdinalIgnoreCase))
+            Error("is named 'host', which the Functions host keeps for itself; rename it");
+        if (
+            !method.IsPublic
+            || method.DeclaringType is not { IsVisible: true, ContainsGenericParameters: false }
+            || method.IsGenericMethodDefinition
+        )
             Error("is not a public, non-generic method of a public, non-generic class; make it one");
-        else if (!method.IsStatic && method.DeclaringType.IsAbstract) Error("belongs to an abstract class, which cannot be created; make the class sealed");
+        else if (!method.IsStatic && method.DeclaringType.IsAbstract)
+            Error("belongs to an abstract class, which cannot be created; make the class sealed");
         if (method.ReturnType == typeof(void) && method.IsDefined(typeof(AsyncStateMachineAttribute)))
             Error("is 'async void', whose end nobody can await; return Task");
 
@@ -129,58 +144,83 @@ public sealed partial class FunctionCatalog
         return errors.Count == before ? descriptor : null;
     }
 
-    private static HttpFunction ReadHttp(string name, MethodInfo method, ParameterInfo trigger, HttpTriggerAttribute attribute, Action<string> error)
+    private static HttpFunction ReadHttp(
+        string name,
+        MethodInfo method,
+        ParameterInfo trigger,
+        HttpTriggerAttribute attribute,
+        Action<string> error
+    )
     {
-        if (trigger.ParameterType != typeof(HttpRequest)) error($"has [HttpTrigger] on '{trigger.Name}', which is no HttpRequest; put it on one");
+        if (trigger.ParameterType != typeof(HttpRequest))
+            error($"has [HttpTrigger] on '{trigger.Name}', which is no HttpRequest; put it on one");
         if (attribute.AuthLevel != AuthorizationLevel.Anonymous)
-            error($"asks for AuthorizationLevel.{attribute.AuthLevel}, which a stand-alone site would not check; use Anonymous and let the site authorize");
+            error(
+                $"asks for AuthorizationLevel.{attribute.AuthLevel}, which a stand-alone site would not check; "
+                    + "use Anonymous and let the site authorize"
+            );
         var methods = (attribute.Methods ?? []).Select(m => m.ToUpperInvariant()).Distinct(StringComparer.Ordinal).ToArray();
-        if (methods.Length == 0) error("names no HTTP method; list them, such as \"get\"");
+        if (methods.Length == 0)
+            error("names no HTTP method; list them, such as \"get\"");
         if (methods.FirstOrDefault(m => !KnownMethods.Contains(m, StringComparer.Ordinal)) is { } unknown)
             error($"names the HTTP method '{unknown}'; the Functions host knows {string.Join(", ", KnownMethods)}");
         var route = string.IsNullOrEmpty(attribute.Route) ? name : attribute.Route;
-        if (FunctionRoute.Check(route) is { } mistake) error($"has the route '{route}', which {mistake}");
+        if (FunctionRoute.Check(route) is { } mistake)
+            error($"has the route '{route}', which {mistake}");
         return new HttpFunction(name, method, route, methods);
     }
 
-    private static TimerFunction ReadTimer(string name, MethodInfo method, ParameterInfo trigger, TimerTriggerAttribute attribute, Action<string> error)
+    private static TimerFunction ReadTimer(
+        string name,
+        MethodInfo method,
+        ParameterInfo trigger,
+        TimerTriggerAttribute attribute,
+        Action<string> error
+    )
     {
-        if (trigger.ParameterType != typeof(TimerInfo)) error($"has [TimerTrigger] on '{trigger.Name}', which is no TimerInfo; make it one");
-        if (method.GetParameters().FirstOrDefault(p => p.Position != trigger.Position && p.ParameterType != typeof(CancellationToken)) is { } other)
-            error($"has the parameter '{other.Name}'; a timer function takes TimerInfo and CancellationToken, the rest comes through the constructor");
-        if (method.ReturnType != typeof(void) && method.ReturnType != typeof(ValueTask) && !typeof(Task).IsAssignableFrom(method.ReturnType))
+        if (trigger.ParameterType != typeof(TimerInfo))
+            error($"has [TimerTrigger] on '{trigger.Name}', which is no TimerInfo; make it one");
+        if (
+            method.GetParameters().FirstOrDefault(p => p.Position != trigger.Position && p.ParameterType != typeof(CancellationToken)) is
+            { } other
+        )
+            error(
+                $"has the parameter '{other.Name}'; "
+                    + "a timer function takes TimerInfo and CancellationToken, the rest comes through the constructor"
+            );
+        if (
+            method.ReturnType != typeof(void)
+            && method.ReturnType != typeof(ValueTask)
+            && !typeof(Task).IsAssignableFrom(method.ReturnType)
+        )
             error($"returns {method.ReturnType.Name}; return void, Task or ValueTask");
+        if (attribute.UseMonitor)
+            error(
+                "has the Functions host monitor it, which needs Azure storage; write UseMonitor = false, the site keeps the record itself"
+            );
         if (TimerSchedule.SettingName(attribute.Schedule) is null && !TimerSchedule.TryParse(attribute.Schedule, out _, out var mistake))
             error($"has the schedule '{attribute.Schedule}', which {mistake}; write such as '0 */5 * * * *', '00:00:20' or '%Setting%'");
-        return new TimerFunction(name, method, attribute.Schedule, attribute.RunOnStartup, attribute.UseMonitor);
+        return new TimerFunction(name, method, attribute.Schedule, attribute.RunOnStartup);
     }
 
-    private static void CheckTogether(List<FunctionDescriptor> all, HttpFunction[] http, TimerFunction[] timers, List<string> errors)
+    private static void CheckTogether(List<FunctionDescriptor> all, HttpFunction[] http, List<string> errors)
     {
         foreach (var same in all.GroupBy(f => f.Name, StringComparer.OrdinalIgnoreCase).Where(g => g.Count() > 1))
             errors.Add($"The name '{same.Key}' is used by {string.Join(" and ", same.Select(f => f.Describe()))}; rename one.");
-
-        foreach (var function in http)
-        {
-            if (FunctionRoute.FirstSegment(function.Route) is { } first
-                && timers.FirstOrDefault(t => string.Equals(t.Name, first, StringComparison.OrdinalIgnoreCase)) is { } timer)
-            {
-                errors.Add($"The route '{function.Route}' of {function.Describe()} begins with the name of timer {timer.Describe()}, so outsiders could reach the timer's address; rename one.");
-            }
-        }
 
         for (var i = 0; i < http.Length; i++)
         {
             for (var j = i + 1; j < http.Length; j++)
             {
-                if (FunctionRoute.Conflict(http[i], http[j]) is { } conflict) errors.Add(conflict + ".");
+                if (FunctionRoute.Conflict(http[i], http[j]) is { } conflict)
+                    errors.Add(conflict + ".");
             }
         }
     }
 
     private static readonly string[] KnownMethods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
-    // functions-host.md §1.6
+    // The rule of the Functions host (docs/spec/functions-host.md#function-names).
     [GeneratedRegex("^[a-z][a-z0-9_-]{0,127}$", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1000)]
     private static partial Regex NamePattern();
 }

@@ -1,22 +1,17 @@
-using System.Net.Mime;
 using System.Reflection;
-using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Routing.Patterns;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Functions.Hosting;
 
-/// <summary>Turns the catalog into ASP.NET Core endpoints.</summary>
+/// <summary>Maps the site's HTTP functions to ASP.NET Core endpoints.</summary>
 public static class FunctionEndpoints
 {
     private static readonly string[] MethodsWithoutBody = [HttpMethods.Get, HttpMethods.Delete, HttpMethods.Head, HttpMethods.Options];
 
-    private static readonly ReadOnlyMemory<byte> WakeAnswer = """{"Outputs":{},"Logs":[],"ReturnValue":null}"""u8.ToArray();
-
     /// <summary>
     /// Maps every enabled HTTP function with ASP.NET Core's own parameter binding. The endpoint's metadata holds the
-    /// <see cref="MethodInfo"/>, the attributes of class and method, and what binding infers (body, response types). Under the
-    /// Functions host the timers' addresses are mapped as well.
+    /// <see cref="MethodInfo"/>, the attributes of class and method, and what binding infers (body, response types).
     /// </summary>
     /// <returns>The group of HTTP functions, for conventions such as filters.</returns>
     public static IEndpointConventionBuilder MapFunctions(this IEndpointRouteBuilder endpoints)
@@ -28,14 +23,12 @@ public static class FunctionEndpoints
         var group = endpoints.MapGroup("");
         foreach (var function in catalog.HttpFunctions)
         {
-            if (!function.IsOffered(configuration)) continue;
-            if (function.IsDisabled(configuration)) Logs.FunctionDisabled(logger, function.Name);
-            else MapHttp(group, function, services);
-        }
-
-        if (services.GetService<CustomHandler>() is not null)
-        {
-            foreach (var timer in catalog.TimerFunctions) MapTimer(endpoints, timer);
+            if (!function.IsOffered(configuration))
+                continue;
+            if (function.IsDisabled(configuration))
+                Logs.FunctionDisabled(logger, function.Name);
+            else
+                MapHttp(group, function, services);
         }
 
         return group;
@@ -46,8 +39,10 @@ public static class FunctionEndpoints
         var pattern = RoutePatternFactory.Parse(function.Route);
         var inferred = new RouteEndpointBuilder(requestDelegate: null, pattern, order: 0) { ApplicationServices = services };
         inferred.Metadata.Add(function.Method);
-        foreach (var attribute in function.Method.DeclaringType!.GetCustomAttributes(inherit: true)) inferred.Metadata.Add(attribute);
-        foreach (var attribute in function.Method.GetCustomAttributes(inherit: true)) inferred.Metadata.Add(attribute);
+        foreach (var attribute in function.Method.DeclaringType!.GetCustomAttributes(inherit: true))
+            inferred.Metadata.Add(attribute);
+        foreach (var attribute in function.Method.GetCustomAttributes(inherit: true))
+            inferred.Metadata.Add(attribute);
         inferred.Metadata.Add(new EndpointNameMetadata(function.Name));
 
         var options = new RequestDelegateFactoryOptions
@@ -59,45 +54,30 @@ public static class FunctionEndpoints
             EndpointBuilder = inferred,
         };
         var metadata = RequestDelegateFactory.InferMetadata(function.Method, options);
-        // Compiled at the first call: all of them would be most of a site's start. A signature that cannot be bound was refused above.
-        var compiled = new Lazy<RequestDelegate>(() => RequestDelegateFactory.Create(function.Method, TargetFactory(function.Method), options, metadata).RequestDelegate);
-        group.MapMethods(function.Route, function.Methods, context => compiled.Value(context))
+        // Compiled at the first call, because compiling all would take most of a site's start. A signature that cannot be bound was refused
+        // above.
+        var compiled = new Lazy<RequestDelegate>(() =>
+            RequestDelegateFactory.Create(function.Method, TargetFactory(function.Method), options, metadata).RequestDelegate
+        );
+        group
+            .MapMethods(function.Route, function.Methods, context => compiled.Value(context))
             .WithMetadata([.. metadata.EndpointMetadata])
             .WithDisplayName($"{function.Name} ({string.Join(' ', function.Methods)} {function.Route})");
     }
 
     private static Func<HttpContext, object>? TargetFactory(MethodInfo method)
     {
-        if (method.IsStatic) return null;
+        if (method.IsStatic)
+            return null;
         var create = ActivatorUtilities.CreateFactory(method.DeclaringType!, Type.EmptyTypes);
         return context =>
         {
             var instance = create(context.RequestServices, null);
-            if (instance is IAsyncDisposable asyncDisposable) context.Response.RegisterForDisposeAsync(asyncDisposable);
-            else if (instance is IDisposable disposable) context.Response.RegisterForDispose(disposable);
+            if (instance is IAsyncDisposable asyncDisposable)
+                context.Response.RegisterForDisposeAsync(asyncDisposable);
+            else if (instance is IDisposable disposable)
+                context.Response.RegisterForDispose(disposable);
             return instance;
         };
-    }
-
-    /// <summary>
-    /// The address the Functions host calls when its own schedule fires. It only wakes <see cref="TimerLoop"/> and always answers at
-    /// once with a body: an empty answer would hang the host until it kills this process (functions-host.md §1.7). Calls that came
-    /// through the host from outside carry X-Forwarded-For (proxying) or Content-Length (forwarding); they see no such address (§1.8).
-    /// </summary>
-    private static void MapTimer(IEndpointRouteBuilder endpoints, TimerFunction function)
-    {
-        endpoints.MapPost(function.Name, async (HttpContext context) =>
-        {
-            if (context.Request.Headers.ContainsKey("X-Forwarded-For") || context.Request.Headers.ContentLength is not null)
-            {
-                context.Response.StatusCode = StatusCodes.Status404NotFound;
-                return;
-            }
-
-            context.RequestServices.GetRequiredService<TimerLoop>().Wake(function.Name);
-            context.Response.ContentType = MediaTypeNames.Application.Json;
-            context.Response.ContentLength = WakeAnswer.Length;
-            await context.Response.Body.WriteAsync(WakeAnswer, context.RequestAborted);
-        }).WithMetadata(new AllowAnonymousAttribute()).ExcludeFromDescription().WithDisplayName($"{function.Name} (wake-up)");
     }
 }

@@ -3,15 +3,16 @@ using System.Runtime.InteropServices;
 namespace Librarian.Functions.Hosting;
 
 /// <summary>
-/// Ends this process when the Functions host that started it is gone: the host can die without killing its handler, and the orphan
-/// would go on working beside the next one (functions-host.md §1.3). Asks the site to stop, and insists after a grace period.
+/// Ends this process when the process that started it is gone. A Functions host can die without ending its worker, and the orphan would go
+/// on working beside the next one (docs/spec/functions-host.md#orphaned-workers). Asks the site to stop, and ends the process after a grace
+/// period.
 /// </summary>
-public sealed partial class ParentWatchdog(int parent, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<ParentWatchdog> logger) : BackgroundService
+public sealed partial class ParentWatchdog(int parent, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<ParentWatchdog> logger)
+    : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
 
-    /// <summary>Process id of the parent of this process.</summary>
     public static int CurrentParent => getppid();
 
     /// <inheritdoc/>
@@ -21,7 +22,8 @@ public sealed partial class ParentWatchdog(int parent, TimeProvider time, IHostA
         using var timer = new PeriodicTimer(Interval, time);
         try
         {
-            while (getppid() == parent) await timer.WaitForNextTickAsync(stoppingToken);
+            while (getppid() == parent)
+                await timer.WaitForNextTickAsync(stoppingToken);
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
@@ -29,7 +31,7 @@ public sealed partial class ParentWatchdog(int parent, TimeProvider time, IHostA
         }
 
         Logs.ParentGone(logger, parent);
-        Environment.ExitCode = FunctionsApplication.FatalExitCode;
+        Environment.ExitCode = SiteApplication.FatalExitCode;
 
         // Not awaited: the ordinary stop waits for this service and would then always take the whole grace period.
         _ = InsistAsync();
@@ -39,7 +41,7 @@ public sealed partial class ParentWatchdog(int parent, TimeProvider time, IHostA
     private async Task InsistAsync()
     {
         await Task.Delay(Grace, time);
-        Environment.Exit(FunctionsApplication.FatalExitCode);
+        Environment.Exit(SiteApplication.FatalExitCode);
     }
 
     [DllImport("libc")]

@@ -2,19 +2,24 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Functions.Hosting;
 
-/// <summary>Settings of <see cref="TimerLoop"/>.</summary>
 public sealed class TimerLoopOptions
 {
-    /// <summary>How long a run may go unrenewed before other processes take over, unless they can see that its process has ended; renewed at a third of it. Default 1 minute.</summary>
+    /// <summary>
+    /// How long a lease lasts without renewal before other processes take over, unless they can see that its process has ended. It is
+    /// renewed after a third of this time. Default 1 minute.
+    /// </summary>
     public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>Longest wait before the clock and the stored record are read again, so that clock steps and other processes' writes are noticed. Default 1 minute.</summary>
+    /// <summary>
+    /// Longest wait before the clock and the stored record are read again, so that changes of the clock and writes of other processes are
+    /// noticed. Default 1 minute.
+    /// </summary>
     public TimeSpan PollInterval { get; set; } = TimeSpan.FromMinutes(1);
 }
 
 /// <summary>
-/// Runs the timer functions by the schedule recorded in <see cref="ITimerStatusStore"/>, stand-alone and behind the Functions host
-/// alike; calls of the host only <see cref="Wake"/> it. Starts when the application has started.
+/// Runs the timer functions by the schedule recorded in <see cref="ITimerStatusStore"/>, both stand-alone and behind the Functions host,
+/// whose calls only <see cref="Wake"/> it. Starts when the application has started.
 /// </summary>
 public sealed class TimerLoop : BackgroundService
 {
@@ -23,12 +28,21 @@ public sealed class TimerLoop : BackgroundService
 
     /// <summary>Resolves every schedule.</summary>
     /// <exception cref="FunctionDiscoveryException">A schedule's setting is missing or wrong; all of them are named.</exception>
-    public TimerLoop(FunctionCatalog catalog, ITimerStatusStore store, IServiceScopeFactory scopes, IConfiguration configuration,
-        TimeProvider time, IHostApplicationLifetime lifetime, IOptions<TimerLoopOptions> options, ILogger<TimerLoop> logger)
+    public TimerLoop(
+        FunctionCatalog catalog,
+        ITimerStatusStore store,
+        IServiceScopeFactory scopes,
+        IConfiguration configuration,
+        TimeProvider time,
+        IHostApplicationLifetime lifetime,
+        IOptions<TimerLoopOptions> options,
+        ILogger<TimerLoop> logger
+    )
     {
         _lifetime = lifetime;
         _runners = new Dictionary<string, TimerRunner>(StringComparer.OrdinalIgnoreCase);
         var owner = $"{ProcessIdentity.Current}|{Guid.NewGuid():N}";
+        var clock = new ClockWatch(time, logger);
         var errors = new List<string>();
         foreach (var function in catalog.TimerFunctions)
         {
@@ -38,7 +52,10 @@ public sealed class TimerLoop : BackgroundService
             }
             else if (TimerSchedule.Resolve(function.Schedule, configuration) is not { } text)
             {
-                errors.Add($"The schedule of {function.Describe()} is the setting '{TimerSchedule.SettingName(function.Schedule)}', which is not set; set it, such as to '0 */5 * * * *'.");
+                errors.Add(
+                    $"The schedule of {function.Describe()} is the setting '{TimerSchedule.SettingName(function.Schedule)}', "
+                        + "which is not set; set it, such as to '0 */5 * * * *'."
+                );
             }
             else if (!TimerSchedule.TryParse(text, out var schedule, out var mistake))
             {
@@ -46,21 +63,23 @@ public sealed class TimerLoop : BackgroundService
             }
             else
             {
-                _runners.Add(function.Name, new TimerRunner(function, schedule, store, scopes, time, options.Value, owner, logger));
+                _runners.Add(function.Name, new TimerRunner(function, schedule, store, scopes, time, clock, options.Value, owner, logger));
             }
         }
 
-        if (errors.Count > 0) throw new FunctionDiscoveryException(errors);
+        if (errors.Count > 0)
+            throw new FunctionDiscoveryException(errors);
     }
 
     /// <summary>
-    /// Makes one function look at its record at once. Starts nothing that is not due, so calling it is always harmless; calls that
-    /// come before the look are one.
+    /// Makes one function check its record at once. Nothing starts that is not due, so a call is always harmless; several calls before the
+    /// check count as one.
     /// </summary>
-    /// <returns>False when no such function is running here.</returns>
+    /// <returns>False if no such function runs here.</returns>
     public bool Wake(string functionName)
     {
-        if (!_runners.TryGetValue(functionName, out var runner)) return false;
+        if (!_runners.TryGetValue(functionName, out var runner))
+            return false;
         runner.Wake();
         return true;
     }
@@ -68,7 +87,7 @@ public sealed class TimerLoop : BackgroundService
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        // Functions may need what other services prepare (migrations, repair after a crash): wait until all have started.
+        // Functions may need the results of other services (migrations, repair after a crash), so wait until all have started.
         var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using (_lifetime.ApplicationStarted.Register(() => started.TrySetResult()))
         await using (stoppingToken.Register(() => started.TrySetCanceled(stoppingToken)))
@@ -76,6 +95,7 @@ public sealed class TimerLoop : BackgroundService
             await ((Task)started.Task).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        if (!stoppingToken.IsCancellationRequested) await Task.WhenAll(_runners.Values.Select(r => r.RunAsync(stoppingToken)));
+        if (!stoppingToken.IsCancellationRequested)
+            await Task.WhenAll(_runners.Values.Select(r => r.RunAsync(stoppingToken)));
     }
 }

@@ -17,7 +17,7 @@ public sealed class TimerSchedule
         _interval = interval;
     }
 
-    /// <summary>The schedule as configured, settings resolved.</summary>
+    /// <summary>The schedule as configured, with its setting resolved.</summary>
     public string Text { get; }
 
     /// <summary>Parses NCRONTAB of six or five fields or an interval <c>hh:mm:ss</c>.</summary>
@@ -33,14 +33,19 @@ public sealed class TimerSchedule
         if (fields.Length is 5 or 6)
         {
             var cron = CrontabSchedule.TryParse(trimmed, new CrontabSchedule.ParseOptions { IncludingSeconds = fields.Length == 6 });
-            if (cron is null) error = "is not valid NCRONTAB (lists, ranges, steps and names are; L, W, # and ? are not)";
-            else if (Never(cron.GetNextOccurrence(new DateTime(2000, 1, 1)))) error = "names a date that never comes";
-            else schedule = new TimerSchedule(trimmed, cron, default);
+            if (cron is null)
+                error = "is not valid NCRONTAB (lists, ranges, steps and names are; L, W, # and ? are not)";
+            else if (Never(cron.GetNextOccurrence(new DateTime(2000, 1, 1))))
+                error = "names a date that never comes";
+            else
+                schedule = new TimerSchedule(trimmed, cron, default);
         }
         else if (fields.Length == 1 && trimmed.Contains(':') && TimeSpan.TryParse(trimmed, CultureInfo.InvariantCulture, out var interval))
         {
-            if (interval < TimeSpan.FromSeconds(1)) error = "is an interval below one second";
-            else schedule = new TimerSchedule(trimmed, null, interval);
+            if (interval < TimeSpan.FromSeconds(1))
+                error = "is an interval below one second";
+            else
+                schedule = new TimerSchedule(trimmed, null, interval);
         }
         else
         {
@@ -50,45 +55,54 @@ public sealed class TimerSchedule
         return schedule is not null;
     }
 
-    /// <summary>The setting's name, with <c>:</c>, when the whole text is <c>%Name%</c>; otherwise null.</summary>
+    /// <summary>The setting's name, with <c>:</c>, if the whole text is <c>%Name%</c>; otherwise null.</summary>
     public static string? SettingName(string text)
     {
         var trimmed = text.Trim();
-        return trimmed.Length > 2 && trimmed[0] == '%' && trimmed[^1] == '%' ? trimmed[1..^1].Replace("__", ":", StringComparison.Ordinal) : null;
+        return trimmed.Length > 2 && trimmed[0] == '%' && trimmed[^1] == '%'
+            ? trimmed[1..^1].Replace("__", ":", StringComparison.Ordinal)
+            : null;
     }
 
-    /// <summary>Looks up <c>%Setting%</c> (written with <c>:</c> or <c>__</c>) and returns the schedule text, or null when it is not set.</summary>
+    /// <summary>
+    /// Looks up <c>%Setting%</c> (written with <c>:</c> or <c>__</c>) and returns the schedule text, or null if the setting is missing.
+    /// </summary>
     public static string? Resolve(string text, IConfiguration configuration)
     {
-        if (SettingName(text) is not { } setting) return text;
+        if (SettingName(text) is not { } setting)
+            return text;
         var value = configuration[setting];
         return string.IsNullOrWhiteSpace(value) ? null : value;
     }
 
     /// <summary>
-    /// First occurrence strictly after <paramref name="after"/>, UTC. Wall-clock times that a change to summer time skips run at the
-    /// change; an hour that is repeated in autumn counts twice.
+    /// First occurrence strictly after <paramref name="after"/>, in UTC. Wall-clock times that the change to summer time skips run at the
+    /// change; the hour that is repeated in autumn counts twice.
     /// </summary>
     /// <param name="after">Start of the search.</param>
     /// <param name="zone">Zone of the NCRONTAB fields; intervals ignore it.</param>
     public DateTimeOffset NextAfter(DateTimeOffset after, TimeZoneInfo zone)
     {
-        if (_cron is null) return after.ToUniversalTime() + _interval;
+        if (_cron is null)
+            return after.ToUniversalTime() + _interval;
 
-        // Search on a clock of constant offset; where the real offset changes before the hit, go on from the change with the new one.
+        // Search with a constant offset; where the real offset changes before the hit, go on from the change with the new one.
         var from = after.UtcDateTime;
         var offset = zone.GetUtcOffset(from);
         var wallClock = from + offset;
         while (true)
         {
             var hit = _cron.GetNextOccurrence(DateTime.SpecifyKind(wallClock, DateTimeKind.Unspecified));
-            if (Never(hit)) return DateTimeOffset.MaxValue;
+            if (Never(hit))
+                return DateTimeOffset.MaxValue;
             var utc = DateTime.SpecifyKind(hit - offset, DateTimeKind.Utc);
-            if (zone.GetUtcOffset(utc) == offset) return new DateTimeOffset(utc);
+            if (zone.GetUtcOffset(utc) == offset)
+                return new DateTimeOffset(utc);
 
             var change = OffsetChange(from, utc, offset, zone);
             var newOffset = zone.GetUtcOffset(change);
-            if (hit < change + newOffset) return new DateTimeOffset(change);
+            if (hit < change + newOffset)
+                return new DateTimeOffset(change);
             from = change;
             offset = newOffset;
             wallClock = change + newOffset - TimeSpan.FromSeconds(1);
@@ -104,8 +118,10 @@ public sealed class TimerSchedule
         while (high - low > 1)
         {
             var middle = low + ((high - low) / 2);
-            if (zone.GetUtcOffset(new DateTime(middle * TimeSpan.TicksPerSecond, DateTimeKind.Utc)) == offset) low = middle;
-            else high = middle;
+            if (zone.GetUtcOffset(new DateTime(middle * TimeSpan.TicksPerSecond, DateTimeKind.Utc)) == offset)
+                low = middle;
+            else
+                high = middle;
         }
 
         return new DateTime(high * TimeSpan.TicksPerSecond, DateTimeKind.Utc);

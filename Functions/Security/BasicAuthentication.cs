@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using Librarian.Domain.Accounts;
 using Librarian.Domain.Transfers;
+using Librarian.Orchestrations.Peers;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.DataProtection;
@@ -10,19 +11,25 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Functions.Security;
 
-/// <summary>The least level a caller needs for a function (wire.md §2.3).</summary>
+/// <summary>The lowest level that a caller needs for a function (docs/spec/wire.md#level-of-each-endpoint).</summary>
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class RequiresAttribute(AuthLevel level) : AuthorizeAttribute($"level:{level}")
 {
-    /// <summary>The level.</summary>
     public AuthLevel Level { get; } = level;
 }
 
-/// <summary>HTTP Basic against the site's accounts (wire.md §1.2, §2.1); every refusal is a 401, also a level that is too low.</summary>
-public sealed class BasicAuthentication(IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory loggers, UrlEncoder encoder, AccountDirectory accounts)
-    : AuthenticationHandler<AuthenticationSchemeOptions>(options, loggers, encoder)
+/// <summary>
+/// HTTP Basic against the site's accounts (docs/spec/wire.md#generic-failures, docs/spec/wire.md#basic-authentication). Every refusal is a
+/// 401, even for a level that is too low.
+/// </summary>
+public sealed class BasicAuthentication(
+    IOptionsMonitor<AuthenticationSchemeOptions> options,
+    ILoggerFactory loggers,
+    UrlEncoder encoder,
+    AccountDirectory accounts,
+    PeerPresence presence
+) : AuthenticationHandler<AuthenticationSchemeOptions>(options, loggers, encoder)
 {
-    /// <summary>Scheme name.</summary>
     public const string SchemeName = "Basic";
 
     private const string LevelClaim = "librarian:level";
@@ -38,11 +45,16 @@ public sealed class BasicAuthentication(IOptionsMonitor<AuthenticationSchemeOpti
     /// <inheritdoc />
     protected override async Task<AuthenticateResult> HandleAuthenticateAsync()
     {
-        if (!TryRead(Request.Headers.Authorization.ToString(), out var username, out var password)) return AuthenticateResult.NoResult();
-        // A ping of level NONE succeeds with any credentials (wire.md §6.1): nothing to verify, so nothing to pay (upstream W43).
+        if (!TryRead(Request.Headers.Authorization.ToString(), out var username, out var password))
+            return AuthenticateResult.NoResult();
+        // A ping of level NONE succeeds with any credentials (docs/spec/wire.md#ping), so their expensive verification is left out
+        // (upstream W43).
         var level = Context.GetEndpoint()?.Metadata.GetMetadata<RequiresAttribute>() is { Level: AuthLevel.None }
             ? AuthLevel.None
             : await accounts.AuthenticateAsync(username, password, Context.RequestAborted);
+        // A peer's account has the peer's name (docs/spec/wire.md#identity). The caller does not wait for this.
+        if (level > AuthLevel.None && presence.IsAwaited(username))
+            Response.OnCompleted(() => presence.HeardAsync(username, CancellationToken.None));
         var identity = new ClaimsIdentity([new Claim(ClaimTypes.Name, username), new Claim(LevelClaim, level.ToString())], SchemeName);
         return AuthenticateResult.Success(new AuthenticationTicket(new ClaimsPrincipal(identity), SchemeName));
     }
@@ -60,14 +72,17 @@ public sealed class BasicAuthentication(IOptionsMonitor<AuthenticationSchemeOpti
     /// <summary>Adds the scheme and a policy per level.</summary>
     public static void AddTo(IServiceCollection services)
     {
-        // HTTP Basic protects no cookies: without this the framework would write keys below the account's home.
+        // HTTP Basic protects no cookies; without this, the framework would write keys below the account's home directory.
         services.AddDataProtection().UseEphemeralDataProtectionProvider();
         services.AddAuthentication(SchemeName).AddScheme<AuthenticationSchemeOptions, BasicAuthentication>(SchemeName, null);
         var authorization = services.AddAuthorizationBuilder();
         foreach (var level in Enum.GetValues<AuthLevel>())
         {
-            authorization.AddPolicy($"level:{level}", policy => policy.RequireAuthenticatedUser().RequireAssertion(c =>
-                c.User.FindFirstValue(LevelClaim) is { } text && Enum.Parse<AuthLevel>(text) >= level));
+            authorization.AddPolicy($"level:{level}", policy =>
+                policy
+                    .RequireAuthenticatedUser()
+                    .RequireAssertion(c => c.User.FindFirstValue(LevelClaim) is { } text && Enum.Parse<AuthLevel>(text) >= level)
+            );
         }
     }
 
@@ -75,28 +90,36 @@ public sealed class BasicAuthentication(IOptionsMonitor<AuthenticationSchemeOpti
     {
         Response.StatusCode = StatusCodes.Status401Unauthorized;
         Response.Headers.WWWAuthenticate = SchemeName;
-        return Response.WriteAsJsonAsync(new Client.Wire.WrappedFailure(detail), Client.Wire.WireJson.Wire.WrappedFailure, cancellationToken: Context.RequestAborted);
+        return Response.WriteAsJsonAsync(
+            new Client.Wire.WrappedFailure(detail),
+            Client.Wire.WireJson.Wire.WrappedFailure,
+            cancellationToken: Context.RequestAborted
+        );
     }
 
     private static bool TryRead(string header, out string username, out string password)
     {
         (username, password) = ("", "");
         var parts = header.Split(' ', 2, StringSplitOptions.TrimEntries);
-        if (parts.Length != 2 || !parts[0].Equals(SchemeName, StringComparison.OrdinalIgnoreCase)) return false;
+        if (parts.Length != 2 || !parts[0].Equals(SchemeName, StringComparison.OrdinalIgnoreCase))
+            return false;
         var bytes = new byte[parts[1].Length];
-        if (!Convert.TryFromBase64String(parts[1], bytes, out var length)) return false;
-        if (!Ascii.IsValid(bytes.AsSpan(0, length))) return false;
+        if (!Convert.TryFromBase64String(parts[1], bytes, out var length))
+            return false;
+        if (!Ascii.IsValid(bytes.AsSpan(0, length)))
+            return false;
         var text = Encoding.ASCII.GetString(bytes, 0, length);
         var colon = text.IndexOf(':', StringComparison.Ordinal);
-        if (colon < 0 || text.Any(char.IsControl)) return false;
+        if (colon < 0 || text.Any(char.IsControl))
+            return false;
         (username, password) = (text[..colon], text[(colon + 1)..]);
         return true;
     }
 }
 
-/// <summary>Log lines of access control; event ids 4000 to 4019.</summary>
+/// <summary>Log messages of access control; event ids 4120 to 4139.</summary>
 internal static partial class Logs
 {
-    [LoggerMessage(4000, LogLevel.Warning, "Refused {User} at {Path}: wrong credentials or level too low")]
+    [LoggerMessage(4120, LogLevel.Warning, "Refused {User} at {Path}: wrong credentials or level too low")]
     public static partial void Refused(ILogger logger, string user, string path);
 }

@@ -4,32 +4,36 @@ using System.Text.Json;
 using Librarian.Domain.Adopt;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 
 namespace Librarian.Functions.Startup;
 
 /// <summary>
-/// The verb <c>librarian-site adopt</c>: takes the database of a Python Librarian over into this site's catalog (docs/adopt.md). It uses the
-/// site's settings and needs the site to be stopped.
+/// The verb <c>librarian-site adopt</c>: takes the database of a Python Librarian over into this site's catalog (docs/adopt.md). It uses
+/// the site's settings, and the site has to be stopped.
 /// </summary>
 public static class AdoptCommand
 {
-    /// <summary>The verb.</summary>
     public const string Verb = "adopt";
 
-    /// <summary>Everything of the source is in the catalog, and was read back as it should be; in a dry run, would be.</summary>
+    /// <summary>Everything of the source is in the catalog, and was read back and compared; in a dry run, it would be.</summary>
     public const int Done = 0;
 
     /// <summary>Nothing was changed.</summary>
     public const int Refused = 1;
 
-    /// <summary>The command line is wrong; nothing was looked at.</summary>
+    /// <summary>The command line is wrong; nothing was read.</summary>
     public const int Usage = 2;
 
     /// <summary>As <see cref="Done"/>, but some files cannot be taken over.</summary>
     public const int DoneWithoutSomeFiles = 3;
 
-    private const string Help = """
+    private const string ExitCodeHelp =
+        "Exit codes: 0 all is taken over and compared equal, 3 the same but for files that cannot be served, "
+        + "1 nothing was changed, 2 wrong usage.";
+
+    private const string Help = $"""
         Usage: librarian-site adopt --from CONNECTION [--check] [--check-disk] [--skip-store NAME]... [--report FILE] [--json]
 
         Takes the database of a Python Librarian over into this site's catalog. Stop both sites first. It may be run again.
@@ -41,20 +45,27 @@ public static class AdoptCommand
           --report FILE       a line of JSON for every row that is not simply taken over (default: librarian-adopt-TIME.jsonl here)
           --json              print the report as JSON
 
-        Exit codes: 0 all is taken over and compared equal, 3 the same but for files that cannot be served, 1 nothing was changed, 2 wrong usage.
+        {ExitCodeHelp}
         """;
 
     private static readonly TimeSpan ProgressEvery = TimeSpan.FromSeconds(5);
 
-    /// <summary>Runs it.</summary>
+    /// <summary>Runs the verb.</summary>
     /// <param name="args">The command line, with the verb.</param>
     /// <param name="configuration">Reads the site's settings.</param>
-    /// <param name="output">Gets the report.</param>
-    /// <param name="errors">Gets progress and what is wrong.</param>
+    /// <param name="output">Receives the report.</param>
+    /// <param name="errors">Receives progress and errors.</param>
     /// <param name="time">The clock.</param>
     /// <param name="seams">For tests.</param>
     /// <returns>Exit code.</returns>
-    public static async Task<int> RunAsync(string[] args, Func<IConfiguration> configuration, TextWriter output, TextWriter errors, TimeProvider time, AdoptSeams? seams = null)
+    public static async Task<int> RunAsync(
+        string[] args,
+        Func<IConfiguration> configuration,
+        TextWriter output,
+        TextWriter errors,
+        TimeProvider time,
+        AdoptSeams? seams = null
+    )
     {
         ArgumentNullException.ThrowIfNull(args);
         ArgumentNullException.ThrowIfNull(configuration);
@@ -88,7 +99,10 @@ public static class AdoptCommand
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return await FailAsync(errors, $"{e.Message} Nothing was changed. Run as the account of the site, and check Site:DataDirectory.");
+            return await FailAsync(
+                errors,
+                $"{e.Message} Nothing was changed. Run as the account of the site, and check Site:DataDirectory."
+            );
         }
         catch (OperationCanceledException)
         {
@@ -96,23 +110,40 @@ public static class AdoptCommand
         }
     }
 
-    private static async Task<int> AdoptAsync(AdoptRequest request, bool json, SiteOptions options, TextWriter output, TextWriter errors, TimeProvider time, AdoptSeams? seams)
+    private static async Task<int> AdoptAsync(
+        AdoptRequest request,
+        bool json,
+        SiteOptions options,
+        TextWriter output,
+        TextWriter errors,
+        TimeProvider time,
+        AdoptSeams? seams
+    )
     {
         using var catalog = new CatalogDatabase(SiteServices.ConnectionString(options));
-        // A dry run makes no directory; without one there is no site that could be running.
-        if (!request.DryRun) Directory.CreateDirectory(options.DataDirectory);
+        // A dry run makes no directory. Without a data directory, no site can be running.
+        if (!request.DryRun)
+            SiteDirectory.Prepare(options, NullLogger.Instance);
         using var hold = Directory.Exists(options.DataDirectory) ? SiteLock.Take(catalog.Kind, options) : null;
         if (await RunningWorkerAsync(catalog) is { } worker)
-            throw new InvalidOperationException($"The site is running on this catalog ({worker}). Nothing was changed. Stop all its processes; one that was killed counts as running for half a minute.");
-        // No key is made here: credentials that are taken over were encrypted with the Python site's.
+            throw new InvalidOperationException(
+                $"The site is running on this catalog ({worker}). Nothing was changed. Stop all its processes; "
+                    + "one that was killed counts as running for half a minute."
+            );
+        // No key is made here: the credentials that are taken over were encrypted with the Python site's key.
         var fernet = SiteKeys.IsMissing(options) ? null : SiteKeys.OpenFernet(options, time);
         using var stop = new CancellationTokenSource();
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         var last = time.GetTimestamp();
         var report = await new Adoption(catalog, options, fernet, time, seams).RunAsync(request, Show, stop.Token);
-        await (json ? output.WriteLineAsync(JsonSerializer.Serialize(report, AdoptJson.Default.AdoptReport)) : AdoptText.WriteAsync(report, output));
-        foreach (var refusal in report.Refusals) await errors.WriteLineAsync($"{refusal.Code}: {refusal.Message}");
+        await (
+            json
+                ? output.WriteLineAsync(JsonSerializer.Serialize(report, AdoptJson.Default.AdoptReport))
+                : AdoptText.WriteAsync(report, output)
+        );
+        foreach (var refusal in report.Refusals)
+            await errors.WriteLineAsync($"{refusal.Code}: {refusal.Message}".Shown());
         return report.Outcome switch
         {
             AdoptOutcome.Adopted => Done,
@@ -128,54 +159,84 @@ public static class AdoptCommand
 
         void Show(AdoptProgress progress)
         {
-            if (time.GetElapsedTime(last) < ProgressEvery) return;
+            if (time.GetElapsedTime(last) < ProgressEvery)
+                return;
             last = time.GetTimestamp();
             errors.WriteLine($"{progress.Kind}: {progress.Read} of {progress.InSource}");
         }
     }
 
-    /// <summary>The node of a live worker of the engine on a PostgreSQL catalog, or null; SQLite has its lock.</summary>
+    /// <summary>
+    /// The node of a live worker of the engine on a PostgreSQL catalog, or null. On SQLite the site's lock shows a running site.
+    /// </summary>
     private static async Task<string?> RunningWorkerAsync(CatalogDatabase catalog)
     {
-        if (catalog.Kind != DatabaseKind.PostgreSql) return null;
+        if (catalog.Kind != DatabaseKind.PostgreSql)
+            return null;
         try
         {
-            await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(catalog.ConnectionString) { Pooling = false }.ToString());
+            await using var connection = new NpgsqlConnection(
+                new NpgsqlConnectionStringBuilder(catalog.ConnectionString) { Pooling = false }.ToString()
+            );
             await connection.OpenAsync();
             await using var command = new NpgsqlCommand("select to_regclass('dt_worker')::text", connection);
-            if (await command.ExecuteScalarAsync() is not string) return null;
+            if (await command.ExecuteScalarAsync() is not string)
+                return null;
             command.CommandText = "select node from dt_worker where lease_until > extract(epoch from now()) * 1000 limit 1";
             return await command.ExecuteScalarAsync() as string;
         }
         catch (NpgsqlException e)
         {
-            throw new InvalidOperationException($"The catalog (Site:Database) cannot be reached: {e.Message} Nothing was changed. Correct Site:Database, or make the database and its account.", e);
+            throw new InvalidOperationException(
+                $"The catalog (Site:Database) cannot be reached: {e.Message} Nothing was changed. "
+                    + "Correct Site:Database, or make the database and its account.",
+                e
+            );
         }
     }
 
     private static (AdoptRequest? Request, bool Json, string? Wrong) Parse(string[] args, TimeProvider time)
     {
-        string? from = null, report = null;
+        string? from = null,
+            report = null;
         var (check, disk, json, skipped) = (false, false, false, new List<string>());
         for (var i = 0; i < args.Length; i++)
         {
             switch (args[i])
             {
-                case "--check": check = true; break;
-                case "--check-disk": disk = true; break;
-                case "--json": json = true; break;
-                case "--from" or "--report" or "--skip-store" when i + 1 == args.Length || args[i + 1].Length == 0: return (null, json, $"{args[i]} needs a value.");
-                case "--from": from = args[++i]; break;
-                case "--report": report = args[++i]; break;
-                case "--skip-store": skipped.Add(args[++i]); break;
-                default: return (null, json, $"'{args[i]}' is not known.");
+                case "--check":
+                    check = true;
+                    break;
+                case "--check-disk":
+                    disk = true;
+                    break;
+                case "--json":
+                    json = true;
+                    break;
+                case "--from" or "--report" or "--skip-store" when i + 1 == args.Length || args[i + 1].Length == 0:
+                    return (null, json, $"{args[i]} needs a value.");
+                case "--from":
+                    from = args[++i];
+                    break;
+                case "--report":
+                    report = args[++i];
+                    break;
+                case "--skip-store":
+                    skipped.Add(args[++i]);
+                    break;
+                default:
+                    return (null, json, $"'{args[i]}' is not known.");
             }
         }
 
-        if (from is null) return (null, json, "--from is missing.");
+        if (from is null)
+            return (null, json, "--from is missing.");
         try
         {
-            _ = CatalogDatabase.KindOf(from) == DatabaseKind.PostgreSql ? new NpgsqlConnectionStringBuilder(from).Host : new Microsoft.Data.Sqlite.SqliteConnectionStringBuilder(from).DataSource;
+            _ =
+                CatalogDatabase.KindOf(from) == DatabaseKind.PostgreSql
+                    ? new NpgsqlConnectionStringBuilder(from).Host
+                    : new Microsoft.Data.Sqlite.SqliteConnectionStringBuilder(from).DataSource;
         }
         catch (ArgumentException e)
         {
@@ -183,7 +244,16 @@ public static class AdoptCommand
         }
 
         report ??= $"librarian-adopt-{time.GetUtcNow().ToString("yyyyMMdd'T'HHmmss'Z'", CultureInfo.InvariantCulture)}.jsonl";
-        return (new AdoptRequest(from, report) { DryRun = check, CheckDisk = disk, SkippedStores = skipped }, json, null);
+        return (
+            new AdoptRequest(from, report)
+            {
+                DryRun = check,
+                CheckDisk = disk,
+                SkippedStores = skipped,
+            },
+            json,
+            null
+        );
     }
 
     private static async Task<int> FailAsync(TextWriter errors, string message)

@@ -3,12 +3,11 @@ using Librarian.Domain.Security;
 
 namespace Librarian.Functions.Startup;
 
-/// <summary>The site's secret keys.</summary>
 public static class SiteKeys
 {
     /// <summary>
-    /// The cipher for neighbours' credentials: with the configured key, or one that is generated once into
-    /// <c>encryption.key</c> in the data directory (mode 0600, on disk before it is used).
+    /// Opens the cipher for peers' credentials, with the configured key or with one that is generated once into <c>encryption.key</c> in
+    /// the data directory (mode 0600, on disk before it is used).
     /// </summary>
     public static Fernet OpenFernet(SiteOptions options, TimeProvider time)
     {
@@ -18,16 +17,20 @@ public static class SiteKeys
         if (string.IsNullOrEmpty(key))
         {
             setting = Path.Combine(options.DataDirectory, "encryption.key");
-            if (!File.Exists(setting)) SecretFile.CreateOnce(setting, System.Text.Encoding.ASCII.GetBytes(Fernet.GenerateKey()));
+            if (!File.Exists(setting))
+                SecretFile.CreateOnce(setting, System.Text.Encoding.ASCII.GetBytes(Fernet.GenerateKey()));
             key = File.ReadAllText(setting).Trim();
         }
 
         return Fernet.TryCreate(key, time, out var fernet)
             ? fernet
-            : throw new InvalidOperationException($"{setting} does not hold a Fernet key (32 bytes in URL-safe base64). Restore it from your backup: without it the credentials of neighbours cannot be read.");
+            : throw new InvalidOperationException(
+                $"{setting} does not hold a Fernet key (32 bytes in URL-safe base64). Restore it from your backup: "
+                    + "without it the credentials of peers cannot be read."
+            );
     }
 
-    /// <summary>True when no key is configured and none has been generated.</summary>
+    /// <summary>Whether no key is configured and none has been generated.</summary>
     public static bool IsMissing(SiteOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);

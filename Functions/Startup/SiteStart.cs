@@ -1,38 +1,60 @@
 using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.Peers;
 using Librarian.Domain.Security;
 using Librarian.Domain.Stores;
-using Librarian.Orchestrations.Ingest;
+using Librarian.Orchestrations.Incoming;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Functions.Startup;
 
 /// <summary>
-/// Makes a site ready before its engine and its server start: schema, key, stores, first administrator, and the sweep of what an
-/// earlier crash left. Every step may be repeated; a failure stops the process with a reason and a non-zero exit code.
+/// Prepares a site before its engine and its server start: schema, key, stores, first administrator, and the removal of what an earlier
+/// crash left. Every step may be repeated; a failure stops the process with a reason and a non-zero exit code.
 /// </summary>
-public sealed class SiteStart(CatalogDatabase database, IServiceProvider services, SiteStores stores, AccountDirectory accounts, Arrivals arrivals, IOptions<SiteOptions> options, ILogger<SiteStart> log) : IHostedService, IDisposable
+public sealed class SiteStart(
+    CatalogDatabase database,
+    DatabaseWait wait,
+    IServiceProvider services,
+    SiteStores stores,
+    AccountDirectory accounts,
+    IncomingWorkflows incoming,
+    SiteCatalog catalog,
+    IOptions<SiteOptions> options,
+    ILogger<SiteStart> log
+) : IHostedService, IDisposable
 {
     private IDisposable? _hold;
 
     /// <inheritdoc />
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        Directory.CreateDirectory(options.Value.DataDirectory);
+        SiteDirectory.Prepare(options.Value, log);
         _hold = SiteLock.Take(database.Kind, options.Value);
+        await wait.UntilReachableAsync(cancellationToken);
+        await wait.RequireDurableAsync(cancellationToken);
         await database.MigrateAsync(cancellationToken);
         await ClaimCatalogAsync(cancellationToken);
+        await catalog.StartAsync(cancellationToken);
         await stores.SynchroniseAsync(cancellationToken);
         if (await accounts.EnsureAdministratorAsync(cancellationToken) is { } generated)
         {
-            // Printed once to the console and nowhere else: log files are kept and shipped.
-            Console.WriteLine($"First administrator: {options.Value.AdminUser}, password: {generated} (shown only now; change it with users/password_update)");
+            // Printed once to the console and nowhere else, because log files are kept and shipped.
+            Console.WriteLine(
+                $"First administrator: {options.Value.AdminUser}, password: {generated} "
+                    + "(shown only now; change it with users/password_update)"
+            );
         }
 
-        foreach (var store in stores.All.Where(s => s.IsMounted)) await store.Store.RemoveLeftoversAsync(cancellationToken);
-        await arrivals.SweepAsync(cancellationToken);
+        foreach (var store in stores.All)
+        {
+            if (await stores.FindAsync(store.Id, cancellationToken) is { } mounted)
+                await mounted.RemoveLeftoversAsync(cancellationToken);
+        }
+
+        await incoming.SweepAsync(cancellationToken);
         Logs.Ready(log, options.Value.Name, database.Kind.ToString(), stores.All.Count);
     }
 
@@ -42,28 +64,82 @@ public sealed class SiteStart(CatalogDatabase database, IServiceProvider service
     /// <inheritdoc />
     public void Dispose() => _hold?.Dispose();
 
-    /// <summary>Refuses a catalog of another site, and credentials that the key cannot read (a lost key is restored, never replaced).</summary>
+    /// <summary>
+    /// Refuses a catalog of another site, and credentials that the key cannot decrypt (a lost key is restored, never replaced).
+    /// </summary>
     private async Task ClaimCatalogAsync(CancellationToken cancellationToken)
     {
         await using var db = database.Open();
         var owner = await db.Site.AsNoTracking().Select(s => s.Name).FirstOrDefaultAsync(cancellationToken);
         if (owner is not null && owner != options.Value.Name)
-            throw new InvalidOperationException($"Setting Site:Name is '{options.Value.Name}', but the catalog belongs to site '{owner}'. Nothing was changed. Correct Site:Name or Site:Database.");
-        var authenticator = await db.Librarians.AsNoTracking().Select(l => l.Authenticator).FirstOrDefaultAsync(cancellationToken);
+            throw new InvalidOperationException(
+                $"Setting Site:Name is '{options.Value.Name}', but the catalog belongs to site '{owner}'. Nothing was changed. "
+                    + "Correct Site:Name or Site:Database."
+            );
+        var authenticator = await db.Peers.AsNoTracking().Select(l => l.Authenticator).FirstOrDefaultAsync(cancellationToken);
         if (authenticator is not null && SiteKeys.IsMissing(options.Value))
-            throw new InvalidOperationException($"encryption.key is missing from '{options.Value.DataDirectory}', but the catalog holds credentials of neighbours that were encrypted with it. Restore it from your backup.");
+            throw new InvalidOperationException(
+                $"encryption.key is missing from '{options.Value.DataDirectory}', "
+                    + "but the catalog holds credentials of peers that were encrypted with it. Restore it from your backup."
+            );
         if (authenticator is not null && !services.GetRequiredService<Fernet>().TryDecrypt(authenticator, out _))
-            throw new InvalidOperationException("The credentials of neighbours cannot be decrypted with this key. Restore the encryption.key, or Site:EncryptionKey, that this catalog was used with.");
+            throw new InvalidOperationException(
+                "The credentials of peers cannot be decrypted with this key. "
+                    + "Restore the encryption.key, or Site:EncryptionKey, that this catalog was used with."
+            );
         _ = services.GetRequiredService<Fernet>();
-        if (owner is not null) return;
+        if (owner is not null)
+            return;
         db.Site.Add(new SiteRecord { Name = options.Value.Name });
         await db.SaveChangesAsync(cancellationToken);
     }
 }
 
-/// <summary>Log lines of starting; event ids 4200 to 4219.</summary>
+/// <summary>Log messages of the start; event ids 4200 to 4219.</summary>
 internal static partial class Logs
 {
     [LoggerMessage(4200, LogLevel.Information, "Site {Name} is ready: catalog on {Database}, {Stores} stores")]
     public static partial void Ready(ILogger logger, string name, string database, int stores);
+
+    [LoggerMessage(
+        4201,
+        LogLevel.Warning,
+        "The database of Site:Database ({Database}) cannot be reached yet; "
+            + "the site waits for it, another {Left} at most (Site:DatabaseWait): {Reason}"
+    )]
+    public static partial void WaitsForDatabase(ILogger logger, string database, TimeSpan left, string reason);
+
+    [LoggerMessage(4202, LogLevel.Information, "The database can be reached, after {Waited}")]
+    public static partial void DatabaseIsBack(ILogger logger, TimeSpan waited);
+
+    [LoggerMessage(
+        4203,
+        LogLevel.Warning,
+        "{Settings} off in the database of Site:Database, which Site:AllowUnsafeDatabase allows: when its machine stops, "
+            + "it may forget files that senders were told are safe"
+    )]
+    public static partial void DatabaseIsUnsafe(ILogger logger, string settings);
+
+    [LoggerMessage(
+        4204,
+        LogLevel.Warning,
+        "{Count} files and directories in {Directory} could be read by other accounts; they are the site's alone now (0700, 0600)"
+    )]
+    public static partial void ModesTightened(ILogger logger, int count, string directory);
+
+    [LoggerMessage(
+        4205,
+        LogLevel.Warning,
+        "{Path} can be read by other accounts, and that cannot be changed: {Reason}. It may hold secrets; "
+            + "make it the site's alone (chmod go=)"
+    )]
+    public static partial void ModeNotTightened(ILogger logger, string path, string reason);
+
+    [LoggerMessage(
+        4206,
+        LogLevel.Warning,
+        "The data directory {Directory} stays open to other accounts because {Store} is in it, "
+            + "where senders may have to get; move one of the two"
+    )]
+    public static partial void DirectoryStaysOpen(ILogger logger, string directory, string store);
 }

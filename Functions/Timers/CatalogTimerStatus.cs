@@ -17,16 +17,18 @@ public sealed class CatalogTimerStatus(CatalogDatabase database) : ITimerStatusS
         var key = Key(functionName);
         await using var db = database.Open();
         var row = await db.Timers.AsNoTracking().SingleOrDefaultAsync(t => t.Name == key, cancellationToken);
-        return row is null ? null : new TimerStatus
-        {
-            Schedule = row.Schedule,
-            Last = Offset(row.LastRun),
-            Next = new DateTimeOffset(row.NextRun, TimeSpan.Zero),
-            LastUpdated = new DateTimeOffset(row.LastUpdated, TimeSpan.Zero),
-            LeaseOwner = row.LeaseOwner,
-            LeaseExpires = Offset(row.LeaseUntil),
-            Version = row.Version,
-        };
+        return row is null
+            ? null
+            : new TimerStatus
+            {
+                Schedule = row.Schedule,
+                Last = Offset(row.LastRun),
+                Next = new DateTimeOffset(row.NextRun, TimeSpan.Zero),
+                LastUpdated = new DateTimeOffset(row.LastUpdated, TimeSpan.Zero),
+                LeaseOwner = row.LeaseOwner,
+                LeaseExpires = Offset(row.LeaseUntil),
+                Version = row.Version,
+            };
     }
 
     /// <inheritdoc />
@@ -37,27 +39,34 @@ public sealed class CatalogTimerStatus(CatalogDatabase database) : ITimerStatusS
         await using var db = database.Open();
         if (expectedVersion > 0)
         {
-            return await db.Timers.Where(t => t.Name == key && t.Version == expectedVersion).ExecuteUpdateAsync(s => s
-                .SetProperty(t => t.Schedule, status.Schedule)
-                .SetProperty(t => t.LastRun, Utc(status.Last))
-                .SetProperty(t => t.NextRun, status.Next.UtcDateTime)
-                .SetProperty(t => t.LastUpdated, status.LastUpdated.UtcDateTime)
-                .SetProperty(t => t.LeaseOwner, status.LeaseOwner)
-                .SetProperty(t => t.LeaseUntil, Utc(status.LeaseExpires))
-                .SetProperty(t => t.Version, expectedVersion + 1), cancellationToken) == 1;
+            return await db
+                    .Timers.Where(t => t.Name == key && t.Version == expectedVersion)
+                    .ExecuteUpdateAsync(
+                        s =>
+                            s.SetProperty(t => t.Schedule, status.Schedule)
+                                .SetProperty(t => t.LastRun, Utc(status.Last))
+                                .SetProperty(t => t.NextRun, status.Next.UtcDateTime)
+                                .SetProperty(t => t.LastUpdated, status.LastUpdated.UtcDateTime)
+                                .SetProperty(t => t.LeaseOwner, status.LeaseOwner)
+                                .SetProperty(t => t.LeaseUntil, Utc(status.LeaseExpires))
+                                .SetProperty(t => t.Version, expectedVersion + 1),
+                        cancellationToken
+                    ) == 1;
         }
 
-        db.Timers.Add(new TimerRecord
-        {
-            Name = key,
-            Schedule = status.Schedule,
-            LastRun = Utc(status.Last),
-            NextRun = status.Next.UtcDateTime,
-            LastUpdated = status.LastUpdated.UtcDateTime,
-            LeaseOwner = status.LeaseOwner,
-            LeaseUntil = Utc(status.LeaseExpires),
-            Version = 1,
-        });
+        db.Timers.Add(
+            new TimerRecord
+            {
+                Name = key,
+                Schedule = status.Schedule,
+                LastRun = Utc(status.Last),
+                NextRun = status.Next.UtcDateTime,
+                LastUpdated = status.LastUpdated.UtcDateTime,
+                LeaseOwner = status.LeaseOwner,
+                LeaseUntil = Utc(status.LeaseExpires),
+                Version = 1,
+            }
+        );
         try
         {
             await db.SaveChangesAsync(cancellationToken);

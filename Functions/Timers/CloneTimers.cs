@@ -1,30 +1,56 @@
 using Librarian.Orchestrations.Clone;
-using Librarian.Orchestrations.Ingest;
+using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Peers;
 
 namespace Librarian.Functions.Timers;
 
-/// <summary>Recurring looks at the catalog. They only start workflows; the work itself is theirs.</summary>
-public sealed class CloneTimers(CloneScheduler scheduler, Arrivals arrivals, SourceCallbacks callbacks, PeerConnections peers, TimeProvider time)
+/// <summary>Recurring checks of the catalog. They only start workflows, which do the work.</summary>
+public sealed class CloneTimers(
+    CloneScheduler scheduler,
+    IncomingWorkflows incoming,
+    SourceCallbacks callbacks,
+    PeerConnections peers,
+    PeerProbes probes,
+    TimeProvider time
+)
 {
-    /// <summary>Finds files that a neighbour lacks and starts a batch for them.</summary>
+    /// <summary>Finds files that a peer lacks, and starts batches for them.</summary>
     [Function("FindUnsyncedFiles")]
-    public Task FindUnsyncedFilesAsync([TimerTrigger("%Schedules:FindUnsyncedFiles%")] TimerInfo timer, CancellationToken cancellationToken) => scheduler.ScheduleAsync(cancellationToken);
+    public Task FindUnsyncedFilesAsync(
+        [TimerTrigger("%Schedules:FindUnsyncedFiles%", UseMonitor = false)] TimerInfo timer,
+        CancellationToken cancellationToken
+    ) => scheduler.ScheduleAsync(cancellationToken);
 
-    /// <summary>Starts the ingest of staged files, and the telling of their sources, where no workflow does it (after a crash or a restored backup).</summary>
+    /// <summary>
+    /// Starts the ingest of staged files, and the notification of their sources, where no workflow does so (after a crash or a restored
+    /// backup).
+    /// </summary>
     [Function("ReceiveStagedFiles")]
-    public async Task ReceiveStagedFilesAsync([TimerTrigger("%Schedules:ReceiveStaged%")] TimerInfo timer, CancellationToken cancellationToken)
+    public async Task ReceiveStagedFilesAsync(
+        [TimerTrigger("%Schedules:ReceiveStaged%", UseMonitor = false)] TimerInfo timer,
+        CancellationToken cancellationToken
+    )
     {
-        await arrivals.StartAllStagedAsync(cancellationToken);
+        await incoming.StartAllStagedAsync(cancellationToken);
         await callbacks.WakeAllAsync(cancellationToken);
     }
 
-    /// <summary>Reviews transfers that have been silent for too long, and sweeps staging that ended ones left.</summary>
+    /// <summary>Probes the peers for which something waits, and wakes it if they answer.</summary>
+    [Function("ProbePeers")]
+    public Task ProbePeersAsync(
+        [TimerTrigger("%Schedules:ProbePeers%", UseMonitor = false)] TimerInfo timer,
+        CancellationToken cancellationToken
+    ) => probes.ProbeAsync(cancellationToken);
+
+    /// <summary>Reviews transfers that have been silent for too long, and sweeps staging directories of ended ones.</summary>
     [Function("ReviewStaleTransfers")]
-    public async Task ReviewStaleTransfersAsync([TimerTrigger("%Schedules:ReviewStaleTransfers%")] TimerInfo timer, CancellationToken cancellationToken)
+    public async Task ReviewStaleTransfersAsync(
+        [TimerTrigger("%Schedules:ReviewStaleTransfers%", UseMonitor = false)] TimerInfo timer,
+        CancellationToken cancellationToken
+    )
     {
         await scheduler.ReviewStaleAsync(cancellationToken);
-        await arrivals.ReviewStaleAsync(peers, time, cancellationToken);
-        await arrivals.SweepAsync(cancellationToken);
+        await incoming.ReviewStaleAsync(peers, time, cancellationToken);
+        await incoming.SweepAsync(cancellationToken);
     }
 }

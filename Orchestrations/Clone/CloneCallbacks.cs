@@ -1,99 +1,265 @@
+using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
-using Librarian.Orchestrations.Ingest;
+using Librarian.Orchestrations.Incoming;
+using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
+using DeletionPolicy = Librarian.Domain.Catalog.DeletionPolicy;
+using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 
-/// <summary>How a single state change ended.</summary>
+/// <summary>Result of a state change.</summary>
 public enum AdvanceOutcome
 {
-    /// <summary>Changed.</summary>
     Done,
 
-    /// <summary>No transfer of that id that the caller may touch.</summary>
+    /// <summary>The caller may not change a transfer with this id, or there is none.</summary>
     Unknown,
 
-    /// <summary>It is in another state.</summary>
     WrongState,
 }
 
 /// <summary>
-/// What neighbours tell us. Each call is one transaction that holds the state change and whatever must follow from it (the start
-/// of an ingest, the wake-up of a batch); a lost answer can simply be asked for again.
+/// Handles the calls by which peers report state changes. Each call is one transaction with the state change and its consequence (an ingest
+/// that starts, a batch that wakes up), so a peer that lost the answer can repeat the call.
 /// </summary>
-public sealed class CloneCallbacks(CatalogDatabase database, IncomingTransfers incoming, OutgoingTransfers outgoing, Checkin checkin, Arrivals arrivals, CloneScheduler scheduler, DurableTaskClient client)
+public sealed class CloneCallbacks(
+    CatalogDatabase database,
+    IncomingTransfers incoming,
+    OutgoingTransfers outgoing,
+    Checkin checkin,
+    IncomingWorkflows workflows,
+    CloneScheduler scheduler,
+    PeerConnections peers,
+    DatabaseDurableTaskClient client
+)
 {
-    /// <summary>Moves one incoming transfer on (<c>clone/ongoing</c>, <c>clone/staged</c>); only its owner or an administrator may (upstream W42).</summary>
-    public async Task<AdvanceOutcome> AdvanceIncomingAsync(long id, TransferStatus from, TransferStatus to, Caller caller, CancellationToken cancellationToken)
+    private static readonly TimeSpan LookUpTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// Moves one incoming transfer forward (<c>clone/ongoing</c>, <c>clone/staged</c>). Only its owner or an administrator may (upstream
+    /// W42).
+    /// </summary>
+    public async Task<AdvanceOutcome> AdvanceIncomingAsync(
+        long id,
+        long sourceTransferId,
+        TransferStatus from,
+        TransferStatus to,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(caller);
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         var admin = caller.IsAdmin;
-        var mine = db.IncomingTransfers.Where(t => t.Id == id && (admin || t.Source == caller.Username || t.Uploader == caller.Username));
-        var changed = await mine.Where(t => t.Status == from && !t.Placing).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, to), cancellationToken);
-        if (changed == 0) return await mine.AnyAsync(cancellationToken) ? AdvanceOutcome.WrongState : AdvanceOutcome.Unknown;
-        if (to == TransferStatus.Staged) await arrivals.StartAsync(db, [id], DeletionPolicy.Disallowed, cancellationToken);
+        var mine = db.IncomingTransfers.Where(t =>
+            t.Id == id && t.SourceTransferId == sourceTransferId && (admin || t.Source == caller.Username || t.Uploader == caller.Username)
+        );
+        var changed = await mine.Where(t => t.Status == from && !t.Committing)
+            .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, to), cancellationToken);
+        if (changed == 0)
+            return await mine.AnyAsync(cancellationToken) ? AdvanceOutcome.WrongState : AdvanceOutcome.Unknown;
+        if (to == TransferStatus.Staged)
+            await workflows.StartAsync(db, [id], DeletionPolicy.Disallowed, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
         return AdvanceOutcome.Done;
     }
 
-    /// <summary><c>clone/complete</c>.</summary>
-    public async Task<AcknowledgeOutcome> CompleteAsync(long transferId, long remoteStoreId, Caller caller, string siteName, CancellationToken cancellationToken)
+    /// <summary>
+    /// Handles <c>clone/complete</c>. The message has to match the transfer. If it does not, or if it contains only ids, this site asks the
+    /// destination: it records the copy if the destination holds the file, whichever transfer brought it, and refuses otherwise.
+    /// </summary>
+    /// <remarks>
+    /// A destination does not repeat a callback that was refused. The file is not forgotten: this site does not count the copy, so it
+    /// offers the file again, gets the answer that the file exists (409), and checks the copy.
+    /// </remarks>
+    public async Task<AcknowledgeOutcome> CompleteAsync(
+        Acknowledgement notified,
+        Caller caller,
+        string siteName,
+        CancellationToken cancellationToken
+    )
     {
+        ArgumentNullException.ThrowIfNull(notified);
         ArgumentNullException.ThrowIfNull(caller);
-        await using var db = database.Open();
-        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         var name = caller.Username;
         if (caller.IsAdmin)
         {
-            // An administrator completes on behalf of the destination, with its rights and no more (ONGOING or STAGED only).
-            name = await db.OutgoingTransfers.Where(t => t.Id == transferId).Select(t => t.Destination).SingleOrDefaultAsync(cancellationToken) ?? "";
+            // An administrator completes on behalf of the destination and has only the destination's rights: ONGOING or STAGED.
+            await using var db = database.Open();
+            name = await db
+                .OutgoingTransfers.Where(t => t.Id == notified.TransferId)
+                .Select(t => t.Destination)
+                .SingleOrDefaultAsync(cancellationToken)
+                ?? "";
         }
 
-        var outcome = await outgoing.AcknowledgeAsync(db, transferId, name, remoteStoreId, siteName, cancellationToken);
-        if (outcome != AcknowledgeOutcome.Recorded) return outcome;
-        await scheduler.SettleAsync(db, [transferId], cancellationToken);
+        var outcome = await RecordAsync(notified, name, siteName, isProven: false, cancellationToken);
+        if (outcome == AcknowledgeOutcome.Unproven)
+            return await ProveAsync(notified, name, siteName, cancellationToken);
+        if (
+            outcome is AcknowledgeOutcome.Recorded or AcknowledgeOutcome.UnknownLibrarian
+            || notified is not { FileName: { } file, Checksum: { } checksum, Size: { } size }
+        )
+            return outcome;
+        return await RecordByFileAsync(file, checksum, size, name, siteName, cancellationToken) ? AcknowledgeOutcome.Recorded : outcome;
+    }
+
+    private async Task<AcknowledgeOutcome> RecordAsync(
+        Acknowledgement notified,
+        string destination,
+        string siteName,
+        bool isProven,
+        CancellationToken cancellationToken
+    )
+    {
+        await using var db = database.Open();
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        var outcome = await outgoing.AcknowledgeAsync(db, notified, destination, siteName, isProven, cancellationToken);
+        if (outcome != AcknowledgeOutcome.Recorded)
+            return outcome;
+        await scheduler.SettleAsync(db, [notified.TransferId], cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
         return outcome;
     }
 
-    /// <summary><c>clone/fail</c>; true when the caller may say so, whether or not anything was left to fail.</summary>
-    public async Task<bool> FailIncomingAsync(long id, string reason, Caller caller, CancellationToken cancellationToken)
+    /// <summary>
+    /// The message contains only ids. A drive may come from a site without a link, so the message is accepted if its destination cannot be
+    /// asked. It is refused if the destination answers that it has no such file.
+    /// </summary>
+    private async Task<AcknowledgeOutcome> ProveAsync(
+        Acknowledgement notified,
+        string destination,
+        string siteName,
+        CancellationToken cancellationToken
+    )
+    {
+        OutgoingTransfer transfer;
+        await using (var db = database.Open())
+        {
+            transfer = await db.OutgoingTransfers.AsNoTracking().SingleAsync(t => t.Id == notified.TransferId, cancellationToken);
+        }
+
+        var (answered, store) = await FindRemoteCopyAsync(
+            destination,
+            transfer.FileName,
+            transfer.TransferChecksum,
+            transfer.TransferSize,
+            cancellationToken
+        );
+        if (store is null && (answered || transfer.SendQueueId is not null))
+            return AcknowledgeOutcome.OtherTransfer;
+        return await RecordAsync(notified, destination, siteName, isProven: true, cancellationToken);
+    }
+
+    /// <summary>
+    /// Records the copy by its file, although the ids do not match: they come from two lives of a catalog, but the file is the same.
+    /// </summary>
+    private async Task<bool> RecordByFileAsync(
+        string file,
+        string checksum,
+        long size,
+        string destination,
+        string siteName,
+        CancellationToken cancellationToken
+    )
+    {
+        await using (var db = database.Open())
+        {
+            if (!await db.Files.AnyAsync(f => f.Name == file && f.Checksum == checksum && f.Size == size, cancellationToken))
+                return false;
+            if (
+                await db.RemoteCopies.AnyAsync(
+                    r => r.FileName == file && r.Peer!.Name == destination && r.UnconfirmedSince == null,
+                    cancellationToken
+                )
+            )
+                return true;
+        }
+
+        if ((await FindRemoteCopyAsync(destination, file, checksum, size, cancellationToken)).Store is not { } store)
+            return false;
+        await using var write = database.Open();
+        await using var transaction = await write.Database.BeginTransactionAsync(cancellationToken);
+        if (await outgoing.RecordCopyAsync(write, file, destination, store, siteName, cancellationToken) is { } ended)
+            await scheduler.SettleAsync(write, [ended], cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        client.SignalCommitted();
+        return true;
+    }
+
+    private async Task<(bool Answered, long? Store)> FindRemoteCopyAsync(
+        string destination,
+        string file,
+        string checksum,
+        long size,
+        CancellationToken cancellationToken
+    )
+    {
+        if (await peers.FindAsync(destination, cancellationToken) is not { } found || peers.For(found.Login, LookUpTimeout) is not { } peer)
+            return (false, null);
+        var reply = await peer.Client.SearchFilesAsync(new FileSearchRequest(Name: file), cancellationToken);
+        return reply.IsSuccess ? (true, RemoteCopySearch.StoreOf(reply.Value, file, checksum, size)) : (false, null);
+    }
+
+    /// <summary>Handles <c>clone/fail</c>. Returns true if the caller may fail the transfer, even if it had ended already.</summary>
+    public async Task<bool> FailIncomingAsync(
+        long id,
+        long sourceTransferId,
+        string reason,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(caller);
         ArgumentNullException.ThrowIfNull(reason);
         await using var db = database.Open();
         var admin = caller.IsAdmin;
-        var mine = db.IncomingTransfers.Where(t => t.Id == id && (admin || t.Uploader == caller.Username));
-        if (!await mine.AnyAsync(cancellationToken)) return false;
-        var given = await incoming.GiveUpAsync(db, mine, $"The source gave it up: {reason}", cancellationToken);
+        var mine = db.IncomingTransfers.Where(t =>
+            t.Id == id && t.SourceTransferId == sourceTransferId && (admin || t.Uploader == caller.Username)
+        );
+        if (!await mine.AnyAsync(cancellationToken))
+            return false;
+        var given = await incoming.AbandonAsync(db, mine, $"The source gave it up: {reason}", cancellationToken);
         await incoming.RemoveStagingAsync(given, cancellationToken);
         return true;
     }
 
-    /// <summary><c>checkin/update</c>.</summary>
-    public async Task<(CheckinResult Outgoing, CheckinResult Incoming)> UpdateAsync(IReadOnlyList<long> outgoingIds, IReadOnlyList<long> incomingIds, TransferStatus target, Caller caller, CancellationToken cancellationToken)
+    /// <summary>Handles <c>checkin/update</c>.</summary>
+    public async Task<(CheckinResult Outgoing, CheckinResult Incoming)> UpdateAsync(
+        NamedTransfers outgoingIds,
+        NamedTransfers incomingIds,
+        TransferStatus target,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(caller);
         var reason = $"'{caller.Username}' said {target}.";
-        CheckinResult sent, arriving;
+        CheckinResult sent,
+            arriving;
         List<(long? StoreId, string? Staging)> ended = [];
         await using (var db = database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
             arriving = await checkin.UpdateIncomingAsync(db, incomingIds, target, caller, reason, cancellationToken);
             sent = await checkin.UpdateOutgoingAsync(db, outgoingIds, target, caller, reason, cancellationToken);
-            if (target == TransferStatus.Staged) await arrivals.StartAsync(db, arriving.Modified, DeletionPolicy.Disallowed, cancellationToken);
+            if (target == TransferStatus.Staged)
+                await workflows.StartAsync(db, arriving.Modified, DeletionPolicy.Disallowed, cancellationToken);
             if (target is TransferStatus.Failed or TransferStatus.Cancelled)
             {
                 await scheduler.SettleAsync(db, sent.Modified, cancellationToken);
                 var failed = arriving.Modified;
-                ended = (await db.IncomingTransfers.Where(t => failed.Contains(t.Id)).Select(t => new { t.StoreId, t.StagingPath }).ToListAsync(cancellationToken))
-                    .ConvertAll(t => (t.StoreId, t.StagingPath));
+                ended = (
+                    await db
+                        .IncomingTransfers.Where(t => failed.Contains(t.Id))
+                        .Select(t => new { t.StoreId, t.StagingPath })
+                        .ToListAsync(cancellationToken)
+                ).ConvertAll(t => (t.StoreId, t.StagingPath));
             }
 
             await transaction.CommitAsync(cancellationToken);
@@ -104,16 +270,43 @@ public sealed class CloneCallbacks(CatalogDatabase database, IncomingTransfers i
         return (sent, arriving);
     }
 
-    /// <summary><c>checkin/status</c>: states of the transfers that the caller may see.</summary>
-    public async Task<(IReadOnlyDictionary<long, TransferStatus> Outgoing, IReadOnlyDictionary<long, TransferStatus> Incoming)> StatusAsync(IReadOnlyList<long> outgoingIds, IReadOnlyList<long> incomingIds, Caller caller, CancellationToken cancellationToken)
+    /// <summary>Handles <c>checkin/status</c>: the states of the transfers that the caller may see.</summary>
+    public async Task<(IReadOnlyDictionary<long, TransferStatus> Outgoing, IReadOnlyDictionary<long, TransferStatus> Incoming)> StatusAsync(
+        NamedTransfers outgoing,
+        NamedTransfers arriving,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
     {
+        ArgumentNullException.ThrowIfNull(outgoing);
+        ArgumentNullException.ThrowIfNull(arriving);
         ArgumentNullException.ThrowIfNull(caller);
         var admin = caller.IsAdmin;
         await using var db = database.Open();
-        var sent = await db.OutgoingTransfers.Where(t => outgoingIds.Contains(t.Id) && (admin || t.Destination == caller.Username))
-            .ToDictionaryAsync(t => t.Id, t => t.Status, cancellationToken);
-        var arriving = await db.IncomingTransfers.Where(t => incomingIds.Contains(t.Id) && (admin || t.Source == caller.Username || t.Uploader == caller.Username))
-            .ToDictionaryAsync(t => t.Id, t => t.Status, cancellationToken);
-        return (sent, arriving);
+        var (sentIds, arrivingIds) = (outgoing.Ids, arriving.Ids);
+        var sent = await db
+            .OutgoingTransfers.Where(t => sentIds.Contains(t.Id) && (admin || t.Destination == caller.Username))
+            .Select(t => new
+            {
+                t.Id,
+                t.Status,
+                t.RemoteTransferId,
+            })
+            .ToListAsync(cancellationToken);
+        var coming = await db
+            .IncomingTransfers.Where(t =>
+                arrivingIds.Contains(t.Id) && (admin || t.Source == caller.Username || t.Uploader == caller.Username)
+            )
+            .Select(t => new
+            {
+                t.Id,
+                t.Status,
+                t.SourceTransferId,
+            })
+            .ToListAsync(cancellationToken);
+        return (
+            sent.Where(t => outgoing.Matches(t.Id, t.RemoteTransferId)).ToDictionary(t => t.Id, t => t.Status),
+            coming.Where(t => arriving.Matches(t.Id, t.SourceTransferId)).ToDictionary(t => t.Id, t => t.Status)
+        );
     }
 }

@@ -1,8 +1,8 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
-using Librarian.Domain.Transfers;
 using Librarian.Domain.Peers;
+using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Drives;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
@@ -11,16 +11,28 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Orchestrations.Clone;
 
-/// <summary>Finds files that a neighbour lacks and starts a <see cref="SendClone"/> per batch.</summary>
+/// <summary>Finds files that a peer lacks and starts a <see cref="SendClone"/> for each batch.</summary>
 /// <remarks>
-/// Batch, transfers and orchestration are recorded in one transaction: a crash leaves all of them or none. Two processes that
-/// do this at once meet on the in-flight index; the loser's batch vanishes and its files are in the winner's.
+/// One transaction records the batch, its transfers and its orchestration: a crash leaves all of them or none. If two processes do this at
+/// the same time, the unique index on unfinished transfers rejects one of them; its batch is rolled back, and the files are in the other's
+/// batch.
 /// </remarks>
-public sealed class CloneScheduler(CatalogDatabase database, OutgoingTransfers outgoing, PeerDirectory peers, DurableTaskClient client, IOptions<SiteOptions> options, TimeProvider time, ILogger<CloneScheduler> log)
+public sealed class CloneScheduler(
+    CatalogDatabase database,
+    OutgoingTransfers outgoing,
+    PeerDirectory peers,
+    DatabaseDurableTaskClient client,
+    IOptions<SiteOptions> options,
+    TimeProvider time,
+    ILogger<CloneScheduler> log
+)
 {
-    /// <summary>Starts batches for every neighbour we send to, up to its limit; returns how many files were scheduled.</summary>
+    /// <summary>Starts batches for every peer that this site sends to, up to the peer's limit. Returns the number of files.</summary>
     public async Task<int> ScheduleAsync(CancellationToken cancellationToken)
     {
+        // Starts of earlier batches may have been lost after the commit.
+        if (!client.StartsInTransaction)
+            await StartOpenAsync(TimeSpan.Zero, cancellationToken);
         var files = 0;
         foreach (var policy in options.Value.Peers.Where(p => p.Send))
         {
@@ -36,35 +48,73 @@ public sealed class CloneScheduler(CatalogDatabase database, OutgoingTransfers o
     }
 
     /// <summary>
-    /// Wakes the review of batches whose transfers are older than the review age (wire.md §9.3); a batch whose workflow is gone
-    /// (terminated, or lost with a restored backup) gets a new one.
+    /// Wakes the review of batches whose transfers are older than the review age (docs/spec/wire.md#review-of-outgoing-transfers). A batch
+    /// whose workflow is gone (terminated, or lost with a restored backup) gets a new one.
     /// </summary>
-    public async Task<int> ReviewStaleAsync(CancellationToken cancellationToken)
+    public Task<int> ReviewStaleAsync(CancellationToken cancellationToken) =>
+        StartOpenAsync(options.Value.OutgoingReviewAge, cancellationToken);
+
+    private async Task<int> StartOpenAsync(TimeSpan olderThan, CancellationToken cancellationToken)
     {
-        var limit = time.GetUtcNow().UtcDateTime - options.Value.OutgoingReviewAge;
+        var now = time.GetUtcNow().UtcDateTime;
+        var limit = now - olderThan;
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        var open = await db.SendQueue.Where(q => !q.Completed && q.CreatedTime < limit).OrderBy(q => q.Id).Take(500).ToListAsync(cancellationToken);
-        if (open.Count == 0) return 0;
-        var results = await client.ScheduleNewOrchestrationInstancesAsync([.. open.Select(q => Start(q.Id, q.Destination))], transaction.GetDbTransaction(), cancellationToken);
+        // These batches were made while the clock was ahead. Their age counts from now; otherwise they would not be reviewed until the
+        // clock reaches that time again.
+        var ahead = now + OutgoingTransfers.ClockTolerance;
+        await db
+            .SendQueue.Where(q => !q.Completed && q.CreatedTime > ahead)
+            .ExecuteUpdateAsync(s => s.SetProperty(q => q.CreatedTime, now), cancellationToken);
+        var open = await db
+            .SendQueue.Where(q => !q.Completed && q.CreatedTime < limit)
+            .OrderBy(q => q.Id)
+            .Take(500)
+            .ToListAsync(cancellationToken);
+        if (open.Count == 0)
+        {
+            await transaction.CommitAsync(cancellationToken);
+            return 0;
+        }
+
+        var results = await client.ScheduleNewOrchestrationInstancesAsync(
+            [.. open.Select(q => Start(q.Id, q.Destination))],
+            transaction.GetDbTransaction(),
+            cancellationToken
+        );
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
         return results.Count(r => r.Started);
     }
 
-    /// <summary>Wakes batches that have just settled, inside the caller's transaction.</summary>
+    /// <summary>Wakes batches that these transfers have completed, inside the caller's transaction.</summary>
     public async Task SettleAsync(CatalogContext db, IReadOnlyCollection<long> transferIds, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(db);
-        var transaction = db.Database.CurrentTransaction?.GetDbTransaction() ?? throw new InvalidOperationException("SettleAsync needs the caller's transaction.");
+        var transaction = db.Database.CurrentTransaction?.GetDbTransaction()
+            ?? throw new InvalidOperationException("SettleAsync needs the caller's transaction.");
         foreach (var instance in await OutgoingTransfers.SettledBatchesAsync(db, transferIds, cancellationToken))
         {
-            await client.RaiseEventAsync(instance, SendClone.SettledEvent, null, messageId: SendClone.SettledEvent, transaction, cancellationToken);
+            await client.RaiseEventAsync(
+                instance,
+                SendClone.SettledEvent,
+                null,
+                messageId: SendClone.SettledEvent,
+                transaction,
+                cancellationToken
+            );
         }
 
         foreach (var drive in await DriveDeliveries.SettleAsync(db, transferIds, cancellationToken))
         {
-            await client.RaiseEventAsync(DriveTrip.InstanceId(drive), DriveTrip.WakeEvent, null, messageId: null, transaction, cancellationToken);
+            await client.RaiseEventAsync(
+                DriveTrip.InstanceId(drive),
+                DriveTrip.WakeEvent,
+                null,
+                messageId: null,
+                transaction,
+                cancellationToken
+            );
         }
     }
 
@@ -73,11 +123,19 @@ public sealed class CloneScheduler(CatalogDatabase database, OutgoingTransfers o
         try
         {
             await using var db = database.Open();
-            if (await OutgoingTransfers.CountOpenBatchesAsync(db, policy.Name, cancellationToken) >= most) return null;
+            if (await OutgoingTransfers.CountOpenBatchesAsync(db, policy.Name, cancellationToken) >= most)
+                return null;
             await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-            if (await outgoing.CreateBatchAsync(db, policy, SendClone.InstanceId, cancellationToken) is not { } batch) return null;
+            if (await outgoing.CreateBatchAsync(db, policy, SendClone.InstanceId, cancellationToken) is not { } batch)
+                return null;
             var start = Start(batch.QueueId, batch.Destination);
-            await client.ScheduleNewOrchestrationInstanceAsync(start.Name, start.Input, start.Options, transaction.GetDbTransaction(), cancellationToken);
+            await client.ScheduleNewOrchestrationInstanceAsync(
+                start.Name,
+                start.Input,
+                start.Options,
+                transaction.GetDbTransaction(),
+                cancellationToken
+            );
             await transaction.CommitAsync(cancellationToken);
             client.SignalCommitted();
             return batch;

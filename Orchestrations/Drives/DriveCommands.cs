@@ -13,64 +13,124 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Orchestrations.Drives;
 
-/// <summary>A drive to be initialised.</summary>
+/// <summary>Parameters for the initialisation of a drive.</summary>
 /// <param name="Name">Name of the drive and of its store.</param>
-/// <param name="Path">Absolute directory at which it is mounted.</param>
-/// <param name="Destination">Site it travels to.</param>
-/// <param name="FullFraction">Share that may be filled.</param>
-/// <param name="AllowDirectory">True: the path need not be a mount point.</param>
+/// <param name="Path">Absolute path of the drive's mount point.</param>
+/// <param name="Destination">The site that the drive travels to.</param>
+/// <param name="FullFraction">Share of the drive that may be filled.</param>
+/// <param name="AllowDirectory">True if the path need not be a mount point.</param>
 public sealed record NewDrive(string Name, string Path, string Destination, double FullFraction, bool AllowDirectory);
 
 /// <summary>
-/// What people ask of this site's drives. Each command is one transaction that changes the drive's row and wakes its workflow; the work is
-/// the workflow's.
+/// Commands of people for this site's drives. Each command is one transaction that changes the drive's row and wakes its workflow; the
+/// workflow does the work.
 /// </summary>
-public sealed partial class DriveCommands(CatalogDatabase database, SiteStores stores, DriveDispatch dispatch, DriveDeliveries deliveries, DriveReceipts receipts, SiteKeyring keyring, PeerConnections peers, CloneScheduler scheduler, SiteSigningKey key, DurableTaskClient client, IOptions<SiteOptions> options, TimeProvider time)
+public sealed partial class DriveCommands(
+    CatalogDatabase database,
+    SiteStores stores,
+    DriveDispatch dispatch,
+    DriveDeliveries deliveries,
+    DriveReceipts receipts,
+    SiteKeyring keyring,
+    PeerConnections peers,
+    CloneScheduler scheduler,
+    SiteSigningKey key,
+    DatabaseDurableTaskClient client,
+    IOptions<SiteOptions> options,
+    TimeProvider time
+)
 {
     private static readonly TimeSpan KeyTimeout = TimeSpan.FromSeconds(10);
     private readonly ConcurrentDictionary<string, (DateTime Written, long Length)> _applied = new();
 
     private DateTime Now => time.GetUtcNow().UtcDateTime;
 
-    /// <summary>After a commit that started or woke a workflow.</summary>
+    /// <summary>Call this after a commit that started or woke a workflow.</summary>
     public void Signal() => client.SignalCommitted();
 
     /// <summary>
-    /// Makes an empty, mounted drive known and its filling begin. A drive of this site that was given up, or whose first initialisation was
+    /// Registers an empty, mounted drive and starts to fill it. A drive of this site that was abandoned, or whose first initialisation was
     /// interrupted, may be initialised again.
     /// </summary>
     /// <remarks>
-    /// Directories, marker, then the rows in one transaction: a crash in between leaves a marker whose drive nobody knows, which the same
-    /// command takes up again.
+    /// Directories and marker are written first, then the rows in one transaction. A crash in between leaves a marker without a row, which
+    /// the same command accepts when it runs again.
     /// </remarks>
     public async Task<DriveAnswer> InitialiseAsync(NewDrive wanted, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(wanted);
-        if (Check(wanted) is { } refusal) return refusal;
+        if (Check(wanted) is { } refusal)
+            return refusal;
         await using var db = database.Open();
-        if (!await db.Librarians.AnyAsync(l => l.Name == wanted.Destination, cancellationToken))
-            return new DriveAnswer("drive.unknown_destination", $"'{wanted.Destination}' is not a registered librarian here, so copies there could not be recorded. Nothing was written. Add it with 'librarian add-librarian' (it need not be reachable: --do-not-check-connection).");
+        if (!await db.Peers.AnyAsync(l => l.Name == wanted.Destination, cancellationToken))
+            return new DriveAnswer(
+                "drive.unknown_destination",
+                $"'{wanted.Destination}' is not a registered librarian here, so copies there could not be recorded. "
+                    + "Nothing was written. Add it with 'librarian add-librarian' (it need not be reachable: --offline)."
+            );
         var existing = await db.Drives.SingleOrDefaultAsync(d => d.Name == wanted.Name, cancellationToken);
-        if (existing is { State: not DriveState.Lost }) return new DriveAnswer("drive.exists", $"Drive '{wanted.Name}' exists already and is {existing.State}. Nothing was written. Choose another name.");
-        if (existing is null && (options.Value.Stores.Exists(s => s.Name == wanted.Name) || await db.Stores.AnyAsync(s => s.Name == wanted.Name, cancellationToken)))
+        if (existing is { State: not DriveState.Lost })
+            return new DriveAnswer(
+                "drive.exists",
+                $"Drive '{wanted.Name}' exists already and is {existing.State}. Nothing was written. Choose another name."
+            );
+        if (
+            existing is null
+            && (
+                options.Value.Stores.Exists(s => s.Name == wanted.Name)
+                || await db.Stores.AnyAsync(s => s.Name == wanted.Name, cancellationToken)
+            )
+        )
             return new DriveAnswer("drive.name_taken", $"A store is named '{wanted.Name}'. Nothing was written. Choose another name.");
-        var found = await LookAsync(db, wanted, existing, cancellationToken);
-        if (!found.Answer.IsOk) return found.Answer;
+        var found = await InspectMediumAsync(db, wanted, existing, cancellationToken);
+        if (!found.Answer.IsOk)
+            return found.Answer;
         var identity = found.Identity ?? Guid.NewGuid();
-        var drive = existing ?? new Drive { DriveId = identity, Name = wanted.Name, StoreId = 0, MountPath = wanted.Path, Destination = wanted.Destination, FullFraction = wanted.FullFraction, State = DriveState.Filling, StateSince = Now, Trip = 1 };
-        (drive.DriveId, drive.MountPath, drive.Destination, drive.FullFraction, drive.State, drive.StateSince, drive.Problem) = (identity, wanted.Path, wanted.Destination, wanted.FullFraction, DriveState.Filling, Now, null);
-        if (existing is not null) (drive.Trip, drive.ManifestTime, drive.ManifestSha256, drive.ManifestOnDrive) = (drive.Trip + 1, null, null, false);
+        var drive = existing
+            ?? new Drive
+            {
+                DriveId = identity,
+                Name = wanted.Name,
+                StoreId = 0,
+                MountPath = wanted.Path,
+                Destination = wanted.Destination,
+                FullFraction = wanted.FullFraction,
+                State = DriveState.Filling,
+                StateSince = Now,
+                Trip = 1,
+            };
+        (drive.DriveId, drive.MountPath, drive.Destination, drive.FullFraction, drive.State, drive.StateSince, drive.Problem) = (
+            identity,
+            wanted.Path,
+            wanted.Destination,
+            wanted.FullFraction,
+            DriveState.Filling,
+            Now,
+            null
+        );
+        if (existing is not null)
+            (drive.Trip, drive.ManifestTime, drive.ManifestSha256, drive.ManifestOnDrive) = (drive.Trip + 1, null, null, false);
         try
         {
             Directory.CreateDirectory(DriveMedium.DataPathOf(wanted.Path));
             Directory.CreateDirectory(DriveMedium.StagingPathOf(wanted.Path));
-            if (!new DriveMedium(drive).Store.IsAvailable)
-                return new DriveAnswer("drive.not_empty", $"'{DriveMedium.DataDirectory}' or '{StorePath.WorkingDirectory}' in {wanted.Path} is a link or another file system. Nothing was catalogued. Make a new file system on the drive and try again.");
-            await DriveDeliveries.MarkerOf(drive, key.PublicKey, options.Value.Name, drive.Trip, Now).WriteAsync(wanted.Path, cancellationToken);
+            if (!new DriveMedium(drive).HasDirectories)
+                return new DriveAnswer(
+                    "drive.not_empty",
+                    $"'{DriveMedium.DataDirectory}' or '{FileName.WorkingDirectory}' in {wanted.Path} is a link "
+                        + "or another file system. Nothing was catalogued. Make a new file system on the drive and try again."
+                );
+            await DriveDeliveries
+                .MarkerOf(drive, key.PublicKey, options.Value.Name, drive.Trip, Now)
+                .WriteAsync(wanted.Path, cancellationToken);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return new DriveAnswer("drive.write_failed", $"{wanted.Path} cannot be written by this site: {e.Message}. Nothing was catalogued. Mount it writable for the site's account and try again.");
+            return new DriveAnswer(
+                "drive.write_failed",
+                $"{wanted.Path} cannot be written by this site: {e.Message}. Nothing was catalogued. "
+                    + "Mount it writable for the site's account and try again."
+            );
         }
 
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
@@ -81,7 +141,12 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
                 Name = wanted.Name,
                 Ingestable = false,
                 Enabled = true,
-                StoreData = new System.Text.Json.Nodes.JsonObject { ["staging_path"] = DriveMedium.StagingPathOf(wanted.Path), ["store_path"] = DriveMedium.DataPathOf(wanted.Path), ["drive"] = identity.ToString("D") }.ToJsonString(),
+                StoreData = new System.Text.Json.Nodes.JsonObject
+                {
+                    ["staging_path"] = DriveMedium.StagingPathOf(wanted.Path),
+                    ["store_path"] = DriveMedium.DataPathOf(wanted.Path),
+                    ["drive"] = identity.ToString("D"),
+                }.ToJsonString(),
             };
             db.Stores.Add(store);
             await db.SaveChangesAsync(cancellationToken);
@@ -95,67 +160,95 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
         }
         catch (DbUpdateException e) when (CatalogDatabase.IsUniqueViolation(e))
         {
-            return new DriveAnswer("drive.exists", $"Drive '{wanted.Name}' was initialised at this moment by somebody else. Look with 'librarian drive list'.");
+            return new DriveAnswer(
+                "drive.exists",
+                $"Drive '{wanted.Name}' was initialised at this moment by somebody else. Look with 'librarian drive list'."
+            );
         }
 
         await StartAsync(drive, transaction.GetDbTransaction(), cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         Signal();
         await stores.RefreshDrivesAsync(db, cancellationToken);
-        return DriveAnswer.Done($"Drive '{wanted.Name}' is initialised and is filled by itself with what '{wanted.Destination}' does not have.");
+        var unfit = (await new DriveMedium(drive).Store.ProbeNamesAsync(cancellationToken))?.Describe();
+        return DriveAnswer.Done(
+            $"Drive '{wanted.Name}' is initialised and is filled by itself with what '{wanted.Destination}' does not have."
+                + (
+                    unfit is null
+                        ? ""
+                        : $" This drive cannot hold {unfit}; such files are left out and wait for another drive, "
+                            + "best one with a Linux file system."
+                )
+        );
     }
 
-    /// <summary>Freezes a drive so that its manifest is written.</summary>
-    public Task<DriveAnswer> FreezeAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, (db, drive) => dispatch.FreezeAsync(db, drive, cancellationToken), cancellationToken);
+    /// <summary>Freezes a drive; its workflow then writes the manifest.</summary>
+    public Task<DriveAnswer> FreezeAsync(string name, CancellationToken cancellationToken) =>
+        ChangeAsync(name, (db, drive) => dispatch.FreezeAsync(db, drive, cancellationToken), cancellationToken);
 
-    /// <summary>Has a reusable drive wiped for its next trip.</summary>
-    public Task<DriveAnswer> RecycleAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, async (db, drive) => (await deliveries.RecycleAsync(db, drive, cancellationToken), []), cancellationToken);
+    /// <summary>Lets the workflow wipe a reusable drive for its next trip.</summary>
+    public Task<DriveAnswer> RecycleAsync(string name, CancellationToken cancellationToken) =>
+        ChangeAsync(name, async (db, drive) => (await deliveries.RecycleAsync(db, drive, cancellationToken), []), cancellationToken);
 
-    /// <summary>Gives a drive up and releases what it carries.</summary>
-    public Task<DriveAnswer> GiveUpAsync(string name, CancellationToken cancellationToken) => ChangeAsync(name, async (db, drive) => (await deliveries.GiveUpAsync(db, drive, cancellationToken), []), cancellationToken);
+    /// <summary>Abandons a drive and releases the files that it carries.</summary>
+    public Task<DriveAnswer> AbandonAsync(string name, CancellationToken cancellationToken) =>
+        ChangeAsync(name, async (db, drive) => (await deliveries.AbandonAsync(db, drive, cancellationToken), []), cancellationToken);
 
-    /// <summary>Records what a destination says of its files; one transaction.</summary>
-    /// <param name="told">At most <see cref="DriveDeliveries.MaxBatch"/>.</param>
-    /// <param name="destination">Who says so.</param>
+    /// <summary>Records a destination's report on its files, in one transaction.</summary>
+    /// <param name="notified">At most <see cref="DriveDeliveries.MaxBatch"/> files.</param>
+    /// <param name="destination">The site that reports.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    public async Task<IReadOnlyList<RefusedDelivery>> RecordAsync(IReadOnlyList<Delivery> told, string destination, CancellationToken cancellationToken)
+    /// <param name="saidAt">UTC time when the receipt was written; null if the destination reports directly.</param>
+    public async Task<IReadOnlyList<RefusedDelivery>> RecordAsync(
+        IReadOnlyList<Delivery> notified,
+        string destination,
+        CancellationToken cancellationToken,
+        DateTime? saidAt = null
+    )
     {
-        ArgumentNullException.ThrowIfNull(told);
+        ArgumentNullException.ThrowIfNull(notified);
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        var refused = await deliveries.RecordAsync(db, told, destination, options.Value.Name, cancellationToken);
-        await scheduler.SettleAsync(db, [.. told.Select(d => d.TransferId)], cancellationToken);
+        var refused = await deliveries.RecordAsync(db, notified, destination, options.Value.Name, cancellationToken, saidAt);
+        await scheduler.SettleAsync(db, [.. notified.Select(d => d.TransferId)], cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         Signal();
         return refused;
     }
 
-    /// <summary>Applies a receipt; the same one again is harmless and, when its file has not changed, costs nothing.</summary>
-    /// <param name="path">The receipt.</param>
-    /// <param name="acceptKey">Fingerprint that an administrator has compared, to trust the destination's key from now on.</param>
+    /// <summary>Applies a receipt. Applying it again is harmless, and costs nothing if its file has not changed.</summary>
+    /// <param name="path">Path of the receipt.</param>
+    /// <param name="acceptKey">Fingerprint that an administrator has compared; the destination's key is trusted from now on.</param>
     /// <param name="cancellationToken">Cancels.</param>
     public async Task<DriveAnswer> AcknowledgeAsync(string path, string? acceptKey, CancellationToken cancellationToken)
     {
         var stamp = File.Exists(path) ? (File.GetLastWriteTimeUtc(path), new FileInfo(path).Length) : default;
-        if (acceptKey is null && _applied.TryGetValue(path, out var before) && before == stamp) return DriveAnswer.Done("The receipt was applied before.");
-        // What is checked must be what is applied: a drive can change, or fail, between two readings.
+        if (acceptKey is null && _applied.TryGetValue(path, out var before) && before == stamp)
+            return DriveAnswer.Done("The receipt was applied before.");
+        // Check and apply the same bytes: a drive can change, or fail, between two reads.
         var copy = Path.Combine(dispatch.Archive, $"checked-{Guid.NewGuid():N}.receipt");
         try
         {
             await using (var from = DriveFile.TryOpenRead(path))
             {
-                if (from is null) return new DriveAnswer("receipt.missing", $"{path} does not exist. Nothing was changed.");
-                await using var to = new FileStream(copy, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16, FileOptions.Asynchronous);
+                if (from is null)
+                    return new DriveAnswer("receipt.missing", $"{path} does not exist. Nothing was changed.");
+                await using var to = Domain.Security.PrivateFile.Create(copy);
                 await from.CopyToAsync(to, cancellationToken);
             }
 
             var answer = await ApplyAsync(copy, acceptKey, cancellationToken);
-            if (answer.IsOk) _applied[path] = stamp;
+            if (answer.IsOk)
+                _applied[path] = stamp;
             return answer;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return new DriveAnswer("receipt.unreadable", $"{path} cannot be read: {e.Message} Nothing was changed that the receipt does not say. It is tried again, or bring the receipt another way ('librarian drive receipt' at the destination).");
+            return new DriveAnswer(
+                "receipt.unreadable",
+                $"{path} cannot be read: {e.Message} Nothing was changed that the receipt does not say. "
+                    + "It is tried again, or bring the receipt another way ('librarian drive receipt' at the destination)."
+            );
         }
         finally
         {
@@ -166,9 +259,11 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
     private async Task<DriveAnswer> ApplyAsync(string path, string? acceptKey, CancellationToken cancellationToken)
     {
         var check = await ReceiptReader.CheckAsync(path, cancellationToken);
-        if (check.Accepted) await LearnKeyAsync(check.Header.Site, check.Header.SiteKey, acceptKey, cancellationToken);
+        if (check.Accepted)
+            await LearnKeyAsync(check.Header.Site, check.Header.SiteKey, acceptKey, cancellationToken);
         var (drive, answer) = await receipts.ExamineAsync(path, keyring, cancellationToken);
-        if (!answer.IsOk) return answer;
+        if (!answer.IsOk)
+            return answer;
         var (recorded, refused) = (0L, 0L);
         await using (var cursor = await ReceiptCursor.OpenAsync(path, cancellationToken))
         {
@@ -176,27 +271,39 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
             while (true)
             {
                 var line = await cursor.ReadLineAsync(cancellationToken);
-                if (line is not null) page.Add(new Delivery(line.OutgoingTransferId, line.Name, line.Checksum, line.Outcome == ReceiptOutcome.Stored ? line.StoreId ?? 0 : null, line.Message));
+                if (line is not null)
+                    page.Add(
+                        new Delivery(
+                            line.OutgoingTransferId,
+                            line.Name,
+                            line.Checksum,
+                            line.Outcome == ReceiptOutcome.Stored ? line.StoreId ?? 0 : null,
+                            line.Message
+                        )
+                    );
                 if (page.Count == 0 || (line is not null && page.Count < DriveDeliveries.MaxBatch))
                 {
-                    if (line is null) break;
+                    if (line is null)
+                        break;
                     continue;
                 }
 
-                var no = await RecordAsync(page, drive!.Destination, cancellationToken);
+                var no = await RecordAsync(page, drive!.Destination, cancellationToken, check.Header!.Created);
                 refused += no.Count;
                 recorded += page.Count - no.Count;
                 page.Clear();
-                if (line is null) break;
+                if (line is null)
+                    break;
             }
         }
 
-        return DriveAnswer.Done($"{recorded} files of drive '{drive!.Name}' are recorded as the receipt says{(refused > 0 ? $", {refused} could not be (they were decided before, or are of another catalog)" : "")}.");
+        var others = refused > 0 ? $", {refused} could not be (they were decided before, or are of another catalog)" : "";
+        return DriveAnswer.Done($"{recorded} files of drive '{drive!.Name}' are recorded as the receipt says{others}.");
     }
 
     /// <summary>
-    /// Learns another site's key if it is not known: fetched from that site over our authenticated connection, or accepted by an administrator who
-    /// has compared the fingerprint of <paramref name="claimed"/>.
+    /// Learns another site's key if it is unknown: from that site over the authenticated connection, or from an administrator who has
+    /// compared the fingerprint of <paramref name="claimed"/>.
     /// </summary>
     public async Task LearnKeyAsync(string site, SitePublicKey claimed, string? acceptKey, CancellationToken cancellationToken)
     {
@@ -207,50 +314,140 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
             return;
         }
 
-        if (await keyring.FindAsync(site, cancellationToken) is not null) return;
-        if (await peers.FindAsync(site, cancellationToken) is not { } peer || peers.For(peer.Login, KeyTimeout) is not { } quick) return;
+        if (await keyring.FindAsync(site, cancellationToken) is not null)
+            return;
+        if (await peers.FindAsync(site, cancellationToken) is not { } peer || peers.For(peer.Login, KeyTimeout) is not { } quick)
+            return;
         var answer = await quick.Client.GetSiteKeyAsync(cancellationToken);
-        if (answer.IsSuccess && answer.Value.Site == site && SitePublicKey.TryParse(answer.Value.PublicKey, out var fetched)) await keyring.PinAsync(site, fetched, SiteKeyring.Fetched, cancellationToken);
+        if (answer.IsSuccess && answer.Value.Site == site && SitePublicKey.TryParse(answer.Value.PublicKey, out var fetched))
+            await keyring.PinAsync(site, fetched, SiteKeyring.Fetched, cancellationToken);
 
         static string Digits(string text) => string.Concat(text.Where(char.IsAsciiHexDigit));
     }
 
-    /// <summary>Starts the announcement of an alert in the caller's transaction.</summary>
-    public async Task AlertAsync(CatalogContext db, Alert alert, DbTransaction transaction, CancellationToken cancellationToken)
+    /// <summary>Starts the alert that a drive is full, in the caller's transaction.</summary>
+    /// <param name="db">The catalog.</param>
+    /// <param name="drive">The drive.</param>
+    /// <param name="transaction">The caller's transaction.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    /// <param name="unlessIn">
+    /// Statuses of an earlier alert of this trip in which no new one is started; null: while the earlier one runs.
+    /// </param>
+    public async Task<Alert> AlertAsync(
+        CatalogContext db,
+        Drive drive,
+        DbTransaction transaction,
+        CancellationToken cancellationToken,
+        IReadOnlyList<string>? unlessIn = null
+    )
     {
         ArgumentNullException.ThrowIfNull(db);
-        ArgumentNullException.ThrowIfNull(alert);
-        await client.ScheduleNewOrchestrationInstanceAsync(nameof(DriveAlert), new DriveAlertInput(alert, options.Value.Alerts.Webhooks.Count),
-            new StartOrchestrationOptions(DriveAlert.InstanceId(alert.Drive, alert.Trip)), transaction, cancellationToken);
+        ArgumentNullException.ThrowIfNull(drive);
+        var load = await db
+            .DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Stored)
+            .GroupBy(c => 1)
+            .Select(g => new { Files = g.LongCount(), Bytes = g.Sum(c => c.Size) })
+            .SingleOrDefaultAsync(cancellationToken);
+        var alert = new Alert(
+            "drive-full",
+            options.Value.Name,
+            drive.Name,
+            drive.Trip,
+            drive.Destination,
+            load?.Files ?? 0,
+            load?.Bytes ?? 0,
+            $"librarian drive manifest CONN {drive.Name}"
+        );
+        var start = new StartOrchestrationOptions(DriveAlert.InstanceId(alert.Drive, alert.Trip)) { DedupeStatuses = unlessIn };
+        await client.ScheduleNewOrchestrationInstanceAsync(
+            nameof(DriveAlert),
+            new DriveAlertInput(alert, options.Value.Alerts.Webhooks.Count),
+            start,
+            transaction,
+            cancellationToken
+        );
+        return alert;
     }
 
-    /// <summary>Gives every drive that has none its workflow (terminated, or lost with a restored backup).</summary>
+    /// <summary>Starts a workflow for every drive without one (terminated, or lost with a restored backup).</summary>
     public async Task WatchAsync(CancellationToken cancellationToken)
     {
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         foreach (var drive in await db.Drives.AsNoTracking().Where(d => d.State != DriveState.Lost).ToListAsync(cancellationToken))
+        {
             await StartAsync(drive, transaction.GetDbTransaction(), cancellationToken);
+            if (!client.StartsInTransaction)
+                await RepeatAsync(db, drive, transaction.GetDbTransaction(), cancellationToken);
+        }
+
         await transaction.CommitAsync(cancellationToken);
         Signal();
     }
 
-    private async Task StartAsync(Drive drive, DbTransaction transaction, CancellationToken cancellationToken)
+    /// <summary>
+    /// Repeats the events of the drive's last state change, which may have been lost after the commit: the wake-up, as long as an earlier
+    /// pause may still run, and the alert, as long as the earlier alert can still be found, but at most for a day.
+    /// </summary>
+    private async Task RepeatAsync(CatalogContext db, Drive drive, DbTransaction transaction, CancellationToken cancellationToken)
     {
-        await client.ScheduleNewOrchestrationInstanceAsync(nameof(DriveTrip), new DriveTripInput(drive.Id, drive.Name), new StartOrchestrationOptions(DriveTrip.InstanceId(drive.Name)), transaction, cancellationToken);
+        var age = Now - drive.StateSince;
+        if (age < AdvanceDrive.LongestPause(options.Value))
+        {
+            await client.RaiseEventAsync(
+                DriveTrip.InstanceId(drive.Name),
+                DriveTrip.WakeEvent,
+                null,
+                messageId: null,
+                transaction,
+                cancellationToken
+            );
+        }
+
+        var found = options.Value.FinishedInstanceRetention;
+        if (drive.State == DriveState.Full && age < (found < TimeSpan.FromDays(1) ? found : TimeSpan.FromDays(1)))
+            await AlertAsync(db, drive, transaction, cancellationToken, unlessIn: Enum.GetNames<OrchestrationRuntimeStatus>());
     }
 
-    private async Task<DriveAnswer> ChangeAsync(string name, Func<CatalogContext, Drive, Task<(DriveAnswer Answer, IReadOnlyList<long> Ended)>> change, CancellationToken cancellationToken)
+    private async Task StartAsync(Drive drive, DbTransaction transaction, CancellationToken cancellationToken)
+    {
+        await client.ScheduleNewOrchestrationInstanceAsync(
+            nameof(DriveTrip),
+            new DriveTripInput(drive.Id, drive.Name),
+            new StartOrchestrationOptions(DriveTrip.InstanceId(drive.Name)),
+            transaction,
+            cancellationToken
+        );
+    }
+
+    private async Task<DriveAnswer> ChangeAsync(
+        string name,
+        Func<CatalogContext, Drive, Task<(DriveAnswer Answer, IReadOnlyList<long> Ended)>> change,
+        CancellationToken cancellationToken
+    )
     {
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         var drive = await db.Drives.AsNoTracking().SingleOrDefaultAsync(d => d.Name == name, cancellationToken);
-        if (drive is null) return new DriveAnswer("drive.unknown", $"No drive of this site is named '{name}'. Nothing was changed. 'librarian drive list' shows them all.");
+        if (drive is null)
+            return new DriveAnswer(
+                "drive.unknown",
+                $"No drive of this site is named '{name}'. Nothing was changed. 'librarian drive list' shows them all."
+            );
         var (answer, ended) = await change(db, drive);
-        if (!answer.IsOk) return answer;
-        foreach (var chunk in ended.Chunk(DriveDeliveries.MaxBatch)) await scheduler.SettleAsync(db, chunk, cancellationToken);
+        if (!answer.IsOk)
+            return answer;
+        foreach (var chunk in ended.Chunk(DriveDeliveries.MaxBatch))
+            await scheduler.SettleAsync(db, chunk, cancellationToken);
         await StartAsync(drive, transaction.GetDbTransaction(), cancellationToken);
-        await client.RaiseEventAsync(DriveTrip.InstanceId(name), DriveTrip.WakeEvent, null, messageId: null, transaction.GetDbTransaction(), cancellationToken);
+        await client.RaiseEventAsync(
+            DriveTrip.InstanceId(name),
+            DriveTrip.WakeEvent,
+            null,
+            messageId: null,
+            transaction.GetDbTransaction(),
+            cancellationToken
+        );
         await transaction.CommitAsync(cancellationToken);
         Signal();
         return answer;
@@ -258,47 +455,117 @@ public sealed partial class DriveCommands(CatalogDatabase database, SiteStores s
 
     private DriveAnswer? Check(NewDrive wanted)
     {
-        if (!DriveName().IsMatch(wanted.Name)) return new DriveAnswer("drive.bad_name", $"'{wanted.Name}' is no name for a drive. Use 1 to 64 letters, digits, '.', '-' or '_'.");
-        if (wanted.FullFraction is not (> 0 and <= 1)) return new DriveAnswer("drive.bad_fraction", "The share that may be filled must be above 0 and at most 1.");
-        if (wanted.Destination == options.Value.Name) return new DriveAnswer("drive.bad_destination", "A drive cannot travel to the site that fills it.");
-        if (!Path.IsPathFullyQualified(wanted.Path) || !Directory.Exists(wanted.Path)) return new DriveAnswer("drive.no_directory", $"{wanted.Path} is not an absolute path of a directory on this site's machine. Mount the drive there first.");
+        if (!DriveName().IsMatch(wanted.Name))
+            return new DriveAnswer(
+                "drive.bad_name",
+                $"'{wanted.Name}' is no name for a drive. Use 1 to 64 letters, digits, '.', '-' or '_'."
+            );
+        if (wanted.FullFraction is not (> 0 and <= 1))
+            return new DriveAnswer("drive.bad_fraction", "The share that may be filled must be above 0 and at most 1.");
+        if (wanted.Destination == options.Value.Name)
+            return new DriveAnswer("drive.bad_destination", "A drive cannot travel to the site that fills it.");
+        if (!Path.IsPathFullyQualified(wanted.Path) || !Directory.Exists(wanted.Path))
+            return new DriveAnswer(
+                "drive.no_directory",
+                $"{wanted.Path} is not an absolute path of a directory on this site's machine. Mount the drive there first."
+            );
         if (!wanted.AllowDirectory && !IsMountPoint(wanted.Path))
-            return new DriveAnswer("drive.not_mounted", $"{wanted.Path} is not a mount point: the drive is not mounted there. Nothing was written. Mount it and try again, or add --directory to use the plain directory.");
-        return options.Value.Stores.Exists(s => Overlaps(s.StorePath, wanted.Path) || Overlaps(s.StagingPath, wanted.Path)) ? new DriveAnswer("drive.overlaps", $"{wanted.Path} overlaps a store of this site. Nothing was written.") : null;
+            return new DriveAnswer(
+                "drive.not_mounted",
+                $"{wanted.Path} is not a mount point: the drive is not mounted there. Nothing was written. "
+                    + "Mount it and try again, or add --directory to use the plain directory."
+            );
+        return options.Value.Stores.Exists(s => Overlaps(s.StorePath, wanted.Path) || Overlaps(s.StagingPath, wanted.Path))
+            ? new DriveAnswer("drive.overlaps", $"{wanted.Path} overlaps a store of this site. Nothing was written.")
+            : null;
     }
 
-    /// <summary>What is on the medium: nothing (success), an unfinished or given-up drive of this site (success with its identity), or a reason to keep away.</summary>
-    private async Task<(DriveAnswer Answer, Guid? Identity)> LookAsync(CatalogContext db, NewDrive wanted, Drive? existing, CancellationToken cancellationToken)
+    /// <summary>
+    /// Inspects the medium. It may be used if it is empty or holds an unfinished drive of this site; otherwise the answer says why not.
+    /// </summary>
+    private async Task<(DriveAnswer Answer, Guid? Identity)> InspectMediumAsync(
+        CatalogContext db,
+        NewDrive wanted,
+        Drive? existing,
+        CancellationToken cancellationToken
+    )
     {
         if (await DriveMarker.TryReadAsync(wanted.Path, cancellationToken) is { } marker)
         {
-            var unfinished = marker.Site == options.Value.Name && marker.Name == wanted.Name && marker.Destination == wanted.Destination && marker.Trip == 1 && marker.SiteKey == key.PublicKey && !await db.Drives.AnyAsync(d => d.DriveId == marker.DriveId, cancellationToken)
-                && !Directory.EnumerateFileSystemEntries(DriveMedium.DataPathOf(wanted.Path)).Any();
-            // A new identity: with the old one a destination that met it before would find another manifest for the same trip.
-            if (unfinished) return (DriveAnswer.Done(""), null);
+            var unfinished =
+                marker.Site == options.Value.Name
+                && marker.Name == wanted.Name
+                && marker.Destination == wanted.Destination
+                && marker.Trip == 1
+                && marker.SiteKey == key.PublicKey
+                && !await db.Drives.AnyAsync(d => d.DriveId == marker.DriveId, cancellationToken)
+                && !Directory
+                    .EnumerateFileSystemEntries(DriveMedium.DataPathOf(wanted.Path))
+                    .Any(e => !ForeignEntries.IsForeignName(Path.GetFileName(e)));
+            // Use a new identity: with the old one, a destination that saw the drive before would find a different manifest for the same
+            // trip.
+            if (unfinished)
+                return (DriveAnswer.Done(""), null);
             var own = existing is { State: DriveState.Lost } && marker.DriveId == existing.DriveId;
-            return (new DriveAnswer(own ? "drive.not_empty" : "drive.marked", own
-                ? $"This is drive '{wanted.Name}', which was given up; it still holds what it carried. Nothing was written. Make sure that nothing on it is needed, make a new file system on it, and try again."
-                : $"{wanted.Path} is drive '{marker.Name}' of site '{marker.Site}' (trip {marker.Trip} to '{marker.Destination}'). Nothing was written. If it is not needed any more, make a new file system on it first."), null);
+            return (
+                new DriveAnswer(
+                    own ? "drive.not_empty" : "drive.marked",
+                    own
+                        ? $"This is drive '{wanted.Name}', which was given up; it still holds what it carried. Nothing was written. "
+                            + "Make sure that nothing on it is needed, make a new file system on it, and try again."
+                        : $"{wanted.Path} is drive '{marker.Name}' of site '{marker.Site}' "
+                            + $"(trip {marker.Trip} to '{marker.Destination}'). Nothing was written. "
+                            + "If it is not needed any more, make a new file system on it first."
+                ),
+                null
+            );
         }
 
-        var found = Directory.EnumerateFileSystemEntries(wanted.Path).Select(Path.GetFileName).FirstOrDefault(n => n is not ("lost+found" or DriveMedium.DataDirectory or StorePath.WorkingDirectory) && !(n!.StartsWith(DriveMarker.FileName, StringComparison.Ordinal) && n.EndsWith(DriveFile.TemporaryExtension, StringComparison.Ordinal)));
+        var found = Directory
+            .EnumerateFileSystemEntries(wanted.Path)
+            .Select(Path.GetFileName)
+            .FirstOrDefault(n =>
+                n is not (DriveMedium.DataDirectory or FileName.WorkingDirectory)
+                && !ForeignEntries.IsForeignName(n!)
+                && !(
+                    n!.StartsWith(DriveMarker.FileName, StringComparison.Ordinal)
+                    && n.EndsWith(DriveFile.TemporaryExtension, StringComparison.Ordinal)
+                )
+            );
         var data = DriveMedium.DataPathOf(wanted.Path);
-        if (found is null && Directory.Exists(data) && Directory.EnumerateFileSystemEntries(data).Any()) found = DriveMedium.DataDirectory;
-        return found is null ? (DriveAnswer.Done(""), null)
-            : (new DriveAnswer("drive.not_empty", $"{wanted.Path} is not empty: it holds '{found}'. Nothing was written. Move it away, or make a new file system on the drive, and try again."), null);
+        if (
+            found is null
+            && Directory.Exists(data)
+            && Directory.EnumerateFileSystemEntries(data).Any(e => !ForeignEntries.IsForeignName(Path.GetFileName(e)))
+        )
+            found = DriveMedium.DataDirectory;
+        return found is null
+            ? (DriveAnswer.Done(""), null)
+            : (
+                new DriveAnswer(
+                    "drive.not_empty",
+                    $"{wanted.Path} is not empty: it holds '{found}'. Nothing was written. "
+                        + "Move it away, or make a new file system on the drive, and try again."
+                ),
+                null
+            );
     }
 
     private static bool Overlaps(string a, string b)
     {
-        var (first, second) = (Path.TrimEndingDirectorySeparator(Path.GetFullPath(a)) + "/", Path.TrimEndingDirectorySeparator(Path.GetFullPath(b)) + "/");
+        var (first, second) = (
+            Path.TrimEndingDirectorySeparator(Path.GetFullPath(a)) + "/",
+            Path.TrimEndingDirectorySeparator(Path.GetFullPath(b)) + "/"
+        );
         return first.StartsWith(second, StringComparison.Ordinal) || second.StartsWith(first, StringComparison.Ordinal);
     }
 
     private static bool IsMountPoint(string path)
     {
         var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        return File.ReadLines("/proc/self/mountinfo").Select(l => l.Split(' ')).Any(f => f.Length > 4 && f[4].Replace("\\040", " ", StringComparison.Ordinal) == full);
+        return File.ReadLines("/proc/self/mountinfo")
+            .Select(l => l.Split(' '))
+            .Any(f => f.Length > 4 && f[4].Replace("\\040", " ", StringComparison.Ordinal) == full);
     }
 
     [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", RegexOptions.None, matchTimeoutMilliseconds: 1000)]

@@ -10,35 +10,34 @@ using Microsoft.Extensions.Options;
 namespace Librarian.Orchestrations.Drives;
 
 /// <summary>Input of <see cref="DriveTrip"/>.</summary>
-/// <param name="DriveRow">The drive.</param>
-/// <param name="Name">Its name, for people.</param>
-/// <param name="Waits">Pauses of earlier generations.</param>
+/// <param name="DriveRow">Id of the drive's row.</param>
+/// <param name="Name">The drive's name, for people.</param>
+/// <param name="Waits">Steps of earlier generations.</param>
 public sealed record DriveTripInput(long DriveRow, string Name, int Waits = 0);
 
-/// <summary>Answer of <see cref="AdvanceDrive"/>, and the status that a trip shows.</summary>
-/// <param name="State">State the drive is in.</param>
-/// <param name="Message">What was done or what is in the way.</param>
-/// <param name="PauseSeconds">How long nothing is to be expected; 0: go on at once.</param>
-/// <param name="IsOver">The drive needs no workflow any more.</param>
+/// <summary>Answer of <see cref="AdvanceDrive"/>; also the status of a trip.</summary>
+/// <param name="State">The drive's state.</param>
+/// <param name="Message">Progress or problem, for people.</param>
+/// <param name="PauseSeconds">Time until the next step; 0 to continue at once.</param>
+/// <param name="IsOver">True if the drive needs no workflow any more.</param>
 public sealed record DriveStep(string State, string Message, double PauseSeconds, bool IsOver = false);
 
 /// <summary>
-/// The life of one drive at its own site, trip after trip: filled, full, frozen, on its way, acknowledged, wiped. Instance id
+/// The life of one drive at its own site, trip after trip: filling, full, frozen, in transit, acknowledged, wiped. Instance id
 /// <c>drive-{name}</c>.
 /// </summary>
 /// <remarks>
-/// The truth is the drive's row; this workflow looks, does what can be done, and sleeps until there is something new (event
-/// <see cref="WakeEvent"/>) or a while has passed. So a crash at any point, a missed event, or a fresh instance changes nothing.
+/// The drive's row holds the state. This workflow reads it, does the possible work, and sleeps until the event <see cref="WakeEvent"/> or
+/// the end of a pause. So a crash at any point, a lost event or a new instance changes nothing.
 /// </remarks>
 [DurableTask(nameof(DriveTrip))]
 public sealed class DriveTrip : TaskOrchestrator<DriveTripInput, string>
 {
-    /// <summary>Event that says that the drive's row has changed.</summary>
+    /// <summary>Event: the drive's row has changed.</summary>
     public const string WakeEvent = "Wake";
 
     private const int StepsPerGeneration = 100;
 
-    /// <summary>Instance id of a drive.</summary>
     public static string InstanceId(string drive) => $"drive-{drive}";
 
     /// <inheritdoc />
@@ -49,14 +48,21 @@ public sealed class DriveTrip : TaskOrchestrator<DriveTripInput, string>
         var wake = context.WaitForExternalEvent<string?>(WakeEvent);
         for (var steps = 0; steps < StepsPerGeneration; steps++)
         {
-            var step = await context.CallActivityAsync<DriveStep>(nameof(AdvanceDrive), input, PeerCalls.Options with { Queue = DriveQueues.Media });
+            var step = await context.CallActivityAsync<DriveStep>(
+                nameof(AdvanceDrive),
+                input,
+                new ActivityOptions(PeerCalls.Options) { Queue = DriveQueues.Media }
+            );
             context.SetCustomStatus(step);
-            if (step.IsOver) return step.Message;
-            if (step.PauseSeconds <= 0) continue;
+            if (step.IsOver)
+                return step.Message;
+            if (step.PauseSeconds <= 0)
+                continue;
             using var cancel = new CancellationTokenSource();
             var timer = context.CreateTimer(TimeSpan.FromSeconds(step.PauseSeconds), cancel.Token);
-            if (await Task.WhenAny(wake, timer) != wake) continue;
-#pragma warning disable CA1849, MA0042 // CancelAsync leaves the orchestrator's thread, and an orchestrator may only await durable tasks.
+            if (await Task.WhenAny(wake, timer) != wake)
+                continue;
+#pragma warning disable CA1849, MA0042 // CancelAsync leaves the orchestrator's thread; an orchestrator may await only durable tasks.
             cancel.Cancel();
 #pragma warning restore CA1849, MA0042
             wake = context.WaitForExternalEvent<string?>(WakeEvent);
@@ -67,19 +73,35 @@ public sealed class DriveTrip : TaskOrchestrator<DriveTripInput, string>
     }
 }
 
-/// <summary>Activity queues of drives.</summary>
 public static class DriveQueues
 {
-    /// <summary>Work on plugged drives; as many at once as drives are likely to be plugged.</summary>
+    /// <summary>Work on plugged drives. The queue runs about as many activities at a time as drives are likely to be plugged in.</summary>
     public const string Media = "drives";
 }
 
-/// <summary>Does what can be done for a drive now, for at most half a minute; may be repeated at any point.</summary>
+/// <summary>Does the possible work for a drive, for about half a minute; it can be repeated at any point.</summary>
 [DurableTask(nameof(AdvanceDrive))]
-public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling, DriveDispatch dispatch, DriveDeliveries deliveries, DriveCommands commands, SiteSigningKey key, ErrorLog errors, IOptions<SiteOptions> options, TimeProvider time, ILogger<AdvanceDrive> log) : TaskActivity<DriveTripInput, DriveStep>
+public sealed class AdvanceDrive(
+    CatalogDatabase database,
+    DriveFilling filling,
+    DriveDispatch dispatch,
+    DriveDeliveries deliveries,
+    DriveCommands commands,
+    SiteSigningKey key,
+    ErrorLog errors,
+    IOptions<SiteOptions> options,
+    TimeProvider time,
+    ILogger<AdvanceDrive> log
+) : TaskActivity<DriveTripInput, DriveStep>
 {
-    private static readonly TimeSpan Slice = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan TimeBudget = TimeSpan.FromSeconds(30);
     private const double Rest = 3600;
+
+    public static TimeSpan LongestPause(SiteOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return TimeSpan.FromSeconds(Math.Max(Rest, options.Drives.PollInterval.TotalSeconds));
+    }
 
     private double Poll => options.Value.Drives.PollInterval.TotalSeconds;
 
@@ -90,24 +112,27 @@ public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling,
         ArgumentNullException.ThrowIfNull(input);
         var stop = context.CancellationToken;
         Drive? drive;
-        await using (var db = database.Open()) drive = await db.Drives.AsNoTracking().SingleOrDefaultAsync(d => d.Id == input.DriveRow, stop);
+        await using (var db = database.Open())
+            drive = await db.Drives.AsNoTracking().SingleOrDefaultAsync(d => d.Id == input.DriveRow, stop);
         try
         {
             var step = await StepAsync(drive, input, stop);
-            if (drive is not null) await NoteAsync(drive, step, stop);
+            if (drive is not null)
+                await NoteAsync(drive, step, stop);
             return step;
         }
         catch (Exception e) when (e is not OperationCanceledException && drive is not null)
         {
-            // Tried again with growing pauses (PeerCalls.Options); meanwhile the drive must not look as if it only waited.
+            // The activity is tried again with growing pauses (PeerCalls.Options). Meanwhile the drive must not look as if it only waits.
             await NoteAsync(drive, new DriveStep(Problem, Unexpected(drive.Name, e), 0), stop);
             throw;
         }
     }
 
-    /// <summary>What a fault of our own is told as.</summary>
+    /// <summary>Message for an unexpected exception.</summary>
     internal static string Unexpected(string? drive, Exception fault) =>
-        $"Work on {(drive is null ? "the drive" : $"drive '{drive}'")} failed: {fault.Message} Nothing was lost; it is tried again, at most ten minutes apart. If it stays so, the log of the site says more.";
+        $"Work on {(drive is null ? "the drive" : $"drive '{drive}'")} failed: {fault.Message} Nothing was lost; "
+        + "it is tried again, at most ten minutes apart. If it stays so, the log of the site says more.";
 
     private async Task<DriveStep> StepAsync(Drive? drive, DriveTripInput input, CancellationToken stop) =>
         drive?.State switch
@@ -116,13 +141,13 @@ public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling,
             DriveState.Lost => new DriveStep(nameof(DriveState.Lost), $"Drive '{drive.Name}' was given up.", 0, IsOver: true),
             DriveState.Filling => await FillAsync(drive, stop),
             DriveState.InTransit => await AwaitDeliveryAsync(drive, stop),
-            DriveState.Recycling => Told(drive, await deliveries.WipeAsync(database, drive, key.PublicKey, options.Value.Name, stop), 0),
+            DriveState.Recycling => StepOf(drive, await deliveries.WipeAsync(database, drive, key.PublicKey, options.Value.Name, stop), 0),
             _ => new DriveStep(drive.State.ToString(), $"Drive '{drive.Name}' waits for a person.", Rest),
         };
 
     private async Task<DriveStep> FillAsync(Drive drive, CancellationToken stop)
     {
-        var until = time.GetUtcNow() + Slice;
+        var until = time.GetUtcNow() + TimeBudget;
         while (true)
         {
             var round = await filling.RoundAsync(drive.Id, null, stop);
@@ -150,12 +175,19 @@ public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling,
         var now = time.GetUtcNow().UtcDateTime;
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(stop);
-        if (await db.Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Filling)
-            .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Full).SetProperty(d => d.StateSince, now).SetProperty(d => d.Problem, (string?)null), stop) == 0) return;
-        var load = await db.DriveContents.Where(c => c.DriveRow == drive.Id && c.State == DriveContentState.Stored).GroupBy(c => 1)
-            .Select(g => new { Files = g.LongCount(), Bytes = g.Sum(c => c.Size) }).SingleAsync(stop);
-        await commands.AlertAsync(db, new Alert("drive-full", options.Value.Name, drive.Name, drive.Trip, drive.Destination, load.Files, load.Bytes,
-            $"librarian drive manifest CONN {drive.Name}"), transaction.GetDbTransaction(), stop);
+        if (
+            await db
+                .Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Filling)
+                .ExecuteUpdateAsync(
+                    s =>
+                        s.SetProperty(d => d.State, DriveState.Full)
+                            .SetProperty(d => d.StateSince, now)
+                            .SetProperty(d => d.Problem, (string?)null),
+                    stop
+                ) == 0
+        )
+            return;
+        var load = await commands.AlertAsync(db, drive, transaction.GetDbTransaction(), stop);
         await transaction.CommitAsync(stop);
         commands.Signal();
         Logs.DriveFull(log, drive.Name, load.Files, load.Bytes, why);
@@ -166,7 +198,8 @@ public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling,
         if (!drive.ManifestOnDrive)
         {
             var written = await dispatch.WriteAsync(drive.Id, stop);
-            if (!written.IsOk) return new DriveStep(Problem, written.Message, Math.Min(Poll, 10));
+            if (!written.IsOk)
+                return new DriveStep(Problem, written.Message, Math.Min(Poll, 10));
             return new DriveStep(nameof(DriveState.InTransit), written.Message, 0);
         }
 
@@ -175,34 +208,52 @@ public sealed class AdvanceDrive(CatalogDatabase database, DriveFilling filling,
             if (await deliveries.FinishAsync(db, drive.Id, stop))
             {
                 Logs.DriveReusable(log, drive.Name);
-                return new DriveStep(nameof(DriveState.Reusable), $"Every file of drive '{drive.Name}' has been acknowledged; it may be recycled.", Rest);
+                return new DriveStep(
+                    nameof(DriveState.Reusable),
+                    $"Every file of drive '{drive.Name}' has been acknowledged; it may be recycled.",
+                    Rest
+                );
             }
         }
 
-        // A drive that has come back may bring the destination's receipt: then nobody has to carry a file around.
+        // A drive that has returned may hold the destination's receipt; then nobody has to transport the receipt separately.
         var medium = new DriveMedium(drive);
         var receipt = Path.Combine(medium.Root, ReceiptWriter.FileName);
         if (medium.IsPlugged && new FileInfo(receipt) is { Exists: true, LinkTarget: null })
         {
             var applied = await commands.AcknowledgeAsync(receipt, acceptKey: null, stop);
-            return applied.IsOk ? new DriveStep(nameof(DriveState.InTransit), applied.Message, Poll) : new DriveStep(Problem, applied.Message, Poll);
+            return applied.IsOk
+                ? new DriveStep(nameof(DriveState.InTransit), applied.Message, Poll)
+                : new DriveStep(Problem, applied.Message, Poll);
         }
 
         return new DriveStep(nameof(DriveState.InTransit), $"Drive '{drive.Name}' is on its way to '{drive.Destination}'.", Poll);
     }
 
-    private DriveStep Told(Drive drive, DriveAnswer answer, double pause) =>
-        answer.IsOk ? new DriveStep(drive.State.ToString(), answer.Message, pause) : new DriveStep(Problem, answer.Message, Math.Min(Poll, 10));
+    private DriveStep StepOf(Drive drive, DriveAnswer answer, double pause) =>
+        answer.IsOk
+            ? new DriveStep(drive.State.ToString(), answer.Message, pause)
+            : new DriveStep(Problem, answer.Message, Math.Min(Poll, 10));
 
-    /// <summary>What is in the way stands in the drive's row for as long as it is, and goes to the error log once.</summary>
+    /// <summary>Keeps the current problem in the drive's row while it lasts, and records one error for it.</summary>
     private async Task NoteAsync(Drive drive, DriveStep step, CancellationToken stop)
     {
         var problem = step.State == Problem ? step.Message : null;
-        if (problem == drive.Problem) return;
+        if (problem == drive.Problem)
+            return;
         await using (var db = database.Open())
-            await db.Drives.Where(d => d.Id == drive.Id && d.State == drive.State).ExecuteUpdateAsync(s => s.SetProperty(d => d.Problem, problem), stop);
-        if (problem is null) return;
+            await db
+                .Drives.Where(d => d.Id == drive.Id && d.State == drive.State)
+                .ExecuteUpdateAsync(s => s.SetProperty(d => d.Problem, problem), stop);
+        if (problem is null)
+            return;
         Logs.DriveWaits(log, drive.Name, problem);
-        await errors.RaiseAsync(ErrorSeverity.Warning, ErrorCategory.DataAvailability, $"drive {drive.Name} trip {drive.Trip} {drive.State}", problem, stop);
+        await errors.RaiseAsync(
+            ErrorSeverity.Warning,
+            ErrorCategory.DataAvailability,
+            $"drive {drive.Name} trip {drive.Trip} {drive.State}",
+            problem,
+            stop
+        );
     }
 }

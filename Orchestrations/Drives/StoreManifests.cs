@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Librarian.Domain.Catalog;
+using Librarian.Domain.Stores;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Clone;
 using Microsoft.EntityFrameworkCore;
@@ -8,28 +9,38 @@ namespace Librarian.Orchestrations.Drives;
 
 /// <summary>One file on a store, as its manifest lists it.</summary>
 /// <param name="File">The file.</param>
-/// <param name="Instance">Its copy on the store.</param>
+/// <param name="Copy">Its copy on the store.</param>
+/// <param name="Path">Absolute path of the copy.</param>
 /// <param name="OutgoingTransferId">The transfer opened for it, or null.</param>
-public sealed record ManifestLine(FileRecord File, Instance Instance, long? OutgoingTransferId);
+public sealed record ManifestLine(FileRecord File, FileCopy Copy, string Path, long? OutgoingTransferId);
 
-/// <summary>Lists what lies on a store and, when asked, makes it ready to travel (wire.md §6.10.4).</summary>
-public sealed class StoreManifests(CatalogDatabase database, OutgoingTransfers outgoing, CloneScheduler scheduler, DurableTaskClient client, TimeProvider time)
+/// <summary>Lists the files on a store and, on request, prepares them to travel (docs/spec/wire.md#store-manifest).</summary>
+public sealed class StoreManifests(
+    CatalogDatabase database,
+    OutgoingTransfers outgoing,
+    CloneScheduler scheduler,
+    DatabaseDurableTaskClient client,
+    SiteStores stores,
+    TimeProvider time
+)
 {
-    /// <summary>Switches a store on or off; false when it is unknown.</summary>
+    /// <summary>Enables or disables a store; false if it is unknown.</summary>
     public async Task<bool> SwitchAsync(string store, bool enabled, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        return await db.Stores.Where(s => s.Name == store).ExecuteUpdateAsync(s => s.SetProperty(r => r.Enabled, enabled), cancellationToken) > 0;
+        return await db
+                .Stores.Where(s => s.Name == store)
+                .ExecuteUpdateAsync(s => s.SetProperty(r => r.Enabled, enabled), cancellationToken) > 0;
     }
 
-    /// <summary>Whether a neighbour of that name is registered.</summary>
+    /// <summary>Whether a peer of this name is registered.</summary>
     public async Task<bool> KnowsAsync(string librarian, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        return await db.Librarians.AnyAsync(l => l.Name == librarian, cancellationToken);
+        return await db.Peers.AnyAsync(l => l.Name == librarian, cancellationToken);
     }
 
-    /// <summary>The store's id, or null.</summary>
+    /// <summary>Id of the store, or null if it is unknown.</summary>
     public async Task<long?> FindAsync(string store, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -37,71 +48,123 @@ public sealed class StoreManifests(CatalogDatabase database, OutgoingTransfers o
     }
 
     /// <summary>
-    /// The available copies on a store, by id. With a destination a transfer ONGOING is opened for each (one on its way there over a
-    /// link is cancelled first: the drive replaces it), and with <paramref name="markUnavailable"/> each is marked as away.
+    /// Lists the intact copies on a store, by id. With a destination it opens an ONGOING transfer for each copy, and first cancels one that
+    /// is on its way there over a link, because the drive replaces it. With <paramref name="markUnavailable"/> it marks each copy as
+    /// unavailable.
     /// </summary>
     /// <remarks>
-    /// All changes are one transaction, which ends after the last line was taken: whoever reads the list to its end may rely on them, and a
-    /// reader that breaks off, or a crash, changes nothing. A reader whose answer was lost after that asks again for the same destination and
-    /// gets the same lines with the same transfers, the copies marked as away included, until they are acknowledged (upstream lists nothing,
-    /// W9). A thousand lines are in memory at a time.
+    /// All changes are one transaction, which commits after the last line was taken: a reader of the whole list may rely on them; a reader
+    /// that stops early, or a crash, changes nothing. If the answer is lost after that, the reader asks again for the same destination and
+    /// gets the same lines with the same transfers, including the copies marked as unavailable, until they are acknowledged (upstream then
+    /// lists nothing, W9). A thousand lines are in memory at a time.
     /// </remarks>
-    public async IAsyncEnumerable<ManifestLine> ListAsync(long storeId, string? destination, bool markUnavailable, [EnumeratorCancellation] CancellationToken cancellationToken)
+    public async IAsyncEnumerable<ManifestLine> ListAsync(
+        long storeId,
+        string? destination,
+        bool markUnavailable,
+        [EnumeratorCancellation] CancellationToken cancellationToken
+    )
     {
         const int chunk = 1000;
         await using var db = database.Open();
+        // Another process of this site may have registered this store as a drive.
+        await stores.RootsAsync(db, [storeId], cancellationToken);
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        for (var last = 0L; ;)
+        for (var last = 0L; ; )
         {
             var from = last;
-            var instances = await db.Instances.AsNoTracking()
-                .Where(i => i.StoreId == storeId && i.Id > from && (i.Available || db.OutgoingTransfers.Any(t => t.InstanceId == i.Id && t.Destination == destination
-                    && t.SendQueueId == null && OutgoingTransfers.Unfinished.Contains(t.Status))))
-                .OrderBy(i => i.Id).Take(chunk).Include(i => i.File).ToListAsync(cancellationToken);
-            if (instances.Count == 0) break;
-            last = instances[^1].Id;
-            var transfers = destination is null ? [] : await OpenTransfersAsync(db, instances, destination, cancellationToken);
+            var copies = await db
+                .Copies.AsNoTracking()
+                .Where(i =>
+                    i.StoreId == storeId
+                    && i.Id > from
+                    && (
+                        db.IntactCopies.Any(c => c.Id == i.Id)
+                        || db.OutgoingTransfers.Any(t =>
+                            t.CopyId == i.Id
+                            && t.Destination == destination
+                            && t.SendQueueId == null
+                            && OutgoingTransfers.Unfinished.Contains(t.Status)
+                        )
+                    )
+                )
+                .OrderBy(i => i.Id)
+                .Take(chunk)
+                .Include(i => i.File)
+                .ToListAsync(cancellationToken);
+            if (copies.Count == 0)
+                break;
+            last = copies[^1].Id;
+            var transfers = destination is null ? [] : await OpenTransfersAsync(db, copies, destination, cancellationToken);
             if (markUnavailable)
             {
-                var ids = instances.Select(i => i.Id).ToList();
-                await db.Instances.Where(i => ids.Contains(i.Id)).ExecuteUpdateAsync(s => s.SetProperty(i => i.Available, false), cancellationToken);
+                var ids = copies.Select(i => i.Id).ToList();
+                await db
+                    .Copies.Where(i => ids.Contains(i.Id))
+                    .ExecuteUpdateAsync(s => s.SetProperty(i => i.Available, false), cancellationToken);
             }
 
-            foreach (var instance in instances) yield return new ManifestLine(instance.File!, instance, transfers.TryGetValue(instance.Id, out var transfer) ? transfer : null);
+            foreach (var copy in copies)
+                yield return new ManifestLine(
+                    copy.File!,
+                    copy,
+                    stores.Locate(storeId, copy.Path),
+                    transfers.TryGetValue(copy.Id, out var transfer) ? transfer : null
+                );
         }
 
         await transaction.CommitAsync(cancellationToken);
-        if (destination is not null) client.SignalCommitted();
+        if (destination is not null)
+            client.SignalCommitted();
     }
 
-    private async Task<Dictionary<long, long>> OpenTransfersAsync(CatalogContext db, List<Instance> instances, string destination, CancellationToken cancellationToken)
+    private async Task<Dictionary<long, long>> OpenTransfersAsync(
+        CatalogContext db,
+        List<FileCopy> copies,
+        string destination,
+        CancellationToken cancellationToken
+    )
     {
-        var names = instances.Select(i => i.FileName).ToList();
-        var ids = instances.ConvertAll(i => i.Id);
-        var open = await db.OutgoingTransfers.Where(t => names.Contains(t.FileName) && t.Destination == destination && OutgoingTransfers.Unfinished.Contains(t.Status))
-            .Select(t => new { t.Id, t.InstanceId, t.SendQueueId }).ToListAsync(cancellationToken);
-        // An earlier manifest of this very copy has opened these; no batch carries them.
-        var travelling = open.Where(t => t.SendQueueId is null && t.InstanceId is { } instance && ids.Contains(instance)).ToDictionary(t => t.InstanceId!.Value, t => t.Id);
+        var names = copies.Select(i => i.FileName).ToList();
+        var ids = copies.ConvertAll(i => i.Id);
+        var open = await db
+            .OutgoingTransfers.Where(t =>
+                names.Contains(t.FileName) && t.Destination == destination && OutgoingTransfers.Unfinished.Contains(t.Status)
+            )
+            .Select(t => new
+            {
+                t.Id,
+                t.CopyId,
+                t.SendQueueId,
+            })
+            .ToListAsync(cancellationToken);
+        // An earlier manifest of the same copy opened these transfers; they belong to no batch.
+        var travelling = open.Where(t => t.SendQueueId is null && t.CopyId is { } copy && ids.Contains(copy))
+            .ToDictionary(t => t.CopyId!.Value, t => t.Id);
         var kept = travelling.Values.ToHashSet();
         var replaced = open.Select(t => t.Id).Where(id => !kept.Contains(id)).ToList();
         await outgoing.FailAsync(db, replaced, "The file travels on a drive instead.", cancellationToken, TransferStatus.Cancelled);
         await scheduler.SettleAsync(db, replaced, cancellationToken);
         var now = time.GetUtcNow().UtcDateTime;
-        var rows = instances.Where(i => !travelling.ContainsKey(i.Id)).Select(i => new OutgoingTransfer
-        {
-            Status = TransferStatus.Ongoing,
-            Destination = destination,
-            TransferSize = i.File!.Size,
-            TransferChecksum = i.File.Checksum,
-            StartTime = now,
-            FileName = i.FileName,
-            InstanceId = i.Id,
-            SourcePath = i.Path,
-        }).ToList();
+        var rows = copies
+            .Where(i => !travelling.ContainsKey(i.Id))
+            .Select(i => new OutgoingTransfer
+            {
+                Status = TransferStatus.Ongoing,
+                Destination = destination,
+                TransferSize = i.File!.Size,
+                TransferChecksum = i.File.Checksum,
+                StartTime = now,
+                FileName = i.FileName,
+                CopyId = i.Id,
+                SourcePath = stores.Locate(i.StoreId, i.Path),
+            })
+            .ToList();
         db.OutgoingTransfers.AddRange(rows);
         await db.SaveChangesAsync(cancellationToken);
         db.ChangeTracker.Clear();
-        foreach (var row in rows) travelling.Add(row.InstanceId!.Value, row.Id);
+        foreach (var row in rows)
+            travelling.Add(row.CopyId!.Value, row.Id);
         return travelling;
     }
 }

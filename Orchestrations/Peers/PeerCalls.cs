@@ -2,7 +2,7 @@ using Librarian.Client;
 
 namespace Librarian.Orchestrations;
 
-/// <summary>How orchestrations treat activities that talk to a neighbour or to the disk.</summary>
+/// <summary>Retry rules of orchestrations for activities that call a peer or use the disk.</summary>
 internal static class PeerCalls
 {
     private static readonly TimeSpan First = TimeSpan.FromSeconds(1);
@@ -10,29 +10,44 @@ internal static class PeerCalls
     private static readonly TimeSpan LongestWhenFull = TimeSpan.FromHours(2);
 
     /// <summary>
-    /// Expected failures are results and never reach this policy; what does is a fault of our own (database down, disk error),
-    /// tried again for a month.
+    /// Expected failures are results and never reach this policy. It handles internal faults (database down, disk error) and retries for a
+    /// month.
     /// </summary>
     public static readonly TaskOptions Options = TaskOptions.FromRetryPolicy(
-        new RetryPolicy(maxNumberOfAttempts: 10_000, First, backoffCoefficient: 2, maxRetryInterval: Longest, retryTimeout: TimeSpan.FromDays(30)));
+        new RetryPolicy(
+            maxNumberOfAttempts: 10_000,
+            First,
+            backoffCoefficient: 2,
+            maxRetryInterval: Longest,
+            retryTimeout: TimeSpan.FromDays(30)
+        )
+    );
 
-    /// <summary>Pause before the next try: up to 1 s, doubling to ten minutes.</summary>
-    /// <param name="earlier">Pauses made before.</param>
-    /// <param name="chance">From <see cref="TaskOrchestrationContext.NewGuid"/>, so that a replay waits as long.</param>
+    /// <summary>Pause before the next attempt: up to 1 s, doubling to ten minutes.</summary>
+    /// <param name="earlier">Number of earlier pauses.</param>
+    /// <param name="chance">Value from <see cref="TaskOrchestrationContext.NewGuid"/>, so that a replay makes the same pause.</param>
     public static TimeSpan Pause(int earlier, Guid chance) => Spread(Longest, earlier, chance);
 
-    /// <summary>Pause before a full neighbour is asked again: up to a minute, doubling to two hours.</summary>
+    /// <summary>Pause before a full peer is asked again: up to 64 seconds, doubling to two hours.</summary>
     public static TimeSpan PauseWhenFull(int earlier, Guid chance) => Spread(LongestWhenFull, earlier + 6, chance);
 
+    /// <summary>Shortest time between a futile wake-up and the next one: four seconds, doubling to ten minutes.</summary>
+    /// <param name="futile">Number of futile wake-ups in a row.</param>
+    public static TimeSpan BetweenWakeUps(int futile) =>
+        TimeSpan.FromTicks(Math.Min(Longest.Ticks, First.Ticks << Math.Min(futile + 1, 16)));
+
     /// <summary>
-    /// What an error says about the neighbour as a whole and no request of ours: our account or its address is wrong, so a person has to do something.
+    /// The error concerns the peer as a whole and not this request: the account there or the address is wrong, so a person has to act.
     /// </summary>
     public static bool IsForPerson(ReplyError error) => error is Refused { Status: 401 or 403 or 404 or 405 or (>= 300 and < 400) };
 
-    /// <summary>The neighbour is away, overloaded, or speaks nonsense: asking again later may help, asking otherwise does not.</summary>
-    public static bool IsForLater(ReplyError error) => error is not Refused refused || refused.Status >= 500 || refused.Status is 408 or 429;
+    /// <summary>The peer is away, overloaded, or answers nonsense: a later attempt may succeed, a different request will not.</summary>
+    public static bool IsForLater(ReplyError error) =>
+        error is not Refused refused || refused.Status >= 500 || refused.Status is 408 or 429;
 
-    /// <summary>Between half of the pause and all of it: many that began to wait together do not come back together.</summary>
+    /// <summary>
+    /// A random time between half of the pause and all of it, so that workflows that began to wait together do not return together.
+    /// </summary>
     private static TimeSpan Spread(TimeSpan longest, int earlier, Guid chance)
     {
         var pause = Math.Min(longest.Ticks, First.Ticks << Math.Min(earlier, 16));

@@ -1,11 +1,12 @@
 namespace Librarian.Orchestrations.Repair;
 
 /// <summary>Input of <see cref="RepairCopy"/>.</summary>
-/// <param name="CorruptId">Row in <c>corrupt_files</c>.</param>
+/// <param name="CorruptId">Id of the row in <c>corrupt_files</c>.</param>
 /// <param name="Waits">Pauses of earlier generations, for the back-off.</param>
-public sealed record RepairInput(long CorruptId, int Waits = 0);
+/// <param name="Futile">Futile wake-ups by signs of life of peers, up to the end of the earlier generation.</param>
+public sealed record RepairInput(long CorruptId, int Waits = 0, int Futile = 0);
 
-/// <summary>Where a repair stands.</summary>
+/// <summary>Outcome of one step of a repair.</summary>
 public enum RepairOutcome
 {
     /// <summary>Nothing is left to repair.</summary>
@@ -14,30 +15,30 @@ public enum RepairOutcome
     /// <summary>A replacement is on its way.</summary>
     Arriving,
 
-    /// <summary>Nobody can send one now.</summary>
+    /// <summary>No peer can send a replacement now.</summary>
     Wait,
 }
 
-/// <summary>Answer of an activity of a repair.</summary>
+/// <summary>Answer of the activity of a repair.</summary>
 /// <param name="Outcome">What to do next.</param>
-/// <param name="Message">For people; shown in the orchestration's status.</param>
+/// <param name="Message">For people; part of the orchestration's status.</param>
 public sealed record RepairStep(RepairOutcome Outcome, string Message);
 
 /// <summary>
-/// Gets a good copy for a corrupt one from a neighbour (wire.md §9.5, as D). Instance id <c>repair-{corrupt}</c>. Unlike upstream, which
-/// deletes the bad copy before it asks, nothing leaves its place before the replacement has been verified
-/// (<see cref="Domain.Transfers.Ingest"/>), and a neighbour that cannot help now is asked again for as long as it takes.
+/// Gets a replacement for a corrupt copy from a peer (docs/spec/wire.md#repair, as D). Instance id <c>repair-{corrupt}</c>. Upstream
+/// deletes the corrupt copy before it asks; this site keeps it in place until the replacement has been verified
+/// (<see cref="Domain.Transfers.StagedFileIngest"/>). A peer that cannot help now is asked again until one can.
 /// </summary>
 /// <remarks>
-/// Both activities read the state from the catalog: a crash between any two steps, or a new generation, finds the next thing to do. A
-/// crash while a neighbour is asked leaves the request open; asking again is harmless, and what it sends meanwhile is welcome.
+/// The activity reads the state from the catalog, so after a crash at any point, or in a new generation, the repair continues where it
+/// stopped. A crash while a peer is asked leaves the request open: it is harmless to ask again, and data that the peer sends meanwhile are
+/// accepted.
 /// </remarks>
 [DurableTask(nameof(RepairCopy))]
 public sealed class RepairCopy : TaskOrchestrator<RepairInput, string>
 {
     private const int WaitsPerGeneration = 100;
 
-    /// <summary>Instance id of a repair.</summary>
     public static string InstanceId(long corruptId) => $"repair-{corruptId}";
 
     /// <inheritdoc />
@@ -45,16 +46,24 @@ public sealed class RepairCopy : TaskOrchestrator<RepairInput, string>
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(input);
-        for (var waits = input.Waits; ; waits++)
+        var peers = new PeerPause(context, input.Futile);
+        var waits = input.Waits;
+        for (var pauses = 0; ; pauses++)
         {
             var step = await context.CallActivityAsync<RepairStep>(nameof(AskForReplacement), input, PeerCalls.Options);
             context.SetCustomStatus(step);
-            if (step.Outcome == RepairOutcome.Done) return step.Message;
-            // Arriving or not, the next look asks for what is still missing.
-            await context.CreateTimer(PeerCalls.Pause(waits, context.NewGuid()), CancellationToken.None);
-            if (waits - input.Waits < WaitsPerGeneration) continue;
-            // After the pause: a new generation asks at once.
-            context.ContinueAsNew(input with { Waits = waits + 1 });
+            if (step.Outcome == RepairOutcome.Done)
+                return step.Message;
+            if (step.Outcome == RepairOutcome.Arriving)
+                peers.Answered();
+            // Even if a replacement is on its way, the next step asks for what is still missing.
+            var end = await peers.WaitAsync(PeerCalls.Pause(waits++, context.NewGuid()), listen: step.Outcome == RepairOutcome.Wait);
+            if (end == PauseEnd.PeerIsBack && peers.IsFirst)
+                waits = 0;
+            if (pauses < WaitsPerGeneration)
+                continue;
+            // Start a new generation only after the pause, because it asks at once.
+            context.ContinueAsNew(input with { Waits = waits, Futile = peers.Futile });
             return "";
         }
     }

@@ -4,35 +4,55 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Orchestrations.Repair;
 
-/// <summary>Starts a <see cref="RepairCopy"/> for every corrupt copy that has none, and lets go of bad data that were replaced long ago.</summary>
-public sealed class RepairScheduler(CatalogDatabase database, SiteStores stores, DurableTaskClient client, TimeProvider time)
+/// <summary>Starts a <see cref="RepairCopy"/> for every corrupt copy without one, and purges quarantined data after a week.</summary>
+public sealed class RepairScheduler(CatalogDatabase database, SiteStores stores, DatabaseDurableTaskClient client, TimeProvider time)
 {
     private const int PageSize = 500;
 
-    /// <summary>How long replaced data are kept, should somebody want to look at them.</summary>
+    /// <summary>How long replaced data stay in quarantine, so that people can examine them.</summary>
     public static readonly TimeSpan KeepReplaced = TimeSpan.FromDays(7);
 
-    /// <summary>Starts repairs; one that runs already is left alone. Returns how many were started.</summary>
+    /// <summary>Starts repairs that do not run yet. Returns how many were started.</summary>
     public async Task<int> ScheduleAsync(CancellationToken cancellationToken)
     {
         var started = 0;
-        for (var after = 0L; ;)
+        for (var after = 0L; ; )
         {
             var from = after;
             List<long> page;
             await using (var db = database.Open())
             {
-                page = await db.CorruptFiles.Where(c => c.Id > from).OrderBy(c => c.Id).Select(c => c.Id).Take(PageSize).ToListAsync(cancellationToken);
+                page = await db
+                    .CorruptFiles.Where(c => c.Id > from)
+                    .OrderBy(c => c.Id)
+                    .Select(c => c.Id)
+                    .Take(PageSize)
+                    .ToListAsync(cancellationToken);
             }
 
-            if (page.Count == 0) break;
+            if (page.Count == 0)
+                break;
             after = page[^1];
             var results = await client.ScheduleNewOrchestrationInstancesAsync(
-                [.. page.Select(id => new OrchestrationStart(nameof(RepairCopy), new RepairInput(id), new StartOrchestrationOptions(RepairCopy.InstanceId(id))))], transaction: null, cancellationToken);
+                [
+                    .. page.Select(id => new OrchestrationStart(
+                        nameof(RepairCopy),
+                        new RepairInput(id),
+                        new StartOrchestrationOptions(RepairCopy.InstanceId(id))
+                    )),
+                ],
+                transaction: null,
+                cancellationToken
+            );
             started += results.Count(r => r.Started);
         }
 
-        foreach (var store in stores.Configured.Where(s => s.IsMounted)) await store.Store.RemoveAsideAsync(time.GetUtcNow() - KeepReplaced, cancellationToken);
+        foreach (var store in stores.Configured)
+        {
+            if (await stores.FindAsync(store.Id, cancellationToken) is { } mounted)
+                await mounted.PurgeQuarantineAsync(time.GetUtcNow() - KeepReplaced, cancellationToken);
+        }
+
         return started;
     }
 }

@@ -1,8 +1,10 @@
 using System.Net;
+using System.Reflection;
 using System.Text.Json;
 using Librarian.Cli;
 using Librarian.Client.Wire;
 using Librarian.Tests.Client;
+using Librarian.Tests.TestKit;
 using Microsoft.AspNetCore.Http;
 
 namespace Librarian.Tests.Cli;
@@ -53,7 +55,23 @@ public sealed class CommandLineTests : IAsyncLifetime
         var (code, output, _) = await RunAsync("--help");
 
         Assert.Equal(ExitCodes.Success, code);
-        foreach (var command in new[] { "upload", "upload-all", "search-files", "ping", "check-connections", "create-user", "delete-user", "add-librarian", "get-librarian-list", "get-store-list", "orchestrations", "demo" })
+        foreach (
+            var command in new[]
+            {
+                "upload",
+                "upload-all",
+                "search-files",
+                "ping",
+                "check-connections",
+                "create-user",
+                "delete-user",
+                "add-librarian",
+                "get-librarian-list",
+                "get-store-list",
+                "orchestrations",
+                "demo",
+            }
+        )
             Assert.Contains(command, output, StringComparison.Ordinal);
     }
 
@@ -71,7 +89,16 @@ public sealed class CommandLineTests : IAsyncLifetime
         var name = "obs/" + new string('x', 200) + "\u001b[2J";
         _site.Answer(Routes.SearchFile, 200, JsonSerializer.Serialize([Hit(name)], WireJson.Wire.FileSearchHitList));
 
-        var (code, output, _) = await RunAsync("search-files", "lib", "--create-time-start", "2026-01-01", "-u", "ann", "--max-results", "5");
+        var (code, output, _) = await RunAsync(
+            "search-files",
+            "lib",
+            "--create-time-start",
+            "2026-01-01",
+            "-u",
+            "ann",
+            "--max-results",
+            "5"
+        );
 
         Assert.Equal(0, code);
         Assert.Equal(
@@ -82,10 +109,15 @@ public sealed class CommandLineTests : IAsyncLifetime
                 "Remote instances:",
                 "    archive",
             ],
-            output.TrimEnd().Split(Environment.NewLine));
+            output.TrimEnd().Split(Environment.NewLine)
+        );
         Assert.Equal(
-            """{"name":null,"create_time_window":["2026-01-01T00:00:00","9999-12-31T23:59:59.999999"],"uploader":"ann","source":null,"max_results":5}""",
-            _site.Calls.Single().Body);
+            """
+            {"name":null,"create_time_window":["2026-01-01T00:00:00","9999-12-31T23:59:59.999999"],
+            "uploader":"ann","source":null,"max_results":5}
+            """.ReplaceLineEndings(""),
+            _site.Calls.Single().Body
+        );
     }
 
     [Fact]
@@ -114,12 +146,27 @@ public sealed class CommandLineTests : IAsyncLifetime
         var source = Path.Join(_home, "one.bin");
         await File.WriteAllTextAsync(source, "hello world");
         var staged = Path.Join(Directory.CreateDirectory(Path.Join(_home, "staging")).FullName, "one.bin");
-        _site.Answer(Routes.UploadStage, async (context, _) =>
-        {
-            context.Response.StatusCode = 201;
-            await context.Response.WriteAsync(JsonSerializer.Serialize(
-                new UploadStageResponse(1, "s", "u", staged, "one.bin", "obs/one.bin", new() { ["local"] = new([Dns.GetHostName()]) }, 1), WireJson.Wire.UploadStageResponse));
-        }).Answer(Routes.UploadCommit, 200, null);
+        _site
+            .Answer(Routes.UploadStage, async (context, _) =>
+            {
+                context.Response.StatusCode = 201;
+                await context.Response.WriteAsync(
+                    JsonSerializer.Serialize(
+                        new UploadStageResponse(
+                            1,
+                            "s",
+                            "u",
+                            staged,
+                            "one.bin",
+                            "obs/one.bin",
+                            new() { ["local"] = new([Dns.GetHostName()]) },
+                            1
+                        ),
+                        WireJson.Wire.UploadStageResponse
+                    )
+                );
+            })
+            .Answer(Routes.UploadCommit, 200, null);
 
         Assert.Equal((0, "", ""), await RunAsync("upload", "lib", source, "obs/one.bin", "--deletion", "allowed", "--null-obsid"));
         Assert.Equal("hello world", await File.ReadAllTextAsync(staged));
@@ -133,16 +180,30 @@ public sealed class CommandLineTests : IAsyncLifetime
         foreach (var name in new[] { "a", "b", "c" })
             await File.WriteAllTextAsync(Path.Join(folder, name), name);
         var staging = Directory.CreateDirectory(Path.Join(_home, "staging")).FullName;
-        _site.Answer(Routes.UploadStage, async (context, body) =>
-        {
-            var request = JsonSerializer.Deserialize(body, WireJson.Wire.UploadStageRequest)!;
-            context.Response.StatusCode = request.UploadName == "b" ? 413 : 201;
-            await context.Response.WriteAsync(request.UploadName == "b"
-                ? """{"reason":"Upload size is too large.","suggested_remedy":"Split it."}"""
-                : JsonSerializer.Serialize(
-                    new UploadStageResponse(1, "s", "u", Path.Join(staging, request.UploadName), request.UploadName, request.DestinationLocation, new() { ["local"] = new([Dns.GetHostName()]) }, 1),
-                    WireJson.Wire.UploadStageResponse));
-        }).Answer(Routes.UploadCommit, 200, null);
+        _site
+            .Answer(Routes.UploadStage, async (context, body) =>
+            {
+                var request = JsonSerializer.Deserialize(body, WireJson.Wire.UploadStageRequest)!;
+                context.Response.StatusCode = request.UploadName == "b" ? 413 : 201;
+                await context.Response.WriteAsync(
+                    request.UploadName == "b"
+                        ? """{"reason":"Upload size is too large.","suggested_remedy":"Split it."}"""
+                        : JsonSerializer.Serialize(
+                            new UploadStageResponse(
+                                1,
+                                "s",
+                                "u",
+                                Path.Join(staging, request.UploadName),
+                                request.UploadName,
+                                request.DestinationLocation,
+                                new() { ["local"] = new([Dns.GetHostName()]) },
+                                1
+                            ),
+                            WireJson.Wire.UploadStageResponse
+                        )
+                );
+            })
+            .Answer(Routes.UploadCommit, 200, null);
 
         var (code, output, error) = await RunAsync("upload-all", "lib", folder, "obs/", "--parallel", "1");
 
@@ -150,6 +211,74 @@ public sealed class CommandLineTests : IAsyncLifetime
         Assert.Equal(["obs/a", "obs/c"], output.TrimEnd().Split(Environment.NewLine).Select(static line => line.Split(' ')[0]));
         Assert.Contains("Split it.", error, StringComparison.Ordinal);
         Assert.Contains("1 of 3 uploads failed", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task UploadAll_NamesThatAreNotUtf8_AreRefusedOneByOneAndTheRestGoesOn()
+    {
+        var folder = Directory.CreateDirectory(Path.Join(_home, "raw")).FullName;
+        // .NET cannot express these names.
+        await ProcessRunner.RunAsync(
+            "sh",
+            ["-c", $"cd '{folder}' && : > \"$(printf 'a\\377')\" && : > \"$(printf 'a\\376')\" && : > plain"]
+        );
+        _site.Answer(Routes.UploadStage, 413, """{"reason":"Upload size is too large.","suggested_remedy":"Split it."}""");
+
+        var (code, _, error) = await RunAsync("upload-all", "lib", folder, "obs/", "--parallel", "1");
+        // .NET cannot remove a file whose name it cannot express.
+        await ProcessRunner.RunAsync("rm", ["-r", folder]);
+
+        Assert.Equal(1, code);
+        Assert.Contains(@"obs/a\xff", error, StringComparison.Ordinal);
+        Assert.Contains(@"obs/a\xfe", error, StringComparison.Ordinal);
+        Assert.Contains(@"3 of 3 uploads failed, the others are done: a\xfe, a\xff, plain.", error, StringComparison.Ordinal);
+        Assert.Contains("obs/plain", Assert.Single(_site.Calls).Body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Run_ArgumentThatIsNotUtf8_IsRefusedByNameUnlessItIsALocalPath()
+    {
+        var (code, _, error) = await RunAsync("search-files", "lib", "--name", "obs/a\uDCFF");
+
+        Assert.Equal(1, code);
+        Assert.Contains(@"obs/a\xff", error, StringComparison.Ordinal);
+        Assert.Empty(_site.Calls);
+        Assert.Contains(
+            @"There is nothing at gone\xff.",
+            (await RunAsync("upload", "lib", "gone\uDCFF", "d")).Error,
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void Exact_ArgumentsThatTheRuntimeReplaced_ComeFromTheKernel()
+    {
+        byte[] given = [.. "dotnet\0librarian.dll\0upload\0"u8, (byte)'a', 0xff, 0, .. "b\uFFFD\0"u8];
+
+        Assert.Equal(["upload", "a\uDCFF", "b\uFFFD"], ProcessArguments.Exact(["upload", "a\uFFFD", "b\uFFFD"], () => given));
+        Assert.Equal(["upload"], ProcessArguments.Exact(["upload"], () => throw new InvalidOperationException("Nobody asked.")));
+    }
+
+    [Fact]
+    public async Task Program_PathThatIsNotUtf8_IsReadFromTheKernel()
+    {
+        var program = typeof(CommandLineTests)
+            .Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
+            .Single(static data => data.Key == "CliProgram")
+            .Value!;
+        await File.WriteAllTextAsync(Path.Join(_home, "connections"), _environment["LIBRARIAN_CLIENT_CONNECTIONS"]);
+        var output = await ProcessRunner.RunAsync(
+            "sh",
+            [
+                "-c",
+                "export LIBRARIAN_CLIENT_CONNECTIONS=\"$(cat connections)\"; "
+                    + $"dotnet '{program}' upload lib \"$(printf 'gone\\377')\" d || echo \"exit $?\"",
+            ],
+            _home
+        );
+
+        Assert.Contains(@"gone\xff.", output, StringComparison.Ordinal);
+        Assert.EndsWith("exit 1\n", output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -189,12 +318,36 @@ public sealed class CommandLineTests : IAsyncLifetime
     public async Task CreateUser_Existing_ExitsOne()
     {
         _site.Answer(Routes.UsersCreate, 400, """{"success":false,"username":"u"}""");
+        _site.Answer(Routes.UsersGet, 200, """{"username":"u","permission":3}""");
 
         var (code, _, error) = await RunAsync("create-user", "lib", "--username", "u", "--password", "p", "--auth-level", "READAPPEND");
 
         Assert.Equal(1, code);
         Assert.Contains("exists already", error, StringComparison.Ordinal);
-        Assert.Equal("""{"username":"u","password":"p","permission":3}""", _site.Calls.Single().Body);
+        Assert.Equal("""{"username":"u","password":"p","permission":3}""", _site.Calls.First().Body);
+    }
+
+    [Theory]
+    [InlineData(
+        "create-user",
+        400,
+        """{"success":false,"username":"ü"}""",
+        "was not created: the site does not allow this name or password"
+    )]
+    [InlineData("create-user", 400, """{"reason":"The moon is full.","suggested_remedy":"Wait."}""", "The moon is full. (HTTP 400) Wait.")]
+    [InlineData("delete-user", 200, """{"success":false,"username":"u"}""", "it is the site's last administrator")]
+    [InlineData("delete-user", 400, """{"success":false,"username":"u"}""", "There is no account")]
+    public async Task User_Refused_SaysTheSitesReason(string command, int known, string answer, string reason)
+    {
+        _site.Answer(command == "create-user" ? Routes.UsersCreate : Routes.UsersDelete, 400, answer);
+        _site.Answer(Routes.UsersGet, known, """{"username":"u","permission":3}""");
+        string[] rest = command == "create-user" ? ["--password", "p", "--auth-level", "READAPPEND"] : [];
+
+        var (code, _, error) = await RunAsync([command, "lib", "--username", "u", .. rest]);
+
+        Assert.Equal(1, code);
+        Assert.Contains(reason, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("exists already", error, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -205,23 +358,104 @@ public sealed class CommandLineTests : IAsyncLifetime
     {
         _site.Answer(Routes.AdminLibrariansAdd, 200, answer);
 
-        var (code, output, error) = await RunAsync("add-librarian", "lib", "--name", "n", "--url", "http://h", "--port", "9", "--authenticator", "u:p");
+        var (code, output, error) = await RunAsync(
+            "add-librarian",
+            "lib",
+            "--name",
+            "n",
+            "--url",
+            "http://h",
+            "--port",
+            "9",
+            "--authenticator",
+            "u:p"
+        );
 
         Assert.Equal(expected, code);
         Assert.Contains(words, output + error, StringComparison.Ordinal);
         Assert.Contains("\"check_connection\":true", _site.Calls.Single().Body, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(
+        """{"success":true,"already_exists":true,"ping_success":true,"changed":["port","password"],"warnings":["Mend it."]}""",
+        "Librarian n was known; changed: port, password."
+    )]
+    [InlineData(
+        """{"success":true,"already_exists":true,"ping_success":true,"changed":[],"warnings":["Mend it."]}""",
+        "Librarian n was known with the same values; nothing was changed."
+    )]
+    public async Task AddLibrarian_OfAKnownOne_SaysWhatHasChangedAndWhatIsMissing(string answer, string words)
+    {
+        _site.Answer(Routes.AdminLibrariansAdd, 200, answer);
+        Assert.Equal(
+            (0, words + Environment.NewLine, "warning: Mend it." + Environment.NewLine),
+            await RunAsync("add-librarian", "lib", "--name", "n", "--url", "http://h", "--port", "9", "--authenticator", "u:p")
+        );
+        Assert.Contains("\"offline\":false", _site.Calls.Single().Body, StringComparison.Ordinal);
+    }
+
+    [Theory, InlineData("--offline"), InlineData("--do-not-check-connection")]
+    public async Task AddLibrarian_Offline_AsksForNoCheck(string option)
+    {
+        _site.Answer(Routes.AdminLibrariansAdd, 200, """{"success":true,"already_exists":false,"ping_success":null}""");
+        Assert.Equal(
+            0,
+            (
+                await RunAsync("add-librarian", "lib", "--name", "n", "--url", "http://h", "--port", "9", "--authenticator", "u:p", option)
+            ).Code
+        );
+        Assert.EndsWith("\"check_connection\":false,\"offline\":true}", _site.Calls.Single().Body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task UpdateUser_Level_IsSentAndAnUnknownAccountIsAnError()
+    {
+        _site.Answer(Routes.UsersUpdate, 200, """{"success":true,"username":"archive"}""");
+        Assert.Equal(0, (await RunAsync("update-user", "lib", "--username", "archive", "--auth-level", "READAPPEND")).Code);
+        Assert.Equal("""{"username":"archive","password":null,"permission":3}""", _site.Calls.Single().Body);
+        _site.Answer(Routes.UsersUpdate, 200, """{"success":false,"username":"archive"}""");
+        var (code, _, error) = await RunAsync("update-user", "lib", "--username", "archive", "--password", "p");
+        Assert.Equal(1, code);
+        Assert.Contains("There is no account archive", error, StringComparison.Ordinal);
+        Assert.Equal(2, (await RunAsync("update-user", "lib", "--username", "archive")).Code);
+    }
+
+    [Fact]
+    public async Task CheckConnections_SiteThatMissesSomething_SaysWhatAndStaysASuccess()
+    {
+        _site.Answer(Routes.Ping, 200, """{"name":"Site A","description":"On a mountain."}""");
+        _site.Answer(
+            Routes.AdminLibrariansList,
+            200,
+            """{"librarians":[{"name":"archive","url":"http://h","port":1,"available":true,"enabled":true,"problems":["Mend it."]}]}"""
+        );
+        var (code, output, _) = await RunAsync("check-connections");
+        Assert.Equal(0, code);
+        Assert.Contains("    with archive: Mend it.", output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task GetStoreList_Stores_AreOneLineEach()
     {
-        _site.Answer(Routes.AdminStoresList, 200, """[{"name":"s","store_type":"local","free_space":2048,"ingestable":true,"available":true,"enabled":true},{"name":"t","store_type":"local","free_space":-1,"ingestable":false,"available":false,"enabled":false}]""");
+        _site.Answer(
+            Routes.AdminStoresList,
+            200,
+            """
+            [{"name":"s","store_type":"local","free_space":2048,"ingestable":true,"available":true,"enabled":true},
+             {"name":"t","store_type":"local","free_space":-1,"ingestable":false,"available":false,"enabled":false}]
+            """
+        );
 
         var (_, output, _) = await RunAsync("get-store-list", "lib");
 
         Assert.Equal(
-            ["s (local) [2.0 kB Free] - Ingestable - Available - Enabled", "t (local) [unknown Free] - Not Ingestable - Not Available - Disabled"],
-            output.TrimEnd().Split(Environment.NewLine));
+            [
+                "s (local) [2.0 kB Free] - Ingestable - Available - Enabled",
+                "t (local) [unknown Free] - Not Ingestable - Not Available - Disabled",
+            ],
+            output.TrimEnd().Split(Environment.NewLine)
+        );
     }
 
     [Fact]
@@ -282,26 +516,33 @@ public sealed class CommandLineTests : IAsyncLifetime
         Assert.Equal(["mine"], Directory.EnumerateFileSystemEntries(_home).Select(Path.GetFileName));
     }
 
-    private static FileSearchHit Hit(string name) => new(
-        name,
-        new DateTime(2026, 11, 22, 13, 6, 49, 265, 698, DateTimeKind.Utc),
-        1536,
-        "xxh3:::df8d09e93f874900a99b8775cc15b6c7",
-        "ann",
-        "mountain",
-        [new LocalInstance("/s/one.bin", DeletionPolicy.Disallowed, DateTime.UnixEpoch, Available: true, StoreId: 1)],
-        [new RemoteInstance("archive", DateTime.UnixEpoch)]);
+    private static FileSearchHit Hit(string name) =>
+        new(
+            name,
+            new DateTime(2026, 11, 22, 13, 6, 49, 265, 698, DateTimeKind.Utc),
+            1536,
+            "xxh3:::df8d09e93f874900a99b8775cc15b6c7",
+            "ann",
+            "mountain",
+            [new LocalInstance("/s/one.bin", DeletionPolicy.Disallowed, DateTime.UnixEpoch, Available: true, StoreId: 1)],
+            [new RemoteInstance("archive", DateTime.UnixEpoch)]
+        );
 
     private static string Connections(string name, int port) =>
         $$$"""{"{{{name}}}":{"user":"ann","port":{{{port}}},"host":"http://127.0.0.1","password":"pa:ss"}}""";
 
-    private Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments) => RunAsync(CancellationToken.None, arguments);
+    private Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments) =>
+        RunAsync(CancellationToken.None, arguments);
 
     private async Task<(int Code, string Output, string Error)> RunAsync(CancellationToken cancellationToken, params string[] arguments)
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        var code = await CommandLine.RunAsync(arguments, Terminal.Piped(output, error, name => _environment.GetValueOrDefault(name)), cancellationToken);
+        var code = await CommandLine.RunAsync(
+            arguments,
+            Terminal.Piped(output, error, name => _environment.GetValueOrDefault(name)),
+            cancellationToken
+        );
         return (code, output.ToString(), error.ToString());
     }
 }

@@ -5,13 +5,13 @@ using Librarian.Cli;
 
 namespace Librarian.Tests.Cli;
 
-/// <summary><c>librarian demo</c> as people start it: three real processes, real files, real signals.</summary>
+/// <summary>Runs <c>librarian demo</c> as people start it: three real processes, real files, real signals.</summary>
 public sealed class DemoTests : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan s_timeout = TimeSpan.FromMinutes(20);
 
     private readonly string _work = Directory.CreateTempSubdirectory("librarian-demo-test-").FullName;
-    private readonly CancellationTokenSource _limit = new(s_patience);
+    private readonly CancellationTokenSource _limit = new(s_timeout);
 
     public void Dispose()
     {
@@ -28,7 +28,15 @@ public sealed class DemoTests : IDisposable
         await demo.WaitForExitAsync(_limit.Token);
 
         Assert.True(demo.ExitCode == ExitCodes.Success, await messages);
-        Assert.Equal(24, (await output).Split('\n').Count(static line => line.Contains(" mountain, archive ", StringComparison.Ordinal) && line.TrimEnd().EndsWith(" equal", StringComparison.Ordinal)));
+        Assert.Equal(
+            24,
+            (await output)
+                .Split('\n')
+                .Count(static line =>
+                    line.Contains(" mountain, archive ", StringComparison.Ordinal)
+                    && line.TrimEnd().EndsWith(" equal", StringComparison.Ordinal)
+                )
+        );
         Assert.Contains("equals its source byte for byte", await output, StringComparison.Ordinal);
         Assert.DoesNotContain('\u001b', await output);
         Assert.Empty(Directory.EnumerateFileSystemEntries(_work));
@@ -59,13 +67,12 @@ public sealed class DemoTests : IDisposable
     public async Task Demo_Signalled_NoSiteSurvives(string signal, int exitCode)
     {
         using var demo = Start("--exit", "--files", "64");
-        // The first report comes when both sites run.
+        // The first report comes after both sites have started.
         string? line;
         do
         {
             line = await demo.StandardError.ReadLineAsync(_limit.Token);
-        }
-        while (line?.Contains(" uploaded", StringComparison.Ordinal) == false);
+        } while (line?.Contains(" uploaded", StringComparison.Ordinal) == false);
         Assert.NotNull(line);
         var sites = Children(demo.Id);
         Assert.Equal(2, sites.Count);
@@ -79,7 +86,7 @@ public sealed class DemoTests : IDisposable
             await site.WaitForExitAsync(_limit.Token);
     }
 
-    // Handles are taken while the processes live, so that a reused id cannot be mistaken for them.
+    // Takes handles while the processes live, so that a reused id is not mistaken for one of them.
     private static List<Process> Children(int parent)
     {
         List<Process> children = [];
@@ -94,7 +101,7 @@ public sealed class DemoTests : IDisposable
             }
             catch (Exception error) when (error is IOException or ArgumentException)
             {
-                // That process has ended.
+                // The process has ended.
             }
         }
 
@@ -103,8 +110,11 @@ public sealed class DemoTests : IDisposable
 
     private Process Start(params string[] arguments)
     {
-        var program = typeof(DemoTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(static data => data.Key == "CliProgram").Value!;
-        // A shell starts what it puts into the background with SIGINT ignored, and that is inherited: a run of the tests with & or nohup.
+        var program = typeof(DemoTests)
+            .Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
+            .Single(static data => data.Key == "CliProgram")
+            .Value!;
+        // A shell starts background processes with SIGINT ignored, and children inherit that, for example in a test run with & or nohup.
         var start = new ProcessStartInfo("env", ["--default-signal=INT", "dotnet", program, "demo", .. arguments])
         {
             UseShellExecute = false,

@@ -8,7 +8,7 @@ using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Cli;
 
-/// <summary>A real site in a process of its own, shared by the tests of a class.</summary>
+/// <summary>A real site in its own process, shared by the tests of a class.</summary>
 public sealed class RunningSite : IAsyncLifetime
 {
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("librarian-cli-site-");
@@ -21,7 +21,16 @@ public sealed class RunningSite : IAsyncLifetime
     {
         Process = new SiteProcess("mountain", _directory.FullName);
         await Process.StartAsync(CancellationToken.None);
-        Assert.True(SiteConnection.TryCreate("http://127.0.0.1", Process.Port, SiteProcess.AdminUser, SiteProcess.AdminPassword, out var connection, out _));
+        Assert.True(
+            SiteConnection.TryCreate(
+                "http://127.0.0.1",
+                Process.Port,
+                SiteProcess.AdminUser,
+                SiteProcess.AdminPassword,
+                out var connection,
+                out _
+            )
+        );
         Client = new LibrarianClient(connection);
     }
 
@@ -33,7 +42,7 @@ public sealed class RunningSite : IAsyncLifetime
     }
 }
 
-/// <summary><c>librarian orchestrations …</c> against a real site.</summary>
+/// <summary>Tests <c>librarian orchestrations …</c> against a real site.</summary>
 public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<RunningSite>
 {
     private static string New() => "cli-" + Guid.NewGuid().ToString("N")[..12];
@@ -93,7 +102,10 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
         Assert.Equal(0, code);
         var parsed = JsonDocument.Parse(output).RootElement;
         Assert.Equal((id, "Failed"), (parsed.GetProperty("instanceId").GetString(), parsed.GetProperty("runtimeStatus").GetString()));
-        Assert.Equal("ExecutionCompleted", parsed.GetProperty("historyEvents").EnumerateArray().Last().GetProperty("EventType").GetString());
+        Assert.Equal(
+            "ExecutionCompleted",
+            parsed.GetProperty("historyEvents").EnumerateArray().Last().GetProperty("EventType").GetString()
+        );
     }
 
     [Fact]
@@ -105,7 +117,10 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
 
         Assert.Equal($"{id}  SendClone  Running", lines[0]);
         Assert.Contains(lines, static line => line.Contains("  activity  StageBatch", StringComparison.Ordinal));
-        Assert.Contains(lines, static line => line.Contains("  FAILED    FinishBatch", StringComparison.Ordinal) && line.Contains("s  attempt 2: System.InvalidOperationException: ", StringComparison.Ordinal));
+        Assert.Contains(lines, static line =>
+            line.Contains("  FAILED    FinishBatch", StringComparison.Ordinal)
+            && line.Contains("s  attempt 2: System.InvalidOperationException: ", StringComparison.Ordinal)
+        );
         Assert.Matches("^ +waiting +for (timer|activity)", lines[^1]);
         await site.Client.TerminateOrchestrationAsync(id, cancellationToken: TestContext.Current.CancellationToken);
     }
@@ -115,12 +130,19 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
     {
         var id = await RetryingAsync();
         using var output = new StringWriter();
-        var watching = CommandLine.RunAsync(["orchestrations", "show", "site", id, "--watch"], Terminal.Piped(TextWriter.Synchronized(output), TextWriter.Null, Environment), TestContext.Current.CancellationToken);
+        var watching = CommandLine.RunAsync(
+            ["orchestrations", "show", "site", id, "--watch"],
+            Terminal.Piped(TextWriter.Synchronized(output), TextWriter.Null, Environment),
+            TestContext.Current.CancellationToken
+        );
 
         Assert.Equal((0, $"Asked to suspend {id}.", ""), await OneLineAsync("orchestrations", "suspend", "site", id, "--reason", "lunch"));
         await UntilAsync(id, OrchestrationState.Suspended);
         Assert.Equal($"{id}  SendClone  Suspended", Lines((await RunAsync("orchestrations", "show", "site", id)).Output)[0]);
-        Assert.Equal((0, $"Event Settled sent to {id}.", ""), await OneLineAsync("orchestrations", "raise", "site", id, "Settled", "--data", "\"x\""));
+        Assert.Equal(
+            (0, $"Event Settled sent to {id}.", ""),
+            await OneLineAsync("orchestrations", "raise", "site", id, "Settled", "--data", "\"x\"")
+        );
         Assert.Equal((0, $"Asked to resume {id}.", ""), await OneLineAsync("orchestrations", "resume", "site", id));
         await UntilAsync(id, OrchestrationState.Running);
         Assert.Equal((0, $"Asked to terminate {id}.", ""), await OneLineAsync("orchestrations", "terminate", "site", id, "-r", "enough"));
@@ -129,7 +151,9 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
         var lines = Lines(output.ToString());
         Assert.Equal("Terminated: enough", lines[^1]);
         foreach (var what in new[] { "suspended", "resumed", "terminated" })
-            Assert.Single(lines, line => line.Contains($"  {what} ", StringComparison.Ordinal) || line.EndsWith($"  {what}", StringComparison.Ordinal));
+            Assert.Single(lines, line =>
+                line.Contains($"  {what} ", StringComparison.Ordinal) || line.EndsWith($"  {what}", StringComparison.Ordinal)
+            );
         Assert.Contains(lines, static line => line.EndsWith("lunch", StringComparison.Ordinal));
         var (code, _, error) = await RunAsync("orchestrations", "terminate", "site", id);
         Assert.Equal(ExitCodes.Failure, code);
@@ -144,13 +168,20 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
         {
             using var stop = new CancellationTokenSource();
             using var output = new SignallingWriter();
-            var watching = CommandLine.RunAsync(["orchestrations", .. arguments], Terminal.Piped(output, TextWriter.Null, Environment), stop.Token);
+            var watching = CommandLine.RunAsync(
+                ["orchestrations", .. arguments],
+                Terminal.Piped(output, TextWriter.Null, Environment),
+                stop.Token
+            );
             await output.Written;
             await stop.CancelAsync();
             Assert.Equal(ExitCodes.Interrupted, await watching);
         }
 
-        Assert.Equal(OrchestrationState.Running, (await site.Client.GetOrchestrationAsync(id, cancellationToken: TestContext.Current.CancellationToken)).Value!.RuntimeStatus);
+        Assert.Equal(
+            OrchestrationState.Running,
+            (await site.Client.GetOrchestrationAsync(id, cancellationToken: TestContext.Current.CancellationToken)).Value!.RuntimeStatus
+        );
         await site.Client.TerminateOrchestrationAsync(id, cancellationToken: TestContext.Current.CancellationToken);
     }
 
@@ -160,13 +191,35 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
         var prefix = New();
         var ids = new[] { await FailedAsync(prefix + "-1"), await FailedAsync(prefix + "-2"), await FailedAsync(prefix + "-3") };
 
-        var lines = Lines((await RunAsync("orchestrations", "list", "site", "--prefix", prefix, "--status", "failed,Completed", "--created-from", "2026-01-01", "-n", "2")).Output);
+        var lines = Lines(
+            (
+                await RunAsync(
+                    "orchestrations",
+                    "list",
+                    "site",
+                    "--prefix",
+                    prefix,
+                    "--status",
+                    "failed,Completed",
+                    "--created-from",
+                    "2026-01-01",
+                    "-n",
+                    "2"
+                )
+            ).Output
+        );
 
         Assert.Equal(3, lines.Length);
         Assert.Matches("^STATUS +ID +ORCHESTRATOR +CREATED +CHANGED +NOTE$", lines[0]);
-        Assert.Equal(ids[1..], lines[1..].Select(static line => line.Split("  ", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[1]));
+        Assert.Equal(
+            ids[1..],
+            lines[1..].Select(static line => line.Split("  ", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[1])
+        );
         Assert.Contains("Orchestrator function 'IngestStaged' failed", lines[1], StringComparison.Ordinal);
-        Assert.Equal("No orchestrations found.", Assert.Single(Lines((await RunAsync("orchestrations", "list", "site", "-p", prefix, "-s", "Running")).Output)));
+        Assert.Equal(
+            "No orchestrations found.",
+            Assert.Single(Lines((await RunAsync("orchestrations", "list", "site", "-p", prefix, "-s", "Running")).Output))
+        );
         var json = JsonDocument.Parse((await RunAsync("orchestrations", "list", "site", "-p", prefix, "--json")).Output).RootElement;
         Assert.Equal(ids, json.EnumerateArray().Select(static i => i.GetProperty("instanceId").GetString()));
         Assert.Equal("x", json[0].GetProperty("input").GetProperty("transferId").GetString());
@@ -199,27 +252,36 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
     {
         await using var fake = await FakeSite.StartAsync();
         using var output = new StringWriter();
-        fake.Anything = """[{"name":"n\u001b[2J","instanceId":"i\u0007","runtimeStatus":"Running","input":null,"customStatus":"s\u001b","output":null,"createdTime":"2026-01-01T00:00:00Z","lastUpdatedTime":"2026-01-01T00:00:00Z"}]""";
+        fake.Anything = """
+            [{"name":"n\u001b[2J","instanceId":"i\u0007","runtimeStatus":"Running","input":null,"customStatus":"s\u001b",
+              "output":null,"createdTime":"2026-01-01T00:00:00Z","lastUpdatedTime":"2026-01-01T00:00:00Z"}]
+            """;
 
-        var code = await CommandLine.RunAsync(["orchestrations", "list", "fake"], Terminal.Piped(output, TextWriter.Null, _ => Connections("fake", fake.Port, "u", "p")), TestContext.Current.CancellationToken);
+        var code = await CommandLine.RunAsync(
+            ["orchestrations", "list", "fake"],
+            Terminal.Piped(output, TextWriter.Null, _ => Connections("fake", fake.Port, "u", "p")),
+            TestContext.Current.CancellationToken
+        );
 
         Assert.Equal(0, code);
         Assert.DoesNotContain(output.ToString(), static c => c is '\u001b' or '\u0007');
     }
 
-    private static string[] Lines(string output) => [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(static line => line.TrimEnd())];
+    private static string[] Lines(string output) =>
+        [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(static line => line.TrimEnd())];
 
     private static string Connections(string name, int port, string user, string password) =>
         $$$"""{"{{{name}}}":{"user":"{{{user}}}","port":{{{port}}},"host":"http://127.0.0.1","password":"{{{password}}}"}}""";
 
-    private string? Environment(string name) => name switch
-    {
-        "HOME" => "/nonexistent",
-        "LIBRARIAN_CLIENT_CONNECTIONS" => Connections("site", site.Process.Port, SiteProcess.AdminUser, SiteProcess.AdminPassword),
-        _ => null,
-    };
+    private string? Environment(string name) =>
+        name switch
+        {
+            "HOME" => "/nonexistent",
+            "LIBRARIAN_CLIENT_CONNECTIONS" => Connections("site", site.Process.Port, SiteProcess.AdminUser, SiteProcess.AdminPassword),
+            _ => null,
+        };
 
-    /// <summary>An ingest whose input makes no sense.</summary>
+    /// <summary>Starts an ingest with an invalid input, so that it fails.</summary>
     private async Task<string> FailedAsync(string? id = null)
     {
         id ??= New();
@@ -228,20 +290,28 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
         return id;
     }
 
-    /// <summary>A batch that does not exist: its last step fails and is tried again for a long time.</summary>
+    /// <summary>Starts a clone of a batch that does not exist: its last step fails and is retried for a long time.</summary>
     private async Task<string> RetryingAsync()
     {
         var id = New();
-        Assert.True((await site.Client.StartOrchestrationAsync("SendClone", id, """{"queueId":999,"destination":"nowhere"}"""u8.ToArray())).IsSuccess);
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        while ((await site.Client.GetOrchestrationAsync(id, showHistory: true, cancellationToken: limit.Token)).Value!.HistoryEvents!.Count(static row => row.EventType == "TaskFailed") < 2)
+        Assert.True(
+            (
+                await site.Client.StartOrchestrationAsync("SendClone", id, """{"queueId":999,"destination":"nowhere"}"""u8.ToArray())
+            ).IsSuccess
+        );
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
+        while (
+            (await site.Client.GetOrchestrationAsync(id, showHistory: true, cancellationToken: limit.Token)).Value!.HistoryEvents!.Count(
+                static row => row.EventType == "TaskFailed"
+            ) < 2
+        )
             await Task.Delay(50, limit.Token);
         return id;
     }
 
     private async Task UntilAsync(string id, OrchestrationState state)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
         while ((await site.Client.GetOrchestrationAsync(id, cancellationToken: limit.Token)).Value?.RuntimeStatus != state)
             await Task.Delay(50, limit.Token);
     }
@@ -260,7 +330,7 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
         return (code, output.ToString(), error.ToString());
     }
 
-    /// <summary>Tells when something was written.</summary>
+    /// <summary>Signals when something is written.</summary>
     private sealed class SignallingWriter : StringWriter
     {
         private readonly TaskCompletionSource _written = new(TaskCreationOptions.RunContinuationsAsynchronously);

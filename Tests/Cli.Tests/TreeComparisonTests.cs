@@ -1,4 +1,5 @@
 using Librarian.Cli.Demo;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Cli;
 
@@ -29,7 +30,31 @@ public sealed class TreeComparisonTests : IDisposable
         Assert.Contains(member, await TreeComparison.DifferenceAsync(source, copy, CancellationToken.None), StringComparison.Ordinal);
 
         File.Delete(member);
-        Assert.Contains("other members", await TreeComparison.DifferenceAsync(source, copy, CancellationToken.None), StringComparison.Ordinal);
+        Assert.Contains(
+            "other members",
+            await TreeComparison.DifferenceAsync(source, copy, CancellationToken.None),
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public async Task Difference_NamesThatAreNotUtf8_AreCompared()
+    {
+        var (source, copy) = (Path.Join(_work, "source"), Path.Join(_work, "copy"));
+        await ProcessRunner.RunAsync(
+            "sh",
+            ["-c", "mkdir source && printf one > \"source/$(printf 'a\\377')\" && cp -r source copy"],
+            _work
+        );
+        Assert.Null(await TreeComparison.DifferenceAsync(source, copy, CancellationToken.None));
+
+        await ProcessRunner.RunAsync("sh", ["-c", "printf two > \"copy/$(printf 'a\\377')\""], _work);
+        Assert.NotNull(await TreeComparison.DifferenceAsync(source, copy, CancellationToken.None));
+
+        await ProcessRunner.RunAsync("sh", ["-c", "cd copy && rm a* && printf one > \"$(printf 'a\\376')\""], _work);
+        Assert.NotNull(await TreeComparison.DifferenceAsync(source, copy, CancellationToken.None));
+        // .NET cannot remove a file whose name it cannot express.
+        await ProcessRunner.RunAsync("rm", ["-r", source, copy]);
     }
 
     [Fact]
@@ -38,6 +63,9 @@ public sealed class TreeComparisonTests : IDisposable
         await SampleFiles.WriteAsync(_work, 8, CancellationToken.None);
 
         Assert.Equal(8, Directory.EnumerateFileSystemEntries(_work).Count());
-        Assert.Equal(["book_0003", "book_0007"], Directory.EnumerateDirectories(_work).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            ["book_0003", "book_0007"],
+            Directory.EnumerateDirectories(_work).Select(Path.GetFileName).Order(StringComparer.Ordinal)
+        );
     }
 }

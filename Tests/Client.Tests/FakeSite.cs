@@ -7,7 +7,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Librarian.Tests.Client;
 
-/// <summary>A site on loopback whose answers the test writes, route by route; it records what was asked.</summary>
+/// <summary>A site on loopback. The test defines its responses by route; the site records the requests.</summary>
 public sealed class FakeSite : IAsyncDisposable
 {
     private readonly WebApplication _app;
@@ -24,14 +24,17 @@ public sealed class FakeSite : IAsyncDisposable
             using var reader = new StreamReader(context.Request.Body);
             var body = await reader.ReadToEndAsync();
             var path = context.Request.Path.Value!;
-            Calls.Enqueue(new Call(
-                context.Request.Method,
-                path,
-                context.Request.Headers.Authorization.ToString(),
-                context.Request.ContentType,
-                context.Request.ContentLength,
-                context.Request.Headers.ContainsKey("Expect"),
-                body));
+            Calls.Enqueue(
+                new Call(
+                    context.Request.Method,
+                    path,
+                    context.Request.Headers.Authorization.ToString(),
+                    context.Request.ContentType,
+                    context.Request.ContentLength,
+                    context.Request.Headers.ContainsKey("Expect"),
+                    body
+                )
+            );
             var root = prefix + "/api/v2/";
             if (path.StartsWith(root, StringComparison.Ordinal) && _answers.TryGetValue(path[root.Length..], out var answer))
             {
@@ -51,11 +54,19 @@ public sealed class FakeSite : IAsyncDisposable
         Prefix = prefix;
     }
 
-    public sealed record Call(string Method, string Path, string Authorization, string? ContentType, long? Length, bool Expects, string Body);
+    public sealed record Call(
+        string Method,
+        string Path,
+        string Authorization,
+        string? ContentType,
+        long? Length,
+        bool Expects,
+        string Body
+    );
 
     public ConcurrentQueue<Call> Calls { get; } = new();
 
-    /// <summary>Answer to whatever has none of its own; null: 404.</summary>
+    /// <summary>Response for every route without its own; null means 404.</summary>
     public string? Anything { get; set; }
 
     public string Prefix { get; }
@@ -75,13 +86,13 @@ public sealed class FakeSite : IAsyncDisposable
     }
 
     public FakeSite Answer(string route, int status, string? json) => Answer(route, async (context, _) =>
-    {
-        context.Response.StatusCode = status;
-        if (json is null)
-            return;
-        context.Response.ContentType = "application/json";
-        await context.Response.WriteAsync(json);
-    });
+        {
+            context.Response.StatusCode = status;
+            if (json is null)
+                return;
+            context.Response.ContentType = "application/json";
+            await context.Response.WriteAsync(json);
+        });
 
     public FakeSite Answer(string route, Func<HttpContext, string, Task> answer)
     {

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using Librarian.Durable;
 using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 using Microsoft.Extensions.DependencyInjection;
@@ -20,7 +19,8 @@ public sealed class ChainOrchestrator : TaskOrchestrator<int, int>
 {
     public override async Task<int> RunAsync(TaskOrchestrationContext context, int input)
     {
-        for (var i = 0; i < 10; i++) input = await context.CallActivityAsync<int>("plus-one", input);
+        for (var i = 0; i < 10; i++)
+            input = await context.CallActivityAsync<int>("plus-one", input);
         return input;
     }
 }
@@ -46,7 +46,11 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
     [Fact]
     public async Task Orchestrator_WithoutAwaits_Completes()
     {
-        var host = await StartAsync(b => b.AddOrchestratorFunc<string?, string>("echo", (c, input) => Task.FromResult($"{c.Name}/{c.InstanceId.Length}/{input ?? "null"}/{c.GetInput<string>() ?? "null"}")));
+        var host = await StartAsync(b =>
+            b.AddOrchestratorFunc<string?, string>("echo", (c, input) =>
+                Task.FromResult($"{c.Name}/{c.InstanceId.Length}/{input ?? "null"}/{c.GetInput<string>() ?? "null"}")
+            )
+        );
         Assert.Equal("echo/32/null/null", await RunAsync<string>(host, "echo"));
         Assert.Equal("echo/32/hi/hi", await RunAsync<string>(host, "echo", "hi"));
     }
@@ -74,14 +78,15 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
     [InlineData(4096)]
     public async Task FanOut_ManyActivities_ResultsInCallOrder(int width)
     {
-        var host = await StartAsync(b => b
-            .AddOrchestratorFunc<int, long[]>("fan", async (c, n) =>
-            {
-                var first = await Task.WhenAll(Enumerable.Range(0, n).Select(i => c.CallActivityAsync<long>("square", i)));
-                var second = await Task.WhenAll(first.Take(10).Select(i => c.CallActivityAsync<long>("square", i)));
-                return [.. first, .. second];
-            })
-            .AddActivityFunc<long, long>("square", (_, i) => Task.FromResult(i * i)));
+        var host = await StartAsync(b =>
+            b.AddOrchestratorFunc<int, long[]>("fan", async (c, n) =>
+                {
+                    var first = await Task.WhenAll(Enumerable.Range(0, n).Select(i => c.CallActivityAsync<long>("square", i)));
+                    var second = await Task.WhenAll(first.Take(10).Select(i => c.CallActivityAsync<long>("square", i)));
+                    return [.. first, .. second];
+                })
+                .AddActivityFunc<long, long>("square", (_, i) => Task.FromResult(i * i))
+        );
         var expected = Enumerable.Range(0, width).Select(i => (long)i * i).ToList();
         expected.AddRange(expected.Take(10).Select(i => i * i).ToList());
         Assert.Equal(expected, await RunAsync<long[]>(host, "fan", width));
@@ -92,16 +97,18 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
     public async Task Activity_ArgumentTypes_RoundTrip()
     {
         var big = new string('x', 100_000) + "\0\"\\ü\U0001F4DA";
-        var host = await StartAsync(b => b
-            .AddOrchestratorFunc<string, bool>("types", async (c, text) =>
-                await c.CallActivityAsync<string?>("echo-null") is null
-                && await c.CallActivityAsync<string>("echo-text", text) == text
-                && await c.CallActivityAsync<Point>("echo-point", new Point(1, 2)) == new Point(1, 2)
-                && (await c.CallActivityAsync<Book>("echo-book", new Book("b", 3, ["s", "t"]))).Shelves.Count == 2)
-            .AddActivityFunc<string?, string?>("echo-null", (_, v) => Task.FromResult(v))
-            .AddActivityFunc<string, string>("echo-text", (_, v) => Task.FromResult(v))
-            .AddActivityFunc<Point, Point>("echo-point", (_, v) => Task.FromResult(v))
-            .AddActivityFunc<Book, Book>("echo-book", (_, v) => Task.FromResult(v)));
+        var host = await StartAsync(b =>
+            b.AddOrchestratorFunc<string, bool>("types", async (c, text) =>
+                    await c.CallActivityAsync<string?>("echo-null") is null
+                    && await c.CallActivityAsync<string>("echo-text", text) == text
+                    && await c.CallActivityAsync<Point>("echo-point", new Point(1, 2)) == new Point(1, 2)
+                    && (await c.CallActivityAsync<Book>("echo-book", new Book("b", 3, ["s", "t"]))).Shelves.Count == 2
+                )
+                .AddActivityFunc<string?, string?>("echo-null", (_, v) => Task.FromResult(v))
+                .AddActivityFunc<string, string>("echo-text", (_, v) => Task.FromResult(v))
+                .AddActivityFunc<Point, Point>("echo-point", (_, v) => Task.FromResult(v))
+                .AddActivityFunc<Book, Book>("echo-book", (_, v) => Task.FromResult(v))
+        );
         Assert.True(await RunAsync<bool>(host, "types", big));
     }
 
@@ -144,29 +151,49 @@ public abstract class BasicsTests(TestDatabase database) : EngineTests(database)
     [Fact]
     public async Task ManyInstances_AtOnce_AllComplete()
     {
-        var host = await StartAsync(b => b
-            .AddOrchestratorFunc<int, int>("add", async (c, n) => await c.CallActivityAsync<int>("inc", n) + await c.CallActivityAsync<int>("inc", n))
-            .AddActivityFunc<int, int>("inc", (_, n) => Task.FromResult(n + 1)));
-        var started = await host.Client.ScheduleNewOrchestrationInstancesAsync([.. Enumerable.Range(0, 100).Select(i => new OrchestrationStart("add", i))]);
+        var host = await StartAsync(b =>
+            b.AddOrchestratorFunc<int, int>("add", async (c, n) =>
+                    await c.CallActivityAsync<int>("inc", n) + await c.CallActivityAsync<int>("inc", n)
+                )
+                .AddActivityFunc<int, int>("inc", (_, n) => Task.FromResult(n + 1))
+        );
+        var started = await host.Client.ScheduleNewOrchestrationInstancesAsync([
+            .. Enumerable.Range(0, 100).Select(i => new OrchestrationStart("add", i)),
+        ]);
         Assert.All(started, start => Assert.True(start.Started));
-        for (var i = 0; i < started.Count; i++) Assert.Equal(2 * (i + 1), (await EndOf(host, started[i].InstanceId)).ReadOutputAs<int>());
+        for (var i = 0; i < started.Count; i++)
+            Assert.Equal(2 * (i + 1), (await EndOf(host, started[i].InstanceId)).ReadOutputAs<int>());
     }
 
     [Fact]
     public async Task Queue_WithLimit_IsNeverExceededAndUnservedQueueWaits()
     {
-        int running = 0, most = 0;
-        var host = await StartAsync(b => b.Configure(o => o.Queues["transfer"] = 2)
-            .AddOrchestratorFunc<int, int>("copy", async (c, n) => (await Task.WhenAll(Enumerable.Range(0, n).Select(i => c.CallActivityAsync<int>("move", i, new TaskOptions { Queue = "transfer" })))).Length)
-            .AddOrchestratorFunc<int, int>("elsewhere", (c, _) => c.CallActivityAsync<int>("move", 1, new TaskOptions { Queue = "drive-7" }))
-            .AddActivityFunc<int, int>("move", async (_, n) =>
-            {
-                var now = Interlocked.Increment(ref running);
-                for (var seen = most; now > seen; seen = most) Interlocked.CompareExchange(ref most, now, seen);
-                await Task.Delay(5);
-                Interlocked.Decrement(ref running);
-                return n;
-            }));
+        int running = 0,
+            most = 0;
+        var host = await StartAsync(b =>
+            b.Configure(o => o.Queues["transfer"] = 2)
+                .AddOrchestratorFunc<int, int>("copy", async (c, n) =>
+                    (
+                        await Task.WhenAll(
+                            Enumerable
+                                .Range(0, n)
+                                .Select(i => c.CallActivityAsync<int>("move", i, new ActivityOptions { Queue = "transfer" }))
+                        )
+                    ).Length
+                )
+                .AddOrchestratorFunc<int, int>("elsewhere", (c, _) =>
+                    c.CallActivityAsync<int>("move", 1, new ActivityOptions { Queue = "drive-7" })
+                )
+                .AddActivityFunc<int, int>("move", async (_, n) =>
+                {
+                    var now = Interlocked.Increment(ref running);
+                    for (var seen = most; now > seen; seen = most)
+                        Interlocked.CompareExchange(ref most, now, seen);
+                    await Task.Delay(5);
+                    Interlocked.Decrement(ref running);
+                    return n;
+                })
+        );
         var waiting = await host.Client.ScheduleNewOrchestrationInstanceAsync("elsewhere", 0);
         Assert.Equal(20, await RunAsync<int>(host, "copy", 20));
         Assert.Equal(2, most);
@@ -186,8 +213,13 @@ public sealed class ListLoggerProvider : ILoggerProvider, ILogger
 
     public bool IsEnabled(LogLevel logLevel) => true;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-        Lines.Enqueue(formatter(state, exception) + (exception is null ? "" : " " + exception));
+    public void Log<TState>(
+        LogLevel logLevel,
+        EventId eventId,
+        TState state,
+        Exception? exception,
+        Func<TState, Exception?, string> formatter
+    ) => Lines.Enqueue(formatter(state, exception) + (exception is null ? "" : " " + exception));
 
     public void Dispose()
     {

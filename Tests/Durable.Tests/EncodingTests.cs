@@ -1,5 +1,4 @@
 using System.Data.Common;
-using Librarian.Durable;
 using Librarian.Durable.Stores;
 using Librarian.Tests.TestKit;
 using Npgsql;
@@ -13,14 +12,19 @@ public sealed class EncodingTests(PostgresServer server) : EngineTests(new SqlAs
     public async Task Database_WithoutAnEncoding_KeepsEveryCharacter()
     {
         const string Text = "ключ-é-📚-\\uD83D\\uDCDA-\"";
-        var host = await StartAsync(b => b
-            .AddOrchestratorFunc<string, string>(Text, async (c, input) => await c.CallActivityAsync<string>(Text, input) + await c.WaitForExternalEvent<string>(Text))
-            .AddActivityFunc<string, string>(Text, (_, input) => Task.FromResult(input)));
+        var host = await StartAsync(b =>
+            b.AddOrchestratorFunc<string, string>(Text, async (c, input) =>
+                    await c.CallActivityAsync<string>(Text, input) + await c.WaitForExternalEvent<string>(Text)
+                )
+                .AddActivityFunc<string, string>(Text, (_, input) => Task.FromResult(input))
+        );
         var tags = new Dictionary<string, string> { [Text] = Text };
         await host.Client.ScheduleNewOrchestrationInstanceAsync(Text, Text, new StartOrchestrationOptions(Text) { Tags = tags });
         await host.Client.RaiseEventAsync(Text, Text, Text);
         Assert.Equal(Text + Text, (await EndOf(host, Text)).ReadOutputAs<string>());
-        var found = Assert.Single(await host.Client.GetAllInstancesAsync(new() { Tags = tags, InstanceIdPrefix = Text }).ToListAsync());
+        var found = Assert.Single(
+            await host.Client.GetAllInstancesAsync(new InstanceQuery { Tags = tags, InstanceIdPrefix = Text }).ToListAsync()
+        );
         Assert.Equal(tags, found.Tags);
     }
 
@@ -31,7 +35,8 @@ public sealed class EncodingTests(PostgresServer server) : EngineTests(new SqlAs
     [InlineData("\\📚\\\\uD83D\\uDCDA\"")]
     public void Rows_AnyText_IsTheSameWhenRead(string text)
     {
-        var json = (string)new SqlStatement("").WithRows("rows", [text], (writer, value) => writer.WriteString("a", value)).Values[0].Value!;
+        var json = (string)
+            new SqlStatement("").WithRows("rows", [text], (writer, value) => writer.WriteString("a", value)).Values[0].Value!;
         Assert.Equal(text, System.Text.Json.JsonDocument.Parse(json).RootElement[0].GetProperty("a").GetString());
         Assert.Equal(text.Contains('\ud83d', StringComparison.Ordinal), json.Contains('\ud83d', StringComparison.Ordinal));
     }
@@ -42,7 +47,9 @@ public sealed class EncodingTests(PostgresServer server) : EngineTests(new SqlAs
 
         public override bool IsPostgres => true;
 
-        public override void Use(DurableTaskBuilder builder, string connectionString) => _any.Use(builder, connectionString);
+        public override void Use(IDurableTaskWorkerBuilder builder, string connectionString) => _any.Use(builder, connectionString);
+
+        public override void Use(IDurableTaskClientBuilder builder, string connectionString) => _any.Use(builder, connectionString);
 
         public override DbConnection Connect(string connectionString) => _any.Connect(connectionString);
 
@@ -52,7 +59,10 @@ public sealed class EncodingTests(PostgresServer server) : EngineTests(new SqlAs
             await using var connection = new NpgsqlConnection(settings.ConnectionString);
             await connection.OpenAsync();
             settings.Database += "_ascii";
-            await using var command = new NpgsqlCommand($"create database {settings.Database} template template0 encoding 'SQL_ASCII'", connection);
+            await using var command = new NpgsqlCommand(
+                $"create database {settings.Database} template template0 encoding 'SQL_ASCII'",
+                connection
+            );
             await command.ExecuteNonQueryAsync();
             return settings.ConnectionString;
         }

@@ -1,5 +1,4 @@
 using System.Data.Common;
-using Librarian.Durable;
 using Librarian.Durable.Stores;
 using Librarian.Durable.Worker;
 using Librarian.Tests.TestKit;
@@ -24,7 +23,9 @@ public abstract class TestDatabase : IAsyncDisposable
 
     public async Task<string> ConnectionStringAsync() => _connectionString ??= await CreateAsync();
 
-    public abstract void Use(DurableTaskBuilder builder, string connectionString);
+    public abstract void Use(IDurableTaskWorkerBuilder builder, string connectionString);
+
+    public abstract void Use(IDurableTaskClientBuilder builder, string connectionString);
 
     public abstract DbConnection Connect(string connectionString);
 
@@ -37,7 +38,9 @@ public sealed class PostgresDatabase(PostgresServer server) : TestDatabase
 {
     public override bool IsPostgres => true;
 
-    public override void Use(DurableTaskBuilder builder, string connectionString) => builder.UsePostgreSql(connectionString);
+    public override void Use(IDurableTaskWorkerBuilder builder, string connectionString) => builder.UsePostgreSql(connectionString);
+
+    public override void Use(IDurableTaskClientBuilder builder, string connectionString) => builder.UsePostgreSql(connectionString);
 
     public override DbConnection Connect(string connectionString) => new NpgsqlConnection(connectionString);
 
@@ -52,7 +55,9 @@ public sealed class SqliteDatabase : TestDatabase
 
     public override bool IsPostgres => false;
 
-    public override void Use(DurableTaskBuilder builder, string connectionString) => builder.UseSqlite(connectionString);
+    public override void Use(IDurableTaskWorkerBuilder builder, string connectionString) => builder.UseSqlite(connectionString);
+
+    public override void Use(IDurableTaskClientBuilder builder, string connectionString) => builder.UseSqlite(connectionString);
 
     public override DbConnection Connect(string connectionString) => new SqliteConnection(connectionString);
 
@@ -74,7 +79,7 @@ public sealed class EngineHost : IAsyncDisposable
 
     private EngineHost(IHost host) => _host = host;
 
-    public DurableTaskClient Client => _host.Services.GetRequiredService<DurableTaskClient>();
+    public DatabaseDurableTaskClient Client => _host.Services.GetRequiredService<DatabaseDurableTaskClient>();
 
     public IServiceProvider Services => _host.Services;
 
@@ -82,11 +87,15 @@ public sealed class EngineHost : IAsyncDisposable
 
     internal DurableStore Store => _host.Services.GetRequiredService<DurableStore>();
 
-    public static async Task<EngineHost> StartAsync(TestDatabase database, Action<DurableTaskBuilder> configure, Action<EngineHost>? beforeStart = null)
+    public static async Task<EngineHost> StartAsync(
+        TestDatabase database,
+        Action<IDurableTaskWorkerBuilder> configure,
+        Action<EngineHost>? beforeStart = null
+    )
     {
         var connectionString = await database.ConnectionStringAsync();
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
-        builder.Services.AddDurableTask(durable =>
+        builder.Services.AddDurableTaskWorker(durable =>
         {
             database.Use(durable, connectionString);
             durable.Configure(options =>
@@ -96,6 +105,7 @@ public sealed class EngineHost : IAsyncDisposable
             });
             configure(durable);
         });
+        builder.Services.AddDurableTaskClient(client => database.Use(client, connectionString));
         var host = new EngineHost(builder.Build());
         beforeStart?.Invoke(host);
         await host._host.StartAsync();
@@ -104,7 +114,8 @@ public sealed class EngineHost : IAsyncDisposable
 
     public async Task StopAsync()
     {
-        if (_stopped) return;
+        if (_stopped)
+            return;
         _stopped = true;
         await _host.StopAsync();
     }
@@ -112,21 +123,25 @@ public sealed class EngineHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await StopAsync();
-        if (_host is IAsyncDisposable disposable) await disposable.DisposeAsync();
-        else _host.Dispose();
+        if (_host is IAsyncDisposable disposable)
+            await disposable.DisposeAsync();
+        else
+            _host.Dispose();
     }
 }
 
-/// <summary>What every suite needs: a database, hosts that are stopped at the end, short waits, and SQL to look behind the engine.</summary>
+/// <summary>
+/// What every suite needs: a database, hosts that are stopped at the end, short waits, and SQL to look behind the engine.
+/// </summary>
 public abstract class EngineTests(TestDatabase database) : IAsyncDisposable
 {
     /// <summary>After which a wait is a hang. No test measures with it: a disk that takes 20 ms per commit is not a defect.</summary>
-    public static readonly TimeSpan Limit = TimeSpan.FromMinutes(1);
+    public static readonly TimeSpan Limit = TimeSpan.FromMinutes(20);
     private readonly List<EngineHost> _hosts = [];
 
     protected TestDatabase Database { get; } = database;
 
-    protected async Task<EngineHost> StartAsync(Action<DurableTaskBuilder> configure, Action<EngineHost>? beforeStart = null)
+    protected async Task<EngineHost> StartAsync(Action<IDurableTaskWorkerBuilder> configure, Action<EngineHost>? beforeStart = null)
     {
         var host = await EngineHost.StartAsync(Database, configure, beforeStart);
         _hosts.Add(host);
@@ -184,7 +199,8 @@ public abstract class EngineTests(TestDatabase database) : IAsyncDisposable
 
     public virtual async ValueTask DisposeAsync()
     {
-        foreach (var host in _hosts) await host.DisposeAsync();
+        foreach (var host in _hosts)
+            await host.DisposeAsync();
         await Database.DisposeAsync();
         GC.SuppressFinalize(this);
     }

@@ -25,22 +25,6 @@ public sealed class FencesOnPostgres(PostgresServer server) : FenceTests(new Pos
         Assert.Equal((1, 1, 3), costs.Min());
     }
 
-    [Fact]
-    public async Task Turn_OfHistoryOnlyThatIsUndecided_IsWaitedForByWhoeverTakesTheInstance()
-    {
-        var host = await ClientAsync();
-        var claim = await ClaimAsync(host, "x");
-        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
-        await using var undecided = await host.Store.BeginAsync(CancellationToken.None);
-        await undecided.ExecuteAsync(host.Worker.Turns.Statements(HistoryOnly(claim, 1)), CancellationToken.None);
-        var release = host.Worker.Queries.ExecuteAsync(host.Worker.Queries.ReleaseInstance(claim, TimeSpan.Zero, 0), CancellationToken.None);
-        await Until(async () => await Count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") == 1, "the release waits");
-        await undecided.CommitAsync(CancellationToken.None);
-        await release;
-        Assert.Equal(1, await Count("select count(*) from dt_instance where owner is null"));
-        Assert.Equal(4, await Count("select count(*) from dt_history"));
-    }
-
     // Npgsql's prepared statements do not survive a failure (npgsql#6391).
     [Fact]
     public async Task Statement_ThatMissedItsRows_WorksTheNextTime()
@@ -53,8 +37,12 @@ public sealed class FencesOnPostgres(PostgresServer server) : FenceTests(new Pos
         for (var i = 0; i < 100; i++)
         {
             var id = random.Next(3);
-            var statements = Enumerable.Range(0, 1 + random.Next(2)).Select(_ => new SqlStatement("update thing set n = n + 1 where id = @id").With("id", (long)id).Expect(1)).ToList();
-            if (id == 1) hits += statements.Count;
+            var statements = Enumerable
+                .Range(0, 1 + random.Next(2))
+                .Select(_ => new SqlStatement("update thing set n = n + 1 where id = @id").With("id", (long)id).Expect(1))
+                .ToList();
+            if (id == 1)
+                hits += statements.Count;
             try
             {
                 await store.ExecuteAsync(statements, CancellationToken.None);
@@ -72,7 +60,10 @@ public sealed class FencesOnPostgres(PostgresServer server) : FenceTests(new Pos
 
 public sealed class FencesOnSqlite() : FenceTests(new SqliteDatabase());
 
-/// <summary>Each fence of a turn's transaction alone: one row too few anywhere, and nothing of the turn is there (rules R1 and R2).</summary>
+/// <summary>
+/// Each fence of a turn's transaction alone: with one row too few anywhere, nothing of the turn is written
+/// (docs/spec/durable-engine.md#r1-one-transaction-per-turn, docs/spec/durable-engine.md#r2-ownership-fence).
+/// </summary>
 public abstract class FenceTests(TestDatabase database) : EngineTests(database)
 {
     [Fact]
@@ -136,48 +127,6 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
         await AssertFencedAsync(host, Full(claim, first: 0, taskId: 7));
     }
 
-    [Theory]
-    [InlineData("update dt_instance set owner = 'another'")]
-    [InlineData("update dt_instance set owner = null")]
-    [InlineData("update dt_instance set claim = claim + 1")]
-    [InlineData("delete from dt_instance")]
-    public async Task Turn_OfHistoryOnlyOnAnInstanceThatWasTaken_LeavesNothing(string takeAway)
-    {
-        var host = await ClientAsync();
-        var claim = await ClaimAsync(host, "x");
-        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
-        await Execute(takeAway);
-        await AssertFencedAsync(host, HistoryOnly(claim, 1));
-    }
-
-    [Fact]
-    public async Task Turn_OfHistoryOnlyWhoseHistoryHasMovedOn_LeavesNothing()
-    {
-        var host = await ClientAsync();
-        var claim = await ClaimAsync(host, "x");
-        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
-        await AssertFencedAsync(host, HistoryOnly(claim, 0));
-    }
-
-    [Fact]
-    public async Task Turn_OfHistoryOnly_IsOneStatementAndIsThere()
-    {
-        var host = await ClientAsync();
-        var claim = await ClaimAsync(host, "x");
-        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
-        var costs = new List<long>();
-        for (var turn = 0; turn < 3; turn++)
-        {
-            var before = host.Store.Traffic.Statements;
-            await host.Worker.Turns.CommitAsync(HistoryOnly(claim, 1 + (3 * turn)), CancellationToken.None);
-            costs.Add(host.Store.Traffic.Statements - before);
-        }
-
-        // SQLite counts its begin and commit. What the store does on its own in between (a notification) can only be more.
-        Assert.Equal(Database.IsPostgres ? 1 : 3, costs.Min());
-        Assert.Equal(10, await Count("select count(*) from dt_history"));
-    }
-
     [Fact]
     public async Task Turn_EveryFenceHolds_IsThere()
     {
@@ -185,7 +134,13 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
         var claim = await ClaimAsync(host, "x");
         var message = (await host.Worker.Queries.LoadAsync(claim.InstanceId, null, CancellationToken.None)).Inbox[0].Id;
         await host.Worker.Turns.CommitAsync(Full(claim) with { ConsumedMessages = [message] }, CancellationToken.None);
-        await host.Worker.Turns.CommitAsync(Full(claim, first: 1, taskId: 7) with { ConsumedResults = [new(Owned(claim), "1", null)] }, CancellationToken.None);
+        await host.Worker.Turns.CommitAsync(
+            Full(claim, first: 1, taskId: 7) with
+            {
+                ConsumedResults = [new(Owned(claim), "1", null)],
+            },
+            CancellationToken.None
+        );
         Assert.Equal("7|2|0", await StateAsync());
     }
 
@@ -194,7 +149,9 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     internal static async Task<ClaimedInstance> ClaimAsync(EngineHost host, string name)
     {
         await host.Client.ScheduleNewOrchestrationInstanceAsync(name, 0);
-        return Assert.Single((await host.Worker.Queries.PollAsync(new("w", 10, TimeSpan.FromSeconds(1), [name], [], []), CancellationToken.None)).Instances);
+        return Assert.Single(
+            (await host.Worker.Queries.PollAsync(new("w", 10, TimeSpan.FromSeconds(1), [name], [], []), CancellationToken.None)).Instances
+        );
     }
 
     /// <summary>A turn that changes the instance, schedules an activity for itself and writes history.</summary>
@@ -206,15 +163,8 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
         return new(claim, outcome, first, 1, [], [], Release: false) { Activities = [new ActivityRow(task, claim.Owner, 1, 1)] };
     }
 
-    /// <summary>A turn from one local activity to the next.</summary>
-    internal static Turn HistoryOnly(ClaimedInstance claim, int first)
-    {
-        var outcome = new TurnOutcome { Events = [HistoryEvent.TurnStarted(1), new(EventKind.TaskCompleted, 0, "a", "1", null, 1), new(EventKind.TaskScheduled, 1, "a", null, null, 1)] };
-        outcome.Tasks.Add(new(1, "a", null, ""));
-        return new(claim, outcome, first, 1, [], [], Release: false) { RowIsCurrent = true };
-    }
-
-    private static ClaimedActivity Owned(ClaimedInstance claim) => new(claim.InstanceId, claim.Identity.ExecutionId, 0, "a", "", null, claim.Owner, 1, 1);
+    private static ClaimedActivity Owned(ClaimedInstance claim) =>
+        new(claim.InstanceId, claim.Identity.ExecutionId, 0, "a", "", null, claim.Owner, 1, 1);
 
     private async Task AssertFencedAsync(EngineHost host, Turn turn)
     {
@@ -226,6 +176,11 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     }
 
     /// <summary>Activities (sum of their task ids), history rows, messages.</summary>
-    private async Task<string> StateAsync() =>
-        $"{await Count("select coalesce(sum(task_id), 0) from dt_activity")}|{await Count("select count(*) from dt_history")}|{await Count("select count(*) from dt_inbox")}";
+    private async Task<string> StateAsync()
+    {
+        var activities = await Count("select coalesce(sum(task_id), 0) from dt_activity");
+        var history = await Count("select count(*) from dt_history");
+        var messages = await Count("select count(*) from dt_inbox");
+        return $"{activities}|{history}|{messages}";
+    }
 }

@@ -1,4 +1,3 @@
-using Librarian.Durable;
 using Librarian.Durable.Engine;
 using Librarian.Durable.Stores;
 using Librarian.Tests.TestKit;
@@ -13,10 +12,17 @@ public sealed class RewindOnPostgres(PostgresServer server) : RewindTests(new Po
     {
         var (reached, goOn) = (new TaskCompletionSource(), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         var id = await FailedBeforeItsEffectAsync();
-        var late = await StartLateAsync(created => created.Worker.Triggers.Hit = (point, _) => point == "effect.before-commit" && reached.TrySetResult() ? goOn.Task : Task.CompletedTask);
+        var late = await StartLateAsync(created =>
+            created.Worker.Triggers.Hit = (point, _) =>
+                point == "effect.before-commit" && reached.TrySetResult() ? goOn.Task : Task.CompletedTask
+        );
         await reached.Task.WaitAsync(Limit);
-        var rewinding = late.Client.RewindInstanceAsync(id);
-        await Until(async () => await Count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") > 0, "the wait");
+        var rewinding = late.Client.RewindInstanceAsync(id, "");
+        await Until(
+            async () =>
+                await Count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") > 0,
+            "the wait"
+        );
         goOn.SetResult();
         await rewinding;
         Assert.Equal(7, (await EndOf(late, id)).ReadOutputAs<int>());
@@ -29,15 +35,18 @@ public sealed class RewindOnSqlite() : RewindTests(new SqliteDatabase());
 /// <summary>What an instance had been told or done when it failed is neither lost nor done twice by the rewind.</summary>
 public abstract class RewindTests(TestDatabase database) : EngineTests(database)
 {
-    private static DurableTaskBuilder Letters(DurableTaskBuilder b) => b.AddOrchestratorFunc<int, string>("letters", async (c, _) =>
-    {
-        for (var text = ""; ;)
-        {
-            var letter = await c.WaitForExternalEvent<string>("letter");
-            if (letter == "end") return text;
-            text += await c.CallActivityAsync<string>("echo", letter);
-        }
-    }).AddActivityFunc<string, string>("echo", (_, letter) => Task.FromResult(letter));
+    private static IDurableTaskWorkerBuilder Letters(IDurableTaskWorkerBuilder b) =>
+        b.AddOrchestratorFunc<int, string>("letters", async (c, _) =>
+            {
+                for (var text = ""; ; )
+                {
+                    var letter = await c.WaitForExternalEvent<string>("letter");
+                    if (letter == "end")
+                        return text;
+                    text += await c.CallActivityAsync<string>("echo", letter);
+                }
+            })
+            .AddActivityFunc<string, string>("echo", (_, letter) => Task.FromResult(letter));
 
     [Fact]
     public async Task Rewind_FailedByChangedCodeInTheTurnThatResumedIt_GoesOnWithTheKeptMessages()
@@ -73,7 +82,7 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
         await EndOf(host, id);
         await AtRestAsync(host);
         _poisoned = 2;
-        await host.Client.RewindInstanceAsync(id);
+        await host.Client.RewindInstanceAsync(id, "");
         Assert.Equal("Poison", (await EndOf(host, id)).FailureDetails!.ErrorType);
         await RewindToEndAsync(host, id);
     }
@@ -88,7 +97,7 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
         _poisoned = 2;
         await host.Client.RaiseEventAsync(id, "letter", "a", "callback-1");
         Assert.Equal("Poison", (await EndOf(host, id)).FailureDetails!.ErrorType);
-        await host.Client.RewindInstanceAsync(id);
+        await host.Client.RewindInstanceAsync(id, "");
         await host.Client.RaiseEventAsync(id, "letter", "a", "callback-1");
         await host.Client.RaiseEventAsync(id, "letter", "end");
         Assert.Equal("a", (await EndOf(host, id)).ReadOutputAs<string>());
@@ -101,7 +110,7 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
         var late = await StartLateAsync();
         await Until(async () => await Count("select count(*) from effect") == 1, "the effect");
         await late.Worker.Leases.DropStrayMessagesAsync(CancellationToken.None);
-        await late.Client.RewindInstanceAsync(id);
+        await late.Client.RewindInstanceAsync(id, "");
         Assert.Equal(7, (await EndOf(late, id)).ReadOutputAs<int>());
         Assert.Equal(1, await Count("select count(*) from effect"));
         await AssertInvariantsAsync(late);
@@ -116,9 +125,16 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
         var activity = new ClaimedActivity(claim.InstanceId, claim.Identity.ExecutionId, 0, "a", "", null, claim.Owner, 1, 1);
         await host.Worker.Queries.CompleteAsync([new(activity, "7", null)], CancellationToken.None);
         await host.Client.RaiseEventAsync(claim.InstanceId, "letter", "a");
-        var end = new TurnOutcome { Events = [HistoryEvent.TurnStarted(1)], End = new(OrchestrationRuntimeStatus.Failed, null, new("x", "x", null, null)) };
+        var end = new TurnOutcome
+        {
+            Events = [HistoryEvent.TurnStarted(1)],
+            End = new(OrchestrationRuntimeStatus.Failed, null, new TaskFailureDetails("x", "x", null, null, null)),
+        };
         await host.Worker.Turns.CommitAsync(new(claim, end, 1, 1, [], [], Release: true), CancellationToken.None);
-        Assert.Equal((1, (int)EventKind.TaskCompleted), (await Count("select count(*) from dt_inbox"), await Count("select kind from dt_inbox")));
+        Assert.Equal(
+            (1, (int)EventKind.TaskCompleted),
+            (await Count("select count(*) from dt_inbox"), await Count("select kind from dt_inbox"))
+        );
     }
 
     [Fact]
@@ -139,19 +155,25 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
 
     private int _poisoned;
 
-    private Task<EngineHost> StartPoisonedAsync() => StartAsync(
-        b => Letters(b).Configure(o => o.MaxDeliveries = 2),
-        created => created.Worker.Triggers.Hit = (point, _) => point == "turn.before-load" && _poisoned > 0 && _poisoned-- > 0 ? throw new InvalidOperationException("injected") : Task.CompletedTask);
+    private Task<EngineHost> StartPoisonedAsync() =>
+        StartAsync(
+            b => Letters(b).Configure(o => o.MaxDeliveries = 2),
+            created =>
+                created.Worker.Triggers.Hit = (point, _) =>
+                    point == "turn.before-load" && _poisoned > 0 && _poisoned-- > 0
+                        ? throw new InvalidOperationException("injected")
+                        : Task.CompletedTask
+        );
 
-    private static DurableTaskBuilder Effects(DurableTaskBuilder b, bool broken) => b
-        .AddOrchestratorFunc<int, int>("both", async (c, _) =>
-        {
-            var effect = c.CallActivityAsync<int>(nameof(EffectActivity), 0, new TaskOptions { Queue = "later" });
-            await c.CallActivityAsync<int>("maybe");
-            return await effect;
-        })
-        .AddActivityFunc<int, int>("maybe", (_, _) => broken ? throw new InvalidOperationException("no") : Task.FromResult(0))
-        .AddActivity<EffectActivity>();
+    private static IDurableTaskWorkerBuilder Effects(IDurableTaskWorkerBuilder b, bool broken) =>
+        b.AddOrchestratorFunc<int, int>("both", async (c, _) =>
+            {
+                var effect = c.CallActivityAsync<int>(nameof(EffectActivity), 0, new ActivityOptions { Queue = "later" });
+                await c.CallActivityAsync<int>("maybe");
+                return await effect;
+            })
+            .AddActivityFunc<int, int>("maybe", (_, _) => broken ? throw new InvalidOperationException("no") : Task.FromResult(0))
+            .AddActivity<EffectActivity>();
 
     /// <summary>An instance that failed while its transactional activity waits for a host that serves its queue.</summary>
     protected async Task<string> FailedBeforeItsEffectAsync()
@@ -167,15 +189,22 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
     protected Task<EngineHost> StartLateAsync(Action<EngineHost>? beforeStart = null) =>
         StartAsync(b => Effects(b, broken: false).Configure(o => o.Queues["later"] = 1), beforeStart);
 
-    /// <summary>Waits until no instance is in memory: one that just leaves it may look for messages once more, and meet what is meant for its next turn.</summary>
-    private static Task AtRestAsync(EngineHost host) => Until(() => Task.FromResult(host.Worker.Telemetry.Worker is { ResidentCount: 0 }), "all instances have left the memory");
+    /// <summary>
+    /// Waits until no instance is in memory: one that just leaves it may look for messages once more, and meet what is meant for its next
+    /// turn.
+    /// </summary>
+    private static Task AtRestAsync(EngineHost host) =>
+        Until(() => Task.FromResult(host.Worker.Telemetry.Worker is { ResidentCount: 0 }), "all instances have left the memory");
 
     private static async Task<string> SuspendedWithLettersAsync(EngineHost host)
     {
         var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("letters", 0);
         await host.Client.WaitForInstanceStartAsync(id);
         await host.Client.SuspendInstanceAsync(id);
-        await Until(async () => (await host.Client.GetInstanceAsync(id))!.RuntimeStatus == OrchestrationRuntimeStatus.Suspended, "suspension");
+        await Until(
+            async () => (await host.Client.GetInstanceAsync(id))!.RuntimeStatus == OrchestrationRuntimeStatus.Suspended,
+            "suspension"
+        );
         await host.Client.RaiseEventAsync(id, "letter", "a");
         await host.Client.RaiseEventAsync(id, "letter", "b");
         await AtRestAsync(host);
@@ -184,7 +213,7 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
 
     private static async Task RewindToEndAsync(EngineHost host, string id)
     {
-        await host.Client.RewindInstanceAsync(id);
+        await host.Client.RewindInstanceAsync(id, "");
         await host.Client.RaiseEventAsync(id, "letter", "c");
         await host.Client.RaiseEventAsync(id, "letter", "end");
         Assert.Equal("abc", (await EndOf(host, id)).ReadOutputAs<string>());
@@ -208,14 +237,23 @@ public class RewindPlanTests
     [Fact]
     public void Turn_ThatFailsBeforeAResultHadItsTurn_RecordsItForTheRewind()
     {
-        static OrchestrationExecution Create() => new(new("i", 1, "both", "", null, null), new Both(), new JsonDataConverter(), NullLoggerFactory.Instance, null);
+        static OrchestrationExecution Create() =>
+            new(new("i", 1, "both", "", null, null), new Both(), new JsonDataConverter(), NullLoggerFactory.Instance, null);
         List<HistoryEvent> history = [];
         var first = Create();
         history.AddRange(first.RunTurn(1, [new(EventKind.ExecutionStarted, -1, "both", null, null, 1)]).Events);
         HistoryEvent[] inputs =
         [
-            new(EventKind.TaskFailed, 0, "bad", null, OrchestrationExecution.FailureText(new("x", "x", null, null)), 2),
-            new(EventKind.TaskCompleted, 1, "good", "7", null, 2), new(EventKind.EventRaised, -1, "letter", "1", null, 2),
+            new(
+                EventKind.TaskFailed,
+                0,
+                "bad",
+                null,
+                OrchestrationExecution.FailureText(new TaskFailureDetails("x", "x", null, null, null)),
+                2
+            ),
+            new(EventKind.TaskCompleted, 1, "good", "7", null, 2),
+            new(EventKind.EventRaised, -1, "letter", "1", null, 2),
         ];
         history.AddRange(first.RunTurn(2, inputs).Events);
 
@@ -224,7 +262,10 @@ public class RewindPlanTests
         var rewound = plan.Execution.RunRewoundTurn(3, plan, [new(EventKind.ExecutionRewound, -1, null, null, null, 3)]);
 
         Assert.Equal(["bad"], rewound.ReopenedTasks.Select(task => task.Name));
-        Assert.Equal([EventKind.OrchestratorStarted, EventKind.TaskCompleted, EventKind.EventRaised, EventKind.ExecutionRewound], rewound.Events.Select(entry => entry.Kind));
+        Assert.Equal(
+            [EventKind.OrchestratorStarted, EventKind.TaskCompleted, EventKind.EventRaised, EventKind.ExecutionRewound],
+            rewound.Events.Select(entry => entry.Kind)
+        );
     }
 
     private sealed class Both : TaskOrchestrator<int, int>

@@ -1,4 +1,3 @@
-using Librarian.Durable;
 using Librarian.Durable.Engine;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -10,7 +9,13 @@ public class TurnTimeTests
     public void Turn_ReadBeforeItsTimerWasDue_IsAtTheTimersTime()
     {
         List<DateTime> times = [];
-        var execution = new OrchestrationExecution(new("i", 1, "waits", "", null, null), new Waits(times), new JsonDataConverter(), NullLoggerFactory.Instance, null);
+        var execution = new OrchestrationExecution(
+            new("i", 1, "waits", "", null, null),
+            new Waits(times),
+            new JsonDataConverter(),
+            NullLoggerFactory.Instance,
+            null
+        );
         var timer = Assert.Single(execution.RunTurn(1_000, [new(EventKind.ExecutionStarted, -1, "waits", null, null, 0)]).Timers);
 
         // The clock was read, or set back to, one millisecond before the database found the timer due.
@@ -25,9 +30,21 @@ public class TurnTimeTests
     public void Turn_OfATimerWhoseLengthTheCodeHasChanged_IsAtTheRecordedTime()
     {
         List<DateTime> times = [];
-        var execution = new OrchestrationExecution(new("i", 1, "waits", "", null, null), new Waits(times), new JsonDataConverter(), NullLoggerFactory.Instance, null);
+        var execution = new OrchestrationExecution(
+            new("i", 1, "waits", "", null, null),
+            new Waits(times),
+            new JsonDataConverter(),
+            NullLoggerFactory.Instance,
+            null
+        );
         // The code that was recorded waited five seconds.
-        Assert.Null(execution.Replay([HistoryEvent.TurnStarted(1_000), new(EventKind.ExecutionStarted, -1, "waits", null, null, 1_000), new(EventKind.TimerCreated, 0, null, "6000", null, 1_000)]));
+        Assert.Null(
+            execution.Replay([
+                HistoryEvent.TurnStarted(1_000),
+                new(EventKind.ExecutionStarted, -1, "waits", null, null, 1_000),
+                new(EventKind.TimerCreated, 0, null, "6000", null, 1_000),
+            ])
+        );
 
         var end = execution.RunTurn(5_999, [new(EventKind.TimerFired, 0, null, null, null, 0)]);
 

@@ -6,13 +6,13 @@ namespace Librarian.Tests.EndToEnd;
 public sealed class KillOnSqlite() : KillTests(null)
 {
     [Fact]
-    public Task IngestAndClone_EitherSiteKilledAtRandom_ConvergesWithEveryByteVerified() => KillAsync(28);
+    public Task IngestAndClone_EitherSiteKilledAtRandom_ConvergesWithEveryByteVerified() => KillAsync(12);
 }
 
 public sealed class KillOnPostgres(PostgresServer server) : KillTests(server)
 {
     [Fact]
-    public Task IngestAndClone_EitherSiteKilledAtRandom_ConvergesWithEveryByteVerified() => KillAsync(24);
+    public Task IngestAndClone_EitherSiteKilledAtRandom_ConvergesWithEveryByteVerified() => KillAsync(12);
 }
 
 /// <summary>
@@ -25,7 +25,8 @@ public abstract class KillTests(PostgresServer? server)
     protected async Task KillAsync(int kills)
     {
         var stop = TestContext.Current.CancellationToken;
-        if (Long) kills *= 10;
+        if (Long)
+            kills *= 20;
         var seed = Random.Shared.Next();
         TestContext.Current.SendDiagnosticMessage($"seed {seed}");
         var random = new Random(seed);
@@ -45,7 +46,8 @@ public abstract class KillTests(PostgresServer? server)
             await victim.KillAsync();
             victim.Start();
             // Sometimes the next kill hits a site that is still starting.
-            if (random.Next(3) > 0) await victim.WaitUntilReadyAsync(stop);
+            if (random.Next(3) > 0)
+                await victim.WaitUntilReadyAsync(stop);
         }
 
         await done.CancelAsync();
@@ -62,7 +64,12 @@ public abstract class KillTests(PostgresServer? server)
 
     /// <summary>As an instrument would: the same upload again until it is known to be safe.</summary>
     /// <remarks>Paced, so that the load spans all kills and the final reading of every byte stays short.</remarks>
-    private static async Task UploadAsync(TwoSites sites, Dictionary<string, string> sources, CancellationToken done, CancellationToken stop)
+    private static async Task UploadAsync(
+        TwoSites sites,
+        Dictionary<string, string> sources,
+        CancellationToken done,
+        CancellationToken stop
+    )
     {
         for (var i = 0; !done.IsCancellationRequested; i++)
         {
@@ -73,9 +80,22 @@ public abstract class KillTests(PostgresServer? server)
             while (true)
             {
                 using var client = sites.Client(sites.Mountain, "observer", "watching");
-                var outcome = await new Upload(client, TimeProvider.System).RunAsync(source, name, new UploadOptions { LostAnswerQuestions = 1 }, cancellationToken: stop);
-                if (outcome.Receipt is not null) break;
-                Assert.True(outcome.Error!.Code is UploadErrors.Unreachable or UploadErrors.AnswerLost or UploadErrors.Refused or UploadErrors.CopyFailed, outcome.Error.ToString());
+                var outcome = await new Upload(client, TimeProvider.System).RunAsync(
+                    source,
+                    name,
+                    new UploadOptions { LostAnswerQuestions = 1 },
+                    cancellationToken: stop
+                );
+                if (outcome.Receipt is not null)
+                    break;
+                Assert.True(
+                    outcome.Error!.Code
+                        is UploadErrors.Unreachable
+                            or UploadErrors.AnswerLost
+                            or UploadErrors.Refused
+                            or UploadErrors.CopyFailed,
+                    outcome.Error.ToString()
+                );
                 await Task.Delay(50, stop);
             }
         }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using Librarian.Client;
 using Librarian.Client.Uploads;
@@ -6,7 +7,7 @@ using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.EndToEnd;
 
-/// <summary>Two real sites, mountain sending to archive, with accounts for each other (wire.md §2.4).</summary>
+/// <summary>Two real sites, mountain sending to archive, with accounts for each other (docs/spec/wire.md#identity).</summary>
 public sealed class TwoSites : IAsyncDisposable
 {
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("librarian-e2e-");
@@ -19,16 +20,27 @@ public sealed class TwoSites : IAsyncDisposable
         Mountain.Set("Site__Peers__0__Send", "true");
         Mountain.Set("Site__Peers__0__BatchSize", "16");
         Mountain.Set("Site__Peers__0__LocalRoots__0", Archive.StagingPath);
+        Archive.Set("Site__Peers__0__Name", "mountain");
+        Archive.Set("Site__Peers__0__LocalRoots__0", Mountain.StagingPath);
     }
 
     public SiteProcess Mountain { get; }
 
     public SiteProcess Archive { get; }
 
-    public static async Task<TwoSites> StartAsync(PostgresServer? server, CancellationToken cancellationToken, Action<SiteProcess>? configureArchive = null)
+    public static async Task<TwoSites> StartAsync(
+        PostgresServer? server,
+        CancellationToken cancellationToken,
+        Action<SiteProcess>? configureArchive = null,
+        Action<SiteProcess>? configureMountain = null
+    )
     {
-        var sites = new TwoSites(server is null ? null : await server.CreateDatabaseAsync(cancellationToken), server is null ? null : await server.CreateDatabaseAsync(cancellationToken));
+        var sites = new TwoSites(
+            server is null ? null : await server.CreateDatabaseAsync(cancellationToken),
+            server is null ? null : await server.CreateDatabaseAsync(cancellationToken)
+        );
         configureArchive?.Invoke(sites.Archive);
+        configureMountain?.Invoke(sites.Mountain);
         try
         {
             sites.Mountain.Start();
@@ -82,9 +94,13 @@ public sealed class TwoSites : IAsyncDisposable
             while (true)
             {
                 var found = await client.SearchFilesAsync(new FileSearchRequest(Name: name), cancellationToken);
-                if (found.IsSuccess && found.Value.Count == 1 && found.Value[0].RemoteInstances.Any(r => r.LibrarianName == "archive")) break;
+                if (found.IsSuccess && found.Value.Count == 1 && found.Value[0].RemoteInstances.Any(r => r.LibrarianName == "archive"))
+                    break;
                 if (timeout.IsCancellationRequested)
-                    throw new TimeoutException($"{name} was not acknowledged, nor perhaps others of the last {names.Count - known} of {names.Count}.\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}");
+                    throw new TimeoutException(
+                        $"{name} was not acknowledged, nor perhaps others of the last {names.Count - known} of {names.Count}.\n"
+                            + $"== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}"
+                    );
                 await Task.Delay(200, cancellationToken);
             }
 
@@ -123,16 +139,25 @@ public sealed class TwoSites : IAsyncDisposable
         while (true)
         {
             var left = new[] { Mountain, Archive }.SelectMany(s => Directory.EnumerateFileSystemEntries(s.StagingPath)).ToList();
-            if (left.Count == 0) return;
-            if (DateTime.UtcNow > end) throw new TimeoutException($"Left in staging: {string.Join(", ", left)}\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}");
+            if (left.Count == 0)
+                return;
+            if (DateTime.UtcNow > end)
+                throw new TimeoutException(
+                    $"Left in staging: {string.Join(", ", left)}\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}"
+                );
             await Task.Delay(200, cancellationToken);
         }
     }
 
     /// <summary>Files in the store of a site, relative; the store's own working directory excepted.</summary>
     public static IReadOnlyList<string> StoredFiles(SiteProcess site) =>
-        [.. Directory.EnumerateFiles(site.StorePath, "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(site.StorePath, f))
-            .Where(f => !f.StartsWith(".librarian/", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+        [
+            .. Directory
+                .EnumerateFiles(site.StorePath, "*", SearchOption.AllDirectories)
+                .Select(f => Path.GetRelativePath(site.StorePath, f))
+                .Where(f => !f.StartsWith(".librarian/", StringComparison.Ordinal))
+                .Order(StringComparer.Ordinal),
+        ];
 
     public async ValueTask DisposeAsync()
     {
@@ -145,14 +170,40 @@ public sealed class TwoSites : IAsyncDisposable
     {
         using var mountain = Client(Mountain);
         using var archive = Client(Archive);
-        // Passwords with colons must work (wire.md §2.4).
-        Done(await mountain.CreateUserAsync(new UserCreateRequest("archive", "archive:at:mountain", AuthLevel.Callback), cancellationToken));
-        Done(await archive.CreateUserAsync(new UserCreateRequest("mountain", "mountain:at:archive", AuthLevel.ReadAppend), cancellationToken));
+        // Passwords with colons must work (docs/spec/wire.md#identity).
+        Done(
+            await mountain.CreateUserAsync(new UserCreateRequest("archive", "archive:at:mountain", AuthLevel.ReadAppend), cancellationToken)
+        );
+        Done(
+            await archive.CreateUserAsync(new UserCreateRequest("mountain", "mountain:at:archive", AuthLevel.ReadAppend), cancellationToken)
+        );
         Done(await mountain.CreateUserAsync(new UserCreateRequest("observer", "watching", AuthLevel.ReadAppend), cancellationToken));
-        Done(await mountain.AddLibrarianAsync(new LibrarianAddRequest("archive", "http://127.0.0.1", Archive.Port, "mountain:mountain:at:archive"), cancellationToken));
-        Done(await archive.AddLibrarianAsync(new LibrarianAddRequest("mountain", "http://127.0.0.1", Mountain.Port, "archive:archive:at:mountain"), cancellationToken));
+        await RegisterAsync(
+            mountain,
+            new LibrarianAddRequest("archive", "http://127.0.0.1", Archive.Port, "mountain:mountain:at:archive"),
+            cancellationToken
+        );
+        await RegisterAsync(
+            archive,
+            new LibrarianAddRequest("mountain", "http://127.0.0.1", Mountain.Port, "archive:archive:at:mountain"),
+            cancellationToken
+        );
 
         static void Done<T>(Reply<T> reply) => Assert.True(reply.IsSuccess, reply.ToString());
+    }
+
+    /// <summary>Registers a peer. On a starved machine it may not answer in time the first time; then the site refuses it.</summary>
+    public static async Task RegisterAsync(LibrarianClient site, LibrarianAddRequest peer, CancellationToken cancellationToken)
+    {
+        var since = Stopwatch.StartNew();
+        while (true)
+        {
+            var reply = await site.AddLibrarianAsync(peer, cancellationToken);
+            Assert.True(reply.IsSuccess, reply.ToString());
+            if (reply.Value!.Success)
+                return;
+            Assert.True(since.Elapsed < TimeSpan.FromMinutes(3), $"{peer.LibrarianName} cannot be registered: {reply}");
+        }
     }
 
     private static string Tail(SiteProcess site) => site.Output.Length <= 6000 ? site.Output : site.Output[^6000..];

@@ -5,7 +5,9 @@ using Librarian.Tests.TestKit.Upstream;
 
 namespace Librarian.Tests.EndToEnd;
 
-/// <summary>The site is killed with -9 after it has committed a clone and before it knows that the upstream source has heard of it.</summary>
+/// <summary>
+/// The site is killed with -9 after it has committed a clone and before it knows that the upstream source has heard of it.
+/// </summary>
 public class UpstreamKillTests(PostgresServer server)
 {
     private const int Kills = 6;
@@ -27,20 +29,25 @@ public class UpstreamKillTests(PostgresServer server)
             var hears = false;
             upstream.Interfere = async request =>
             {
-                if (request.Path != "clone/complete" || !callback.TrySetResult()) return null;
+                if (request.Path != "clone/complete" || !callback.TrySetResult())
+                    return null;
                 await killed.Task;
                 // Every other time the source records the copy, and nobody is left to read its answer.
                 return hears ? null : WireAnswer.Drop;
             };
             for (var kill = 1; kill <= Kills; kill++)
             {
-                (callback, killed, hears) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), kill % 2 == 0);
+                (callback, killed, hears) = (
+                    new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously),
+                    new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously),
+                    kill % 2 == 0
+                );
                 var name = $"obs/{kill}";
                 upstream.Keep(name, HelloSum, "hello world");
                 Assert.Equal(201, (await upstream.SendCloneAsync(name))!.Status);
                 upstream.ConsumeQueue();
                 await upstream.CheckConsumedQueueAsync();
-                await callback.Task.WaitAsync(TimeSpan.FromSeconds(60), stop);
+                await callback.Task.WaitAsync(TimeSpan.FromMinutes(5), stop);
                 await site.KillAsync();
                 killed.SetResult();
                 await site.StartAsync(stop);
@@ -50,7 +57,8 @@ public class UpstreamKillTests(PostgresServer server)
             Assert.Equal(Kills, upstream.RemoteInstances.Count);
             Assert.Equal(Kills, upstream.RemoteInstances.Distinct().Count());
             Assert.Empty(upstream.Violations);
-            for (var kill = 1; kill <= Kills; kill++) Assert.Equal("hello world", await File.ReadAllTextAsync(Path.Combine(site.StorePath, $"obs/{kill}"), stop));
+            for (var kill = 1; kill <= Kills; kill++)
+                Assert.Equal("hello world", await File.ReadAllTextAsync(Path.Combine(site.StorePath, $"obs/{kill}"), stop));
         }
         finally
         {
@@ -61,8 +69,13 @@ public class UpstreamKillTests(PostgresServer server)
     private static async Task CalledAgainAsync(UpstreamLibrarian upstream, SiteProcess site, string name, CancellationToken stop)
     {
         var transfer = upstream.Outgoing.Values.Single(t => t.Name == name);
-        var end = DateTime.UtcNow.AddSeconds(90);
-        while (transfer.Status != 3 || upstream.Bodies("clone/complete").Count(b => b.StartsWith($"{{\"source_transfer_id\":{transfer.Id},", StringComparison.Ordinal)) < 2)
+        var end = DateTime.UtcNow.AddMinutes(5);
+        while (
+            transfer.Status != 3
+            || upstream
+                .Bodies("clone/complete")
+                .Count(b => b.StartsWith($"{{\"source_transfer_id\":{transfer.Id},", StringComparison.Ordinal)) < 2
+        )
         {
             Assert.True(DateTime.UtcNow < end, $"{name} is {transfer.Status} at its source:\n{site.Output}");
             await Task.Delay(50, stop);
@@ -71,10 +84,25 @@ public class UpstreamKillTests(PostgresServer server)
 
     private static async Task IntroduceAsync(SiteProcess site, UpstreamLibrarian upstream, CancellationToken stop)
     {
-        Assert.True(SiteConnection.TryCreate("http://127.0.0.1", site.Port, SiteProcess.AdminUser, SiteProcess.AdminPassword, out var connection, out _));
+        Assert.True(
+            SiteConnection.TryCreate(
+                "http://127.0.0.1",
+                site.Port,
+                SiteProcess.AdminUser,
+                SiteProcess.AdminPassword,
+                out var connection,
+                out _
+            )
+        );
         using var client = new LibrarianClient(connection);
-        Assert.True((await client.CreateUserAsync(new UserCreateRequest("aaa", upstream.PasswordThere, AuthLevel.ReadAppend), stop)).IsSuccess);
-        Assert.True((await client.AddLibrarianAsync(new LibrarianAddRequest("aaa", "http://127.0.0.1", upstream.Server.Port, $"kept:{upstream.PasswordHere}"), stop)).Value!.Success);
+        Assert.True(
+            (await client.CreateUserAsync(new UserCreateRequest("aaa", upstream.PasswordThere, AuthLevel.ReadAppend), stop)).IsSuccess
+        );
+        await TwoSites.RegisterAsync(
+            client,
+            new LibrarianAddRequest("aaa", "http://127.0.0.1", upstream.Server.Port, $"kept:{upstream.PasswordHere}"),
+            stop
+        );
         upstream.Peer = new Uri(site.Url);
     }
 }

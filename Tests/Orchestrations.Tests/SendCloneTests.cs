@@ -1,12 +1,14 @@
 using System.Collections.Concurrent;
-using Librarian.Durable;
 using Librarian.Durable.Testing;
 using Librarian.Orchestrations.Clone;
+using Microsoft.DurableTask;
+using Microsoft.DurableTask.Client;
+using Microsoft.DurableTask.Worker;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Librarian.Tests.Orchestrations;
 
-/// <summary>What a batch does with its neighbour's answers, with activities that replay them and a clock of the test's own.</summary>
+/// <summary>Tests how a batch reacts to its peer's answers, with activities that replay the answers and a fake clock.</summary>
 public class SendCloneTests
 {
     [Fact]
@@ -17,11 +19,11 @@ public class SendCloneTests
         await using var host = await StartAsync(time, _ =>
         {
             asked.Add(time.GetUtcNow());
-            // The first answer comes with the last turn of a generation.
+            // The last turn of the first generation gets the first answer that is not Wait.
             return asked.Count switch
             {
                 < 100 => new BatchStep(StepOutcome.Wait, "", 1),
-                < 103 => new BatchStep(StepOutcome.Soon, "", 1),
+                < 103 => new BatchStep(StepOutcome.RetryNow, "", 1),
                 _ => new BatchStep(StepOutcome.Done, "", 0),
             };
         });
@@ -31,7 +33,8 @@ public class SendCloneTests
 
         Assert.Equal(OrchestrationRuntimeStatus.Completed, end.RuntimeStatus);
         Assert.InRange(asked[99] - asked[98], TimeSpan.FromMinutes(5), TimeSpan.FromMinutes(10));
-        for (var i = 0; i < 3; i++) Assert.InRange(asked[100 + i] - asked[99 + i], TimeSpan.FromSeconds(0.5) * (1 << i), TimeSpan.FromSeconds(1) * (1 << i));
+        for (var i = 0; i < 3; i++)
+            Assert.InRange(asked[100 + i] - asked[99 + i], TimeSpan.FromSeconds(0.5) * (1 << i), TimeSpan.FromSeconds(1) * (1 << i));
     }
 
     [Fact]
@@ -48,8 +51,10 @@ public class SendCloneTests
         await host.RunToCompletionAsync(id, TestContext.Current.CancellationToken);
 
         Assert.Equal(250, asked.Count);
-        // Two generations end within; the pause stays what it had grown to.
-        Assert.All(asked.Zip(asked.Skip(1), (a, b) => b - a).Skip(12), pause => Assert.InRange(pause, TimeSpan.FromMinutes(5), TimeSpan.FromMinutes(10)));
+        // Two generations end in this time, and the pause keeps its length.
+        Assert.All(asked.Zip(asked.Skip(1), (a, b) => b - a).Skip(12), pause =>
+            Assert.InRange(pause, TimeSpan.FromMinutes(5), TimeSpan.FromMinutes(10))
+        );
     }
 
     [Fact]
@@ -67,9 +72,10 @@ public class SendCloneTests
         await host.RunToCompletionAsync(id, TestContext.Current.CancellationToken);
 
         var pauses = asked.Zip(asked.Skip(1), (a, b) => b - a).ToList();
-        for (var i = 0; i < 7; i++) Assert.InRange(pauses[i], TimeSpan.FromSeconds(32 << i), TimeSpan.FromSeconds(64 << i));
+        for (var i = 0; i < 7; i++)
+            Assert.InRange(pauses[i], TimeSpan.FromSeconds(32 << i), TimeSpan.FromSeconds(64 << i));
         Assert.All(pauses.Skip(7), p => Assert.InRange(p, TimeSpan.FromHours(1), TimeSpan.FromHours(2)));
-        // More than a generation of them.
+        // More than one generation of pauses.
         Assert.InRange(asked.Count, 125, 250);
     }
 
@@ -84,30 +90,40 @@ public class SendCloneTests
             list.Add(time.GetUtcNow());
             return new BatchStep(list.Count < 12 ? StepOutcome.Wait : StepOutcome.Done, "", list.Count < 12 ? 1 : 0);
         });
-        foreach (var queue in new[] { 1L, 2L }) await host.Client.ScheduleNewOrchestrationInstanceAsync(nameof(SendClone), new SendCloneInput(queue, "archive"), new StartOrchestrationOptions(SendClone.InstanceId(queue)));
+        foreach (var queue in new[] { 1L, 2L })
+            await host.Client.ScheduleNewOrchestrationInstanceAsync(
+                nameof(SendClone),
+                new SendCloneInput(queue, "archive"),
+                new StartOrchestrationOptions(SendClone.InstanceId(queue))
+            );
         for (var i = 0; i < 6; i++)
         {
-            // Every restart begins with a replay; a pause that came out otherwise would fail the instance as non-deterministic.
+            // Every restart begins with a replay; a pause of a different length would fail the instance as non-deterministic.
             await host.RunUntilAsync(time.GetUtcNow().AddMinutes(3), TestContext.Current.CancellationToken);
             await host.RestartAsync();
         }
 
         foreach (var queue in new[] { 1L, 2L })
-            Assert.Equal(OrchestrationRuntimeStatus.Completed, (await host.RunToCompletionAsync(SendClone.InstanceId(queue), TestContext.Current.CancellationToken)).RuntimeStatus);
+            Assert.Equal(
+                OrchestrationRuntimeStatus.Completed,
+                (await host.RunToCompletionAsync(SendClone.InstanceId(queue), TestContext.Current.CancellationToken)).RuntimeStatus
+            );
         Assert.NotEqual(asked[1][5] - asked[1][4], asked[2][5] - asked[2][4]);
     }
 
     [Fact]
-    public async Task W21_NeighbourSwitchedOffForADay_IsLookedAtEveryTenMinutesAtMost()
+    public async Task W21_PeerSwitchedOffForADay_IsLookedAtEveryTenMinutesAtMost()
     {
-        // Upstream: some 785 queries each second, and every batch behind this one waits.
+        // Upstream makes some 785 queries each second, and every batch behind this one waits.
         var time = new FakeTimeProvider(DateTimeOffset.UnixEpoch);
         var (blocked, other) = (0, 0);
         await using var host = await StartAsync(time, input =>
         {
             var off = input.Destination == "off";
-            if (off) blocked++;
-            else other++;
+            if (off)
+                blocked++;
+            else
+                other++;
             return off ? new BatchStep(StepOutcome.Wait, "switched off", 1) : new BatchStep(StepOutcome.Done, "", 0);
         });
         await host.Client.ScheduleNewOrchestrationInstanceAsync(nameof(SendClone), new SendCloneInput(1, "off"));
@@ -118,14 +134,18 @@ public class SendCloneTests
         Assert.Equal(OrchestrationRuntimeStatus.Completed, (await host.Client.GetInstanceAsync(behind))?.RuntimeStatus);
         Assert.Equal((1, 1), (blocked, other));
         await host.RunUntilAsync(DateTimeOffset.UnixEpoch.AddDays(1), TestContext.Current.CancellationToken);
-        // A second, doubling to ten minutes.
-        // Pauses are spread over half to the whole of ten minutes.
+        // Pauses double from one second to ten minutes, and each is between half of its length and all of it.
         Assert.InRange(blocked, 140, 290);
     }
 
-    /// <summary>A host whose first activity answers as the test says; the last one just ends.</summary>
-    private static Task<DurableTestHost> StartAsync(FakeTimeProvider time, Func<SendCloneInput, BatchStep> stage) => DurableTestHost.StartAsync(time, time.Advance, durable => durable
-        .AddOrchestrator<SendClone>()
-        .AddActivityFunc<SendCloneInput, BatchStep>(nameof(StageBatch), (_, input) => Task.FromResult(stage(input)))
-        .AddActivityFunc<SendCloneInput, string>(nameof(FinishBatch), (_, _) => Task.FromResult("finished")));
+    /// <summary>Starts a host whose first activity answers as the test says. The last activity only ends the batch.</summary>
+    private static Task<DurableTestHost> StartAsync(FakeTimeProvider time, Func<SendCloneInput, BatchStep> stage) =>
+        DurableTestHost.StartAsync(time, time.Advance, durable =>
+            durable.AddTasks(tasks =>
+                tasks
+                    .AddOrchestrator<SendClone>()
+                    .AddActivityFunc<SendCloneInput, BatchStep>(nameof(StageBatch), (_, input) => Task.FromResult(stage(input)))
+                    .AddActivityFunc<SendCloneInput, string>(nameof(FinishBatch), (_, _) => Task.FromResult("finished"))
+            )
+        );
 }

@@ -5,10 +5,10 @@ namespace Librarian.Tests.TestKit;
 /// <summary>Runs short programs for fixtures.</summary>
 public static class ProcessRunner
 {
-    /// <summary>Runs a program to its end; throws with its output when it fails.</summary>
+    /// <summary>Runs a program to its end. If it fails, throws an exception with its output.</summary>
     public static async Task<string> RunAsync(string program, IReadOnlyList<string> arguments, string? workingDirectory = null)
     {
-        // Output goes to a file: a daemon that the program leaves behind (pg_ctl) inherits it, and a pipe would never close.
+        // Output goes to a file, because a daemon that the program starts (pg_ctl) inherits it, and a pipe would never close.
         var output = Path.Combine(Path.GetTempPath(), $"librarian-run-{Guid.NewGuid():N}.log");
         var start = new ProcessStartInfo("/bin/sh") { UseShellExecute = false, WorkingDirectory = workingDirectory ?? Path.GetTempPath() };
         start.ArgumentList.Add("-c");
@@ -16,7 +16,8 @@ public static class ProcessRunner
         start.ArgumentList.Add("sh");
         start.ArgumentList.Add(output);
         start.ArgumentList.Add(program);
-        foreach (var argument in arguments) start.ArgumentList.Add(argument);
+        foreach (var argument in arguments)
+            start.ArgumentList.Add(argument);
         using var process = Process.Start(start) ?? throw new InvalidOperationException($"Could not start {program}");
         await process.WaitForExitAsync();
         var text = File.Exists(output) ? await File.ReadAllTextAsync(output) : "";

@@ -5,7 +5,7 @@ using System.Text;
 
 namespace Librarian.Tests.TestKit;
 
-/// <summary>A real site in a process of its own, which tests may kill and start again.</summary>
+/// <summary>A real site in its own process, which tests can kill and start again.</summary>
 public sealed class SiteProcess : IAsyncDisposable
 {
     private const string Program = "site/librarian-site.dll";
@@ -15,8 +15,8 @@ public sealed class SiteProcess : IAsyncDisposable
     private readonly HttpClient _http = new();
     private Process? _process;
 
-    /// <param name="name">Site name.</param>
-    /// <param name="directory">Its data, staging and store directories go below this.</param>
+    /// <param name="name">The site's name.</param>
+    /// <param name="directory">Parent of the site's data, staging and store directories.</param>
     /// <param name="database">PostgreSQL connection string, or null for SQLite.</param>
     public SiteProcess(string name, string directory, string? database = null)
     {
@@ -34,16 +34,22 @@ public sealed class SiteProcess : IAsyncDisposable
         Set("Schedules__FindUnsyncedFiles", "* * * * * *");
         Set("Schedules__ReceiveStaged", "*/2 * * * * *");
         Set("Schedules__ReviewStaleTransfers", "*/5 * * * * *");
+        Set("Schedules__GreetPeers", "*/2 * * * * *");
         Set("ASPNETCORE_URLS", Url);
         Set("LIBRARIAN_PARENT_PID", Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
-        if (database is not null) Set("Site__Database", database);
+        if (database is not null)
+        {
+            Set("Site__Database", database);
+            // Test servers run without settings that matter only in a power cut.
+            Set("Site__AllowUnsafeDatabase", "true");
+        }
+
         Directory.CreateDirectory(Root);
     }
 
     /// <summary>Administrator of every test site.</summary>
     public const string AdminUser = "admin";
 
-    /// <summary>Its password.</summary>
     public const string AdminPassword = "correct-horse";
 
     public string Name { get; }
@@ -58,12 +64,13 @@ public sealed class SiteProcess : IAsyncDisposable
 
     public string StorePath => Path.Combine(Root, "store");
 
-    /// <summary>Everything the process has printed, over all its lives.</summary>
+    /// <summary>Everything that all processes of this site have printed.</summary>
     public string Output
     {
         get
         {
-            lock (_output) return _output.ToString();
+            lock (_output)
+                return _output.ToString();
         }
     }
 
@@ -80,7 +87,7 @@ public sealed class SiteProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Bytes of memory in use now (VmRSS) and at most since <see cref="ResetPeakMemory"/> (VmHWM).</summary>
+    /// <summary>Bytes of memory in use now (VmRSS), and the peak since <see cref="ResetPeakMemory"/> (VmHWM).</summary>
     public (long Now, long Peak) Memory
     {
         get
@@ -88,23 +95,58 @@ public sealed class SiteProcess : IAsyncDisposable
             var lines = File.ReadAllLines($"/proc/{_process!.Id}/status");
             return (Of("VmRSS:"), Of("VmHWM:"));
 
-            long Of(string name) => long.Parse(lines.Single(l => l.StartsWith(name, StringComparison.Ordinal))[name.Length..].Replace("kB", "", StringComparison.Ordinal), CultureInfo.InvariantCulture) * 1024;
+            long Of(string name) =>
+                long.Parse(
+                    lines
+                        .Single(l => l.StartsWith(name, StringComparison.Ordinal))[name.Length..]
+                        .Replace("kB", "", StringComparison.Ordinal),
+                    CultureInfo.InvariantCulture
+                ) * 1024;
         }
     }
 
-    /// <summary>Begins a new measurement of the peak (proc(5), clear_refs).</summary>
+    /// <summary>Starts a new measurement of the peak (proc(5), clear_refs).</summary>
     public void ResetPeakMemory() => File.WriteAllText($"/proc/{_process!.Id}/clear_refs", "5");
 
     public void Set(string variable, string value) => _settings[variable] = value;
 
-    /// <summary>Starts the process; does not wait for it to answer.</summary>
+    /// <summary>The process's umask, in octal; null: the umask of the tests.</summary>
+    public string? Umask { get; set; }
+
+    public IReadOnlyList<string> Arguments { get; set; } = [];
+
+    /// <summary>Waits until the process ends by itself, and returns its exit code.</summary>
+    public async Task<int> ExitAsync(CancellationToken cancellationToken)
+    {
+        var process = _process ?? throw new InvalidOperationException($"Site {Name} was not started.");
+        await process.WaitForExitAsync(cancellationToken);
+        return process.ExitCode;
+    }
+
+    /// <summary>Starts the process but does not wait until it answers.</summary>
     public void Start()
     {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false, WorkingDirectory = Root };
+        var start = new ProcessStartInfo(Umask is null ? "dotnet" : "/bin/sh")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            UseShellExecute = false,
+            WorkingDirectory = Root,
+        };
+        if (Umask is not null)
+        {
+            foreach (var argument in new[] { "-c", $"umask {Umask}; exec dotnet \"$@\"", "site" })
+                start.ArgumentList.Add(argument);
+        }
+
         start.ArgumentList.Add(SiteProgram());
-        foreach (var (key, value) in _settings) start.Environment[key] = value;
+        foreach (var argument in Arguments)
+            start.ArgumentList.Add(argument);
+        foreach (var (key, value) in _settings)
+            start.Environment[key] = value;
         start.Environment.Remove("FUNCTIONS_CUSTOMHANDLER_PORT");
-        if (Precompiled(Program) is not null) LiveShortly(start);
+        if (Precompiled(Program) is not null)
+            LiveShortly(start);
         var process = Process.Start(start) ?? throw new InvalidOperationException("dotnet did not start");
         process.OutputDataReceived += (_, line) => Append(line.Data);
         process.ErrorDataReceived += (_, line) => Append(line.Data);
@@ -113,25 +155,27 @@ public sealed class SiteProcess : IAsyncDisposable
         _process = process;
     }
 
-    /// <summary>Waits until it answers pings.</summary>
+    /// <summary>Waits until the site answers pings.</summary>
     public async Task WaitUntilReadyAsync(CancellationToken cancellationToken)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        limit.CancelAfter(TimeSpan.FromSeconds(90));
+        limit.CancelAfter(TimeSpan.FromMinutes(5));
         while (true)
         {
             if (_process is not { HasExited: false })
                 throw new InvalidOperationException($"Site {Name} has exited with {_process?.ExitCode}:\n{Output}");
             try
             {
-                using var request = new HttpRequestMessage(HttpMethod.Post, Url + "/api/v2/ping/") { Content = new StringContent("{}", Encoding.UTF8, "application/json") };
+                using var request = new HttpRequestMessage(HttpMethod.Post, Url + "/api/v2/ping/")
+                {
+                    Content = new StringContent("{}", Encoding.UTF8, "application/json"),
+                };
                 request.Headers.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String("any:thing"u8));
                 using var response = await _http.SendAsync(request, limit.Token);
-                if (response.IsSuccessStatusCode) return;
+                if (response.IsSuccessStatusCode)
+                    return;
             }
-            catch (HttpRequestException)
-            {
-            }
+            catch (HttpRequestException) { }
             catch (OperationCanceledException e) when (!cancellationToken.IsCancellationRequested)
             {
                 throw new TimeoutException($"Site {Name} did not answer:\n{Output}", e);
@@ -141,17 +185,18 @@ public sealed class SiteProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts and waits.</summary>
+    /// <summary>Starts the process and waits until it answers pings.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         Start();
         await WaitUntilReadyAsync(cancellationToken);
     }
 
-    /// <summary>kill -9.</summary>
+    /// <summary>Kills the process with SIGKILL.</summary>
     public async Task KillAsync()
     {
-        if (_process is not { HasExited: false } process) return;
+        if (_process is not { HasExited: false } process)
+            return;
         process.Kill(entireProcessTree: false);
         await process.WaitForExitAsync();
     }
@@ -163,27 +208,41 @@ public sealed class SiteProcess : IAsyncDisposable
         _http.Dispose();
     }
 
-    /// <summary>The built site beside the tests of the same configuration, or the precompiled one of <see cref="Precompiled"/>.</summary>
+    /// <summary>The built site of the same configuration as the tests, or the precompiled one of <see cref="Precompiled"/>.</summary>
     public static string SiteProgram()
     {
-        if (Precompiled(Program) is { } precompiled) return precompiled;
+        if (Precompiled(Program) is { } precompiled)
+            return precompiled;
         var output = new DirectoryInfo(AppContext.BaseDirectory);
         var configuration = output.Parent!.Name;
         var root = output;
-        while (root is not null && !File.Exists(Path.Combine(root.FullName, "Librarian.Functions.sln"))) root = root.Parent;
-        var program = Path.Combine(root?.FullName ?? throw new InvalidOperationException("The repository root was not found above the tests."),
-            "Functions", "bin", configuration, "net10.0", "librarian-site.dll");
+        while (root is not null && !File.Exists(Path.Combine(root.FullName, "Librarian.Functions.sln")))
+            root = root.Parent;
+        var program = Path.Combine(
+            root?.FullName ?? throw new InvalidOperationException("The repository root was not found above the tests."),
+            "Functions",
+            "bin",
+            configuration,
+            "net10.0",
+            "librarian-site.dll"
+        );
         return File.Exists(program) ? program : throw new FileNotFoundException("Build the solution first.", program);
     }
 
     /// <summary>
-    /// The same program compiled to native code ahead, from the folder that <c>./test</c> has put into LIBRARIAN_TEST_PROGRAMS; null without one.
-    /// Tests that kill hundreds of processes otherwise spend a third of their time compiling.
+    /// The same program, compiled to native code, in the folder that <c>./test</c> names in LIBRARIAN_TEST_PROGRAMS; null without one.
+    /// Otherwise tests that kill hundreds of processes spend a third of their time on compilation.
     /// </summary>
     public static string? Precompiled(string program) =>
-        Environment.GetEnvironmentVariable("LIBRARIAN_TEST_PROGRAMS") is { Length: > 0 } folder && File.Exists(Path.Combine(folder, program)) ? Path.Combine(folder, program) : null;
+        Environment.GetEnvironmentVariable("LIBRARIAN_TEST_PROGRAMS") is { Length: > 0 } folder
+        && File.Exists(Path.Combine(folder, program))
+            ? Path.Combine(folder, program)
+            : null;
 
-    /// <summary>For processes that a test kills soon: what is compiled ahead would be compiled again once it was called thirty times, and never earn that back.</summary>
+    /// <summary>
+    /// Configures a process that a test kills soon. By default the runtime compiles precompiled methods again after thirty calls, which
+    /// takes longer than such a process can gain from it.
+    /// </summary>
     public static void LiveShortly(ProcessStartInfo start)
     {
         ArgumentNullException.ThrowIfNull(start);
@@ -192,7 +251,9 @@ public sealed class SiteProcess : IAsyncDisposable
 
     private void Append(string? line)
     {
-        if (line is null) return;
-        lock (_output) _output.AppendLine(line);
+        if (line is null)
+            return;
+        lock (_output)
+            _output.AppendLine(line);
     }
 }

@@ -1,12 +1,14 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Librarian.Durable;
+using Microsoft.DurableTask.Client;
+using Microsoft.DurableTask.Worker;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
 namespace Librarian.Bench.Durable;
 
-/// <summary>One database and how to reach it.</summary>
+/// <summary>One database and its connection string.</summary>
 internal sealed record BenchDatabase(string Kind, string ConnectionString)
 {
     public bool IsPostgres => Kind == "postgres";
@@ -14,19 +16,25 @@ internal sealed record BenchDatabase(string Kind, string ConnectionString)
     public IHost Build(string node, Action<DurableTaskOptions>? configure = null)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
-        builder.Services.AddDurableTask(durable =>
+        builder.Services.AddDurableTaskClient(durable =>
+            _ = IsPostgres ? durable.UsePostgreSql(ConnectionString) : durable.UseSqlite(ConnectionString)
+        );
+        builder.Services.AddDurableTaskWorker(durable =>
         {
-            if (IsPostgres) durable.UsePostgreSql(ConnectionString);
-            else durable.UseSqlite(ConnectionString);
+            if (IsPostgres)
+                durable.UsePostgreSql(ConnectionString);
+            else
+                durable.UseSqlite(ConnectionString);
             durable.Configure(options => options.NodeName = node);
-            if (configure is not null) durable.Configure(configure);
-            Workload.Register(durable);
+            if (configure is not null)
+                durable.Configure(configure);
+            durable.AddTasks(Workload.Register);
         });
         return builder.Build();
     }
 }
 
-/// <summary>A started engine in this process, with what it sends to the database and how long its turns take.</summary>
+/// <summary>A started engine in this process that measures its database traffic and the durations of its turns.</summary>
 internal sealed class Engine : IAsyncDisposable
 {
     private readonly IHost _host;
@@ -39,21 +47,30 @@ internal sealed class Engine : IAsyncDisposable
         _host = host;
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (instrument.Meter.Name == "Librarian.Durable" && (instrument.Name.StartsWith("durable.db.", StringComparison.Ordinal) || instrument.Name == "durable.turn.duration"))
+            if (
+                instrument.Meter.Name == "Librarian.Durable"
+                && (instrument.Name.StartsWith("durable.db.", StringComparison.Ordinal) || instrument.Name == "durable.turn.duration")
+            )
                 listener.EnableMeasurementEvents(instrument);
         };
-        _listener.SetMeasurementEventCallback<long>((instrument, value, _, _) =>
-        {
-            lock (_counts) _counts[instrument.Name] = value;
-        });
-        _listener.SetMeasurementEventCallback<double>((_, value, _, _) =>
-        {
-            lock (_turns) _turns.Add(value);
-        });
+        _listener.SetMeasurementEventCallback<long>(
+            (instrument, value, _, _) =>
+            {
+                lock (_counts)
+                    _counts[instrument.Name] = value;
+            }
+        );
+        _listener.SetMeasurementEventCallback<double>(
+            (_, value, _, _) =>
+            {
+                lock (_turns)
+                    _turns.Add(value);
+            }
+        );
         _listener.Start();
     }
 
-    public DurableTaskClient Client => _host.Services.GetRequiredService<DurableTaskClient>();
+    public DatabaseDurableTaskClient Client => _host.Services.GetRequiredService<DatabaseDurableTaskClient>();
 
     public static async Task<Engine> StartAsync(BenchDatabase database, Action<DurableTaskOptions>? configure = null)
     {
@@ -67,10 +84,11 @@ internal sealed class Engine : IAsyncDisposable
     public Traffic ReadTraffic()
     {
         _listener.RecordObservableInstruments();
-        lock (_counts) return new(_counts["durable.db.statements"], _counts["durable.db.commits"], _counts["durable.db.round_trips"]);
+        lock (_counts)
+            return new(_counts["durable.db.statements"], _counts["durable.db.commits"], _counts["durable.db.round_trips"]);
     }
 
-    /// <summary>Seconds of the turns since the last call.</summary>
+    /// <summary>Durations in seconds of the turns since the last call.</summary>
     public List<double> TakeTurns()
     {
         lock (_turns)
@@ -81,7 +99,7 @@ internal sealed class Engine : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts instances, waits for all of them, and says what it took.</summary>
+    /// <summary>Starts instances, waits for all of them, and returns the cost.</summary>
     public async Task<Cost> RunAsync(IReadOnlyList<OrchestrationStart> starts)
     {
         var before = ReadTraffic();
@@ -96,7 +114,8 @@ internal sealed class Engine : IAsyncDisposable
         foreach (var id in ids)
         {
             var end = await Client.WaitForInstanceCompletionAsync(id);
-            if (end.RuntimeStatus != OrchestrationRuntimeStatus.Completed) throw new InvalidOperationException($"{id} ended {end.RuntimeStatus}: {end.FailureDetails}");
+            if (end.RuntimeStatus != OrchestrationRuntimeStatus.Completed)
+                throw new InvalidOperationException($"{id} ended {end.RuntimeStatus}: {end.FailureDetails}");
         }
     }
 
@@ -104,13 +123,15 @@ internal sealed class Engine : IAsyncDisposable
     {
         await _host.StopAsync();
         _listener.Dispose();
-        if (_host is IAsyncDisposable disposable) await disposable.DisposeAsync();
+        if (_host is IAsyncDisposable disposable)
+            await disposable.DisposeAsync();
     }
 }
 
 internal readonly record struct Traffic(long Statements, long Commits, long RoundTrips)
 {
-    public static Traffic operator -(Traffic a, Traffic b) => new(a.Statements - b.Statements, a.Commits - b.Commits, a.RoundTrips - b.RoundTrips);
+    public static Traffic operator -(Traffic a, Traffic b) =>
+        new(a.Statements - b.Statements, a.Commits - b.Commits, a.RoundTrips - b.RoundTrips);
 }
 
 internal readonly record struct Cost(TimeSpan Time, Traffic Traffic);

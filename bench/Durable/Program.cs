@@ -1,8 +1,8 @@
-// Cost of the durable engine per step, beside bare single-row commits on the same database in the same run. Commits, statements and
-// round trips per step travel to other machines; rates do not, their ratio to the bare rate roughly does.
+// Measures the cost of the durable engine per step, compared with bare single-row commits on the same database in the same run. Commits,
+// statements and round trips per step are the same on other machines; rates are not, but their ratio to the bare rate roughly is.
 //   dotnet run -c Release --project bench/Durable -- [--quick] [--postgres | --sqlite] [--only chain,fan,…] [--on connection string]
-// --on uses an empty database of an existing server, for looking at that server while one scenario runs.
-// Ends with 1 when a target was missed.
+// --on uses an empty database of an existing server, to inspect that server while one scenario runs.
+// The exit code is 1 if a target was missed.
 using System.Diagnostics;
 using System.Globalization;
 using Librarian.Bench;
@@ -11,10 +11,14 @@ using Librarian.Tests.TestKit;
 using Microsoft.Data.Sqlite;
 
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
-if (args is ["worker", ..]) return await WorkerProcess.MainAsync(args);
+if (args is ["worker", ..])
+    return await WorkerProcess.MainAsync(args);
 var options = new BenchOptions(args.Contains("--quick"), Option("--only")?.Split(',') ?? []);
 var board = new Scoreboard();
-Console.WriteLine($"# Durable engine, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, commit {await CommitAsync()}, {Environment.ProcessorCount} cores, .NET {Environment.Version}{(options.Quick ? ", quick" : "")}");
+Console.WriteLine(
+    $"# Durable engine, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, commit {await CommitAsync()}, "
+        + $"{Environment.ProcessorCount} cores, .NET {Environment.Version}{(options.Quick ? ", quick" : "")}"
+);
 var folder = Directory.CreateTempSubdirectory("librarian-bench-").FullName;
 try
 {
@@ -37,7 +41,12 @@ try
     {
         Scoreboard.Title("SQLite, WAL, synchronous=full");
         var files = 0;
-        await new Scenarios(() => Task.FromResult(new BenchDatabase("sqlite", $"Data Source={Path.Combine(folder, $"bench{++files}.db")}")), folder, options, board).RunAsync();
+        await new Scenarios(
+            () => Task.FromResult(new BenchDatabase("sqlite", $"Data Source={Path.Combine(folder, $"bench{++files}.db")}")),
+            folder,
+            options,
+            board
+        ).RunAsync();
     }
 }
 finally
@@ -53,6 +62,13 @@ string? Option(string name) => Array.IndexOf(args, name) is >= 0 and var at && a
 
 static async Task<string> CommitAsync()
 {
-    using var git = Process.Start(new ProcessStartInfo("git", ["rev-parse", "--short", "HEAD"]) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false });
+    using var git = Process.Start(
+        new ProcessStartInfo("git", ["rev-parse", "--short", "HEAD"])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            UseShellExecute = false,
+        }
+    );
     return git is null ? "unknown" : (await git.StandardOutput.ReadToEndAsync()).Trim();
 }

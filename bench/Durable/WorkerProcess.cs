@@ -4,7 +4,7 @@ using Microsoft.Extensions.Hosting;
 
 namespace Librarian.Bench.Durable;
 
-/// <summary>A worker in a process of its own.</summary>
+/// <summary>A worker in its own process.</summary>
 internal sealed class WorkerProcess : IAsyncDisposable
 {
     private readonly Process _process;
@@ -14,17 +14,26 @@ internal sealed class WorkerProcess : IAsyncDisposable
     public static async Task<WorkerProcess> StartAsync(BenchDatabase database, string node, int slots, TimeSpan lease)
     {
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, UseShellExecute = false };
-        foreach (var argument in new[]
-        {
-            typeof(WorkerProcess).Assembly.Location, "worker", database.Kind, database.ConnectionString, node,
-            slots.ToString(CultureInfo.InvariantCulture), lease.TotalMilliseconds.ToString(CultureInfo.InvariantCulture),
-        }) start.ArgumentList.Add(argument);
+        foreach (
+            var argument in new[]
+            {
+                typeof(WorkerProcess).Assembly.Location,
+                "worker",
+                database.Kind,
+                database.ConnectionString,
+                node,
+                slots.ToString(CultureInfo.InvariantCulture),
+                lease.TotalMilliseconds.ToString(CultureInfo.InvariantCulture),
+            }
+        )
+            start.ArgumentList.Add(argument);
         var process = new WorkerProcess(Process.Start(start)!);
-        if (await process._process.StandardOutput.ReadLineAsync() != "ready") throw new InvalidOperationException($"worker {node} did not start");
+        if (await process._process.StandardOutput.ReadLineAsync() != "ready")
+            throw new InvalidOperationException($"worker {node} did not start");
         return process;
     }
 
-    /// <summary>What such a process does.</summary>
+    /// <summary>Entry point of such a process.</summary>
     public static async Task<int> MainAsync(string[] args)
     {
         var lease = TimeSpan.FromMilliseconds(double.Parse(args[5], CultureInfo.InvariantCulture));
@@ -41,10 +50,11 @@ internal sealed class WorkerProcess : IAsyncDisposable
         return 0;
     }
 
-    /// <summary>SIGKILL.</summary>
+    /// <summary>Kills the process with SIGKILL.</summary>
     public async Task KillAsync()
     {
-        if (!_process.HasExited) _process.Kill();
+        if (!_process.HasExited)
+            _process.Kill();
         await _process.WaitForExitAsync();
     }
 

@@ -10,7 +10,7 @@ namespace Librarian.Bench.Http;
 
 internal sealed record BenchOptions(bool Quick, int Files, IReadOnlyCollection<string> Only)
 {
-    /// <summary>Files in the catalog that everything is compared to.</summary>
+    /// <summary>Number of files in the catalog with which the large one is compared.</summary>
     public int FewFiles => Math.Max(1000, Files / 10);
 
     public int Pick(int full, int quick) => Quick ? quick : full;
@@ -19,15 +19,15 @@ internal sealed record BenchOptions(bool Quick, int Files, IReadOnlyCollection<s
 }
 
 /// <summary>
-/// All scenarios on one kind of database. What is compared is measured in turns, in rounds short enough that a busy machine troubles both sides
-/// alike.
+/// All scenarios on one kind of database. The compared sites are measured alternately, in rounds so short that other load of the machine
+/// affects both alike.
 /// </summary>
 internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions options, Scoreboard board) : IDisposable
 {
     private const int Rounds = 10;
     private readonly Load _few = few.OpenLoad(FilledSite.Reader);
     private readonly Load _many = many.OpenLoad(FilledSite.Reader);
-    private readonly Load _neighbour = many.OpenLoad(SeedFile.Neighbour);
+    private readonly Load _peer = many.OpenLoad(SeedFile.PeerName);
     private readonly Random _random = new(1);
     private long _sent;
 
@@ -35,17 +35,25 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
     {
         _few.Dispose();
         _many.Dispose();
-        _neighbour.Dispose();
+        _peer.Dispose();
     }
 
     public async Task RunAsync()
     {
-        foreach (var (name, scenario) in new (string, Func<Task>)[]
+        foreach (
+            var (name, scenario) in new (string, Func<Task>)[]
+            {
+                ("name", SearchByNameAsync),
+                ("search", SearchManyAsync),
+                ("ping", PingAsync),
+                ("batch", BatchStageAsync),
+                ("validate", ValidateAsync),
+                ("stage", UploadStageAsync),
+            }
+        )
         {
-            ("name", SearchByNameAsync), ("search", SearchManyAsync), ("ping", PingAsync), ("batch", BatchStageAsync), ("validate", ValidateAsync), ("stage", UploadStageAsync),
-        })
-        {
-            if (options.Wants(name)) await scenario();
+            if (options.Wants(name))
+                await scenario();
         }
     }
 
@@ -53,11 +61,14 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
 
     private static byte[] Json(FileSearchRequest request) => JsonSerializer.SerializeToUtf8Bytes(request, WireJson.Wire.FileSearchRequest);
 
-    private static double Median(IEnumerable<double> values) => values.Order().ToList() is { Count: > 0 } sorted ? sorted[sorted.Count / 2] : double.NaN;
+    private static double Median(IEnumerable<double> values) =>
+        values.Order().ToList() is { Count: > 0 } sorted ? sorted[sorted.Count / 2] : double.NaN;
 
     private async Task SearchByNameAsync()
     {
-        var (atFew, atMany) = await InTurnsAsync(options.Pick(500, 50), (site, _) => (Json(new FileSearchRequest(site.File(_random.Next(site.Files)).Name)), 200));
+        var (atFew, atMany) = await InTurnsAsync(options.Pick(500, 50), (site, _) =>
+            (Json(new FileSearchRequest(site.File(_random.Next(site.Files)).Name)), 200)
+        );
         board.Add($"search/file by name, {Thousands(few.Files)} files: p50", atFew.P50, "ms");
         board.Add("… p99", atFew.P99, "ms");
         board.Add($"search/file by name, {Thousands(many.Files)} files: p50", atMany.P50, "ms");
@@ -66,7 +77,7 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
         board.Add($"… p99 to that at {Thousands(few.Files)}", atMany.P99 / atFew.P99, "times", atMost: 1.5);
     }
 
-    /// <summary>Every way to ask for more than one file. Where an index is missing, the figure grows with the catalog.</summary>
+    /// <summary>All kinds of search for more than one file. If an index is missing, the time grows with the catalog.</summary>
     private async Task SearchManyAsync()
     {
         var kinds = new (string What, Func<FilledSite, FileSearchRequest> Ask, int Expected)[]
@@ -83,8 +94,11 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
             ("source and one day", site => new(Source: "mountain", CreateTimeWindow: Window(site, TimeSpan.FromDays(1))), 200),
         };
         var (atFew, atMany) = (kinds.Select(_ => new Samples()).ToArray(), kinds.Select(_ => new Samples()).ToArray());
-        var (allFew, allMany) = await InTurnsAsync(options.Pick(1000, 100), (site, n) => (Json(kinds[n % kinds.Length].Ask(site)), kinds[n % kinds.Length].Expected),
-            (site, n, time) => (site == few ? atFew : atMany)[n % kinds.Length].Add(time));
+        var (allFew, allMany) = await InTurnsAsync(
+            options.Pick(1000, 100),
+            (site, n) => (Json(kinds[n % kinds.Length].Ask(site)), kinds[n % kinds.Length].Expected),
+            (site, n, time) => (site == few ? atFew : atMany)[n % kinds.Length].Add(time)
+        );
         board.Add($"search/file, 64 hits, all ways below in turn, {Thousands(few.Files)} files: p50", allFew.P50, "ms");
         board.Add("… p99", allFew.P99, "ms");
         board.Add($"search/file, 64 hits, all ways below in turn, {Thousands(many.Files)} files: p50", allMany.P50, "ms");
@@ -103,7 +117,7 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
         return new TimeWindow(start, start + length);
     }
 
-    /// <summary>What the account costs: the same answer with and without a look at the credentials.</summary>
+    /// <summary>The cost of authentication: the same answer with and without checking the credentials.</summary>
     private async Task PingAsync()
     {
         const int Clients = 8;
@@ -142,9 +156,11 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
         for (var round = -1; round < Rounds; round++)
         {
             var times = (Bare: await insert.RunAsync(Large), Small: 0.0, Large: 0.0);
-            for (var i = 0; i < 4; i++) times.Small += await BatchAsync(Small) / 4;
+            for (var i = 0; i < 4; i++)
+                times.Small += await BatchAsync(Small) / 4;
             times.Large = await BatchAsync(Large);
-            if (round < 0) continue;
+            if (round < 0)
+                continue;
             bare.Add(times.Bare);
             small.Add(times.Small);
             large.Add(times.Large);
@@ -159,39 +175,50 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
         Task<double> BatchAsync(int files)
         {
             var items = Enumerable.Range(0, files).Select(_ => Item(Interlocked.Increment(ref _sent))).ToList();
-            return _neighbour.PostAsync(Routes.CloneBatchStage, JsonSerializer.SerializeToUtf8Bytes(new CloneBatchStageRequest(items, SeedFile.Neighbour, items.Sum(i => i.UploadSize)), WireJson.Wire.CloneBatchStageRequest), 201);
+            return _peer.PostAsync(
+                Routes.CloneBatchStage,
+                JsonSerializer.SerializeToUtf8Bytes(
+                    new CloneBatchStageRequest(items, SeedFile.PeerName, items.Sum(i => i.UploadSize)),
+                    WireJson.Wire.CloneBatchStageRequest
+                ),
+                201
+            );
         }
 
         static CloneBatchItem Item(long number)
         {
             var name = $"batch/{number / 1000}/zen.{number}.sum.uvh5";
-            return new CloneBatchItem(1, $"xxh3:::{number:x32}", name, name, SeedFile.Neighbour, number);
+            return new CloneBatchItem(1, $"xxh3:::{number:x32}", name, name, SeedFile.PeerName, number);
         }
     }
 
     private async Task ValidateAsync()
     {
         var names = new List<string>();
-        using var client = many.OpenClient(SeedFile.Neighbour);
+        using var client = many.OpenClient(SeedFile.PeerName);
         var upload = new Upload(client, TimeProvider.System);
         var file = Path.GetTempFileName();
         for (var i = 0; i < options.Pick(200, 20); i++)
         {
             await File.WriteAllBytesAsync(file, BitConverter.GetBytes(i));
             var outcome = await upload.RunAsync(file, $"real/{i}");
-            if (outcome.Receipt is null) throw new InvalidOperationException(outcome.Error!.ToString());
+            if (outcome.Receipt is null)
+                throw new InvalidOperationException(outcome.Error!.ToString());
             names.Add($"real/{i}");
         }
 
         File.Delete(file);
         var (read, known) = (new Samples(), new Samples());
-        foreach (var name in names) read.Add(await _many.PostAsync(Routes.ValidateFile, Json(name)));
-        for (var i = 0; i < options.Pick(5000, 500); i++) known.Add(await _many.PostAsync(Routes.ValidateFile, Json(names[i % names.Count])));
+        foreach (var name in names)
+            read.Add(await _many.PostAsync(Routes.ValidateFile, Json(name)));
+        for (var i = 0; i < options.Pick(5000, 500); i++)
+            known.Add(await _many.PostAsync(Routes.ValidateFile, Json(names[i % names.Count])));
         board.Add($"validate/file, one local copy of 4 bytes that must be read ({names.Count} files): p50", read.P50, "ms");
         board.Add("validate/file, read within the last day: p50", known.P50, "ms");
         board.Add("… p99", known.P99, "ms");
 
-        static byte[] Json(string name) => JsonSerializer.SerializeToUtf8Bytes(new ValidateFileRequest(name), WireJson.Wire.ValidateFileRequest);
+        static byte[] Json(string name) =>
+            JsonSerializer.SerializeToUtf8Bytes(new ValidateFileRequest(name), WireJson.Wire.ValidateFileRequest);
     }
 
     private async Task UploadStageAsync()
@@ -200,16 +227,28 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
         for (var i = -options.Pick(200, 20); i < options.Pick(5000, 500); i++)
         {
             var name = $"staged/{Interlocked.Increment(ref _sent)}";
-            var time = await _neighbour.PostAsync(Routes.UploadStage, JsonSerializer.SerializeToUtf8Bytes(new UploadStageRequest(1, $"xxh3:::{_sent:x32}", "f", name, SeedFile.Neighbour), WireJson.Wire.UploadStageRequest), 201);
-            if (i >= 0) times.Add(time);
+            var time = await _peer.PostAsync(
+                Routes.UploadStage,
+                JsonSerializer.SerializeToUtf8Bytes(
+                    new UploadStageRequest(1, $"xxh3:::{_sent:x32}", "f", name, SeedFile.PeerName),
+                    WireJson.Wire.UploadStageRequest
+                ),
+                201
+            );
+            if (i >= 0)
+                times.Add(time);
         }
 
         board.Add($"upload/stage, one after the other: p50", times.P50, "ms");
         board.Add("… p99", times.P99, "ms");
     }
 
-    /// <summary>The same questions to both sites in turns, after a warm-up.</summary>
-    private async Task<(Samples Few, Samples Many)> InTurnsAsync(int perRound, Func<FilledSite, int, (byte[] Body, int Expected)> ask, Action<FilledSite, int, double>? note = null)
+    /// <summary>Sends the same requests to both sites alternately, after a warm-up.</summary>
+    private async Task<(Samples Few, Samples Many)> InTurnsAsync(
+        int perRound,
+        Func<FilledSite, int, (byte[] Body, int Expected)> ask,
+        Action<FilledSite, int, double>? note = null
+    )
     {
         var (atFew, atMany) = (new Samples(), new Samples());
         for (var round = -1; round < Rounds; round++)
@@ -220,7 +259,8 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
                 {
                     var (body, expected) = ask(site, i);
                     var time = await load.PostAsync(Routes.SearchFile, body, expected);
-                    if (round < 0) continue;
+                    if (round < 0)
+                        continue;
                     samples.Add(time);
                     note?.Invoke(site, i, time);
                 }
@@ -231,10 +271,26 @@ internal sealed class Scenarios(FilledSite few, FilledSite many, BenchOptions op
     }
 }
 
-/// <summary>The yardstick of a batch: as many rows of the same width into a table with a primary key, prepared, in one transaction.</summary>
+/// <summary>
+/// The reference for a batch: the same number of rows with the same width, inserted into a table with a primary key, prepared, in one
+/// transaction.
+/// </summary>
 internal sealed class BareBatch : IAsyncDisposable
 {
-    private static readonly string[] Columns = ["status", "uploader", "upload_name", "source", "transfer_size", "transfer_checksum", "store_id", "start_time", "staging_path", "store_path", "source_transfer_id"];
+    private static readonly string[] Columns =
+    [
+        "status",
+        "uploader",
+        "upload_name",
+        "source",
+        "transfer_size",
+        "transfer_checksum",
+        "store_id",
+        "start_time",
+        "staging_path",
+        "store_path",
+        "source_transfer_id",
+    ];
     private readonly DbConnection _connection;
     private long _id;
 
@@ -242,11 +298,12 @@ internal sealed class BareBatch : IAsyncDisposable
 
     public static async Task<BareBatch> CreateAsync(DbConnection connection)
     {
-        await FilledSite.ExecuteAsync(connection, $"create table bare (id bigint primary key, {string.Join(", ", Columns.Select(c => c + (c is "transfer_size" or "store_id" or "source_transfer_id" ? " bigint" : " text")))})");
+        var columns = Columns.Select(c => c + (c is "transfer_size" or "store_id" or "source_transfer_id" ? " bigint" : " text"));
+        await FilledSite.ExecuteAsync(connection, $"create table bare (id bigint primary key, {string.Join(", ", columns)})");
         return new BareBatch(connection);
     }
 
-    /// <summary>Milliseconds.</summary>
+    /// <summary>Inserts the rows and returns the milliseconds.</summary>
     public async Task<double> RunAsync(int rows)
     {
         var values = Enumerable.Range(0, rows).Select(_ => Values(++_id)).ToList();
@@ -259,8 +316,10 @@ internal sealed class BareBatch : IAsyncDisposable
             foreach (var row in values)
             {
                 var command = batch.CreateBatchCommand();
-                command.CommandText = $"insert into bare values ({string.Join(", ", Enumerable.Range(1, Columns.Length + 1).Select(i => "$" + i))})";
-                foreach (var value in row) command.Parameters.Add(new NpgsqlParameter { Value = value });
+                command.CommandText =
+                    $"insert into bare values ({string.Join(", ", Enumerable.Range(1, Columns.Length + 1).Select(i => "$" + i))})";
+                foreach (var value in row)
+                    command.Parameters.Add(new NpgsqlParameter { Value = value });
                 batch.BatchCommands.Add(command);
             }
 
@@ -271,7 +330,8 @@ internal sealed class BareBatch : IAsyncDisposable
         {
             await using var insert = _connection.CreateCommand();
             insert.Transaction = transaction;
-            insert.CommandText = $"insert into bare values ({string.Join(", ", Enumerable.Range(0, Columns.Length + 1).Select(i => "@p" + i))})";
+            insert.CommandText =
+                $"insert into bare values ({string.Join(", ", Enumerable.Range(0, Columns.Length + 1).Select(i => "@p" + i))})";
             for (var i = 0; i <= Columns.Length; i++)
             {
                 var parameter = insert.CreateParameter();
@@ -281,7 +341,8 @@ internal sealed class BareBatch : IAsyncDisposable
 
             foreach (var row in values)
             {
-                for (var i = 0; i < row.Length; i++) insert.Parameters[i].Value = row[i];
+                for (var i = 0; i < row.Length; i++)
+                    insert.Parameters[i].Value = row[i];
                 await insert.ExecuteNonQueryAsync();
             }
         }
@@ -293,5 +354,18 @@ internal sealed class BareBatch : IAsyncDisposable
     public async ValueTask DisposeAsync() => await FilledSite.ExecuteAsync(_connection, "drop table bare");
 
     private static object[] Values(long id) =>
-        [id, "INITIATED", SeedFile.Neighbour, $"batch/{id / 1000}/zen.{id}.sum.uvh5", SeedFile.Neighbour, 1L, $"xxh3:::{id:x32}", 1L, "2026-11-24 12:00:00.123456", Guid.NewGuid().ToString("D"), $"batch/{id / 1000}/zen.{id}.sum.uvh5", id];
+        [
+            id,
+            "INITIATED",
+            SeedFile.PeerName,
+            $"batch/{id / 1000}/zen.{id}.sum.uvh5",
+            SeedFile.PeerName,
+            1L,
+            $"xxh3:::{id:x32}",
+            1L,
+            "2026-11-24 12:00:00.123456",
+            Guid.NewGuid().ToString("D"),
+            $"batch/{id / 1000}/zen.{id}.sum.uvh5",
+            id,
+        ];
 }

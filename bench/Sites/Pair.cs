@@ -15,8 +15,10 @@ internal sealed class Pair : IAsyncDisposable
 
     public static async Task<Pair> StartAsync(string folder, PostgresServer? server)
     {
-        var pair = new Pair(new SiteProcess("mountain", folder, server is null ? null : await server.CreateDatabaseAsync()),
-            new SiteProcess("archive", folder, server is null ? null : await server.CreateDatabaseAsync()));
+        var pair = new Pair(
+            new SiteProcess("mountain", folder, server is null ? null : await server.CreateDatabaseAsync()),
+            new SiteProcess("archive", folder, server is null ? null : await server.CreateDatabaseAsync())
+        );
         pair.Mountain.Set("Site__Peers__0__Name", "archive");
         pair.Mountain.Set("Site__Peers__0__Send", "true");
         pair.Mountain.Set("Site__Peers__0__LocalRoots__0", pair.Archive.StagingPath);
@@ -30,7 +32,14 @@ internal sealed class Pair : IAsyncDisposable
     }
 
     public static LibrarianClient Client(SiteProcess site) =>
-        SiteConnection.TryCreate("http://127.0.0.1", site.Port, SiteProcess.AdminUser, SiteProcess.AdminPassword, out var connection, out var error)
+        SiteConnection.TryCreate(
+            "http://127.0.0.1",
+            site.Port,
+            SiteProcess.AdminUser,
+            SiteProcess.AdminPassword,
+            out var connection,
+            out var error
+        )
             ? new LibrarianClient(connection)
             : throw new InvalidOperationException(error);
 
@@ -45,30 +54,38 @@ internal sealed class Pair : IAsyncDisposable
 
         static void Done<T>(Reply<T> reply)
         {
-            if (!reply.IsSuccess) throw new InvalidOperationException(reply.ToString());
+            if (!reply.IsSuccess)
+                throw new InvalidOperationException(reply.ToString());
         }
     }
 
-    /// <summary>Whether the mountain starts new batches to the archive.</summary>
+    /// <summary>Sets whether the site mountain starts new batches to the site archive.</summary>
     public async Task SendAsync(bool enabled)
     {
         using var mountain = Client(Mountain);
         var reply = await mountain.ChangeTransferStatusAsync(new TransferStatusChange("archive", enabled));
-        if (!reply.IsSuccess) throw new InvalidOperationException(reply.ToString());
+        if (!reply.IsSuccess)
+            throw new InvalidOperationException(reply.ToString());
     }
 
-    /// <summary>Waits until the mountain knows of the archive's copies of its newest 64 files and the archive stores this many.</summary>
+    /// <summary>
+    /// Waits until mountain knows archive's copies of its newest 64 files and archive stores <paramref name="files"/> files.
+    /// </summary>
     public async Task WaitUntilClonedAsync(int files)
     {
         using var client = Client(Mountain);
         while (true)
         {
-            if (!Mountain.IsRunning || !Archive.IsRunning) throw new InvalidOperationException(Mountain.Output + Archive.Output);
-            var stored = Directory.EnumerateFiles(Archive.StorePath, "*", SearchOption.AllDirectories).Count(f => !f.Contains("/.librarian/", StringComparison.Ordinal));
+            if (!Mountain.IsRunning || !Archive.IsRunning)
+                throw new InvalidOperationException(Mountain.Output + Archive.Output);
+            var stored = Directory
+                .EnumerateFiles(Archive.StorePath, "*", SearchOption.AllDirectories)
+                .Count(f => !f.Contains("/.librarian/", StringComparison.Ordinal));
             if (stored >= files)
             {
                 var newest = await client.SearchFilesAsync(new FileSearchRequest());
-                if (newest.IsSuccess && newest.Value.All(f => f.RemoteInstances.Count == 1)) return;
+                if (newest.IsSuccess && newest.Value.All(f => f.RemoteInstances.Count == 1))
+                    return;
             }
 
             await Task.Delay(20);

@@ -1,6 +1,6 @@
-// Ingest and clone of real sites in processes of their own, measured against `cp` followed by hashing both sides, in the same
-// run on the same disk. Absolute numbers mean nothing on a shared machine; the ratio does.
-// A site runs for months, so the code is warm when small files are measured: as many others were ingested and cloned before.
+// Measures ingest and clone of real sites in their own processes, against `cp` followed by hashing both sides, in the same run on the same
+// disk. Absolute numbers mean nothing on a shared machine; the ratio does.
+// A site runs for months, so its code must be warm when small files are measured: as many other files are ingested and cloned before.
 //   dotnet run -c Release --project bench/Sites [-- --postgres] [--files 2000] [--warm-up 2000] [--gib 1]
 using System.Diagnostics;
 using System.Security.Cryptography;
@@ -12,12 +12,16 @@ var files = Option("--files", 2000);
 var warmUp = Option("--warm-up", 2000);
 var gibibytes = Option("--gib", 1);
 var postgres = args.Contains("--postgres") ? new PostgresServer { Fsync = true } : null;
-if (postgres is not null) await postgres.InitializeAsync();
+if (postgres is not null)
+    await postgres.InitializeAsync();
 var folder = Directory.CreateTempSubdirectory("librarian-bench-").FullName;
 try
 {
     await using var sites = await Pair.StartAsync(folder, postgres);
-    Console.WriteLine($"database {(postgres is null ? "SQLite" : "PostgreSQL")}, {Environment.ProcessorCount} cores, {files} files of 4 KiB after {warmUp} others, one file of {gibibytes} GiB");
+    Console.WriteLine(
+        $"database {(postgres is null ? "SQLite" : "PostgreSQL")}, {Environment.ProcessorCount} cores, "
+            + $"{files} files of 4 KiB after {warmUp} others, one file of {gibibytes} GiB"
+    );
 
     using var client = Pair.Client(sites.Mountain);
     var upload = new Upload(client, TimeProvider.System);
@@ -35,47 +39,68 @@ try
     watch.Restart();
     await sites.SendAsync(true);
     await sites.WaitUntilClonedAsync(warmUp + files);
-    Report("clone to the second site until acknowledged, 4 KiB files", files / watch.Elapsed.TotalSeconds, "files/s", smallBaseline / watch.Elapsed);
+    Report(
+        "clone to the second site until acknowledged, 4 KiB files",
+        files / watch.Elapsed.TotalSeconds,
+        "files/s",
+        smallBaseline / watch.Elapsed
+    );
 
     async Task<string[]> MakeAsync(string name, int count)
     {
         var directory = Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
-        for (var i = 0; i < count; i++) await File.WriteAllBytesAsync(Path.Combine(directory, $"f{i}"), RandomNumberGenerator.GetBytes(4096));
+        for (var i = 0; i < count; i++)
+            await File.WriteAllBytesAsync(Path.Combine(directory, $"f{i}"), RandomNumberGenerator.GetBytes(4096));
         return Directory.GetFiles(directory);
     }
 
-    Task IngestAsync(string[] paths, string name) => Parallel.ForEachAsync(paths.Index(), new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (file, stop) =>
-    {
-        var outcome = await upload.RunAsync(file.Item, $"{name}/{file.Index % 100}/{Path.GetFileName(file.Item)}", cancellationToken: stop);
-        if (outcome.Receipt is null) throw new InvalidOperationException(outcome.Error!.ToString());
-    });
+    Task IngestAsync(string[] paths, string name) =>
+        Parallel.ForEachAsync(paths.Index(), new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (file, stop) =>
+        {
+            var outcome = await upload.RunAsync(
+                file.Item,
+                $"{name}/{file.Index % 100}/{Path.GetFileName(file.Item)}",
+                cancellationToken: stop
+            );
+            if (outcome.Receipt is null)
+                throw new InvalidOperationException(outcome.Error!.ToString());
+        });
 
     var big = Path.Combine(folder, "big");
     await using (var file = File.Create(big))
     {
         var block = RandomNumberGenerator.GetBytes(1 << 20);
-        for (var i = 0; i < gibibytes * 1024; i++) await file.WriteAsync(block);
+        for (var i = 0; i < gibibytes * 1024; i++)
+            await file.WriteAsync(block);
     }
 
     var bigBaseline = await Baseline.CopyAndVerifyAsync([big], Path.Combine(folder, "cp-big"));
     Report("cp + fsync + hash both sides, big file", gibibytes * 1.073741824 / bigBaseline.TotalSeconds, "GB/s", null);
     watch.Restart();
     var done = await upload.RunAsync(big, "big/one");
-    if (done.Receipt is null) throw new InvalidOperationException(done.Error!.ToString());
+    if (done.Receipt is null)
+        throw new InvalidOperationException(done.Error!.ToString());
     Report("ingest, big file", gibibytes * 1.073741824 / watch.Elapsed.TotalSeconds, "GB/s", bigBaseline / watch.Elapsed);
     watch.Restart();
     await sites.WaitUntilClonedAsync(warmUp + files + 1);
-    Report("clone, big file, until acknowledged", gibibytes * 1.073741824 / watch.Elapsed.TotalSeconds, "GB/s", bigBaseline / watch.Elapsed);
+    Report(
+        "clone, big file, until acknowledged",
+        gibibytes * 1.073741824 / watch.Elapsed.TotalSeconds,
+        "GB/s",
+        bigBaseline / watch.Elapsed
+    );
 }
 finally
 {
     Directory.Delete(folder, recursive: true);
-    if (postgres is not null) await postgres.DisposeAsync();
+    if (postgres is not null)
+        await postgres.DisposeAsync();
 }
 
 return 0;
 
 static void Report(string what, double rate, string unit, double? ratio) =>
-    Console.WriteLine($"{what,-62} {rate,10:F2} {unit,-8} {(ratio is { } r ? $"ratio {r:F2}" : "")}");
+    Console.WriteLine($"{what, -62} {rate, 10:F2} {unit, -8} {(ratio is { } r ? $"ratio {r:F2}" : "")}");
 
-int Option(string name, int otherwise) => Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? int.Parse(args[at + 1]) : otherwise;
+int Option(string name, int otherwise) =>
+    Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? int.Parse(args[at + 1]) : otherwise;

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Librarian.Domain.Stores.Posix;
 
 /// <summary>
-/// The system calls the stores need and .NET does not offer: everything relative to an open directory, so that nobody can
-/// swap a path component for a symbolic link between a check and its use. Linux on x86-64 and arm64 only.
+/// System calls that the stores need and .NET does not offer. They are relative to an open directory, so that nobody can replace a path
+/// component by a symbolic link between a check and its use. Linux on x86-64 and arm64 only.
 /// </summary>
 internal static unsafe partial class Libc
 {
@@ -31,8 +31,19 @@ internal static unsafe partial class Libc
     internal const int LockExclusive = 2;
     internal const int LockNonBlocking = 4;
     internal const int LockRelease = 8;
+    internal const int SetOpenFileLock = 37;
+    internal const short WriteLock = 1;
+    internal const short ReleasedLock = 2;
+    internal const int SetSignal = 10;
+    internal const int SetLease = 1024;
+    internal const int ReadLease = 0;
+    internal const int NoLease = 2;
+    internal const int SignalUrgent = 23;
     internal const int AdviseSequential = 2;
     internal const int AdviseDontNeed = 4;
+
+    /// <summary>Type of FAT file systems (MSDOS_SUPER_MAGIC).</summary>
+    internal const long Fat = 0x4d44;
 
     private static readonly bool Arm = RuntimeInformation.ProcessArchitecture == Architecture.Arm64;
 
@@ -46,6 +57,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "openat", SetLastError = true)]
     internal static partial int OpenAt(SafeHandle directory, byte[] path, int flags, uint mode);
+
+    [LibraryImport(Library, EntryPoint = "access", SetLastError = true)]
+    internal static partial int Access(byte[] path, int mode);
 
     [LibraryImport(Library, EntryPoint = "close", SetLastError = true)]
     internal static partial int Close(int descriptor);
@@ -95,6 +109,14 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "fchmod", SetLastError = true)]
     internal static partial int ChangeMode(SafeHandle file, uint mode);
 
+    /// <summary>A group of uint.MaxValue leaves the group unchanged.</summary>
+    [LibraryImport(Library, EntryPoint = "fchown", SetLastError = true)]
+    internal static partial int ChangeOwner(SafeHandle file, uint user, uint group);
+
+    // The function is variadic in C, which makes no difference on Linux.
+    [LibraryImport(Library, EntryPoint = "fcntl", SetLastError = true)]
+    internal static partial int Control(SafeHandle file, int command, nint argument);
+
     [LibraryImport(Library, EntryPoint = "chmod", SetLastError = true)]
     internal static partial int ChangeMode(byte[] path, uint mode);
 
@@ -110,7 +132,10 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "fdopendir", SetLastError = true)]
     internal static partial nint OpenDirectoryStream(int descriptor);
 
-    // SetLastError also clears errno before the call, which is how readdir's "end" is told from its "failed".
+    [LibraryImport(Library, EntryPoint = "fstatfs", SetLastError = true)]
+    private static partial int FileSystemStatus(SafeHandle file, byte* buffer);
+
+    // SetLastError also clears errno before the call, which tells readdir's end of directory from its failure.
     [LibraryImport(Library, EntryPoint = "readdir", SetLastError = true)]
     internal static partial byte* ReadDirectory(SafeHandle stream);
 
@@ -120,20 +145,65 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "closedir")]
     internal static partial int CloseDirectoryStream(nint stream);
 
+    /// <summary>Type of the file system that contains a directory, the first field of <c>struct statfs</c>; 0 if unknown.</summary>
+    internal static long FileSystemType(SafeHandle directory)
+    {
+        var buffer = stackalloc byte[256];
+        return FileSystemStatus(directory, buffer) == 0 ? *(long*)buffer : 0;
+    }
+
+    /// <summary>The kernel's <c>struct flock</c> on 64-bit architectures.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct FileLock
+    {
+        internal short Type;
+        internal short Whence;
+        internal long Start;
+        internal long Length;
+        internal int Process;
+    }
+
     /// <summary>The kernel's <c>struct statx</c>, whose layout is the same on every architecture.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     internal struct StatXBuffer
     {
-        [FieldOffset(16)] internal uint Links;
-        [FieldOffset(20)] internal uint User;
-        [FieldOffset(28)] internal ushort Mode;
-        [FieldOffset(32)] internal ulong Inode;
-        [FieldOffset(40)] internal long Size;
-        [FieldOffset(80)] internal long BirthSeconds;
-        [FieldOffset(88)] internal uint BirthNanoseconds;
-        [FieldOffset(112)] internal long ModifiedSeconds;
-        [FieldOffset(120)] internal uint ModifiedNanoseconds;
-        [FieldOffset(136)] internal uint DeviceMajor;
-        [FieldOffset(140)] internal uint DeviceMinor;
+        [FieldOffset(16)]
+        internal uint Links;
+
+        [FieldOffset(20)]
+        internal uint User;
+
+        [FieldOffset(28)]
+        internal ushort Mode;
+
+        [FieldOffset(32)]
+        internal ulong Inode;
+
+        [FieldOffset(40)]
+        internal long Size;
+
+        [FieldOffset(80)]
+        internal long BirthSeconds;
+
+        [FieldOffset(88)]
+        internal uint BirthNanoseconds;
+
+        [FieldOffset(96)]
+        internal long ChangedSeconds;
+
+        [FieldOffset(104)]
+        internal uint ChangedNanoseconds;
+
+        [FieldOffset(112)]
+        internal long ModifiedSeconds;
+
+        [FieldOffset(120)]
+        internal uint ModifiedNanoseconds;
+
+        [FieldOffset(136)]
+        internal uint DeviceMajor;
+
+        [FieldOffset(140)]
+        internal uint DeviceMinor;
     }
 }

@@ -4,8 +4,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Librarian.Domain.Stores.Posix;
 
 /// <summary>
-/// An open directory. Names given to its methods are single components, so no call can leave the directory, and no call
-/// follows a symbolic link unless its name says so.
+/// An open directory. Its methods take names of single components, so no call can leave the directory, and only methods whose name says so
+/// follow a symbolic link.
 /// </summary>
 internal sealed unsafe class PosixDirectory : IDisposable
 {
@@ -17,20 +17,25 @@ internal sealed unsafe class PosixDirectory : IDisposable
         Path = path;
     }
 
-    /// <summary>Where it was opened, for messages only.</summary>
+    /// <summary>The path by which it was opened, for messages only.</summary>
     internal string Path { get; }
 
     public void Dispose() => _handle.Dispose();
 
-    /// <summary>Opens a directory by a path the operator configured; symbolic links in it are followed.</summary>
+    /// <summary>Opens a directory by a path that the operator configured; symbolic links in it are followed.</summary>
     internal static PosixDirectory Open(string path) => TryOpen(path) ?? throw new PosixException(Errno.NoEntry, "opening", path);
 
     internal static PosixDirectory? TryOpen(string path) => TryOpen(path, path);
 
-    /// <summary>The same, with another path for messages.</summary>
+    /// <summary>Opens a directory; messages show another path.</summary>
     internal static PosixDirectory? TryOpen(string path, string shownPath)
     {
-        var descriptor = Libc.OpenAt(Libc.CurrentDirectory, new EntryName(path).ZeroTerminated, Libc.OpenDirectory | Libc.OpenCloseOnExec, 0);
+        var descriptor = Libc.OpenAt(
+            Libc.CurrentDirectory,
+            new EntryName(path).ZeroTerminated,
+            Libc.OpenDirectory | Libc.OpenCloseOnExec,
+            0
+        );
         if (descriptor >= 0)
             return new PosixDirectory(descriptor, shownPath);
         return PosixException.LastErrno() == Errno.NoEntry ? null : throw PosixException.Last("opening", shownPath);
@@ -39,7 +44,7 @@ internal sealed unsafe class PosixDirectory : IDisposable
     /// <summary>A path that leads to this open directory, whatever is mounted at its own path meanwhile.</summary>
     internal string HeldPath => $"/proc/self/fd/{_handle.DangerousGetHandle()}";
 
-    /// <summary>Status of a path the operator or the user named, following symbolic links; null when nothing is there.</summary>
+    /// <summary>Status of a path that the operator or the user named, following symbolic links; null if nothing is there.</summary>
     internal static FileStatus? StatusOfPath(string path)
     {
         Libc.StatXBuffer buffer;
@@ -48,7 +53,7 @@ internal sealed unsafe class PosixDirectory : IDisposable
         return IsAbsent(PosixException.LastErrno()) ? null : throw PosixException.Last("status", path);
     }
 
-    /// <summary>Opens a file for reading by a path the operator or the user named, following symbolic links.</summary>
+    /// <summary>Opens a file for reading by a path that the operator or the user named, following symbolic links.</summary>
     internal static PosixFile OpenFileAtPath(string path)
     {
         var descriptor = Libc.OpenAt(Libc.CurrentDirectory, new EntryName(path).ZeroTerminated, ReadFlags, 0);
@@ -65,17 +70,17 @@ internal sealed unsafe class PosixDirectory : IDisposable
         return FileStatus.From(&buffer);
     }
 
-    /// <summary>Status of the entry itself (a symbolic link is not followed); null when there is none.</summary>
+    /// <summary>Status of the entry itself, not of a link's target; null if there is no entry.</summary>
     internal FileStatus? Status(EntryName name) => Status(name, Libc.AtSymlinkNoFollow);
 
-    /// <summary>Status of what the entry leads to; null when there is none or it is a link that leads nowhere.</summary>
+    /// <summary>Status of the entry or, for a link, of its target; null if there is none.</summary>
     internal FileStatus? StatusFollowingLink(EntryName name) => Status(name, 0);
 
     internal PosixDirectory OpenDirectory(EntryName name) =>
         TryOpenDirectory(name) ?? throw new PosixException(Errno.NoEntry, "opening", PathOf(name));
 
-    /// <returns>Null when there is no such entry.</returns>
-    /// <exception cref="PosixException">NotADirectory for anything else under that name, symbolic links included.</exception>
+    /// <returns>Null if there is no such entry.</returns>
+    /// <exception cref="PosixException">NotADirectory for anything else under that name, including symbolic links.</exception>
     internal PosixDirectory? TryOpenDirectory(EntryName name)
     {
         var descriptor = Libc.OpenAt(_handle, name.ZeroTerminated, Libc.OpenDirectory | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0);
@@ -94,15 +99,15 @@ internal sealed unsafe class PosixDirectory : IDisposable
 
     internal PosixFile OpenFileFollowingLink(EntryName name) => OpenFile(name, ReadFlags, 0);
 
-    /// <summary>Creates a file that must not exist yet, for writing.</summary>
+    /// <summary>Creates a new file for writing; fails if it exists.</summary>
     internal PosixFile CreateFile(EntryName name, uint permissions) =>
         OpenFile(name, Libc.OpenWriteOnly | Libc.OpenCreate | Libc.OpenExclusive | Libc.OpenCloseOnExec, permissions);
 
-    /// <summary>Opens a lock file, creating it if needed.</summary>
+    /// <summary>Opens a lock file and creates it if needed.</summary>
     internal PosixFile OpenLockFile(EntryName name) =>
         OpenFile(name, Libc.OpenReadWrite | Libc.OpenCreate | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0x180);
 
-    /// <returns>False when an entry of that name exists already, whatever it is.</returns>
+    /// <returns>False if an entry of that name exists already, of any type.</returns>
     internal bool MakeDirectory(EntryName name, uint permissions)
     {
         if (Libc.MakeDirectoryAt(_handle, name.ZeroTerminated, permissions) == 0)
@@ -113,7 +118,7 @@ internal sealed unsafe class PosixDirectory : IDisposable
     internal void MakeSymlink(EntryName name, byte[] zeroTerminatedTarget) =>
         Check(Libc.SymlinkAt(zeroTerminatedTarget, _handle, name.ZeroTerminated), "creation", name);
 
-    /// <summary>What a symbolic link holds.</summary>
+    /// <summary>The target text of a symbolic link.</summary>
     internal EntryName ReadLink(EntryName name)
     {
         Span<byte> target = stackalloc byte[4096];
@@ -129,34 +134,46 @@ internal sealed unsafe class PosixDirectory : IDisposable
     internal void RemoveDirectory(EntryName name) =>
         Check(Libc.UnlinkAt(_handle, name.ZeroTerminated, Libc.AtRemoveDirectory), "removal", name);
 
-    /// <summary>Renames, replacing a file or an empty directory of the new name.</summary>
+    /// <summary>Renames, and replaces a file or an empty directory of the new name.</summary>
     internal void Rename(EntryName name, PosixDirectory directory, EntryName newName) =>
         Check(Libc.RenameAt(_handle, name.ZeroTerminated, directory._handle, newName.ZeroTerminated), "rename", name);
 
-    /// <summary>Renames only if nothing has the new name, decided by the kernel in one step.</summary>
+    /// <summary>Renames only if nothing has the new name; the kernel checks and renames in one step.</summary>
     internal void RenameWithoutReplacing(EntryName name, PosixDirectory directory, EntryName newName) =>
-        Check(Libc.RenameAt2(_handle, name.ZeroTerminated, directory._handle, newName.ZeroTerminated, Libc.RenameNoReplace), "rename", name);
+        Check(
+            Libc.RenameAt2(_handle, name.ZeroTerminated, directory._handle, newName.ZeroTerminated, Libc.RenameNoReplace),
+            "rename",
+            name
+        );
 
-    /// <summary>Gives a file a second name; fails with <see cref="Errno.Exists"/> when it is taken.</summary>
+    /// <summary>Gives a file a second name; fails with <see cref="Errno.Exists"/> if that is taken.</summary>
     internal void Link(EntryName name, PosixDirectory directory, EntryName newName) =>
         Check(Libc.LinkAt(_handle, name.ZeroTerminated, directory._handle, newName.ZeroTerminated, 0), "link", name);
 
     /// <summary>Makes the entries of this directory survive a power cut.</summary>
     internal void Sync()
     {
-        // Some network filesystems cannot flush a directory and say so; their entries are durable when the call returns.
-        if (Libc.Sync(_handle) != 0 && PosixException.LastErrno() is not (Errno.Invalid or Errno.NotSupported or Errno.ReadOnlyFileSystem))
-            throw PosixException.Last("flush", Path);
+        // Some network file systems cannot flush a directory and say so; their entries are durable when the call returns. "Read-only" is
+        // different: it comes from a file system that a fault has shut down while the entries were still in memory.
+        if (Libc.Sync(_handle) != 0 && PosixException.LastErrno() is not (Errno.Invalid or Errno.NotSupported))
+            throw PosixException.LastFlush(Path);
     }
 
     /// <summary>
-    /// Makes everything written to this directory's file system survive a power cut: one flush for many files. Since Linux 5.8 it also
-    /// reports that the medium refused some of it.
+    /// Makes everything written to this directory's file system survive a power cut, with one flush for many files. Since Linux 5.8 it also
+    /// reports that the medium refused some of the data.
     /// </summary>
     internal void SyncFileSystem()
     {
         if (Libc.SyncFileSystem(_handle) != 0)
-            throw PosixException.Last("flush", Path);
+            throw PosixException.LastFlush(Path);
+    }
+
+    /// <summary>Takes ownership; only for the superuser.</summary>
+    internal void SetOwner(uint user)
+    {
+        if (Libc.ChangeOwner(_handle, user, uint.MaxValue) != 0)
+            throw PosixException.Last("change of owner", Path);
     }
 
     internal void SetPermissions(uint permissions)
@@ -165,10 +182,15 @@ internal sealed unsafe class PosixDirectory : IDisposable
             throw PosixException.Last("change of mode", Path);
     }
 
-    /// <summary>Changes the mode of a subdirectory that may be unreadable, without ever following a link.</summary>
+    /// <summary>Changes the mode of a subdirectory that may be unreadable, and never follows a link.</summary>
     internal void SetDirectoryPermissions(EntryName name, uint permissions)
     {
-        var descriptor = Libc.OpenAt(_handle, name.ZeroTerminated, Libc.OpenPathOnly | Libc.OpenDirectory | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0);
+        var descriptor = Libc.OpenAt(
+            _handle,
+            name.ZeroTerminated,
+            Libc.OpenPathOnly | Libc.OpenDirectory | Libc.OpenNoFollow | Libc.OpenCloseOnExec,
+            0
+        );
         if (descriptor < 0)
             throw PosixException.Last("opening", PathOf(name));
         using var pathOnly = new SafeFileHandle(descriptor, ownsHandle: true);
@@ -177,6 +199,24 @@ internal sealed unsafe class PosixDirectory : IDisposable
     }
 
     internal void SetModified(long nanoseconds) => PosixFile.SetModified(_handle, nanoseconds, Path);
+
+    /// <summary>
+    /// Whether the directory lists a name byte for byte. A file system that folds names finds an entry under other names, too.
+    /// </summary>
+    internal bool Lists(EntryName name)
+    {
+        using var stream = OpenStream();
+        while (stream.TryRead(out var entry))
+        {
+            if (entry.Name.Bytes.SequenceEqual(name.Bytes))
+                return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Type of the directory's file system (<see cref="Libc.Fat"/>).</summary>
+    internal long FileSystemType() => Libc.FileSystemType(_handle);
 
     /// <summary>An independent stream over the entries, without "." and "..".</summary>
     internal DirectoryStream OpenStream()
@@ -193,8 +233,11 @@ internal sealed unsafe class PosixDirectory : IDisposable
     }
 
     private static int ReadFlags =>
-        // Non-blocking and no controlling terminal: a pipe or terminal under this name must not hang or seize the process.
-        Libc.OpenReadOnly | Libc.OpenNonBlocking | Libc.OpenNoControllingTerminal | Libc.OpenCloseOnExec;
+        // Non-blocking and no controlling terminal: a pipe or terminal under this name must not block the process or become its terminal.
+        Libc.OpenReadOnly
+        | Libc.OpenNonBlocking
+        | Libc.OpenNoControllingTerminal
+        | Libc.OpenCloseOnExec;
 
     private static bool IsAbsent(Errno errno) => errno is Errno.NoEntry or Errno.NotADirectory or Errno.TooManyLinks;
 
@@ -219,7 +262,7 @@ internal sealed unsafe class PosixDirectory : IDisposable
     }
 }
 
-/// <summary>Reads the entries of a directory one by one, so that a directory of any size needs the same memory.</summary>
+/// <summary>Reads the entries of a directory one by one, so that memory use does not depend on its size.</summary>
 internal sealed unsafe class DirectoryStream : IDisposable
 {
     private readonly StreamHandle _handle;
@@ -254,14 +297,17 @@ internal sealed unsafe class DirectoryStream : IDisposable
             var name = MemoryMarshal.CreateReadOnlySpanFromNullTerminated(record + NameOffset);
             if (name.SequenceEqual("."u8) || name.SequenceEqual(".."u8))
                 continue;
-            entry = new DirectoryEntry(new EntryName(name), record[TypeOffset] switch
-            {
-                0 => EntryType.Unknown,
-                4 => EntryType.Directory,
-                8 => EntryType.RegularFile,
-                10 => EntryType.Symlink,
-                _ => EntryType.Special,
-            });
+            entry = new DirectoryEntry(
+                new EntryName(name),
+                record[TypeOffset] switch
+                {
+                    0 => EntryType.Unknown,
+                    4 => EntryType.Directory,
+                    8 => EntryType.RegularFile,
+                    10 => EntryType.Symlink,
+                    _ => EntryType.Special,
+                }
+            );
             return true;
         }
     }

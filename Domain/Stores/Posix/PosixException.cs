@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Librarian.Domain.Stores.Posix;
 
-/// <summary>Error numbers of the kernel that this code tells apart (the same on x86-64 and arm64).</summary>
+/// <summary>Error numbers of the kernel that this code distinguishes (the same on x86-64 and arm64).</summary>
 internal enum Errno
 {
     NotPermitted = 1,
@@ -16,16 +16,21 @@ internal enum Errno
     NotADirectory = 20,
     IsADirectory = 21,
     Invalid = 22,
+    FileTooLarge = 27,
     NoSpace = 28,
     ReadOnlyFileSystem = 30,
+    NameTooLong = 36,
     NotImplemented = 38,
     NotEmpty = 39,
     TooManyLinks = 40,
+    IllegalSequence = 84,
     NotSupported = 95,
     QuotaExceeded = 122,
 }
 
-/// <summary>A failed system call. It never leaves this assembly: public methods turn it into a result.</summary>
+/// <summary>
+/// A failed system call. The type is internal: public methods return a result for it, or callers see an <see cref="IOException"/>.
+/// </summary>
 internal sealed class PosixException : IOException
 {
     internal PosixException(Errno errno, string operation, string subject)
@@ -36,10 +41,19 @@ internal sealed class PosixException : IOException
 
     internal Errno Errno { get; }
 
+    /// <summary>
+    /// A flush failed. The kernel reports that once and then treats the pages as clean: a later flush of the same data succeeds and means
+    /// nothing. The flushed data have to be written again.
+    /// </summary>
+    internal bool IsFlush { get; private init; }
+
     internal bool IsNoSpace => Errno is Errno.NoSpace or Errno.QuotaExceeded;
 
     /// <summary>The exception for the call that just failed on this thread.</summary>
     internal static PosixException Last(string operation, string subject) => new(LastErrno(), operation, subject);
+
+    /// <summary>The exception for a flush that just failed on this thread.</summary>
+    internal static PosixException LastFlush(string subject) => new(LastErrno(), "flush", subject) { IsFlush = true };
 
     internal static Errno LastErrno() => (Errno)Marshal.GetLastPInvokeError();
 }

@@ -2,12 +2,13 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Librarian.Domain.Stores.Posix;
 
-/// <summary>An open file, read or written from start to end.</summary>
+/// <summary>An open file that is read or written from start to end.</summary>
 internal sealed unsafe class PosixFile : IDisposable
 {
     private readonly SafeFileHandle _handle;
     private readonly string _path;
     private bool _locked;
+    private long? _lockedByte;
 
     internal PosixFile(int descriptor, string path)
     {
@@ -17,14 +18,25 @@ internal sealed unsafe class PosixFile : IDisposable
 
     public void Dispose()
     {
-        // Released by name, not by closing: a child process being started at this moment shares the open file until it begins
-        // its own program, and would keep the lock alive.
+        // Locks are released explicitly, not by closing: a child process that is being started at this moment shares the open file until
+        // its own program begins, and would keep the lock.
         if (_locked)
             _ = Libc.Lock(_handle, Libc.LockRelease);
+        if (_lockedByte is { } offset)
+        {
+            var range = new Libc.FileLock
+            {
+                Type = Libc.ReleasedLock,
+                Start = offset,
+                Length = 1,
+            };
+            _ = Libc.Control(_handle, Libc.SetOpenFileLock, (nint)(&range));
+        }
+
         _handle.Dispose();
     }
 
-    /// <summary>Hands the open file over to a stream without a buffer, which closes it.</summary>
+    /// <summary>Passes the open file to an unbuffered stream, which closes it.</summary>
     internal FileStream ToStream() => new(_handle, FileAccess.Read, bufferSize: 0);
 
     internal FileStatus Status()
@@ -35,13 +47,13 @@ internal sealed unsafe class PosixFile : IDisposable
         return FileStatus.From(&buffer);
     }
 
-    /// <summary>Tells the kernel to read ahead generously.</summary>
+    /// <summary>Advises the kernel to read ahead more.</summary>
     internal void ExpectSequentialReads() => _ = Libc.Advise(_handle, 0, 0, Libc.AdviseSequential);
 
-    /// <summary>Drops what memory holds of this file, except what has not been flushed yet.</summary>
+    /// <summary>Drops this file's pages from memory, except those that have not been flushed yet.</summary>
     internal void ForgetPages() => _ = Libc.Advise(_handle, 0, 0, Libc.AdviseDontNeed);
 
-    /// <returns>Bytes read; 0 at the end.</returns>
+    /// <returns>Number of bytes read; 0 at the end.</returns>
     internal int Read(Span<byte> buffer)
     {
         fixed (byte* start = buffer)
@@ -76,7 +88,30 @@ internal sealed unsafe class PosixFile : IDisposable
     internal void Sync()
     {
         if (Libc.Sync(_handle) != 0)
-            throw PosixException.Last("flush", _path);
+            throw PosixException.LastFlush(_path);
+    }
+
+    /// <summary>Takes ownership; only for the superuser.</summary>
+    internal void SetOwner(uint user)
+    {
+        if (Libc.ChangeOwner(_handle, user, uint.MaxValue) != 0)
+            throw PosixException.Last("change of owner", _path);
+    }
+
+    /// <summary>
+    /// Whether any process has this file, which is open here for reading, open (or mapped) for writing: in that case the kernel grants no
+    /// read lease. False also if the file system has no leases. A granted lease is released at once.
+    /// </summary>
+    internal bool IsOpenForWriting()
+    {
+        // When another process opens the file for writing while the lease is held, the kernel sends a signal. The default one would end
+        // this process.
+        if (Libc.Control(_handle, Libc.SetSignal, Libc.SignalUrgent) != 0)
+            return false;
+        if (Libc.Control(_handle, Libc.SetLease, Libc.ReadLease) != 0)
+            return PosixException.LastErrno() == Errno.WouldBlock;
+        _ = Libc.Control(_handle, Libc.SetLease, Libc.NoLease);
+        return false;
     }
 
     internal void SetPermissions(uint permissions)
@@ -87,7 +122,7 @@ internal sealed unsafe class PosixFile : IDisposable
 
     internal void SetModified(long nanoseconds) => SetModified(_handle, nanoseconds, _path);
 
-    /// <returns>False when another open file description holds the lock. A lock dies with its process.</returns>
+    /// <returns>False if another open file description holds the lock. A lock ends with its process.</returns>
     internal bool TryLock()
     {
         if (Libc.Lock(_handle, Libc.LockExclusive | Libc.LockNonBlocking) == 0)
@@ -97,7 +132,30 @@ internal sealed unsafe class PosixFile : IDisposable
         throw PosixException.Last("lock", _path);
     }
 
-    /// <summary>Waits for the lock; for holders that keep it only for a few system calls.</summary>
+    /// <summary>
+    /// Locks one byte, which need not exist, for this open file description (fcntl(2), F_OFD_SETLK). The lock ends when it is closed.
+    /// </summary>
+    /// <returns>False if another open file description holds the lock.</returns>
+    internal bool TryLockByte(long offset)
+    {
+        var range = new Libc.FileLock
+        {
+            Type = Libc.WriteLock,
+            Start = offset,
+            Length = 1,
+        };
+        if (Libc.Control(_handle, Libc.SetOpenFileLock, (nint)(&range)) == 0)
+        {
+            _lockedByte = offset;
+            return true;
+        }
+
+        if (PosixException.LastErrno() is Errno.WouldBlock or Errno.AccessDenied)
+            return false;
+        throw PosixException.Last("lock", _path);
+    }
+
+    /// <summary>Waits for the lock. Only for locks that are held for a few system calls.</summary>
     internal void Lock()
     {
         while (Libc.Lock(_handle, Libc.LockExclusive) != 0)

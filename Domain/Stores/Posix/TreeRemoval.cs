@@ -1,16 +1,16 @@
 namespace Librarian.Domain.Stores.Posix;
 
 /// <summary>
-/// Removes a file or a whole tree. Read-only directories are opened up only inside the tree that is going away: modes of
-/// anything that stays, and of link targets, are never touched.
+/// Removes a file or a whole tree. It makes read-only directories writable only inside the tree that is removed: the modes of anything that
+/// stays, and of link targets, are never changed.
 /// </summary>
 internal static class TreeRemoval
 {
     private const uint OwnerMayAll = 0x1c0;
 
     /// <summary>
-    /// Removes the entry and everything below it. Nothing there is success. Symbolic links are removed, never followed.
-    /// A crash leaves a part of the tree; calling again removes the rest.
+    /// Removes the entry and everything below it. It is a success if nothing is there. Symbolic links are removed, never followed. A crash
+    /// leaves a part of the tree; calling again removes the rest.
     /// </summary>
     /// <exception cref="PosixException">Something could not be removed.</exception>
     internal static void Remove(PosixDirectory parent, EntryName name, CancellationToken cancellationToken)
@@ -35,7 +35,7 @@ internal static class TreeRemoval
                 }
                 else if (level.SawEntry)
                 {
-                    // A filesystem may skip entries while others are being removed: only a pass that sees none is the last.
+                    // A file system may skip entries while others are being removed, so passes are repeated until one finds no entry.
                     level.SawEntry = false;
                     level.Stream.Rewind();
                 }
@@ -53,7 +53,7 @@ internal static class TreeRemoval
         }
     }
 
-    /// <returns>False when the entry is a directory.</returns>
+    /// <returns>False if the entry is a directory.</returns>
     private static bool RemoveIfNotDirectory(PosixDirectory parent, EntryName name)
     {
         try
@@ -65,9 +65,10 @@ internal static class TreeRemoval
         {
             return true;
         }
-        catch (PosixException failure) when (failure.Errno is Errno.IsADirectory or Errno.NotPermitted or Errno.AccessDenied or Errno.NotEmpty)
+        catch (PosixException failure)
+            when (failure.Errno is Errno.IsADirectory or Errno.NotPermitted or Errno.AccessDenied or Errno.NotEmpty)
         {
-            // POSIX allows "not permitted" for a directory too, so the status decides.
+            // POSIX allows "not permitted" for a directory, too, so the status decides.
             var status = parent.Status(name);
             if (status is null)
                 return true;
@@ -83,9 +84,7 @@ internal static class TreeRemoval
         {
             parent.RemoveDirectory(name);
         }
-        catch (PosixException failure) when (failure.Errno == Errno.NoEntry)
-        {
-        }
+        catch (PosixException failure) when (failure.Errno == Errno.NoEntry) { }
     }
 
     private static Level Descend(PosixDirectory parent, EntryName name)

@@ -61,7 +61,8 @@ public sealed class AccountDirectoryTests(PostgresServer server) : IDisposable
         var accounts = Directory(catalog.Database);
         await accounts.CreateAsync("ada", "one", AuthLevel.Admin, default);
         await accounts.AuthenticateAsync("ada", "one", default);
-        await using (var db = catalog.Database.Open()) await db.Database.ExecuteSqlAsync($"alter table users rename to users_away");
+        await using (var db = catalog.Database.Open())
+            await db.Database.ExecuteSqlAsync($"alter table users rename to users_away");
 
         Assert.Equal(AuthLevel.Admin, await accounts.AuthenticateAsync("ada", "one", default));
         await Assert.ThrowsAnyAsync<Exception>(() => accounts.AuthenticateAsync("ada", "wrong", default));
@@ -70,5 +71,11 @@ public sealed class AccountDirectoryTests(PostgresServer server) : IDisposable
     }
 
     private AccountDirectory Directory(CatalogDatabase database) =>
-        new(database, _hasher, new CredentialVerifier(_hasher, new VerifiedCredentialCache(_time)), Options.Create(new SiteOptions()), _time);
+        new(
+            database,
+            _hasher,
+            new CredentialVerifier(_hasher, new VerifiedCredentialCache(_time)),
+            Options.Create(new SiteOptions()),
+            _time
+        );
 }

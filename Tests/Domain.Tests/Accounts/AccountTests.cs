@@ -49,14 +49,17 @@ public sealed class PasswordHasherTests
 
     [Fact]
     public void TryParse_WrittenHash_IsTheSame() =>
-        Gen.Select(Gen.Byte.Array[8, 40], Gen.Byte.Array[4, 70], Gen.Int[1, 8], Gen.Int[1, 9]).Sample((salt, hash, lanes, iterations) =>
-        {
-            var cost = new Argon2Cost(lanes * 8, iterations, lanes);
-            var text = PasswordHash.Create(cost, salt, hash).ToString();
-            Assert.True(PasswordHash.TryParse(text, out var parsed));
-            Assert.Equal(cost, parsed.Cost);
-            Assert.Equal(text, parsed.ToString());
-        });
+        Gen.Select(Gen.Byte.Array[8, 40], Gen.Byte.Array[4, 70], Gen.Int[1, 8], Gen.Int[1, 9])
+            .Sample(
+                (salt, hash, lanes, iterations) =>
+                {
+                    var cost = new Argon2Cost(lanes * 8, iterations, lanes);
+                    var text = PasswordHash.Create(cost, salt, hash).ToString();
+                    Assert.True(PasswordHash.TryParse(text, out var parsed));
+                    Assert.Equal(cost, parsed.Cost);
+                    Assert.Equal(text, parsed.ToString());
+                }
+            );
 
     [Fact]
     public async Task Verify_ManyAtOnce_AllAnswer()

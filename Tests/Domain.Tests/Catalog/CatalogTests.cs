@@ -10,15 +10,16 @@ public class CatalogTests(PostgresServer server)
 {
     private static readonly DateTime Now = new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc);
 
-    private static FileRecord NewFile(string name) => new()
-    {
-        Name = name,
-        CreateTime = Now,
-        Size = 1,
-        Checksum = "xxh3:::00",
-        Uploader = "u",
-        Source = "s",
-    };
+    private static FileRecord NewFile(string name) =>
+        new()
+        {
+            Name = name,
+            CreateTime = Now,
+            Size = 1,
+            Checksum = "xxh3:::00",
+            Uploader = "u",
+            Source = "s",
+        };
 
     [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
     public async Task Migrate_Twice_IsHarmlessAndMatchesTheModel(DatabaseKind kind)
@@ -38,7 +39,12 @@ public class CatalogTests(PostgresServer server)
         Assert.Contains(encoding, refusal.Message, StringComparison.Ordinal);
         Assert.Contains("ENCODING 'UTF8' TEMPLATE template0", refusal.Message, StringComparison.Ordinal);
         await using var db = database.Open();
-        Assert.Equal([0], await db.Database.SqlQuery<int>($"""select count(*)::int as "Value" from information_schema.tables where table_schema = 'public'""").ToListAsync());
+        Assert.Equal(
+            [0],
+            await db
+                .Database.SqlQuery<int>($"""select count(*)::int as "Value" from information_schema.tables where table_schema = 'public'""")
+                .ToListAsync()
+        );
     }
 
     [Fact]
@@ -63,9 +69,26 @@ public class CatalogTests(PostgresServer server)
     {
         using var catalog = await Databases.CreateAsync(kind, server);
         await using var db = catalog.Database.Open();
-        db.Stores.Add(new StoreRecord { Name = "main", Ingestable = true, Enabled = true });
+        db.Stores.Add(
+            new StoreRecord
+            {
+                Name = "main",
+                Ingestable = true,
+                Enabled = true,
+            }
+        );
         await db.SaveChangesAsync();
-        db.Instances.Add(new Instance { Path = "/x", FileName = "missing", StoreId = 1, DeletionPolicy = DeletionPolicy.Disallowed, CreatedTime = Now, Available = true });
+        db.Copies.Add(
+            new FileCopy
+            {
+                Path = "/x",
+                FileName = "missing",
+                StoreId = 1,
+                DeletionPolicy = DeletionPolicy.Disallowed,
+                CreatedTime = Now,
+                Available = true,
+            }
+        );
         await Assert.ThrowsAsync<DbUpdateException>(() => db.SaveChangesAsync());
     }
 
@@ -89,31 +112,111 @@ public class CatalogTests(PostgresServer server)
     {
         using var catalog = await Databases.CreateAsync(kind, server);
         await using var db = catalog.Database.Open();
-        db.Stores.Add(new StoreRecord { Name = "drive", Ingestable = false, Enabled = true });
-        db.Stores.Add(new StoreRecord { Name = "main", Ingestable = true, Enabled = true });
+        db.Stores.Add(
+            new StoreRecord
+            {
+                Name = "drive",
+                Ingestable = false,
+                Enabled = true,
+            }
+        );
+        db.Stores.Add(
+            new StoreRecord
+            {
+                Name = "main",
+                Ingestable = true,
+                Enabled = true,
+            }
+        );
         await db.SaveChangesAsync();
-        db.Drives.Add(new Drive { DriveId = Guid.NewGuid(), Name = "d", Destination = "far", MountPath = "/m", StoreId = 1, State = DriveState.Filling, StateSince = Now, FullFraction = 1, Trip = 1 });
+        db.Drives.Add(
+            new Drive
+            {
+                DriveId = Guid.NewGuid(),
+                Name = "d",
+                Destination = "far",
+                MountPath = "/m",
+                StoreId = 1,
+                State = DriveState.Filling,
+                StateSince = Now,
+                FullFraction = 1,
+                Trip = 1,
+            }
+        );
         await db.SaveChangesAsync();
         var (fraction, id) = (Now.AddTicks(12_345_678), Guid.NewGuid());
         string[] names = ["plain", "é 日本 \"quoted\" \\ 'x' {0} 😀", "17", "null"];
-        DriveContent Content(string name, bool bulk) => new() { DriveRow = 1, FileName = name, Destination = bulk ? "bulk" : "one", State = DriveContentState.Copying, AdditionId = id, Size = long.MaxValue, RetryAfter = name == "null" ? null : fraction, Failures = 3 };
-        Instance Copy(string name, bool bulk) => new() { Path = $"{(bulk ? "bulk" : "one")}/{name}", FileName = name, StoreId = bulk ? 2 : 1, DeletionPolicy = DeletionPolicy.Allowed, CreatedTime = fraction, Available = bulk };
+        DriveContent Content(string name, bool bulk) =>
+            new()
+            {
+                DriveRow = 1,
+                FileName = name,
+                Destination = bulk ? "bulk" : "one",
+                State = DriveContentState.Copying,
+                AdditionId = id,
+                Size = long.MaxValue,
+                RetryAfter = name == "null" ? null : fraction,
+                Failures = 3,
+            };
+        FileCopy Copy(string name, bool bulk) =>
+            new()
+            {
+                Path = $"{(bulk ? "bulk" : "one")}/{name}",
+                FileName = name,
+                StoreId = bulk ? 2 : 1,
+                DeletionPolicy = DeletionPolicy.Allowed,
+                CreatedTime = fraction,
+                Available = bulk,
+            };
         await db.InsertRowsAsync(names.Select(NewFile), default);
         db.DriveContents.AddRange(names.Select(n => Content(n, false)));
-        db.Instances.AddRange(names.Select(n => Copy(n, false)));
+        db.Copies.AddRange(names.Select(n => Copy(n, false)));
         await db.SaveChangesAsync();
         await db.InsertRowsAsync(names.Select(n => Content(n, true)), default);
         await db.InsertRowsAsync(names.Select(n => Copy(n, true)), default);
         await db.InsertRowsAsync(Enumerable.Range(0, 2500).Select(i => NewFile($"many/{i}")), default);
 
         // As the database compares them, so that a differently written time or id is seen.
-        Assert.Equal(names.Length, await db.DriveContents.CountAsync(c => c.Destination == "bulk" && db.DriveContents.Any(o => o.Destination == "one" && o.FileName == c.FileName && o.State == c.State
-            && o.AdditionId == c.AdditionId && o.Size == c.Size && (o.RetryAfter == c.RetryAfter || (o.RetryAfter == null && c.RetryAfter == null)) && o.Failures == c.Failures && o.Members == c.Members && o.Sha256 == null && c.Sha256 == null)));
-        Assert.Equal(names.Length, await db.Instances.CountAsync(i => i.Available && i.Path == "bulk/" + i.FileName && db.Instances.Any(o => !o.Available && o.FileName == i.FileName && o.CreatedTime == i.CreatedTime && o.DeletionPolicy == i.DeletionPolicy && i.StoreId == 2)));
-        Assert.Equal(names.Order(StringComparer.Ordinal), (await db.Files.Where(f => !f.Name.StartsWith("many/")).Select(f => f.Name).ToListAsync()).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            names.Length,
+            await db.DriveContents.CountAsync(c =>
+                c.Destination == "bulk"
+                && db.DriveContents.Any(o =>
+                    o.Destination == "one"
+                    && o.FileName == c.FileName
+                    && o.State == c.State
+                    && o.AdditionId == c.AdditionId
+                    && o.Size == c.Size
+                    && (o.RetryAfter == c.RetryAfter || (o.RetryAfter == null && c.RetryAfter == null))
+                    && o.Failures == c.Failures
+                    && o.Members == c.Members
+                    && o.Sha256 == null
+                    && c.Sha256 == null
+                )
+            )
+        );
+        Assert.Equal(
+            names.Length,
+            await db.Copies.CountAsync(i =>
+                i.Available
+                && i.Path == "bulk/" + i.FileName
+                && db.Copies.Any(o =>
+                    !o.Available
+                    && o.FileName == i.FileName
+                    && o.CreatedTime == i.CreatedTime
+                    && o.DeletionPolicy == i.DeletionPolicy
+                    && i.StoreId == 2
+                )
+            )
+        );
+        Assert.Equal(
+            names.Order(StringComparer.Ordinal),
+            (await db.Files.Where(f => !f.Name.StartsWith("many/")).Select(f => f.Name).ToListAsync()).Order(StringComparer.Ordinal)
+        );
         Assert.Equal(2500, await db.Files.CountAsync(f => f.Name.StartsWith("many/") && f.CreateTime == Now));
         // Refused as the tracker's would be, not cut. SQLite knows no lengths.
-        if (kind == DatabaseKind.PostgreSql) await Assert.ThrowsAsync<Npgsql.PostgresException>(() => db.InsertRowsAsync([NewFile(new string('x', 5000))], default));
+        if (kind == DatabaseKind.PostgreSql)
+            await Assert.ThrowsAsync<Npgsql.PostgresException>(() => db.InsertRowsAsync([NewFile(new string('x', 5000))], default));
         var again = await Assert.ThrowsAnyAsync<Exception>(() => db.InsertRowsAsync([NewFile("new"), NewFile("plain")], default));
         Assert.True(CatalogDatabase.IsUniqueViolation(again));
         Assert.False(await db.Files.AnyAsync(f => f.Name == "new"));
@@ -142,7 +245,8 @@ public class CatalogTests(PostgresServer server)
                 db.Files.Add(NewFile(name));
                 await db.SaveChangesAsync();
                 Assert.True(await db.Files.AnyAsync(f => f.Name == name));
-                if (transaction is not null) await transaction.CommitAsync();
+                if (transaction is not null)
+                    await transaction.CommitAsync();
             }
             else
             {
@@ -157,23 +261,24 @@ public class CatalogTests(PostgresServer server)
     {
         using var catalog = await Databases.CreateAsync(kind, server);
         await using var db = catalog.Database.Open();
-        db.IncomingTransfers.AddRange(Incoming(placing: true), Incoming(placing: false), Incoming(placing: false));
+        db.IncomingTransfers.AddRange(Incoming(committing: true), Incoming(committing: false), Incoming(committing: false));
         await db.SaveChangesAsync();
-        db.IncomingTransfers.Add(Incoming(placing: true));
+        db.IncomingTransfers.Add(Incoming(committing: true));
         Assert.True(CatalogDatabase.IsUniqueViolation(await Assert.ThrowsAsync<DbUpdateException>(() => db.SaveChangesAsync())));
 
-        static IncomingTransfer Incoming(bool placing) => new()
-        {
-            Status = TransferStatus.Staged,
-            Uploader = "u",
-            UploadName = "n",
-            Source = "s",
-            TransferSize = 1,
-            TransferChecksum = "c",
-            StartTime = Now,
-            StorePath = "same/name",
-            Placing = placing,
-        };
+        static IncomingTransfer Incoming(bool committing) =>
+            new()
+            {
+                Status = TransferStatus.Staged,
+                Uploader = "u",
+                UploadName = "n",
+                Source = "s",
+                TransferSize = 1,
+                TransferChecksum = "c",
+                StartTime = Now,
+                FileName = "same/name",
+                Committing = committing,
+            };
     }
 
     [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
@@ -182,20 +287,25 @@ public class CatalogTests(PostgresServer server)
         using var catalog = await Databases.CreateAsync(kind, server);
         await using var db = catalog.Database.Open();
         db.Files.Add(NewFile("a"));
-        db.OutgoingTransfers.AddRange(Outgoing(TransferStatus.Failed), Outgoing(TransferStatus.Ongoing), Outgoing(TransferStatus.Completed));
+        db.OutgoingTransfers.AddRange(
+            Outgoing(TransferStatus.Failed),
+            Outgoing(TransferStatus.Ongoing),
+            Outgoing(TransferStatus.Completed)
+        );
         await db.SaveChangesAsync();
         db.OutgoingTransfers.Add(Outgoing(TransferStatus.Initiated));
         Assert.True(CatalogDatabase.IsUniqueViolation(await Assert.ThrowsAsync<DbUpdateException>(() => db.SaveChangesAsync())));
 
-        static OutgoingTransfer Outgoing(TransferStatus status) => new()
-        {
-            Status = status,
-            Destination = "archive",
-            TransferSize = 1,
-            TransferChecksum = "c",
-            StartTime = Now,
-            FileName = "a",
-        };
+        static OutgoingTransfer Outgoing(TransferStatus status) =>
+            new()
+            {
+                Status = status,
+                Destination = "archive",
+                TransferSize = 1,
+                TransferChecksum = "c",
+                StartTime = Now,
+                FileName = "a",
+            };
     }
 
     [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
@@ -205,7 +315,17 @@ public class CatalogTests(PostgresServer server)
         var time = Now.AddMicroseconds(123456);
         await using (var db = catalog.Database.Open())
         {
-            db.Files.Add(new FileRecord { Name = "a", CreateTime = time, Size = 1, Checksum = "c", Uploader = "u", Source = "s" });
+            db.Files.Add(
+                new FileRecord
+                {
+                    Name = "a",
+                    CreateTime = time,
+                    Size = 1,
+                    Checksum = "c",
+                    Uploader = "u",
+                    Source = "s",
+                }
+            );
             await db.SaveChangesAsync();
         }
 

@@ -34,7 +34,8 @@ public sealed class TestCatalog(CatalogDatabase database, string? directory) : I
 
     public void Dispose()
     {
-        if (directory is null) return;
+        if (directory is null)
+            return;
         SqliteConnection.ClearAllPools();
         Directory.Delete(directory, recursive: true);
     }

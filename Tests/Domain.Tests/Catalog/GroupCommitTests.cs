@@ -21,7 +21,14 @@ public class GroupCommitTests(PostgresServer server)
         _mayGoOn.SetResult();
         Assert.Equal(0, await first);
         Assert.Equal(new[] { 10, 20, 30, 40, 50 }, await Task.WhenAll(others));
-        Assert.Equal([[0], [1, 2, 3], [4, 5]], _groups);
+        Assert.Equal(
+            [
+                [0],
+                [1, 2, 3],
+                [4, 5],
+            ],
+            _groups
+        );
     }
 
     [Fact]
@@ -38,7 +45,8 @@ public class GroupCommitTests(PostgresServer server)
         var later = commit.RunAsync(3, default);
         _mayGoOn.SetResult();
         Assert.Equal(0, await first);
-        foreach (var one in failing) await Assert.ThrowsAsync<InvalidDataException>(() => one);
+        foreach (var one in failing)
+            await Assert.ThrowsAsync<InvalidDataException>(() => one);
         Assert.Equal(30, await later);
     }
 
@@ -48,7 +56,9 @@ public class GroupCommitTests(PostgresServer server)
         var commit = new GroupCommit<int, int>(most: 8, async items =>
         {
             var results = await WorkAsync(items);
-            return items.Contains(13) || (items.Count > 1 && items.Contains(1)) ? throw Refusal(items.Contains(13) ? "22021" : "40P01", wrapped) : results;
+            return items.Contains(13) || (items.Count > 1 && items.Contains(1))
+                ? throw Refusal(items.Contains(13) ? "22021" : "40P01", wrapped)
+                : results;
         });
         var first = commit.RunAsync(0, default);
         await UntilAsync(() => _groups.Count == 1);
@@ -56,9 +66,21 @@ public class GroupCommitTests(PostgresServer server)
         _mayGoOn.SetResult();
         Assert.Equal(0, await first);
         Assert.Equal(10, await deadlocked);
-        Assert.Equal("22021", Assert.IsType<PostgresException>((await Assert.ThrowsAnyAsync<Exception>(() => refused)).GetBaseException()).SqlState);
+        Assert.Equal(
+            "22021",
+            Assert.IsType<PostgresException>((await Assert.ThrowsAnyAsync<Exception>(() => refused)).GetBaseException()).SqlState
+        );
         Assert.Equal(20, await other);
-        Assert.Equal([[0], [1, 13, 2], [1], [13], [2]], _groups);
+        Assert.Equal(
+            [
+                [0],
+                [1, 13, 2],
+                [1],
+                [13],
+                [2],
+            ],
+            _groups
+        );
     }
 
     [Fact]
@@ -75,7 +97,13 @@ public class GroupCommitTests(PostgresServer server)
         _mayGoOn.SetResult();
         Assert.Equal(0, await first);
         Assert.Equal(20, await kept);
-        Assert.Equal([[0], [2]], _groups);
+        Assert.Equal(
+            [
+                [0],
+                [2],
+            ],
+            _groups
+        );
     }
 
     [Fact]
@@ -84,7 +112,15 @@ public class GroupCommitTests(PostgresServer server)
         using var catalog = await Databases.CreateAsync(DatabaseKind.PostgreSql, server);
         await using var first = catalog.Database.Open();
         await using var second = catalog.Database.Open();
-        foreach (var name in new[] { "a", "b" }) first.Users.Add(new User { Username = name, AuthToken = "x", AuthLevel = AuthLevel.ReadOnly });
+        foreach (var name in new[] { "a", "b" })
+            first.Users.Add(
+                new User
+                {
+                    Username = name,
+                    AuthToken = "x",
+                    AuthLevel = AuthLevel.ReadOnly,
+                }
+            );
         await first.SaveChangesAsync();
         await using var one = await first.Database.BeginTransactionAsync();
         await using var other = await second.Database.BeginTransactionAsync();
@@ -95,18 +131,25 @@ public class GroupCommitTests(PostgresServer server)
         Assert.IsNotType<PostgresException>(failure);
         Assert.True(CatalogDatabase.IsRefusal(failure), failure.ToString());
 
-        static Task ChangeAsync(CatalogContext db, string name) => db.Users.Where(u => u.Username == name).ExecuteUpdateAsync(s => s.SetProperty(u => u.AuthToken, "y"));
+        static Task ChangeAsync(CatalogContext db, string name) =>
+            db.Users.Where(u => u.Username == name).ExecuteUpdateAsync(s => s.SetProperty(u => u.AuthToken, "y"));
     }
 
     private static Exception Refusal(string state, bool wrapped)
     {
         var refusal = new PostgresException("refused", "ERROR", "ERROR", state);
-        return wrapped ? new InvalidOperationException("An exception has been raised that is likely due to a transient failure.", new DbUpdateException("An error occurred while saving.", refusal)) : refusal;
+        return wrapped
+            ? new InvalidOperationException(
+                "An exception has been raised that is likely due to a transient failure.",
+                new DbUpdateException("An error occurred while saving.", refusal)
+            )
+            : refusal;
     }
 
     private static async Task UntilAsync(Func<bool> condition)
     {
-        while (!condition()) await Task.Yield();
+        while (!condition())
+            await Task.Yield();
     }
 
     private async Task<IReadOnlyList<int>> WorkAsync(IReadOnlyList<int> items)

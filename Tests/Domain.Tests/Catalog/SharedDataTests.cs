@@ -33,9 +33,16 @@ public class SharedDataTests(PostgresServer server)
     {
         using var catalog = await CreateAsync(kind, [.. Enumerable.Range(0, 5_000).Select(i => $"/store/{i % 100}/{i}")]);
         await using var db = catalog.Database.Open();
-        if (kind == DatabaseKind.PostgreSql) await db.Database.ExecuteSqlAsync($"analyze instances");
+        if (kind == DatabaseKind.PostgreSql)
+            await db.Database.ExecuteSqlAsync($"analyze instances");
         var all = await db.Stores.Select(s => s.Id).ToListAsync();
-        foreach (var query in new[] { SharedData.At(db, 1, "/store/17/new"), db.Instances.Where(i => all.Contains(i.StoreId) && i.Path == "/store/17/117") })
+        foreach (
+            var query in new[]
+            {
+                SharedData.At(db, 1, "/store/17/new"),
+                db.Copies.Where(i => all.Contains(i.StoreId) && i.Path == "/store/17/117"),
+            }
+        )
         {
             var plan = await PlanAsync(db, query.Select(i => i.FileName).Take(1), kind);
             Assert.Contains("IX_instances_store_id_path", plan, StringComparison.Ordinal);
@@ -50,10 +57,43 @@ public class SharedDataTests(PostgresServer server)
     {
         var catalog = await Databases.CreateAsync(kind, server);
         await using var db = catalog.Database.Open();
-        db.Stores.AddRange(new StoreRecord { Name = "main", Ingestable = true, Enabled = true }, new StoreRecord { Name = "other", Ingestable = true, Enabled = true });
+        db.Stores.AddRange(
+            new StoreRecord
+            {
+                Name = "main",
+                Ingestable = true,
+                Enabled = true,
+            },
+            new StoreRecord
+            {
+                Name = "other",
+                Ingestable = true,
+                Enabled = true,
+            }
+        );
         await db.SaveChangesAsync();
-        db.Files.AddRange(paths.Select(p => new FileRecord { Name = p, CreateTime = Now, Size = 1, Checksum = "xxh3:::00", Uploader = "u", Source = "s" }));
-        db.Instances.AddRange(paths.Select(p => new Instance { Path = p, FileName = p, StoreId = 1, DeletionPolicy = DeletionPolicy.Disallowed, CreatedTime = Now, Available = true }));
+        db.Files.AddRange(
+            paths.Select(p => new FileRecord
+            {
+                Name = p,
+                CreateTime = Now,
+                Size = 1,
+                Checksum = "xxh3:::00",
+                Uploader = "u",
+                Source = "s",
+            })
+        );
+        db.Copies.AddRange(
+            paths.Select(p => new FileCopy
+            {
+                Path = p,
+                FileName = p,
+                StoreId = 1,
+                DeletionPolicy = DeletionPolicy.Disallowed,
+                CreatedTime = Now,
+                Available = true,
+            })
+        );
         await db.SaveChangesAsync();
         return catalog;
     }
@@ -62,10 +102,12 @@ public class SharedDataTests(PostgresServer server)
     {
         await using var command = query.CreateDbCommand();
         command.CommandText = (kind == DatabaseKind.Sqlite ? "explain query plan " : "explain ") + command.CommandText;
-        if (command.Connection!.State != ConnectionState.Open) await command.Connection.OpenAsync();
+        if (command.Connection!.State != ConnectionState.Open)
+            await command.Connection.OpenAsync();
         await using var rows = await command.ExecuteReaderAsync();
         var plan = new StringBuilder();
-        while (await rows.ReadAsync()) plan.AppendLine(rows.GetString(rows.FieldCount - 1));
+        while (await rows.ReadAsync())
+            plan.AppendLine(rows.GetString(rows.FieldCount - 1));
         return plan.ToString();
     }
 }

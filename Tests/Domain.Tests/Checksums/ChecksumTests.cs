@@ -41,16 +41,21 @@ public class ChecksumTests
 
     [Fact]
     public void Parse_ArbitraryText_KeepsItByteForByte() =>
-        Gen.String.Sample(text => Checksum.Parse(text).Text == text && text.EndsWith(Checksum.Parse(text).Digest, StringComparison.Ordinal));
+        Gen.String.Sample(text =>
+            Checksum.Parse(text).Text == text && text.EndsWith(Checksum.Parse(text).Digest, StringComparison.Ordinal)
+        );
 
     [Fact]
     public void FromDigest_Parsed_IsTheSame() =>
-        Gen.Int[0, 4].Select(i => ChecksumAlgorithmExtensions.All[i]).SelectMany(a => Gen.Byte.Array[a.DigestLength()], (a, d) => (a, d)).Sample(x =>
-        {
-            var made = Checksum.FromDigest(x.a, x.d);
-            Assert.Equal(made, Checksum.Parse(made.Text));
-            Assert.Equal(Convert.ToHexString(x.d).ToLowerInvariant(), made.Digest);
-        });
+        Gen.Int[0, 4]
+            .Select(i => ChecksumAlgorithmExtensions.All[i])
+            .SelectMany(a => Gen.Byte.Array[a.DigestLength()], (a, d) => (a, d))
+            .Sample(x =>
+            {
+                var made = Checksum.FromDigest(x.a, x.d);
+                Assert.Equal(made, Checksum.Parse(made.Text));
+                Assert.Equal(Convert.ToHexString(x.d).ToLowerInvariant(), made.Digest);
+            });
 
     [Fact]
     public void FromDigest_WrongLength_Throws() =>

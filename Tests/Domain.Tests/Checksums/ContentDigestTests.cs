@@ -6,7 +6,7 @@ using Librarian.Tests.Domain.Stores;
 
 namespace Librarian.Tests.Domain.Checksums;
 
-/// <summary>Vectors are those upstream's own code produced (wire.md §11.1, upstream-behaviour.md Appendix A).</summary>
+/// <summary>Upstream's own code produced the vectors (docs/spec/wire.md#checksum-vectors, docs/spec/upstream.md#vectors).</summary>
 public sealed class ContentDigestTests : IDisposable
 {
     private readonly TemporaryDirectory _root = new();
@@ -69,14 +69,20 @@ public sealed class ContentDigestTests : IDisposable
     public async Task Compute_DirectoryOfFour_GivesUpstreamsDigestsOfAllAlgorithms(int parallelism)
     {
         MakeFour();
-        var result = await ContentDigest.ComputeAsync(_root["d"], [.. ChecksumAlgorithmExtensions.All], new DigestOptions { MaxParallelism = parallelism, FlushToDisk = true });
+        var result = await ContentDigest.ComputeAsync(
+            _root["d"],
+            [.. ChecksumAlgorithmExtensions.All],
+            new DigestOptions { MaxParallelism = parallelism, FlushToDisk = true }
+        );
         Assert.Equal("xxh3:::065bd73b19e83b64024f8a026b875b71", Text(result, ChecksumAlgorithm.Xxh3));
         Assert.Equal("md5:::f44537446c835a80c380c3834306fee4", Text(result, ChecksumAlgorithm.Md5));
         Assert.Equal("sha1:::b5db905ee88414a3d8369db9a907a0f91ac60b37", Text(result, ChecksumAlgorithm.Sha1));
         Assert.Equal("sha256:::1a98607c934510b00d4fb601b01f8e703254ba568472933c90c648fef4efab47", Text(result, ChecksumAlgorithm.Sha256));
         Assert.Equal(
-            "sha512:::1de75ce6e56f7b20cc6bafc1c2eb45d11e3dc2c73f33d86e90992b9b426168286de38e1812e05cbbb9873e55f47c881ffa751f202da20302910041d7d3d6a7a4",
-            Text(result, ChecksumAlgorithm.Sha512));
+            "sha512:::1de75ce6e56f7b20cc6bafc1c2eb45d11e3dc2c73f33d86e90992b9b42616828"
+                + "6de38e1812e05cbbb9873e55f47c881ffa751f202da20302910041d7d3d6a7a4",
+            Text(result, ChecksumAlgorithm.Sha512)
+        );
         Assert.Equal(8, result.SizeBytes);
         Assert.Equal(4, result.FileCount);
     }
@@ -164,8 +170,7 @@ public sealed class ContentDigestTests : IDisposable
     }
 
     [Fact]
-    public async Task Compute_NothingThere_IsMissing() =>
-        Assert.Equal(DigestStatus.Missing, (await Compute(_root["none"])).Status);
+    public async Task Compute_NothingThere_IsMissing() => Assert.Equal(DigestStatus.Missing, (await Compute(_root["none"])).Status);
 
     [Theory]
     [InlineData("pipe")]
@@ -203,7 +208,9 @@ public sealed class ContentDigestTests : IDisposable
         MakeFour();
         using var cancelled = new CancellationTokenSource();
         await cancelled.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => ContentDigest.ComputeAsync(_root["d"], [ChecksumAlgorithm.Md5], cancellationToken: cancelled.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            ContentDigest.ComputeAsync(_root["d"], [ChecksumAlgorithm.Md5], cancellationToken: cancelled.Token)
+        );
     }
 
     [Fact]
@@ -214,7 +221,8 @@ public sealed class ContentDigestTests : IDisposable
         using var cancellation = new CancellationTokenSource();
         var progress = new Recorder(bytes => cancellation.Cancel());
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
-            ContentDigest.ComputeAsync(_root["sparse"], [ChecksumAlgorithm.Xxh3], progress: progress, cancellationToken: cancellation.Token));
+            ContentDigest.ComputeAsync(_root["sparse"], [ChecksumAlgorithm.Xxh3], progress: progress, cancellationToken: cancellation.Token)
+        );
         Assert.InRange(progress.Last, 1, 1 << 24);
     }
 
@@ -229,25 +237,30 @@ public sealed class ContentDigestTests : IDisposable
         Assert.InRange(progress.Calls, 4, 7);
     }
 
-    /// <summary>Against the definition, spelled out naively (wire.md §4.3).</summary>
+    /// <summary>Against the definition, spelled out naively (docs/spec/wire.md#directory-checksum).</summary>
     [Fact]
     public void Compute_RandomTrees_EqualTheDefinition() =>
-        Gen.Select(Gen.Char['a', 'd'].Array[1, 4].Select(c => string.Join('/', c)), Gen.Byte.Array[0, 40]).Array[0, 30].Sample(
-            files =>
-            {
-                using var tree = new TemporaryDirectory();
-                foreach (var (name, content) in files)
-                    tree.Write(name.Replace("/", "/d", StringComparison.Ordinal) + "_file", content);
-                var contents = Directory.GetFiles(tree, "*", SearchOption.AllDirectories).Select(File.ReadAllBytes).ToList();
-                var members = contents.Select(c => Convert.ToHexString(SHA256.HashData(c)).ToLowerInvariant()).Order(StringComparer.Ordinal);
-                var expected = Convert.ToHexString(SHA256.HashData(Encoding.ASCII.GetBytes(string.Concat(members)))).ToLowerInvariant();
+        Gen.Select(Gen.Char['a', 'd'].Array[1, 4].Select(c => string.Join('/', c)), Gen.Byte.Array[0, 40])
+            .Array[0, 30]
+            .Sample(
+                files =>
+                {
+                    using var tree = new TemporaryDirectory();
+                    foreach (var (name, content) in files)
+                        tree.Write(name.Replace("/", "/d", StringComparison.Ordinal) + "_file", content);
+                    var contents = Directory.GetFiles(tree, "*", SearchOption.AllDirectories).Select(File.ReadAllBytes).ToList();
+                    var members = contents
+                        .Select(c => Convert.ToHexString(SHA256.HashData(c)).ToLowerInvariant())
+                        .Order(StringComparer.Ordinal);
+                    var expected = Convert.ToHexString(SHA256.HashData(Encoding.ASCII.GetBytes(string.Concat(members)))).ToLowerInvariant();
 
-                var result = ContentDigest.ComputeAsync(tree, [ChecksumAlgorithm.Sha256]).GetAwaiter().GetResult();
-                Assert.Equal(expected, result.Checksums[ChecksumAlgorithm.Sha256].Digest);
-                Assert.Equal(contents.Sum(c => c.LongLength), result.SizeBytes);
-                Assert.Equal(contents.Count, result.FileCount);
-            },
-            iter: 60);
+                    var result = ContentDigest.ComputeAsync(tree, [ChecksumAlgorithm.Sha256]).GetAwaiter().GetResult();
+                    Assert.Equal(expected, result.Checksums[ChecksumAlgorithm.Sha256].Digest);
+                    Assert.Equal(contents.Sum(c => c.LongLength), result.SizeBytes);
+                    Assert.Equal(contents.Count, result.FileCount);
+                },
+                iter: 60
+            );
 
     [Theory]
     [InlineData(0)]

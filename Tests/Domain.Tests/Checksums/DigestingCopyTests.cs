@@ -111,8 +111,15 @@ public sealed class DigestingCopyTests : IDisposable
     {
         _root.Write("s/a", new byte[30_000_000]);
         using var cancellation = new CancellationTokenSource();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => DigestingCopy.CopyAsync(
-            _root["s"], _root["t"], [ChecksumAlgorithm.Md5], progress: new CancelAtFirstReport(cancellation), cancellationToken: cancellation.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            DigestingCopy.CopyAsync(
+                _root["s"],
+                _root["t"],
+                [ChecksumAlgorithm.Md5],
+                progress: new CancelAtFirstReport(cancellation),
+                cancellationToken: cancellation.Token
+            )
+        );
         Assert.False(Path.Exists(_root["t"]));
     }
 

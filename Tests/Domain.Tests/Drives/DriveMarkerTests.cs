@@ -36,7 +36,8 @@ public class DriveMarkerTests
             }
 
             """,
-            File.ReadAllText(root[DriveMarker.FileName]));
+            File.ReadAllText(root[DriveMarker.FileName])
+        );
         Assert.Equal(Marker, await DriveMarker.TryReadAsync(root, default));
         await (Marker with { Trip = 2 }).WriteAsync(root, default);
         Assert.Equal(Marker with { Trip = 2 }, await DriveMarker.TryReadAsync(root, default));
@@ -97,7 +98,10 @@ public class DriveMarkerTests
         using var root = new TemporaryDirectory();
         Assert.Null(await DriveMarker.TryReadAsync(root["absent"], default));
         Assert.Null(await DriveMarker.TryReadAsync(root, default));
-        root.Shell($"mkdir real pipe link folder; mkfifo pipe/{DriveMarker.FileName}; ln -s ../real/{DriveMarker.FileName} link; mkdir folder/{DriveMarker.FileName}");
+        root.Shell(
+            $"mkdir real pipe link folder; mkfifo pipe/{DriveMarker.FileName}; ln -s ../real/{DriveMarker.FileName} link; "
+                + $"mkdir folder/{DriveMarker.FileName}"
+        );
         await Marker.WriteAsync(root["real"], default);
         Assert.NotNull(await DriveMarker.TryReadAsync(root["real"], default));
         Assert.Null(await DriveMarker.TryReadAsync(root["pipe"], default));
@@ -121,7 +125,8 @@ public class DriveFileTests
     {
         using var root = new TemporaryDirectory();
         root.Write("a", "old");
-        await using (var file = DriveFile.Create(root, "a")) file.Stream.Write("new"u8);
+        await using (var file = DriveFile.Create(root, "a"))
+            file.Stream.Write("new"u8);
         Assert.Equal("old", File.ReadAllText(root["a"]));
         Assert.Equal([root["a"]], Directory.GetFileSystemEntries(root));
     }

@@ -42,6 +42,10 @@ public class DrivePagesTests
     }
 
     [Fact]
+    public void Escape_NameWithControlCharactersAndMarksOfDirection_ShowsThem() =>
+        Assert.Equal(@"&lt;b&gt;\x1b[2J\x0a\u202egpj", HtmlPage.Escape("<b>\u001b[2J\n\u202egpj"));
+
+    [Fact]
     public async Task WriteAsync_Twice_GivesTheSameBytesAndLeavesNothingElse()
     {
         using var root = await DriveAsync();
@@ -50,8 +54,15 @@ public class DrivePagesTests
         root.Write("README.txt", "overwritten");
         root.Write("README.txt.0123.new", "left by a crash");
         await DrivePages.WriteAsync(root["MANIFEST.jsonl"], root, default);
-        foreach (var name in names) Assert.Equal(first[name], File.ReadAllBytes(root[name]));
-        Assert.Equal([.. names, "MANIFEST.jsonl", "data"], Directory.GetFileSystemEntries(root).Select(Path.GetFileName).OrderBy(name => Array.IndexOf([.. names, "MANIFEST.jsonl", "data"], name)));
+        foreach (var name in names)
+            Assert.Equal(first[name], File.ReadAllBytes(root[name]));
+        Assert.Equal(
+            [.. names, "MANIFEST.jsonl", "data"],
+            Directory
+                .GetFileSystemEntries(root)
+                .Select(Path.GetFileName)
+                .OrderBy(name => Array.IndexOf([.. names, "MANIFEST.jsonl", "data"], name))
+        );
         Assert.Equal(3, (await UpstreamManifest.CheckAsync(root["manifest.upstream.json"], default)).Header?.Files);
     }
 
@@ -66,7 +77,11 @@ public class DrivePagesTests
         Assert.Contains(Samples.Key.PublicKey.Fingerprint, readme, StringComparison.Ordinal);
         Assert.Contains("\"mountain\"", readme, StringComparison.Ordinal);
         Assert.DoesNotContain(readme.Split('\n'), line => line.Length > 80 && !line.Contains(seal.Sha256, StringComparison.Ordinal));
-        var commands = readme.Split('\n').Where(line => line.StartsWith("    ", StringComparison.Ordinal)).Select(line => line.Trim()).ToList();
+        var commands = readme
+            .Split('\n')
+            .Where(line => line.StartsWith("    ", StringComparison.Ordinal))
+            .Select(line => line.Trim())
+            .ToList();
         Assert.Equal((0, ""), Run(root, commands.Single(c => c.StartsWith("sha256sum", StringComparison.Ordinal))));
         Assert.Equal((0, seal.Sha256 + "  -\n"), Run(root, commands.Single(c => c.StartsWith("head", StringComparison.Ordinal))));
     }
@@ -82,7 +97,8 @@ public class DrivePagesTests
         await DrivePages.WriteAsync(root["MANIFEST.jsonl"], root, default);
         var html = File.ReadAllText(root["MANIFEST.html"]);
         Assert.Contains("&lt;script&gt;alert(1)&lt;\\script&gt;&amp;amp;&quot;&#39;", html, StringComparison.Ordinal);
-        foreach (var tag in (string[])["<script", "<img", "</title><b>"]) Assert.DoesNotContain(tag, html, StringComparison.Ordinal);
+        foreach (var tag in (string[])["<script", "<img", "</title><b>"])
+            Assert.DoesNotContain(tag, html, StringComparison.Ordinal);
         Assert.DoesNotContain("http:", html, StringComparison.Ordinal);
         Assert.DoesNotContain("src=", html.Replace("&lt;img src=x", "", StringComparison.Ordinal), StringComparison.Ordinal);
     }
@@ -93,7 +109,10 @@ public class DrivePagesTests
         using var root = new TemporaryDirectory();
         const int Count = 20_003;
         var content = Enumerable.Range(0, Count).Select(i => (Samples.File($"f{i}", "x"), Array.Empty<ManifestMember>()));
-        root.Write("MANIFEST.jsonl", await Samples.ManifestAsync(Samples.Header with { Files = Count, Members = Count, Bytes = Count }, content));
+        root.Write(
+            "MANIFEST.jsonl",
+            await Samples.ManifestAsync(Samples.Header with { Files = Count, Members = Count, Bytes = Count }, content)
+        );
         await DrivePages.WriteAsync(root["MANIFEST.jsonl"], root, default);
         var html = File.ReadAllText(root["MANIFEST.html"]);
         Assert.Contains("the first 20,000 of 20,003 entries. The other 3 are in MANIFEST.jsonl", html, StringComparison.Ordinal);
@@ -106,7 +125,10 @@ public class DrivePagesTests
     {
         using var directory = new TemporaryDirectory();
         var content = Enumerable.Range(0, 2000).Select(i => (Samples.File($"f{i}", "x"), Array.Empty<ManifestMember>()));
-        var manifest = directory.Write("m.jsonl", await Samples.ManifestAsync(Samples.Header with { Files = 2000, Members = 2000, Bytes = 2000 }, content));
+        var manifest = directory.Write(
+            "m.jsonl",
+            await Samples.ManifestAsync(Samples.Header with { Files = 2000, Members = 2000, Bytes = 2000 }, content)
+        );
         directory.MakeDirectory("drive");
         directory.Shell("mount -t tmpfs -o size=128k none drive; printf old > drive/README.txt");
         try
@@ -139,7 +161,8 @@ public class DrivePagesTests
     private static async Task<TemporaryDirectory> DriveAsync()
     {
         var root = new TemporaryDirectory();
-        foreach (var (name, content) in s_data) root.Write("data/" + name, content);
+        foreach (var (name, content) in s_data)
+            root.Write("data/" + name, content);
         root.Write("MANIFEST.jsonl", await Samples.ManifestAsync());
         await DrivePages.WriteAsync(root["MANIFEST.jsonl"], root, default);
         return root;
@@ -147,7 +170,13 @@ public class DrivePagesTests
 
     private static (int Code, string Output) Run(string directory, string command)
     {
-        var start = new ProcessStartInfo("/bin/sh", ["-c", command + " 2>&1"]) { WorkingDirectory = directory, UseShellExecute = false, RedirectStandardOutput = true, StandardOutputEncoding = Encoding.UTF8 };
+        var start = new ProcessStartInfo("/bin/sh", ["-c", command + " 2>&1"])
+        {
+            WorkingDirectory = directory,
+            UseShellExecute = false,
+            RedirectStandardOutput = true,
+            StandardOutputEncoding = Encoding.UTF8,
+        };
         start.Environment["LC_ALL"] = "C.UTF-8";
         using var process = Process.Start(start)!;
         var output = process.StandardOutput.ReadToEnd();

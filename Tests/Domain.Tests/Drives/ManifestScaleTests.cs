@@ -13,7 +13,9 @@ public class ManifestScaleTests(ITestOutputHelper output)
     private const int Files = 1_000_000;
     private const long Limit = 100_000_000;
 
-    /// <summary>Writing, checking, walking through and making the pages of a million files, each below 100 MB above the memory before it.</summary>
+    /// <summary>
+    /// Writing, checking, walking through and making the pages of a million files, each below 100 MB above the memory before it.
+    /// </summary>
     [Fact]
     public async Task Manifest_MillionFiles_NeedsBoundedMemory()
     {
@@ -31,7 +33,8 @@ public class ManifestScaleTests(ITestOutputHelper output)
         {
             // Written in the background, so sampled from here.
             var pages = Task.Run(() => DrivePages.WriteAsync(path, root, default));
-            while (await Task.WhenAny(pages, Task.Delay(20)) != pages) memory.Sample();
+            while (await Task.WhenAny(pages, Task.Delay(20)) != pages)
+                memory.Sample();
             await pages;
         });
         var upstream = root[UpstreamManifest.FileName];
@@ -51,7 +54,8 @@ public class ManifestScaleTests(ITestOutputHelper output)
         await writer.WriteHeaderAsync(Samples.Header with { Files = Files, Members = Files, Bytes = Files * 1000L }, default);
         for (var i = 0; i < Files; i++)
         {
-            if (i % 10_000 == 0) memory.Sample();
+            if (i % 10_000 == 0)
+                memory.Sample();
             var name = string.Create(CultureInfo.InvariantCulture, $"observations/2026/11/24/obs_{i:D9}/band_{i % 7}.g3");
             await writer.WriteFileAsync(template with { Name = name, OutgoingTransferId = i }, default);
         }
@@ -67,7 +71,9 @@ public class ManifestScaleTests(ITestOutputHelper output)
         var memory = new PeakMemory();
         var watch = Stopwatch.StartNew();
         await step(memory);
-        output.WriteLine($"{Files:N0} entries {what}: {watch.Elapsed.TotalSeconds:F1} s, {new FileInfo(path).Length / 1e6:F0} MB of file, {memory}");
+        output.WriteLine(
+            $"{Files:N0} entries {what}: {watch.Elapsed.TotalSeconds:F1} s, {new FileInfo(path).Length / 1e6:F0} MB of file, {memory}"
+        );
         Assert.InRange(memory.Heap, long.MinValue, Limit);
         Assert.InRange(memory.WorkingSet, long.MinValue, Limit);
     }
@@ -85,12 +91,14 @@ public class ManifestScaleTests(ITestOutputHelper output)
         public void Sample()
         {
             // A processor with a large cache lets more than the limit become garbage before the runtime collects; only what is kept counts.
-            if (GC.GetTotalMemory(false) - _heap > Limit / 4) GC.Collect();
+            if (GC.GetTotalMemory(false) - _heap > Limit / 4)
+                GC.Collect();
             Heap = Math.Max(Heap, GC.GetTotalMemory(false) - _heap);
             WorkingSet = Math.Max(WorkingSet, Environment.WorkingSet - _workingSet);
         }
 
-        public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"heap +{Heap / 1e6:F0} MB, working set +{WorkingSet / 1e6:F0} MB");
+        public override string ToString() =>
+            string.Create(CultureInfo.InvariantCulture, $"heap +{Heap / 1e6:F0} MB, working set +{WorkingSet / 1e6:F0} MB");
     }
 
     private sealed class SampledStream(string path, PeakMemory memory) : FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0)

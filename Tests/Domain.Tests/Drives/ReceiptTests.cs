@@ -6,13 +6,20 @@ namespace Librarian.Tests.Domain.Drives;
 
 public class ReceiptTests
 {
-    private const string Golden =
+    private static readonly string Golden = Samples.Unwrap(
         """
-        {"format":"librarian-receipt","version":1,"site":"archive","site_key":"ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=","drive_id":"0e984725-c51c-4bf4-9960-e1c80e27aba0","drive":"d01","trip":1,"source":"mountain","manifest_sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","created":"2026-11-24T22:55:01.123456Z","files":2}
+        {"format":"librarian-receipt","version":1,"site":"archive","site_key":"ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+            "drive_id":"0e984725-c51c-4bf4-9960-e1c80e27aba0","drive":"d01","trip":1,"source":"mountain",
+            "manifest_sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","created":"2026-11-24T22:55:01.123456Z",
+            "files":2}
         {"outgoing_transfer_id":17,"name":"obs/1.bin","checksum":"xxh3:::00","outcome":"stored","store_id":1}
-        {"outgoing_transfer_id":18,"name":"obs/zén 🔭","checksum":"abc","outcome":"failed","message":"The \"copy\" is damaged.\nAsk again."}
-        {"end":"librarian-receipt","files":2,"sha256":"3041406254dae395792529d458f982bb3af60941111764a43ea4697dd6b89cf4","signature":"HkiKoznUQa6f51AXwNJZJ4mPqqIEb18yO4AKkm/+siuV72kLZp4ngyB3h0Rp84qCX/ipPAzBypLXrCsFM6lZBA=="}
-        """ + "\n";
+        {"outgoing_transfer_id":18,"name":"obs/zén 🔭","checksum":"abc","outcome":"failed",
+            "message":"The \"copy\" is damaged.\nAsk again."}
+        {"end":"librarian-receipt","files":2,"sha256":"3041406254dae395792529d458f982bb3af60941111764a43ea4697dd6b89cf4",
+            "signature":"HkiKoznUQa6f51AXwNJZJ4mPqqIEb18yO4AKkm/+siuV72kLZp4ngyB3h0Rp84qCX/ipPAzBypLXrCsFM6lZBA=="}
+
+        """
+    );
 
     private static readonly ReceiptHeader s_header = new()
     {
@@ -29,12 +36,27 @@ public class ReceiptTests
 
     private static readonly ReceiptLine[] s_lines =
     [
-        new() { OutgoingTransferId = 17, Name = "obs/1.bin", Checksum = "xxh3:::00", Outcome = ReceiptOutcome.Stored, StoreId = 1 },
-        new() { OutgoingTransferId = 18, Name = "obs/zén 🔭", Checksum = "abc", Outcome = ReceiptOutcome.Failed, Message = "The \"copy\" is damaged.\nAsk again." },
+        new()
+        {
+            OutgoingTransferId = 17,
+            Name = "obs/1.bin",
+            Checksum = "xxh3:::00",
+            Outcome = ReceiptOutcome.Stored,
+            StoreId = 1,
+        },
+        new()
+        {
+            OutgoingTransferId = 18,
+            Name = "obs/zén 🔭",
+            Checksum = "abc",
+            Outcome = ReceiptOutcome.Failed,
+            Message = "The \"copy\" is damaged.\nAsk again.",
+        },
     ];
 
     [Fact]
-    public async Task WriteAsync_TwoDecisions_GivesTheBytesOfVersion1() => Assert.Equal(Golden, Encoding.UTF8.GetString(await WriteAsync(s_lines)));
+    public async Task WriteAsync_TwoDecisions_GivesTheBytesOfVersion1() =>
+        Assert.Equal(Golden, Encoding.UTF8.GetString(await WriteAsync(s_lines)));
 
     [Fact]
     public async Task CheckAsync_TwoDecisions_GivesHeaderAndDigestAndTheLinesInPages()
@@ -73,7 +95,8 @@ public class ReceiptTests
 
         Assert.Equal(
             ["receipt.edited", "receipt.format", "receipt.signature", "receipt.totals", "receipt.truncated", "receipt.version"],
-            codes.Order(StringComparer.Ordinal));
+            codes.Order(StringComparer.Ordinal)
+        );
     }
 
     [Fact]
@@ -99,18 +122,23 @@ public class ReceiptTests
     {
         var text = Encoding.UTF8.GetString(await WriteAsync(s_lines));
         Assert.Contains(old, text, StringComparison.Ordinal);
-        var bytes = Samples.Reseal(Samples.Lines(Encoding.UTF8.GetBytes(text.Replace(old, changed, StringComparison.Ordinal))), ReceiptHeader.FormatName);
+        var bytes = Samples.Reseal(
+            Samples.Lines(Encoding.UTF8.GetBytes(text.Replace(old, changed, StringComparison.Ordinal))),
+            ReceiptHeader.FormatName
+        );
         Assert.Equal(code, (await ReceiptReader.CheckAsync(new MemoryStream(bytes), default)).Refusal?.Code);
     }
 
     [Fact]
-    public async Task CheckAsync_NoFile_IsMissing() => Assert.Equal("receipt.missing", (await ReceiptReader.CheckAsync("/tmp/no/such.jsonl", default)).Refusal?.Code);
+    public async Task CheckAsync_NoFile_IsMissing() =>
+        Assert.Equal("receipt.missing", (await ReceiptReader.CheckAsync("/tmp/no/such.jsonl", default)).Refusal?.Code);
 
     /// <summary>Messages come from anywhere; a receipt must not fail for one.</summary>
     [Fact]
     public async Task WriteLineAsync_LongOrBrokenMessage_IsCut()
     {
-        var bytes = await WriteAsync([s_lines[0], s_lines[1] with { Message = "\ud800" + string.Concat(Enumerable.Repeat("🔭", 50_000)) }]);
+        var message = "\ud800" + string.Concat(Enumerable.Repeat("🔭", 50_000));
+        var bytes = await WriteAsync([s_lines[0], s_lines[1] with { Message = message }]);
         Assert.True((await ReceiptReader.CheckAsync(new MemoryStream(bytes), default)).Accepted);
         Assert.InRange(bytes.Length, 4000, 20_000);
     }
@@ -121,7 +149,9 @@ public class ReceiptTests
         await Assert.ThrowsAsync<InvalidOperationException>(() => WriteAsync(s_lines[..1]));
         await Assert.ThrowsAsync<InvalidOperationException>(() => WriteAsync([s_lines[0], s_lines[1] with { Message = null }]));
         await Assert.ThrowsAsync<InvalidOperationException>(() => WriteAsync(s_lines, Samples.OtherKey));
-        await Assert.ThrowsAsync<InvalidOperationException>(async () => await new ReceiptWriter(Stream.Null).WriteLineAsync(s_lines[0], default));
+        await Assert.ThrowsAsync<InvalidOperationException>(async () =>
+            await new ReceiptWriter(Stream.Null).WriteLineAsync(s_lines[0], default)
+        );
     }
 
     private static async Task<byte[]> WriteAsync(ReceiptLine[] lines, SiteSigningKey? key = null)
@@ -129,7 +159,8 @@ public class ReceiptTests
         using var stream = new MemoryStream();
         using var writer = new ReceiptWriter(stream);
         await writer.WriteHeaderAsync(s_header, default);
-        foreach (var line in lines) await writer.WriteLineAsync(line, default);
+        foreach (var line in lines)
+            await writer.WriteLineAsync(line, default);
         await writer.EndAsync(key ?? Samples.Key, default);
         return stream.ToArray();
     }

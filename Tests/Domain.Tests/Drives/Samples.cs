@@ -31,23 +31,38 @@ internal static class Samples
     [
         (File("obs/1.bin", "hello world"), []),
         (Directory("obs/zén \"🔭\"\u2028\\dir", 8, 3), [Member("a\\b", "12345"), Member("inner/two.bin", "678"), Member("ä/empty", "")]),
-        (Directory("obs/void", 0, 0) with { DeletionPolicy = DeletionPolicy.Allowed, OutgoingTransferId = -1, Uploader = "line\nbreak\u0001" }, []),
+        (
+            Directory("obs/void", 0, 0) with
+            {
+                DeletionPolicy = DeletionPolicy.Allowed,
+                OutgoingTransferId = -1,
+                Uploader = "line\nbreak\u0001",
+            },
+            []
+        ),
     ];
 
-    internal static ManifestFile File(string name, string content) => new()
-    {
-        Name = name,
-        Size = Encoding.UTF8.GetByteCount(content),
-        Checksum = "xxh3:::0123456789abcdef0123456789abcdef",
-        Sha256 = Sha256(content),
-        CreateTime = Time,
-        Uploader = "observer",
-        Source = "observer",
-        DeletionPolicy = DeletionPolicy.Disallowed,
-        OutgoingTransferId = 17,
-    };
+    internal static ManifestFile File(string name, string content) =>
+        new()
+        {
+            Name = name,
+            Size = Encoding.UTF8.GetByteCount(content),
+            Checksum = "xxh3:::0123456789abcdef0123456789abcdef",
+            Sha256 = Sha256(content),
+            CreateTime = Time,
+            Uploader = "observer",
+            Source = "observer",
+            DeletionPolicy = DeletionPolicy.Disallowed,
+            OutgoingTransferId = 17,
+        };
 
-    internal static ManifestFile Directory(string name, long size, long members) => File(name, "") with { Size = size, Sha256 = null, Members = members };
+    internal static ManifestFile Directory(string name, long size, long members) =>
+        File(name, "") with
+        {
+            Size = size,
+            Sha256 = null,
+            Members = members,
+        };
 
     internal static ManifestMember Member(string path, string content) => new(path, Encoding.UTF8.GetByteCount(content), Sha256(content));
 
@@ -55,7 +70,10 @@ internal static class Samples
 
     internal static Task<byte[]> ManifestAsync() => ManifestAsync(Header, Content);
 
-    internal static async Task<byte[]> ManifestAsync(ManifestHeader header, IEnumerable<(ManifestFile File, ManifestMember[] Members)> content)
+    internal static async Task<byte[]> ManifestAsync(
+        ManifestHeader header,
+        IEnumerable<(ManifestFile File, ManifestMember[] Members)> content
+    )
     {
         using var stream = new MemoryStream();
         using var writer = new ManifestWriter(stream);
@@ -63,14 +81,16 @@ internal static class Samples
         foreach (var (file, members) in content)
         {
             await writer.WriteFileAsync(file, default);
-            foreach (var member in members) await writer.WriteMemberAsync(member, default);
+            foreach (var member in members)
+                await writer.WriteMemberAsync(member, default);
         }
 
         await writer.EndAsync(Key, default);
         return stream.ToArray();
     }
 
-    internal static async Task<DriveRefusal?> CheckManifestAsync(byte[] bytes) => (await ManifestReader.CheckAsync(new MemoryStream(bytes), default)).Refusal;
+    internal static async Task<DriveRefusal?> CheckManifestAsync(byte[] bytes) =>
+        (await ManifestReader.CheckAsync(new MemoryStream(bytes), default)).Refusal;
 
     /// <summary>Every single bit changed, and every byte replaced by each of a few that mean something in JSON.</summary>
     internal static IEnumerable<(byte[] Bytes, int At)> Damaged(byte[] bytes)
@@ -88,17 +108,29 @@ internal static class Samples
     }
 
     /// <summary>The lines with their ends.</summary>
-    internal static List<string> Lines(byte[] bytes) => [.. Encoding.UTF8.GetString(bytes).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line + "\n")];
+    internal static List<string> Lines(byte[] bytes) =>
+        [.. Encoding.UTF8.GetString(bytes).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line + "\n")];
 
     internal static byte[] Join(IEnumerable<string> lines) => Encoding.UTF8.GetBytes(string.Concat(lines));
 
-    /// <summary>What a site with a faulty or hostile program would seal: any lines, with a last line whose digest and signature are right.</summary>
+    /// <summary>Joins lines that were broken because they are long: one that begins with four spaces goes on with the one before.</summary>
+    internal static string Unwrap(string text) => text.Replace("\n    ", "", StringComparison.Ordinal);
+
+    /// <summary>
+    /// What a site with a faulty or hostile program would seal: any lines, with a last line whose digest and signature are right.
+    /// </summary>
     internal static byte[] Reseal(IReadOnlyList<string> lines, string format)
     {
         var body = string.Concat(lines.SkipLast(1));
         var digest = Sha256(body);
         var signature = Convert.ToBase64String(Key.Sign(Encoding.ASCII.GetBytes($"{format}-v1\n{digest}")));
-        var end = Regex.Replace(lines[^1], "\"sha256\":.*", $"\"sha256\":\"{digest}\",\"signature\":\"{signature}\"}}\n", RegexOptions.Singleline, TimeSpan.FromSeconds(1));
+        var end = Regex.Replace(
+            lines[^1],
+            "\"sha256\":.*",
+            $"\"sha256\":\"{digest}\",\"signature\":\"{signature}\"}}\n",
+            RegexOptions.Singleline,
+            TimeSpan.FromSeconds(1)
+        );
         return Encoding.UTF8.GetBytes(body + end);
     }
 }

@@ -7,21 +7,35 @@ namespace Librarian.Tests.Domain.Drives;
 
 public class UpstreamManifestTests
 {
-    /// <summary>As the Python Librarian answers admin/stores/manifest (wire.md §6.10.4).</summary>
-    private const string Sample = """
-        {"librarian_name":"lat","store_name":"drive7","store_files":[{"name":"obs/2026/a.g3","create_time":"2026-01-02T03:04:05.000100","size":1048576,"checksum":"xxh3:::99aa06d3014798d86001c324468d497f","uploader":"daq","source":"daq","instance_path":"/mnt/d7/store/obs/2026/a.g3","deletion_policy":0,"instance_create_time":"2026-01-02T03:05:00","instance_available":true,"outgoing_transfer_id":41},{"name":"obs/2026/b","create_time":"2026-01-02T03:04:05","size":5,"checksum":"900150983cd24fb0d6963f7d28e17f72","uploader":"daq","source":"lat","instance_path":"/mnt/d7/store/obs/2026/b","deletion_policy":1,"instance_create_time":"2026-01-02T03:05:00","instance_available":true,"outgoing_transfer_id":-1}]}
-        """;
+    /// <summary>As the Python Librarian answers admin/stores/manifest (docs/spec/wire.md#store-manifest).</summary>
+    private const string Sample =
+        """{"librarian_name":"lat","store_name":"drive7","store_files":["""
+        + """{"name":"obs/2026/a.g3","create_time":"2026-01-02T03:04:05.000100","size":1048576"""
+        + ""","checksum":"xxh3:::99aa06d3014798d86001c324468d497f","uploader":"daq","source":"daq","instance_path":"/mnt/d7/store/"""
+        + """obs/2026/a.g3","deletion_policy":0,"instance_create_time":"2026-01-02T03:05:00","instance_available":true"""
+        + ""","outgoing_transfer_id":41},"""
+        + """{"name":"obs/2026/b","create_time":"2026-01-02T03:04:05","size":5"""
+        + ""","checksum":"900150983cd24fb0d6963f7d28e17f72","uploader":"daq","source":"lat","instance_path":"/mnt/d7/store/"""
+        + """obs/2026/b","deletion_policy":1,"instance_create_time":"2026-01-02T03:05:00","instance_available":true"""
+        + ""","outgoing_transfer_id":-1}]}""";
 
     /// <summary>The same with the keys in another order, blanks, escapes, a byte order mark and keys of a later version.</summary>
-    private const string Reordered = "\ufeff \n" + """
-        { "later" : {"deep":[1,{"store_files":[]}]}, "store_files" : [
-          { "outgoing_transfer_id": 41, "later": [[], {}], "instance_available": true, "deletion_policy": 0, "source": "daq", "uploader": "d\u0061q",
-            "checksum": "xxh3:::99aa06d3014798d86001c324468d497f", "size": 1048576, "create_time": "2026-01-02T03:04:05.000100", "name": "obs\/2026/a.g3" } ,
-          {"size":5,"name":"obs/2026/b","create_time":"2026-01-02T05:04:05+02:00","checksum":"900150983cd24fb0d6963f7d28e17f72","uploader":"daq","source":"lat",
-            "deletion_policy":1,"outgoing_transfer_id":-1}
-        ] , "count": 2, "store_name": "drive7", "done": null, "librarian_name": "lat" }
-
-        """;
+    private const string Reordered =
+        "\ufeff \n"
+        + """{ "later" : {"deep":[1,{"store_files":[]}]}, "store_files" : ["""
+        + "\n"
+        + """  { "outgoing_transfer_id": 41, "later": [[], {}], "instance_available": true, "deletion_policy": 0, "source": "daq","""
+        + """ "uploader": "d\u0061q","""
+        + "\n"
+        + """    "checksum": "xxh3:::99aa06d3014798d86001c324468d497f", "size": 1048576,"""
+        + """ "create_time": "2026-01-02T03:04:05.000100", "name": "obs\/2026/a.g3" } ,"""
+        + "\n"
+        + """  {"size":5,"name":"obs/2026/b","create_time":"2026-01-02T05:04:05+02:00","checksum":"900150983cd24fb0d6963f7d28e17f72","""
+        + "\"uploader\":\"daq\",\"source\":\"lat\",\n"
+        + """    "deletion_policy":1,"outgoing_transfer_id":-1}"""
+        + "\n"
+        + """] , "count": 2, "store_name": "drive7", "done": null, "librarian_name": "lat" }"""
+        + "\n";
 
     private static readonly ManifestFile[] s_files =
     [
@@ -73,7 +87,8 @@ public class UpstreamManifestTests
         for (var i = positions.Count - 1; i >= 0; i--)
         {
             cursor.Seek(positions[i]);
-            foreach (var file in s_files[i..]) Assert.Equal(file, await cursor.ReadFileAsync(default));
+            foreach (var file in s_files[i..])
+                Assert.Equal(file, await cursor.ReadFileAsync(default));
             Assert.Null(await cursor.ReadFileAsync(default));
         }
     }
@@ -95,19 +110,12 @@ public class UpstreamManifestTests
     [InlineData("store_files", "files", "manifest.format")]
     [InlineData("\"store_files\":[", "\"store_files\":[],\"store_files\":[", "manifest.format")]
     [InlineData("\"store_files\":[", "\"store_files\":[,", "manifest.format")]
-    [InlineData("\"store_files\":[", "\"store_files\":[7,", "manifest.format")]
     [InlineData("}]}", "},]}", "manifest.format")]
     [InlineData("}]}", "}]}x", "manifest.format")]
     [InlineData("}]}", "}],}", "manifest.format")]
     [InlineData("},{", "}{", "manifest.format")]
-    [InlineData("\"name\":\"obs/2026/b\",", "", "manifest.format")]
-    [InlineData("\"size\":5", "\"size\":-5", "manifest.format")]
     [InlineData("\"size\":5", "\"size\":NaN", "manifest.format")]
-    [InlineData("\"size\":5", "\"size\":9223372036854775807", "manifest.totals")]
-    [InlineData("2026-01-02T03:04:05\",", "yesterday\",", "manifest.format")]
-    [InlineData("\"name\":\"obs/2026/b\"", "\"name\":\"../b\"", "manifest.path")]
-    [InlineData("\"name\":\"obs/2026/b\"", "\"name\":\"/etc/passwd\"", "manifest.path")]
-    [InlineData("\"name\":\"obs/2026/b\"", "\"name\":\"obs/2026/a.g3\"", "manifest.duplicate")]
+    [InlineData("\"name\":\"obs/2026/", "\"name\":\"/obs/2026/", "manifest.format")]
     public async Task CheckAsync_Wrong_IsRefused(string old, string changed, string code)
     {
         Assert.Contains(old, Sample, StringComparison.Ordinal);
@@ -116,22 +124,62 @@ public class UpstreamManifestTests
         Assert.Contains("Nothing was taken", refusal!.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("\"name\":\"obs/2026/b\",", "", "lacks something")]
+    [InlineData("\"name\":\"obs/2026/b\"", "\"name\":7", "lacks something")]
+    [InlineData("\"size\":5", "\"size\":-5", "negative")]
+    [InlineData("\"size\":5", "\"size\":9223372036854775807", "of no file")]
+    [InlineData("2026-01-02T03:04:05\",", "yesterday\",", "lacks something")]
+    [InlineData("\"name\":\"obs/2026/b\"", "\"name\":\"../b\"", "'..'")]
+    [InlineData("\"name\":\"obs/2026/b\"", "\"name\":\"/etc/passwd\"", "absolute")]
+    [InlineData("\"name\":\"obs/2026/b\"", "\"name\":\"b\\u0000\"", "zero character")]
+    public async Task CheckAsync_OneBadEntry_IsLeftOutAndTheRestIsRead(string old, string changed, string problem)
+    {
+        Assert.Contains(old, Sample, StringComparison.Ordinal);
+        using var directory = new TemporaryDirectory();
+        var path = directory.Write("m.json", Sample.Replace(old, changed, StringComparison.Ordinal));
+
+        var check = await UpstreamManifest.CheckAsync(path, default);
+
+        Assert.Equal((2, 1), (check.Header?.Files, check.Header?.Unusable));
+        await using var cursor = await UpstreamCursor.OpenAsync(path, default);
+        var files = new[] { await cursor.ReadFileAsync(default), await cursor.ReadFileAsync(default) };
+        Assert.Null(await cursor.ReadFileAsync(default));
+        var bad = Assert.Single(files, file => file!.Problem is not null)!;
+        Assert.Contains(problem, bad.Problem, StringComparison.Ordinal);
+        Assert.StartsWith("entry at byte ", bad.Name, StringComparison.Ordinal);
+        Assert.DoesNotContain(bad.Name + bad.Problem, char.IsControl);
+        Assert.Equal(
+            s_files.Single(file => file.Name == files.Single(f => f!.Problem is null)!.Name),
+            files.Single(f => f!.Problem is null)
+        );
+    }
+
     [Fact]
     public async Task CheckAsync_CutAnywhere_IsTruncated()
     {
         foreach (var text in (string[])[Sample, Reordered.TrimEnd()])
         {
             var bytes = Encoding.UTF8.GetBytes(text);
-            for (var length = text[0] == '{' ? 0 : 3; length < bytes.Length; length++) Assert.Equal("manifest.truncated", (await RefusalAsync(bytes[..length]))?.Code);
+            for (var length = text[0] == '{' ? 0 : 3; length < bytes.Length; length++)
+                Assert.Equal("manifest.truncated", (await RefusalAsync(bytes[..length]))?.Code);
         }
     }
 
     [Fact]
     public async Task CheckAsync_EntryAboveTheLimit_IsRefused() =>
-        Assert.Equal("manifest.format", (await RefusalAsync(Encoding.UTF8.GetBytes(Sample.Replace("\"lat\"", "\"" + new string('x', 200_000) + "\"", StringComparison.Ordinal))))?.Code);
+        Assert.Equal(
+            "manifest.format",
+            (
+                await RefusalAsync(
+                    Encoding.UTF8.GetBytes(Sample.Replace("\"lat\"", "\"" + new string('x', 200_000) + "\"", StringComparison.Ordinal))
+                )
+            )?.Code
+        );
 
     [Fact]
-    public async Task CheckAsync_NoFile_IsMissing() => Assert.Equal("manifest.missing", (await UpstreamManifest.CheckAsync("/tmp/no/such.json", default)).Refusal?.Code);
+    public async Task CheckAsync_NoFile_IsMissing() =>
+        Assert.Equal("manifest.missing", (await UpstreamManifest.CheckAsync("/tmp/no/such.json", default)).Refusal?.Code);
 
     [Fact]
     public async Task OpenAsync_SomethingElse_Throws()
@@ -147,8 +195,22 @@ public class UpstreamManifestTests
     public async Task ReadFileAsync_ManyEntries_GivesEachFromAnyPosition()
     {
         using var directory = new TemporaryDirectory();
-        var content = Enumerable.Range(0, 2000).Select(i => (Samples.File($"f/{i:D6}", "x") with { Uploader = new string('ä', i % 257), Source = new string('s', 1 + (i % 251)) }, Array.Empty<ManifestMember>()));
-        var manifest = directory.Write("m.jsonl", await Samples.ManifestAsync(Samples.Header with { Files = 2000, Members = 2000, Bytes = 2000 }, content));
+        var content = Enumerable
+            .Range(0, 2000)
+            .Select(i =>
+                (
+                    Samples.File($"f/{i:D6}", "x") with
+                    {
+                        Uploader = new string('ä', i % 257),
+                        Source = new string('s', 1 + (i % 251)),
+                    },
+                    Array.Empty<ManifestMember>()
+                )
+            );
+        var manifest = directory.Write(
+            "m.jsonl",
+            await Samples.ManifestAsync(Samples.Header with { Files = 2000, Members = 2000, Bytes = 2000 }, content)
+        );
         var path = directory["m.json"];
         await using (var cursor = await ManifestCursor.OpenAsync(manifest, default))
         await using (var stream = File.Create(path))
@@ -174,17 +236,26 @@ public class UpstreamManifestTests
         await using var cursor = await ManifestCursor.OpenAsync(directory.Write("m.jsonl", await Samples.ManifestAsync()), default);
         using var stream = new MemoryStream();
         await UpstreamManifest.WriteAsync(cursor, stream, default);
-        Assert.Equal(
+        var expected = Samples.Unwrap(
             """
             {"librarian_name":"mountain","store_name":"d01","store_files":[
-            {"name":"obs/1.bin","create_time":"2026-11-24T22:55:01.123456","size":11,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","uploader":"observer","source":"observer","instance_path":"data/obs/1.bin","deletion_policy":0,"instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":17},
-            {"name":"obs/zén \"🔭\"<U+2028>\\dir","create_time":"2026-11-24T22:55:01.123456","size":8,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","uploader":"observer","source":"observer","instance_path":"data/obs/zén \"🔭\"<U+2028>\\dir","deletion_policy":0,"instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":17},
-            {"name":"obs/void","create_time":"2026-11-24T22:55:01.123456","size":0,"checksum":"xxh3:::0123456789abcdef0123456789abcdef","uploader":"line\nbreak\u0001","source":"observer","instance_path":"data/obs/void","deletion_policy":1,"instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":-1}
+            {"name":"obs/1.bin","create_time":"2026-11-24T22:55:01.123456","size":11,"checksum":"xxh3:::0123456789abcdef0123456789abcdef",
+                "uploader":"observer","source":"mountain","instance_path":"data/obs/1.bin","deletion_policy":0,
+                "instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":17},
+            {"name":"obs/zén \"🔭\"<U+2028>\\dir","create_time":"2026-11-24T22:55:01.123456","size":8,
+                "checksum":"xxh3:::0123456789abcdef0123456789abcdef","uploader":"observer","source":"mountain",
+                "instance_path":"data/obs/zén \"🔭\"<U+2028>\\dir","deletion_policy":0,
+                "instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":17},
+            {"name":"obs/void","create_time":"2026-11-24T22:55:01.123456","size":0,"checksum":"xxh3:::0123456789abcdef0123456789abcdef",
+                "uploader":"line\nbreak\u0001","source":"mountain","instance_path":"data/obs/void","deletion_policy":1,
+                "instance_create_time":"2026-11-24T22:55:01.123456","instance_available":true,"outgoing_transfer_id":-1}
             ]}
 
-            """.Replace("<U+2028>", "\u2028", StringComparison.Ordinal),
-            Encoding.UTF8.GetString(stream.ToArray()));
+            """
+        );
+        Assert.Equal(expected.Replace("<U+2028>", "\u2028", StringComparison.Ordinal), Encoding.UTF8.GetString(stream.ToArray()));
     }
 
-    private static async Task<DriveRefusal?> RefusalAsync(byte[] bytes) => (await UpstreamManifest.CheckAsync(new MemoryStream(bytes), default)).Refusal;
+    private static async Task<DriveRefusal?> RefusalAsync(byte[] bytes) =>
+        (await UpstreamManifest.CheckAsync(new MemoryStream(bytes), default)).Refusal;
 }

@@ -26,7 +26,8 @@ public class FernetTests
     public void Encrypt_SpecificationsVector_GivesItsToken()
     {
         const string SpecificationKey = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
-        const string SpecificationToken = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
+        const string SpecificationToken =
+            "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
         var fernet = Create(SpecificationKey, DateTimeOffset.FromUnixTimeSeconds(499162800), CountingVector);
         Assert.Equal(SpecificationToken, fernet.Encrypt("hello"));
         Assert.True(fernet.TryDecrypt(SpecificationToken, out var text));

@@ -16,7 +16,9 @@ public class LocalStoreTests
         Assert.Equal($"{fixture.StagingPath}/{name}/2459861/uvh5/zen.uvh5", result.Location);
         Assert.True(Directory.Exists(Path.GetDirectoryName(result.Location)));
         Assert.False(Path.Exists(result.Location));
-        fixture.StagingFiles.Shell($"test \"$(stat -c %a staging/{name} staging/{name}/2459861 staging/{name}/2459861/uvh5 | tr '\\n' ' ')\" = '775 775 775 '");
+        fixture.StagingFiles.Shell(
+            $"test \"$(stat -c %a staging/{name} staging/{name}/2459861 staging/{name}/2459861/uvh5 | tr '\\n' ' ')\" = '775 775 775 '"
+        );
         Assert.Equal("store.staged", (await fixture.Store.CreateStagingAsync(name, StoreFixture.Name("2459861/uvh5/zen.uvh5"))).Code);
     }
 
@@ -37,14 +39,25 @@ public class LocalStoreTests
         var copying = new ReachedPoint("place.incoming-made");
         using var copies = new StoreFixture(options => options with { OwnAfterCommit = true }, faults: copying);
         using var renames = new StoreFixture();
-        var waiting = copies.Store.PlaceAsync(await copies.StageAsync("copied", ("", "data")) with { Readers = readers }, TestContext.Current.CancellationToken);
+        var waiting = copies.Store.CommitFileAsync(
+            await copies.StageAsync("copied", ("", "data")) with
+            {
+                Readers = readers,
+            },
+            TestContext.Current.CancellationToken
+        );
         await copying.Reached.WaitAsync(TestContext.Current.CancellationToken);
         // Time enough for a copy that does not wait.
         for (var i = 0; i < 20; i++)
-            Assert.Equal(PlaceStatus.Placed, (await renames.Store.PlaceAsync(await renames.StageAsync($"renamed{i}", ("", "data")) with { Readers = readers })).Status);
+            Assert.Equal(
+                FileCommitStatus.Committed,
+                (
+                    await renames.Store.CommitFileAsync(await renames.StageAsync($"renamed{i}", ("", "data")) with { Readers = readers })
+                ).Status
+            );
         Assert.Empty(copies.Committed());
         readers.Release();
-        Assert.Equal(PlaceStatus.Placed, (await waiting).Status);
+        Assert.Equal(FileCommitStatus.Committed, (await waiting).Status);
         Assert.Equal(1, readers.CurrentCount);
     }
 
@@ -108,12 +121,14 @@ public class LocalStoreTests
     public async Task Place_ReadOnlyStore_SetsModes()
     {
         using var fixture = new StoreFixture(options => options with { ReadonlyAfterCommit = true });
-        var book = await fixture.StageAsync("a/book", ("f", "1"), ("sub/g", "2"));
+        var directory = await fixture.StageAsync("a/book", ("f", "1"), ("sub/g", "2"));
         var file = await fixture.StageAsync("a/file", ("", "3"));
-        Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(book)).Status);
-        Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(file)).Status);
-        fixture.StoreFiles.Shell("cd store/a; test \"$(stat -c %a book book/f book/sub book/sub/g file | tr '\\n' ' ')\" = '555 444 555 444 444 '");
-        Assert.Equal(RemovalStatus.Removed, (await fixture.Store.DeleteAsync(book.Destination)).Status);
+        Assert.Equal(FileCommitStatus.Committed, (await fixture.Store.CommitFileAsync(directory)).Status);
+        Assert.Equal(FileCommitStatus.Committed, (await fixture.Store.CommitFileAsync(file)).Status);
+        fixture.StoreFiles.Shell(
+            "cd store/a; test \"$(stat -c %a book book/f book/sub book/sub/g file | tr '\\n' ' ')\" = '555 444 555 444 444 '"
+        );
+        Assert.Equal(RemovalStatus.Removed, (await fixture.Store.DeleteAsync(directory.Destination)).Status);
         fixture.StoreFiles.Shell("test $(stat -c %a store/a/file) = 444");
     }
 
@@ -121,25 +136,25 @@ public class LocalStoreTests
     public async Task Place_CopyDiffersFromDeclared_IsAMismatchAndKeepsTheStaged()
     {
         using var fixture = new StoreFixture(options => options with { OwnAfterCommit = true });
-        var placement = await fixture.StageAsync("name", ("f", "1"));
-        await File.WriteAllTextAsync(fixture.StagedPath(placement) + "/f", "2");
-        var result = await fixture.Store.PlaceAsync(placement);
-        Assert.Equal(PlaceStatus.Mismatch, result.Status);
+        var commit = await fixture.StageAsync("name", ("f", "1"));
+        await File.WriteAllTextAsync(fixture.StagedPath(commit) + "/f", "2");
+        var result = await fixture.Store.CommitFileAsync(commit);
+        Assert.Equal(FileCommitStatus.Mismatch, result.Status);
         Assert.Equal(1, result.Actual!.SizeBytes);
         Assert.Empty(fixture.Committed());
         Assert.Empty(fixture.InProgress());
-        Assert.Equal("2", await File.ReadAllTextAsync(fixture.StagedPath(placement) + "/f"));
+        Assert.Equal("2", await File.ReadAllTextAsync(fixture.StagedPath(commit) + "/f"));
     }
 
     [Fact]
     public async Task Place_TornCopyOfAnEarlierAttempt_IsMadeAgain()
     {
         using var fixture = new StoreFixture(options => options with { OwnAfterCommit = true });
-        var placement = await fixture.StageAsync("name", ("f", "right"), ("g", "right"));
-        fixture.StoreFiles.Write($"store/.librarian/incoming/{placement.PlacementId}/data/f", "wro");
-        fixture.StoreFiles.Write($"store/.librarian/incoming/{placement.PlacementId}/identity", "8 1");
-        Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(placement)).Status);
-        Assert.True(await fixture.TargetIsAsExpectedAsync(placement));
+        var commit = await fixture.StageAsync("name", ("f", "right"), ("g", "right"));
+        fixture.StoreFiles.Write($"store/.librarian/incoming/{commit.CommitId}/data/f", "wro");
+        fixture.StoreFiles.Write($"store/.librarian/incoming/{commit.CommitId}/identity", "8 1");
+        Assert.Equal(FileCommitStatus.Committed, (await fixture.Store.CommitFileAsync(commit)).Status);
+        Assert.True(await fixture.TargetIsAsExpectedAsync(commit));
         Assert.Empty(fixture.InProgress());
     }
 
@@ -148,12 +163,12 @@ public class LocalStoreTests
     {
         var faults = new ScriptedFaults { CrashAt = "place.identity-recorded" };
         using var fixture = new StoreFixture(options => options with { OwnAfterCommit = true }, faults: faults);
-        var placement = await fixture.StageAsync("name", ("f", "1"));
-        await Assert.ThrowsAsync<SimulatedCrashException>(() => fixture.Store.PlaceAsync(placement));
-        await fixture.Store.RemoveStagingAsync(placement.StagingName);
+        var commit = await fixture.StageAsync("name", ("f", "1"));
+        await Assert.ThrowsAsync<SimulatedCrashException>(() => fixture.Store.CommitFileAsync(commit));
+        await fixture.Store.RemoveStagingAsync(commit.StagingName);
         faults.CrashAt = null;
-        Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(placement)).Status);
-        Assert.True(await fixture.TargetIsAsExpectedAsync(placement));
+        Assert.Equal(FileCommitStatus.Committed, (await fixture.Store.CommitFileAsync(commit)).Status);
+        Assert.True(await fixture.TargetIsAsExpectedAsync(commit));
     }
 
     [Theory]
@@ -168,7 +183,7 @@ public class LocalStoreTests
         fixture.StoreFiles.Write("store/name", "1");
         fixture.StoreFiles.Write("outside/f", "1");
         Directory.CreateSymbolicLink(fixture.StorePath + "/link", "../outside");
-        Assert.Equal(expected, await fixture.Store.ExistsAsync(StoreFixture.Name(name)));
+        Assert.Equal(expected ? Presence.Present : Presence.Absent, await fixture.Store.ExistsAsync(StoreFixture.Name(name)));
     }
 
     [Fact]
@@ -176,13 +191,13 @@ public class LocalStoreTests
     {
         var faults = new ScriptedFaults { CrashAt = "place.copied" };
         using var fixture = new StoreFixture(options => options with { OwnAfterCommit = true }, faults: faults);
-        var placement = await fixture.StageAsync("name", ("f", "1"));
-        await Assert.ThrowsAsync<SimulatedCrashException>(() => fixture.Store.PlaceAsync(placement));
+        var commit = await fixture.StageAsync("name", ("f", "1"));
+        await Assert.ThrowsAsync<SimulatedCrashException>(() => fixture.Store.CommitFileAsync(commit));
         Assert.NotEmpty(fixture.InProgress());
-        Assert.Equal(RemovalStatus.Removed, (await fixture.Store.RemoveIncomingAsync(placement.PlacementId)).Status);
-        Assert.Equal(RemovalStatus.NothingThere, (await fixture.Store.RemoveIncomingAsync(placement.PlacementId)).Status);
+        Assert.Equal(RemovalStatus.Removed, (await fixture.Store.RemoveIncomingAsync(commit.CommitId)).Status);
+        Assert.Equal(RemovalStatus.NothingThere, (await fixture.Store.RemoveIncomingAsync(commit.CommitId)).Status);
         Assert.Empty(fixture.InProgress());
-        Assert.True(await fixture.StagedIsAsExpectedAsync(placement));
+        Assert.True(await fixture.StagedIsAsExpectedAsync(commit));
     }
 
     [Fact]
@@ -195,16 +210,16 @@ public class LocalStoreTests
         {
             mount.MakeDirectory("small/store");
             using var staging = new StoreFixture();
-            var placement = await staging.StageAsync("name", ("f", new string('x', 800_000)));
-            var store = new LocalStore(staging.Options with { StorePath = mount["small/store"] });
+            var commit = await staging.StageAsync("name", ("f", new string('x', 800_000)));
+            var store = new LocalStore(staging.Options with { RootPath = mount["small/store"] });
             mount.Shell("head -c 600000 /dev/zero > small/ballast");
-            var result = await store.PlaceAsync(placement);
-            Assert.Equal(PlaceStatus.NoSpace, result.Status);
-            Assert.True(await staging.StagedIsAsExpectedAsync(placement));
+            var result = await store.CommitFileAsync(commit);
+            Assert.Equal(FileCommitStatus.NoSpace, result.Status);
+            Assert.True(await staging.StagedIsAsExpectedAsync(commit));
             Assert.Empty(Directory.EnumerateFileSystemEntries(mount["small/store/.librarian/incoming"]));
 
             mount.Shell("rm small/ballast");
-            Assert.Equal(PlaceStatus.Placed, (await store.PlaceAsync(placement)).Status);
+            Assert.Equal(FileCommitStatus.Committed, (await store.CommitFileAsync(commit)).Status);
         }
         finally
         {
@@ -220,24 +235,39 @@ public class LocalStoreTests
     {
         using var mount = new TemporaryDirectory();
         mount.MakeDirectory("small");
-        mount.Shell("mount -t tmpfs -o size=4m none small; head -c 1048576 /dev/zero > small/ballast");
+        mount.MakeDirectory("large");
+        mount.Shell(
+            "mount -t tmpfs -o size=4m none small; head -c 1048576 /dev/zero > small/ballast; mount -t tmpfs -o size=64m none large"
+        );
         try
         {
-            using var staging = new StoreFixture(options => options with { StorePath = mount["small"], ReportFullFraction = fraction });
+            using var staging = new StoreFixture(options =>
+                options with
+                {
+                    RootPath = mount["small"],
+                    StagingPath = mount["large"],
+                    ReportFullFraction = fraction,
+                }
+            );
             const long Total = 4 << 20;
             const long Free = 3 << 20;
             Assert.Equal((long)Math.Max(0, Free - (Total * (1 - fraction))), staging.Store.FreeBytes());
         }
         finally
         {
-            mount.Shell("umount small");
+            mount.Shell("umount small; umount large");
         }
     }
 
     [Fact]
     public void Constructor_BadOptions_Throws()
     {
-        var good = new LocalStoreOptions { Name = "n", StagingPath = "/a", StorePath = "/b" };
+        var good = new LocalStoreOptions
+        {
+            Name = "n",
+            StagingPath = "/a",
+            RootPath = "/b",
+        };
         Assert.Throws<ArgumentException>(() => new LocalStore(good with { StagingPath = "a" }));
         Assert.Throws<ArgumentException>(() => new LocalStore(good with { ReportFullFraction = 1.1 }));
         Assert.Throws<ArgumentException>(() => new LocalStore(good with { ReportFullFraction = double.NaN }));
@@ -252,7 +282,10 @@ public class LocalStoreTests
         root.Write("top/doomed/a/b/f", "1");
         root.Write("top/doomed/g", "1");
         root.Write("top/kept/f", "1");
-        root.Shell("ln -s ../../kept top/doomed/a/link; chmod 444 top/kept/f top/doomed/g; chmod 555 top/kept top/doomed/a/b top/doomed/a top/doomed; chmod 755 .");
+        root.Shell(
+            "ln -s ../../kept top/doomed/a/link; chmod 444 top/kept/f top/doomed/g; "
+                + "chmod 555 top/kept top/doomed/a/b top/doomed/a top/doomed; chmod 755 ."
+        );
         if (Libc.EffectiveUserId() == 0)
             root.Shell($"chown -R {Nobody} top");
 
@@ -317,7 +350,8 @@ public class LocalStoreTests
 
         public void Reach(string reached)
         {
-            if (reached == point) _reached.TrySetResult();
+            if (reached == point)
+                _reached.TrySetResult();
         }
     }
 }

@@ -13,13 +13,19 @@ public sealed class StoreFixture : IDisposable
         Func<LocalStoreOptions, LocalStoreOptions>? configure = null,
         string stagingRoot = "/tmp",
         string storeRoot = "/tmp",
-        IStoreFaults? faults = null)
+        IStoreFaults? faults = null
+    )
     {
         _stagingParent = new TemporaryDirectory(stagingRoot);
         _storeParent = new TemporaryDirectory(storeRoot);
         StagingPath = _stagingParent.MakeDirectory("staging");
         StorePath = _storeParent.MakeDirectory("store");
-        var options = new LocalStoreOptions { Name = "disk", StagingPath = StagingPath, StorePath = StorePath };
+        var options = new LocalStoreOptions
+        {
+            Name = "disk",
+            StagingPath = StagingPath,
+            RootPath = StorePath,
+        };
         Options = configure is null ? options : configure(options);
         Store = new LocalStore(Options, faults);
     }
@@ -32,9 +38,9 @@ public sealed class StoreFixture : IDisposable
 
     public LocalStore Store { get; }
 
-    public static StorePath Name(string text)
+    public static FileName Name(string text)
     {
-        Assert.True(Librarian.Domain.Stores.StorePath.TryParse(text, out var path, out _));
+        Assert.True(Librarian.Domain.Stores.FileName.TryParse(text, out var path, out _));
         return path;
     }
 
@@ -45,7 +51,7 @@ public sealed class StoreFixture : IDisposable
     /// <summary>Stages data as a client does, verifies them as the site does, and says how to place them.</summary>
     /// <param name="destination">The final name.</param>
     /// <param name="content">Relative file names and contents; a single "" is a plain file.</param>
-    public async Task<Placement> StageAsync(string destination, params (string Name, string Content)[] content)
+    public async Task<FileCommit> StageAsync(string destination, params (string Name, string Content)[] content)
     {
         var staging = Guid.NewGuid();
         var uploadName = Name("book");
@@ -58,29 +64,59 @@ public sealed class StoreFixture : IDisposable
             await File.WriteAllTextAsync(path, text);
         }
 
-        var digest = await Store.DigestStagedAsync(staging, uploadName, [ChecksumAlgorithm.Xxh3], new DigestOptions { FlushToDisk = true });
+        var digest = await Store.DigestStagedAsync(
+            staging,
+            uploadName,
+            [ChecksumAlgorithm.Xxh3],
+            new DigestOptions { FlushToDisk = true, TakeOver = true }
+        );
         Assert.True(digest.IsComplete, digest.Message);
-        return new Placement(staging, uploadName, Name(destination), new ContentDescription(digest.Checksums[ChecksumAlgorithm.Xxh3], digest.SizeBytes), Guid.NewGuid());
+        return new FileCommit(
+            staging,
+            uploadName,
+            Name(destination),
+            new ContentDescription(digest.Checksums[ChecksumAlgorithm.Xxh3], digest.SizeBytes),
+            Guid.NewGuid()
+        )
+        {
+            Verified = digest,
+        };
     }
 
-    public string StagedPath(Placement placement) => Store.LocateStaged(placement.StagingName, placement.UploadName!);
+    public string StagedPath(FileCommit commit) => Store.LocateStaged(commit.StagingName, commit.UploadName!);
 
-    public async Task<bool> TargetIsAsExpectedAsync(Placement placement) =>
-        (await Store.DigestAsync(placement.Destination, [placement.Expected.Checksum.Algorithm])).Matches(placement.Expected);
+    public async Task<bool> TargetIsAsExpectedAsync(FileCommit commit) =>
+        (await Store.DigestAsync(commit.Destination, [commit.Expected.Checksum.Algorithm])).Matches(commit.Expected);
 
-    public async Task<bool> StagedIsAsExpectedAsync(Placement placement) =>
-        (await Store.DigestStagedAsync(placement.StagingName, placement.UploadName!, [placement.Expected.Checksum.Algorithm])).Matches(placement.Expected);
+    public async Task<bool> StagedIsAsExpectedAsync(FileCommit commit) =>
+        (await Store.DigestStagedAsync(commit.StagingName, commit.UploadName!, [commit.Expected.Checksum.Algorithm])).Matches(
+            commit.Expected
+        );
 
-    /// <summary>Committed entries: everything below the store root except its working directory, directories with a trailing slash.</summary>
+    /// <summary>
+    /// Committed entries: everything below the store root except its working directory, directories with a trailing slash.
+    /// </summary>
     public string[] Committed() =>
-        [.. Directory.EnumerateFileSystemEntries(StorePath, "*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.None })
-            .Select(path => path[(StorePath.Length + 1)..] + (Directory.Exists(path) ? "/" : string.Empty))
-            .Where(path => !path.StartsWith(".librarian", StringComparison.Ordinal))
-            .Order(StringComparer.Ordinal)];
+        [
+            .. Directory
+                .EnumerateFileSystemEntries(
+                    StorePath,
+                    "*",
+                    new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.None }
+                )
+                .Select(path => path[(StorePath.Length + 1)..] + (Directory.Exists(path) ? "/" : string.Empty))
+                .Where(path => !path.StartsWith(".librarian", StringComparison.Ordinal))
+                .Order(StringComparer.Ordinal),
+        ];
 
     /// <summary>Work in progress below the store's working directory, locks aside.</summary>
     public string[] InProgress() =>
-        [.. new[] { "incoming", "trash" }.Select(name => Path.Combine(StorePath, ".librarian", name)).Where(Directory.Exists).SelectMany(Directory.EnumerateFileSystemEntries)];
+        [
+            .. new[] { "incoming", "trash" }
+                .Select(name => Path.Combine(StorePath, ".librarian", name))
+                .Where(Directory.Exists)
+                .SelectMany(Directory.EnumerateFileSystemEntries),
+        ];
 
     public void Dispose()
     {

@@ -17,20 +17,23 @@ public class StoreKillTests
     {
         var points = new List<string>();
         using (var fixture = Open(own, stagingRoot, new ScriptedFaults(points)))
-            Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(await fixture.StageAsync("a/name", ("f", "1"), ("sub/g", "2")))).Status);
+            Assert.Equal(
+                FileCommitStatus.Committed,
+                (await fixture.Store.CommitFileAsync(await fixture.StageAsync("a/name", ("f", "1"), ("sub/g", "2")))).Status
+            );
         Assert.InRange(points.Count, 5, 20);
 
         foreach (var point in points)
         {
             using var fixture = Open(own, stagingRoot, null);
-            var placement = await fixture.StageAsync("a/name", ("f", "1"), ("sub/g", "2"));
-            await KillAtAsync(fixture, placement, own, point);
-            Assert.True(await fixture.StagedIsAsExpectedAsync(placement) || await fixture.TargetIsAsExpectedAsync(placement), point);
+            var commit = await fixture.StageAsync("a/name", ("f", "1"), ("sub/g", "2"));
+            await KillAtAsync(fixture, commit, own, point);
+            Assert.True(await fixture.StagedIsAsExpectedAsync(commit) || await fixture.TargetIsAsExpectedAsync(commit), point);
 
-            var result = await fixture.Store.PlaceAsync(placement);
-            Assert.True(result.Status == PlaceStatus.Placed, $"{point}: {result.Message}");
-            Assert.True(await fixture.TargetIsAsExpectedAsync(placement), point);
-            Assert.False(Path.Exists(fixture.StagedPath(placement)), point);
+            var result = await fixture.Store.CommitFileAsync(commit);
+            Assert.True(result.Status == FileCommitStatus.Committed, $"{point}: {result.Message}");
+            Assert.True(await fixture.TargetIsAsExpectedAsync(commit), point);
+            Assert.False(Path.Exists(fixture.StagedPath(commit)), point);
             Assert.Empty(fixture.InProgress());
         }
     }
@@ -39,49 +42,52 @@ public class StoreKillTests
     public async Task Place_AnotherLivingProcessWorksOnIt_WaitsForItsEnd()
     {
         using var fixture = Open(own: true, "/tmp", null);
-        var placement = await fixture.StageAsync("a/name", ("f", "1"));
-        using (var process = await StartAsync(fixture, placement, own: true, "place.copied"))
+        var commit = await fixture.StageAsync("a/name", ("f", "1"));
+        using (var process = await StartAsync(fixture, commit, own: true, "place.copied"))
         {
-            Assert.Equal("store.placement_running", (await fixture.Store.PlaceAsync(placement)).Code);
-            Assert.Equal("store.placement_running", (await fixture.Store.RemoveIncomingAsync(placement.PlacementId)).Code);
+            Assert.Equal("store.placement_running", (await fixture.Store.CommitFileAsync(commit)).Code);
+            Assert.Equal("store.placement_running", (await fixture.Store.RemoveIncomingAsync(commit.CommitId)).Code);
             process.Kill();
             await process.WaitForExitAsync();
         }
 
-        Assert.Equal(PlaceStatus.Placed, (await fixture.Store.PlaceAsync(placement)).Status);
+        Assert.Equal(FileCommitStatus.Committed, (await fixture.Store.CommitFileAsync(commit)).Status);
     }
 
     private static StoreFixture Open(bool own, string stagingRoot, IStoreFaults? faults) =>
         new(options => options with { OwnAfterCommit = own }, stagingRoot, faults: faults);
 
-    private static async Task KillAtAsync(StoreFixture fixture, Placement placement, bool own, string point)
+    private static async Task KillAtAsync(StoreFixture fixture, FileCommit commit, bool own, string point)
     {
-        using var process = await StartAsync(fixture, placement, own, point);
+        using var process = await StartAsync(fixture, commit, own, point);
         process.Kill();
         await process.WaitForExitAsync();
     }
 
     /// <summary>Starts the victim and returns when it stands at the point.</summary>
-    private static async Task<Process> StartAsync(StoreFixture fixture, Placement placement, bool own, string point)
+    private static async Task<Process> StartAsync(StoreFixture fixture, FileCommit commit, bool own, string point)
     {
-        var process = Process.Start(new ProcessStartInfo(
-            Environment.ProcessPath is { } path && Path.GetFileName(path) == "dotnet" ? path : "dotnet",
-            [
-                Path.Combine(AppContext.BaseDirectory, "Librarian.StoreVictim.dll"),
-                fixture.StagingPath,
-                fixture.StorePath,
-                own.ToString(),
-                placement.StagingName.ToString(),
-                placement.Destination.Value,
-                placement.Expected.Checksum.Text,
-                placement.Expected.SizeBytes.ToString(),
-                placement.PlacementId.ToString(),
-                point,
-            ])
-        {
-            RedirectStandardOutput = true,
-            UseShellExecute = false,
-        })!;
+        var process = Process.Start(
+            new ProcessStartInfo(
+                Environment.ProcessPath is { } path && Path.GetFileName(path) == "dotnet" ? path : "dotnet",
+                [
+                    Path.Combine(AppContext.BaseDirectory, "Librarian.StoreVictim.dll"),
+                    fixture.StagingPath,
+                    fixture.StorePath,
+                    own.ToString(),
+                    commit.StagingName.ToString(),
+                    commit.Destination.Value,
+                    commit.Expected.Checksum.Text,
+                    commit.Expected.SizeBytes.ToString(),
+                    commit.CommitId.ToString(),
+                    point,
+                ]
+            )
+            {
+                RedirectStandardOutput = true,
+                UseShellExecute = false,
+            }
+        )!;
         Assert.Equal($"reached {point}", await process.StandardOutput.ReadLineAsync());
         return process;
     }

@@ -21,18 +21,37 @@ public sealed class ConformanceListTests
     [Fact]
     public void Scenarios_AllNumbers_HaveTestsOnBothDatabases()
     {
-        var found = typeof(ConformanceListTests).Assembly.GetTypes().Where(type => type is { IsClass: true, IsAbstract: false })
-            .SelectMany(type => type.GetMethods().SelectMany(method => method.GetCustomAttributes<ScenarioAttribute>().Select(scenario =>
-                (scenario.Number, scenario.Name, Postgres: !type.Name.EndsWith("OnSqlite", StringComparison.Ordinal), Sqlite: !type.Name.EndsWith("OnPostgres", StringComparison.Ordinal)))))
+        var found = typeof(ConformanceListTests)
+            .Assembly.GetTypes()
+            .Where(type => type is { IsClass: true, IsAbstract: false })
+            .SelectMany(type =>
+                type.GetMethods()
+                    .SelectMany(method =>
+                        method
+                            .GetCustomAttributes<ScenarioAttribute>()
+                            .Select(scenario =>
+                                (
+                                    scenario.Number,
+                                    scenario.Name,
+                                    Postgres: !type.Name.EndsWith("OnSqlite", StringComparison.Ordinal),
+                                    Sqlite: !type.Name.EndsWith("OnPostgres", StringComparison.Ordinal)
+                                )
+                            )
+                    )
+            )
             .ToList();
         var problems = new List<string>();
         for (var number = 1; number <= Last; number++)
         {
             var tests = found.Where(test => test.Number == number).ToList();
-            if (tests.Count == 0) problems.Add($"{number} has no test");
-            else if (!tests.Exists(test => test.Postgres)) problems.Add($"{number} {tests[0].Name} does not run on PostgreSQL");
-            else if (!tests.Exists(test => test.Sqlite) && !PostgresOnly.ContainsKey(number)) problems.Add($"{number} {tests[0].Name} does not run on SQLite");
-            if (tests.Select(test => test.Name).Distinct().Count() > 1) problems.Add($"{number} has two names: {string.Join(", ", tests.Select(test => test.Name).Distinct())}");
+            if (tests.Count == 0)
+                problems.Add($"{number} has no test");
+            else if (!tests.Exists(test => test.Postgres))
+                problems.Add($"{number} {tests[0].Name} does not run on PostgreSQL");
+            else if (!tests.Exists(test => test.Sqlite) && !PostgresOnly.ContainsKey(number))
+                problems.Add($"{number} {tests[0].Name} does not run on SQLite");
+            if (tests.Select(test => test.Name).Distinct().Count() > 1)
+                problems.Add($"{number} has two names: {string.Join(", ", tests.Select(test => test.Name).Distinct())}");
         }
 
         Assert.True(problems.Count == 0, string.Join("; ", problems));

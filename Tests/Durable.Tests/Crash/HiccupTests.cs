@@ -7,7 +7,7 @@ using Npgsql;
 namespace Librarian.Tests.Durable;
 
 /// <summary>The database did what it was asked, and the answer never arrived.</summary>
-public sealed class HiccupTests(PostgresServer server) : CrashRig(new PostgresDatabase(server))
+public sealed class HiccupTests(PostgresServer server) : CrashFixture(new PostgresDatabase(server))
 {
     [Fact, Scenario(99, "CommitAckLost"), Scenario(100, "ClaimAckLost"), Scenario(101, "TransactionalActivity")]
     public async Task Answers_LostAfterTheCommit_NothingIsLostStuckOrDoubled()
@@ -16,10 +16,15 @@ public sealed class HiccupTests(PostgresServer server) : CrashRig(new PostgresDa
         await PrepareAsync();
         await using var proxy = new AnswerDroppingProxy(server.Port, new Random(Seed));
         var through = new NpgsqlConnectionStringBuilder(await Database.ConnectionStringAsync()) { Port = proxy.Port }.ConnectionString;
-        var workers = new[] { Launch(through, "node-0", "lease=3000", "deliveries=1000"), Launch(through, "node-1", "lease=3000", "deliveries=1000") };
-        foreach (var worker in workers) Assert.Equal("ready", await worker.StandardOutput.ReadLineAsync());
+        var workers = new[]
+        {
+            Launch(through, "node-0", "lease=3000", "deliveries=1000"),
+            Launch(through, "node-1", "lease=3000", "deliveries=1000"),
+        };
+        foreach (var worker in workers)
+            Assert.Equal("ready", await worker.StandardOutput.ReadLineAsync());
         proxy.DropShare = 0.02;
-        for (var wave = 0; proxy.Dropped < (Long ? 5_000 : 100); wave++)
+        for (var wave = 0; proxy.Dropped < (Long ? 5_000 : 50); wave++)
         {
             Assert.True(wave < 2_000, "hardly an answer was dropped");
             await AddLoadAsync(client);
@@ -35,7 +40,9 @@ public sealed class HiccupTests(PostgresServer server) : CrashRig(new PostgresDa
         TestContext.Current.TestOutputHelper?.WriteLine($"{dropped} answers lost");
     }
 
-    /// <summary>Passes bytes both ways; of the server's answers to writes it drops some, with the connection, after the server has done the work.</summary>
+    /// <summary>
+    /// Passes bytes both ways; of the server's answers to writes it drops some, with the connection, after the server has done the work.
+    /// </summary>
     private sealed class AnswerDroppingProxy : IAsyncDisposable
     {
         private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
@@ -90,7 +97,10 @@ public sealed class HiccupTests(PostgresServer server) : CrashRig(new PostgresDa
             try
             {
                 await far.ConnectAsync(IPAddress.Loopback, _target, _stop.Token);
-                await Task.WhenAny(PassAsync(near.GetStream(), far.GetStream(), answers: false), PassAsync(far.GetStream(), near.GetStream(), answers: true));
+                await Task.WhenAny(
+                    PassAsync(near.GetStream(), far.GetStream(), answers: false),
+                    PassAsync(far.GetStream(), near.GetStream(), answers: true)
+                );
             }
             catch (Exception e) when (e is OperationCanceledException or SocketException or IOException)
             {
@@ -115,11 +125,15 @@ public sealed class HiccupTests(PostgresServer server) : CrashRig(new PostgresDa
 
         private double Draw()
         {
-            lock (_random) return _random.NextDouble();
+            lock (_random)
+                return _random.NextDouble();
         }
 
         // CommandComplete carries the tag of the statement.
         private static bool IsAnswerToWrite(ReadOnlySpan<byte> answer) =>
-            answer.IndexOf("COMMIT\0"u8) >= 0 || answer.IndexOf("UPDATE "u8) >= 0 || answer.IndexOf("INSERT 0 "u8) >= 0 || answer.IndexOf("DELETE "u8) >= 0;
+            answer.IndexOf("COMMIT\0"u8) >= 0
+            || answer.IndexOf("UPDATE "u8) >= 0
+            || answer.IndexOf("INSERT 0 "u8) >= 0
+            || answer.IndexOf("DELETE "u8) >= 0;
     }
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Librarian.Tests.Durable.Conformance;
 using Librarian.Tests.TestKit;
 
@@ -27,25 +26,25 @@ public sealed class TakeOverOnPostgres(PostgresServer server) : TakeOverTests(ne
 
 public sealed class TakeOverOnSqlite() : TakeOverTests(new SqliteDatabase());
 
-/// <summary>What a killed worker was doing goes on elsewhere, and how soon.</summary>
-public abstract class TakeOverTests(TestDatabase database) : CrashRig(database)
+/// <summary>What a killed worker was doing goes on elsewhere.</summary>
+public abstract class TakeOverTests(TestDatabase database) : CrashFixture(database)
 {
+    /// <summary>An hour: no test outlives it.</summary>
+    private const string Endless = "lease=3600000";
+
     [Scenario(93, "KillDuringActivity")]
     [Fact]
-    public async Task Worker_KilledDuringActivity_SuccessorOnTheNodeResumesLongBeforeTheLeaseEnds()
+    public async Task Worker_KilledDuringActivity_SuccessorOnTheNodeResumesWithoutWaitingForTheLease()
     {
         var client = await ClientAsync();
         var file = NewFile("go");
-        var first = await StartWorkerAsync("node-a");
+        var first = await StartWorkerAsync("node-a", Endless);
         var id = await client.Client.ScheduleNewOrchestrationInstanceAsync("file", file);
         await Until(() => Task.FromResult(File.Exists(file + ".started")), "the first delivery");
         await KillAsync(first);
         File.Delete(file + ".started");
-        var second = await StartWorkerAsync("node-a");
-        var since = Stopwatch.StartNew();
+        var second = await StartWorkerAsync("node-a", Endless);
         await Until(() => Task.FromResult(File.Exists(file + ".started")), "the second delivery");
-        // The lease is 12 s; what is measured here is the node's own take-over.
-        Assert.True(since.Elapsed < TimeSpan.FromSeconds(4), $"took {since.Elapsed}");
         await File.WriteAllTextAsync(file, "");
         Assert.Equal(2, (await EndOf(client, id)).ReadOutputAs<int>());
         await KillAsync(second);

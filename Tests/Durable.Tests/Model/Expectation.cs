@@ -1,5 +1,3 @@
-using Librarian.Durable;
-
 namespace Librarian.Tests.Durable.Model;
 
 /// <summary>What somebody does to a workflow from outside.</summary>
@@ -33,11 +31,18 @@ public sealed class Expectation
     public Expectation(Workflow workflow, IReadOnlyList<OutsideAction> actions)
     {
         _actions = actions;
-        _end = actions.Where(action => action.Kind == ActionKind.Terminate).Select(action => action.Hours).DefaultIfEmpty(double.PositiveInfinity).Min();
+        _end = actions
+            .Where(action => action.Kind == ActionKind.Terminate)
+            .Select(action => action.Hours)
+            .DefaultIfEmpty(double.PositiveInfinity)
+            .Min();
         var (time, sum, failed) = (Seen(0), workflow.Sum, false);
         for (var left = workflow.Generations; left > 0 && !failed; left--)
             (time, sum, failed) = Run(workflow with { Generations = left }, time, sum, isRoot: true);
-        Status = time >= _end ? OrchestrationRuntimeStatus.Terminated : failed ? OrchestrationRuntimeStatus.Failed : OrchestrationRuntimeStatus.Completed;
+        Status =
+            time >= _end ? OrchestrationRuntimeStatus.Terminated
+            : failed ? OrchestrationRuntimeStatus.Failed
+            : OrchestrationRuntimeStatus.Completed;
         Sum = sum;
     }
 
@@ -58,7 +63,8 @@ public sealed class Expectation
         {
             var step = workflow.Steps[index];
             (time, var value, var failed) = RunStep(step, workflow.PathOf(index), time, isRoot);
-            if (failed && !step.Caught) return (time, sum, true);
+            if (failed && !step.Caught)
+                return (time, sum, true);
             sum = unchecked((sum * 31) + (failed ? WorkflowOrchestrator.FailureValue : value));
         }
 
@@ -73,9 +79,14 @@ public sealed class Expectation
                 return Call(step, path, time, isRoot);
             case StepKind.Fan:
                 var calls = step.Body.Select((call, i) => Call(call, $"{path}.{i}", time, isRoot)).ToList();
-                return (calls.Select(call => call.Time).Append(time).Max(), calls.Sum(call => call.Value), calls.Exists(call => call.Failed));
+                return (
+                    calls.Select(call => call.Time).Append(time).Max(),
+                    calls.Sum(call => call.Value),
+                    calls.Exists(call => call.Failed)
+                );
             case StepKind.Effect:
-                if (time < _end) Effects.Add(path);
+                if (time < _end)
+                    Effects.Add(path);
                 return (Seen(time, isRoot), 1, false);
             case StepKind.Timer:
                 return (Seen(time + step.Hours, isRoot), WorkflowOrchestrator.TimerValue, false);
@@ -89,7 +100,8 @@ public sealed class Expectation
                 var (ended, sum, failed) = Run(new(step.Body, 1, path, 0), time, 0, isRoot: false);
                 return (Seen(ended, isRoot), sum, failed);
             default:
-                if (isRoot && time < _end) CustomStatus = path;
+                if (isRoot && time < _end)
+                    CustomStatus = path;
                 return (time, 1, false);
         }
     }
@@ -98,10 +110,13 @@ public sealed class Expectation
     {
         for (var attempt = 1; ; attempt++)
         {
-            if (time < _end) Calls[path] = attempt;
+            if (time < _end)
+                Calls[path] = attempt;
             time = Seen(time, isRoot);
-            if (attempt > step.Failures) return (time, CallActivity.ValueOf(path), false);
-            if (attempt == step.Attempts) return (time, 0, true);
+            if (attempt > step.Failures)
+                return (time, CallActivity.ValueOf(path), false);
+            if (attempt == step.Attempts)
+                return (time, 0, true);
             time = Seen(time + 1, isRoot);
         }
     }
@@ -113,13 +128,17 @@ public sealed class Expectation
     /// <summary>When the workflow sees what happened at that moment.</summary>
     private double Seen(double time, bool isRoot = true)
     {
-        if (!isRoot) return time;
+        if (!isRoot)
+            return time;
         double? suspendedAt = null;
         foreach (var action in _actions)
         {
-            if (action.Kind == ActionKind.Suspend) suspendedAt ??= action.Hours;
-            if (action.Kind != ActionKind.Resume || suspendedAt is not { } from) continue;
-            if (time >= from && time < action.Hours) return action.Hours;
+            if (action.Kind == ActionKind.Suspend)
+                suspendedAt ??= action.Hours;
+            if (action.Kind != ActionKind.Resume || suspendedAt is not { } from)
+                continue;
+            if (time >= from && time < action.Hours)
+                return action.Hours;
             suspendedAt = null;
         }
 

@@ -1,5 +1,4 @@
 using CsCheck;
-using Librarian.Durable;
 using Librarian.Durable.Testing;
 using Librarian.Durable.Worker;
 using Microsoft.Data.Sqlite;
@@ -22,16 +21,20 @@ public sealed class ModelTests
 
     private static readonly Gen<Step> Simple = Gen.OneOf(
         Call,
-        from calls in Call.Array[0, 5] from caught in Gen.Bool select new Step(StepKind.Fan, 0, 1, 0, caught, calls),
+        from calls in Call.Array[0, 5]
+        from caught in Gen.Bool
+        select new Step(StepKind.Fan, 0, 1, 0, caught, calls),
         Gen.Const(new Step(StepKind.Effect, 0, 1, 0, false, [])),
         Gen.Int[0, 10_000].Select(hours => new Step(StepKind.Timer, 0, 1, hours, false, [])),
-        Gen.Const(new Step(StepKind.Status, 0, 1, 0, false, [])));
+        Gen.Const(new Step(StepKind.Status, 0, 1, 0, false, []))
+    );
 
     private static readonly Gen<Step> AnyStep = Gen.Frequency(
         (5, Simple),
         (1, Gen.Const(new Step(StepKind.Event, 0, 1, 0, false, []))),
         (1, Gen.Int[1, 30].Select(hours => new Step(StepKind.Race, 0, 1, hours, false, []))),
-        (1, from body in Simple.Array[0, 3] from caught in Gen.Bool select new Step(StepKind.Child, 0, 1, 0, caught, body)));
+        (1, from body in Simple.Array[0, 3] from caught in Gen.Bool select new Step(StepKind.Child, 0, 1, 0, caught, body))
+    );
 
     private static readonly Gen<Scenario> Scenarios =
         from steps in AnyStep.Array[0, 6]
@@ -41,7 +44,8 @@ public sealed class ModelTests
         from terminates in Gen.Frequency((5, Gen.Const(false)), (1, Gen.Const(true)))
         from restarts in Gen.Int[0, 1]
         from faults in Gen.Int[0, 3]
-        select new Scenario(steps, generations, whole, suspensions, terminates, restarts, faults);
+        from seed in Gen.Int[0, int.MaxValue]
+        select new Scenario(steps, generations, whole, suspensions, terminates, restarts, faults, seed);
 
     private static bool Long { get; } = Environment.GetEnvironmentVariable("LIBRARIAN_TEST_LONG") == "1";
 
@@ -52,25 +56,31 @@ public sealed class ModelTests
         var ran = 0;
         try
         {
-            await Scenarios.SampleAsync(async scenario =>
-            {
-                host ??= await ModelHost.StartAsync();
-                try
+            await Scenarios.SampleAsync(
+                async scenario =>
                 {
-                    await host.CheckAsync(scenario, ran++);
-                }
-                catch
-                {
-                    // What is left in its tables belongs to the failure, not to the next workflow.
-                    await host.DisposeAsync();
-                    host = null;
-                    throw;
-                }
-            }, iter: Long ? 3_000 : 100, threads: 1, print: static scenario => scenario.ToString());
+                    host ??= await ModelHost.StartAsync();
+                    try
+                    {
+                        await host.CheckAsync(scenario, ran++);
+                    }
+                    catch
+                    {
+                        // What is left in its tables belongs to the failure, not to the next workflow.
+                        await host.DisposeAsync();
+                        host = null;
+                        throw;
+                    }
+                },
+                iter: Long ? 3_000 : 100,
+                threads: 1,
+                print: static scenario => scenario.ToString()
+            );
         }
         finally
         {
-            if (host is not null) await host.DisposeAsync();
+            if (host is not null)
+                await host.DisposeAsync();
         }
     }
 
@@ -78,13 +88,18 @@ public sealed class ModelTests
     public async Task RunToCompletion_WaitOfAMonth_TakesNoTime()
     {
         var time = new FakeTimeProvider(DateTimeOffset.UnixEpoch.AddYears(56));
-        await using var host = await DurableTestHost.StartAsync(time, time.Advance, static durable => durable.AddOrchestratorFunc<object?, DateTime>("month", static async (context, _) =>
-        {
-            await context.CreateTimer(TimeSpan.FromDays(30), CancellationToken.None);
-            return context.CurrentUtcDateTime;
-        }));
+        await using var host = await DurableTestHost.StartAsync(time, time.Advance, static durable =>
+            durable.AddOrchestratorFunc<object?, DateTime>("month", static async (context, _) =>
+            {
+                await context.CreateTimer(TimeSpan.FromDays(30), CancellationToken.None);
+                return context.CurrentUtcDateTime;
+            })
+        );
         var began = time.GetUtcNow();
-        var end = await host.RunToCompletionAsync(await host.Client.ScheduleNewOrchestrationInstanceAsync("month", cancellation: TestContext.Current.CancellationToken), TestContext.Current.CancellationToken);
+        var end = await host.RunToCompletionAsync(
+            await host.Client.ScheduleNewOrchestrationInstanceAsync("month", cancellation: TestContext.Current.CancellationToken),
+            TestContext.Current.CancellationToken
+        );
         Assert.Equal(began.AddDays(30).UtcDateTime, end.ReadOutputAs<DateTime>());
     }
 
@@ -93,18 +108,30 @@ public sealed class ModelTests
     {
         var time = new FakeTimeProvider();
         await using var host = await DurableTestHost.StartAsync(time, time.Advance, static durable =>
-            durable.AddOrchestratorFunc<object?, int>("waiter", static (context, _) => context.WaitForExternalEvent<int>("never")));
+            durable.AddOrchestratorFunc<object?, int>("waiter", static (context, _) => context.WaitForExternalEvent<int>("never"))
+        );
         var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("waiter", cancellation: TestContext.Current.CancellationToken);
-        var stuck = await Assert.ThrowsAsync<InvalidOperationException>(() => host.RunToCompletionAsync(id, TestContext.Current.CancellationToken));
+        var stuck = await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            host.RunToCompletionAsync(id, TestContext.Current.CancellationToken)
+        );
         Assert.StartsWith("InstanceWaitsForEver: ", stuck.Message, StringComparison.Ordinal);
     }
 
     /// <summary>A workflow and what happens to it.</summary>
-    private sealed record Scenario(Step[] Steps, int Generations, int[] Whole, int Suspensions, bool Terminates, int Restarts, int Faults)
+    private sealed record Scenario(
+        Step[] Steps,
+        int Generations,
+        int[] Whole,
+        int Suspensions,
+        bool Terminates,
+        int Restarts,
+        int Faults,
+        int Seed
+    )
     {
         /// <summary>
-        /// Every event the workflow may wait for is raised once. No two actions, and no action and a timer, fall together: each action has a minute
-        /// within the hour to itself, and timers are whole hours after the start or after a resume.
+        /// Every event the workflow may wait for is raised once. No two actions, and no action and a timer, fall together: each action has
+        /// a minute within the hour to itself, and timers are whole hours after the start or after a resume.
         /// </summary>
         public List<OutsideAction> Actions(string path)
         {
@@ -126,13 +153,16 @@ public sealed class ModelTests
                 actions.Add(new(ActionKind.Resume, suspend.Hours + Next()));
             }
 
-            if (Terminates) actions.Add(new(ActionKind.Terminate, Next()));
-            for (var i = 0; i < Restarts; i++) actions.Add(new(ActionKind.Restart, Next()));
+            if (Terminates)
+                actions.Add(new(ActionKind.Terminate, Next()));
+            for (var i = 0; i < Restarts; i++)
+                actions.Add(new(ActionKind.Restart, Next()));
             return [.. actions.OrderBy(action => action.Hours)];
         }
 
         public override string ToString() =>
-            $"[{string.Join("; ", Steps.Select(step => step.ToString()))}] × {Generations}, {string.Join(", ", Actions("w"))}, {Faults} in 10 commits lose their answer";
+            $"[{string.Join("; ", Steps.Select(step => step.ToString()))}] × {Generations}, "
+            + $"{string.Join(", ", Actions("w"))}, {Faults} in 10 commits lose their answer (seed {Seed})";
     }
 
     private sealed class ModelHost : IAsyncDisposable
@@ -160,15 +190,15 @@ public sealed class ModelTests
             return host;
         }
 
-        public async Task CheckAsync(Scenario scenario, int seed)
+        public async Task CheckAsync(Scenario scenario, int run)
         {
-            var path = $"w{seed}";
-            (_random, _faults) = (new(seed), scenario.Faults);
+            var path = $"w{run}";
+            (_random, _faults) = (new(scenario.Seed), scenario.Faults);
             var workflow = new Workflow(scenario.Steps, scenario.Generations, path, 0);
             var actions = scenario.Actions(path);
             var expected = new Expectation(workflow, actions);
             var start = _time.GetUtcNow();
-            var id = await Host.Client.ScheduleNewOrchestrationInstanceAsync("workflow", workflow, new(path));
+            var id = await Host.Client.ScheduleNewOrchestrationInstanceAsync("workflow", workflow, new StartOrchestrationOptions(path));
             foreach (var action in actions)
             {
                 await Host.RunUntilAsync(start.AddHours(action.Hours));
@@ -177,9 +207,13 @@ public sealed class ModelTests
 
             var end = await Host.RunToCompletionAsync(id);
             Assert.True(expected.Status == end.RuntimeStatus, $"expected {expected.Status}, was {end.RuntimeStatus}: {end.FailureDetails}");
-            if (expected.Status == OrchestrationRuntimeStatus.Completed) Assert.Equal(expected.Sum, end.ReadOutputAs<long>());
+            if (expected.Status == OrchestrationRuntimeStatus.Completed)
+                Assert.Equal(expected.Sum, end.ReadOutputAs<long>());
             Assert.Equal(expected.CustomStatus, end.ReadCustomStatusAs<string>());
-            Assert.Equal(expected.Calls.OrderBy(call => call.Key, StringComparer.Ordinal), _log.Of(path).OrderBy(call => call.Key, StringComparer.Ordinal));
+            Assert.Equal(
+                expected.Calls.OrderBy(call => call.Key, StringComparer.Ordinal),
+                _log.Of(path).OrderBy(call => call.Key, StringComparer.Ordinal)
+            );
             Assert.Equal(expected.Effects.Count, await ScalarAsync($"select count(*) from effect where path like '{path}.%'"));
             Assert.Equal(expected.Effects.Count, await ScalarAsync($"select count(distinct path) from effect where path like '{path}.%'"));
             var replay = HistoryReplayer.Check(new WorkflowOrchestrator(), await HistoryReplayer.RecordAsync(Host.Client, id));
@@ -215,18 +249,30 @@ public sealed class ModelTests
             }
         }
 
-        /// <summary>Before the commit: it did not happen. After it: it did, and nobody was told. The engine cannot tell the two apart.</summary>
-        private void AttachFaults() => Host.Services.GetRequiredService<TurnTriggers>().Hit = (point, _) =>
-        {
-            lock (_log)
+        /// <summary>
+        /// Before the commit: it did not happen. After it: it did, and nobody was told. The engine cannot tell the two apart.
+        /// </summary>
+        private void AttachFaults() =>
+            Host.Services.GetRequiredService<TurnTriggers>().Hit = (point, _) =>
             {
-                if (point is "turn.before-load" or "turn.before-commit" or "turn.after-commit" or "completion.before-commit" or "completion.after-commit" or "effect.before-commit" or "effect.after-commit"
-                    && _random.Next(10) < _faults)
-                    throw new SqliteException("the answer was lost", 5);
-            }
+                lock (_log)
+                {
+                    if (
+                        point
+                            is "turn.before-load"
+                                or "turn.before-commit"
+                                or "turn.after-commit"
+                                or "completion.before-commit"
+                                or "completion.after-commit"
+                                or "effect.before-commit"
+                                or "effect.after-commit"
+                        && _random.Next(10) < _faults
+                    )
+                        throw new SqliteException("the answer was lost", 5);
+                }
 
-            return Task.CompletedTask;
-        };
+                return Task.CompletedTask;
+            };
 
         private async Task<long> ScalarAsync(string sql)
         {

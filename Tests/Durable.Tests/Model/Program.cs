@@ -1,12 +1,13 @@
 using System.Globalization;
-using Librarian.Durable;
 
 namespace Librarian.Tests.Durable.Model;
 
 /// <summary>What a step of a generated workflow does.</summary>
 public enum StepKind
 {
-    /// <summary>Calls an activity that fails <see cref="Step.Failures"/> times, with <see cref="Step.Attempts"/> attempts an hour apart.</summary>
+    /// <summary>
+    /// Calls an activity that fails <see cref="Step.Failures"/> times, with <see cref="Step.Attempts"/> attempts an hour apart.
+    /// </summary>
     Call,
 
     /// <summary>Several such calls at once.</summary>
@@ -40,13 +41,15 @@ public enum StepKind
 /// <param name="Body">Steps of a child; calls of a fan-out.</param>
 public sealed record Step(StepKind Kind, int Failures, int Attempts, int Hours, bool Caught, Step[] Body)
 {
-    public override string ToString() => Kind switch
-    {
-        StepKind.Call => $"Call({Failures}/{Attempts}{(Caught ? ", caught" : "")})",
-        StepKind.Fan or StepKind.Child => $"{Kind}([{string.Join(", ", Body.Select(step => step.ToString()))}]{(Caught ? ", caught" : "")})",
-        StepKind.Timer or StepKind.Race => $"{Kind}({Hours} h)",
-        _ => Kind.ToString(),
-    };
+    public override string ToString() =>
+        Kind switch
+        {
+            StepKind.Call => $"Call({Failures}/{Attempts}{(Caught ? ", caught" : "")})",
+            StepKind.Fan or StepKind.Child =>
+                $"{Kind}([{string.Join(", ", Body.Select(step => step.ToString()))}]{(Caught ? ", caught" : "")})",
+            StepKind.Timer or StepKind.Race => $"{Kind}({Hours} h)",
+            _ => Kind.ToString(),
+        };
 }
 
 /// <summary>A generated workflow.</summary>
@@ -90,7 +93,8 @@ public sealed class WorkflowOrchestrator : TaskOrchestrator<Workflow, long>
             }
         }
 
-        if (input.Generations > 1) context.ContinueAsNew(input with { Generations = input.Generations - 1, Sum = sum });
+        if (input.Generations > 1)
+            context.ContinueAsNew(input with { Generations = input.Generations - 1, Sum = sum });
         return sum;
     }
 
@@ -101,7 +105,13 @@ public sealed class WorkflowOrchestrator : TaskOrchestrator<Workflow, long>
             case StepKind.Call:
                 return await context.CallActivityAsync<long>("call", new CallInput(path, step.Failures), Retries(step));
             case StepKind.Fan:
-                return (await Task.WhenAll(step.Body.Select((call, i) => context.CallActivityAsync<long>("call", new CallInput($"{path}.{i}", call.Failures), Retries(call))))).Sum();
+                return (
+                    await Task.WhenAll(
+                        step.Body.Select(
+                            (call, i) => context.CallActivityAsync<long>("call", new CallInput($"{path}.{i}", call.Failures), Retries(call))
+                        )
+                    )
+                ).Sum();
             case StepKind.Effect:
                 return await context.CallActivityAsync<long>("effect", path);
             case StepKind.Timer:
@@ -110,17 +120,17 @@ public sealed class WorkflowOrchestrator : TaskOrchestrator<Workflow, long>
             case StepKind.Event:
                 return await context.WaitForExternalEvent<long>(path);
             case StepKind.Race:
-                {
-                    using var over = new CancellationTokenSource();
-                    var timer = context.CreateTimer(TimeSpan.FromHours(step.Hours), over.Token);
-                    var raised = context.WaitForExternalEvent<long>(path, over.Token);
-                    var first = await Task.WhenAny(timer, raised);
-                    var value = first == raised ? await raised : TimerValue;
+            {
+                using var over = new CancellationTokenSource();
+                var timer = context.CreateTimer(TimeSpan.FromHours(step.Hours), over.Token);
+                var raised = context.WaitForExternalEvent<long>(path, over.Token);
+                var first = await Task.WhenAny(timer, raised);
+                var value = first == raised ? await raised : TimerValue;
 #pragma warning disable CA1849 // An orchestrator must not leave its own flow of control; the asynchronous form does.
-                    over.Cancel();
+                over.Cancel();
 #pragma warning restore CA1849
-                    return value;
-                }
+                return value;
+            }
 
             case StepKind.Child:
                 return await context.CallSubOrchestratorAsync<long>("workflow", new Workflow(step.Body, 1, path, 0));
@@ -135,7 +145,9 @@ public sealed class WorkflowOrchestrator : TaskOrchestrator<Workflow, long>
 public sealed class CallActivity(CallLog log) : TaskActivity<CallInput, long>
 {
     public override Task<long> RunAsync(TaskActivityContext context, CallInput input) =>
-        log.Note(input.Path, context.OperationId) > input.Failures ? Task.FromResult(ValueOf(input.Path)) : throw new InvalidOperationException("as told");
+        log.Note(input.Path, context.OperationId) > input.Failures
+            ? Task.FromResult(ValueOf(input.Path))
+            : throw new InvalidOperationException("as told");
 
     public static long ValueOf(string path) => path.Aggregate(17L, static (value, character) => ((value * 31) + character) % 1_000_003);
 }
@@ -151,8 +163,10 @@ public sealed class CallLog
     {
         lock (_gate)
         {
-            if (!_calls.TryGetValue(path, out var operations)) _calls.Add(path, operations = []);
-            if (!operations.Contains(operation)) operations.Add(operation);
+            if (!_calls.TryGetValue(path, out var operations))
+                _calls.Add(path, operations = []);
+            if (!operations.Contains(operation))
+                operations.Add(operation);
             return operations.IndexOf(operation) + 1;
         }
     }
@@ -160,7 +174,10 @@ public sealed class CallLog
     /// <summary>Operations for each call whose path begins so.</summary>
     public Dictionary<string, int> Of(string prefix)
     {
-        lock (_gate) return _calls.Where(call => call.Key.StartsWith(prefix + ".", StringComparison.Ordinal)).ToDictionary(call => call.Key, call => call.Value.Count, StringComparer.Ordinal);
+        lock (_gate)
+            return _calls
+                .Where(call => call.Key.StartsWith(prefix + ".", StringComparison.Ordinal))
+                .ToDictionary(call => call.Key, call => call.Value.Count, StringComparer.Ordinal);
     }
 }
 

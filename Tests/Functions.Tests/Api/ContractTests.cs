@@ -12,7 +12,9 @@ public sealed class SqliteContractTests(PostgresServer server) : ContractTests(s
 
 public sealed class PostgresContractTests(PostgresServer server) : ContractTests(server, DatabaseKind.PostgreSql);
 
-/// <summary>The HTTP contract of what this site serves (wire.md §1, §2, §6), on both databases.</summary>
+/// <summary>
+/// The HTTP contract of this site (docs/spec/wire.md#http, docs/spec/wire.md#accounts, docs/spec/wire.md#endpoints), on both databases.
+/// </summary>
 public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : IAsyncLifetime
 {
     private const string HelloSum = "xxh3:::df8d09e93f874900a99b8775cc15b6c7";
@@ -65,7 +67,8 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     {
         using var response = await _site.SendAsync(path, "{}", TestSite.Basic(user, TestSite.Password(user)));
         Assert.Equal(expected, (int)response.StatusCode);
-        if (expected == 401) Assert.Equal("""{"detail":"Incorrect username or password"}""", await response.Content.ReadAsStringAsync());
+        if (expected == 401)
+            Assert.Equal("""{"detail":"Incorrect username or password"}""", await response.Content.ReadAsStringAsync());
     }
 
     [Fact]
@@ -123,7 +126,11 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
 
         Assert.Equal("hello world", await File.ReadAllTextAsync(Path.Combine(_site.StorePath, "obs/one.bin")));
         Assert.Empty(Directory.EnumerateFileSystemEntries(_site.StagingPath));
-        var (status, hits) = await _site.PostAsync("search/file", """{"name":"obs/one.bin","create_time_window":null,"uploader":null,"source":null,"max_results":64}""", "reader");
+        var (status, hits) = await _site.PostAsync(
+            "search/file",
+            """{"name":"obs/one.bin","create_time_window":null,"uploader":null,"source":null,"max_results":64}""",
+            "reader"
+        );
         Assert.Equal(HttpStatusCode.OK, status);
         var hit = Assert.Single(hits.EnumerateArray());
         Assert.Equal(HelloSum, hit.GetProperty("checksum").GetString());
@@ -131,7 +138,7 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         Assert.Equal("uploader", hit.GetProperty("source").GetString());
         var instance = Assert.Single(hit.GetProperty("instances").EnumerateArray());
         Assert.Equal(Path.Combine(_site.StorePath, "obs/one.bin"), instance.GetProperty("path").GetString());
-        // "1" is what the Python client sends for ALLOWED, and upstream reads as DISALLOWED (wire.md §6.3.2).
+        // "1" is what the Python client sends for ALLOWED, and upstream reads as DISALLOWED (docs/spec/wire.md#deletion-policy).
         Assert.Equal(0, instance.GetProperty("deletion_policy").GetInt32());
         Assert.Equal(1, instance.GetProperty("store_id").GetInt64());
         Assert.DoesNotContain("Z", hit.GetProperty("create_time").GetString(), StringComparison.Ordinal);
@@ -183,7 +190,8 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         var (status, body) = await _site.CommitAsync(id, "obs/mine.bin", store: "elsewhere");
         Assert.Equal(HttpStatusCode.BadRequest, status);
         Assert.Equal("Store elsewhere does not exist.", body.GetProperty("reason").GetString());
-        await using (var db = _site.Catalog.Open()) Assert.Equal(TransferStatus.Initiated, (await db.IncomingTransfers.SingleAsync()).Status);
+        await using (var db = _site.Catalog.Open())
+            Assert.Equal(TransferStatus.Initiated, (await db.IncomingTransfers.SingleAsync()).Status);
         Assert.Equal(HttpStatusCode.OK, (await _site.CommitAsync(id, "obs/mine.bin")).Status);
     }
 
@@ -200,12 +208,24 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         await File.WriteAllTextAsync(location, "hello world");
         foreach (var (upload, destination) in new[] { (path, "obs/x"), ("x", path) })
         {
-            var (status, body) = await _site.PostAsync("upload/stage",
-                $$"""{"upload_size":11,"upload_checksum":"{{HelloSum}}","upload_name":"{{upload}}","destination_location":"{{destination}}","uploader":"u"}""", "uploader");
+            var (status, body) = await _site.PostAsync(
+                "upload/stage",
+                $$"""
+                {"upload_size":11,"upload_checksum":"{{HelloSum}}","upload_name":"{{upload}}",
+                 "destination_location":"{{destination}}","uploader":"u"}
+                """,
+                "uploader"
+            );
             Assert.Equal(HttpStatusCode.BadRequest, status);
             Assert.NotEqual("", body.GetProperty("suggested_remedy").GetString());
-            var (batch, _) = await _site.PostAsync("clone/batch_stage",
-                $$"""{"uploads":[{"upload_size":11,"upload_checksum":"c","upload_name":"{{upload}}","destination_location":"{{destination}}","uploader":"u","source_transfer_id":1}],"source":"other","total_size":11}""", "other");
+            var (batch, _) = await _site.PostAsync(
+                "clone/batch_stage",
+                $$"""
+                {"uploads":[{"upload_size":11,"upload_checksum":"c","upload_name":"{{upload}}",
+                   "destination_location":"{{destination}}","uploader":"u","source_transfer_id":1}],"source":"other","total_size":11}
+                """,
+                "other"
+            );
             Assert.Equal(HttpStatusCode.BadRequest, batch);
         }
 
@@ -220,8 +240,11 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     [InlineData(1_000_001, 413, "Upload size is too large.")]
     public async Task Stage_SizeOutOfRange_IsRefused(long size, int expected, string reason)
     {
-        var (status, body) = await _site.PostAsync("upload/stage",
-            $$"""{"upload_size":{{size}},"upload_checksum":"c","upload_name":"x","destination_location":"x","uploader":"u"}""", "uploader");
+        var (status, body) = await _site.PostAsync(
+            "upload/stage",
+            $$"""{"upload_size":{{size}},"upload_checksum":"c","upload_name":"x","destination_location":"x","uploader":"u"}""",
+            "uploader"
+        );
         Assert.Equal(expected, (int)status);
         Assert.Equal(reason, body.GetProperty("reason").GetString());
     }
@@ -232,8 +255,11 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         var (id, location, _) = await _site.StageAsync("obs/one.bin", HelloSum, 11);
         await File.WriteAllTextAsync(location, "hello world");
         Assert.Equal(HttpStatusCode.OK, (await _site.CommitAsync(id, "obs/one.bin")).Status);
-        var (status, body) = await _site.PostAsync("upload/stage",
-            """{"upload_size":1,"upload_checksum":"c","upload_name":"one.bin","destination_location":"obs//./one.bin","uploader":"u"}""", "other");
+        var (status, body) = await _site.PostAsync(
+            "upload/stage",
+            """{"upload_size":1,"upload_checksum":"c","upload_name":"one.bin","destination_location":"obs//./one.bin","uploader":"u"}""",
+            "other"
+        );
         Assert.Equal(HttpStatusCode.Conflict, status);
         Assert.Equal("File already exists on librarian.", body.GetProperty("reason").GetString());
         Assert.Equal("hello world", await File.ReadAllTextAsync(Path.Combine(_site.StorePath, "obs/one.bin")));
@@ -261,10 +287,10 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     [Fact]
     public async Task Commit_InsideACommittedDirectory_Is409AndTheDirectoryStaysAsVerified()
     {
-        var book = await _site.StageAsync("book", "xxh3:::1cf8edfa1119a1f0ac66c88ef6317369", 3);
-        Directory.CreateDirectory(book.Location);
-        await File.WriteAllTextAsync(Path.Combine(book.Location, "page"), "aaa");
-        Assert.Equal(HttpStatusCode.OK, (await _site.CommitAsync(book.Id, "book")).Status);
+        var directory = await _site.StageAsync("book", "xxh3:::1cf8edfa1119a1f0ac66c88ef6317369", 3);
+        Directory.CreateDirectory(directory.Location);
+        await File.WriteAllTextAsync(Path.Combine(directory.Location, "page"), "aaa");
+        Assert.Equal(HttpStatusCode.OK, (await _site.CommitAsync(directory.Id, "book")).Status);
         var intruder = await _site.StageAsync("book/other", HelloSum, 11);
         await File.WriteAllTextAsync(intruder.Location, "hello world");
         Assert.Equal(HttpStatusCode.Conflict, (await _site.CommitAsync(intruder.Id, "book/other")).Status);
@@ -284,7 +310,11 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         Assert.Equal(HttpStatusCode.OK, (await _site.CommitAsync(first.Id, "a")).Status);
         Assert.Equal(HttpStatusCode.OK, (await _site.CommitAsync(second.Id, "b", "other")).Status);
         var clone = body.GetProperty("uploads")[0].GetProperty("destination_transfer_id").GetInt64();
-        var staged = await _site.PostAsync("checkin/update", $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{clone}}],"new_status":2}""", "other");
+        var staged = await _site.PostAsync(
+            "checkin/update",
+            $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{clone}}],"new_status":2}""",
+            "other"
+        );
         Assert.Equal($"[{clone}]", staged.Body.GetProperty("modified_destination_transfer_ids").GetRawText());
         await WaitForFileAsync("c");
     }
@@ -303,13 +333,53 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         await using (var db = _site.Catalog.Open())
         {
             var now = DateTime.UtcNow;
-            db.Librarians.Add(new PeerLibrarian { Name = "far", Url = "http://x", Port = 1, Authenticator = "x", TransfersEnabled = true, LastSeen = now, LastHeard = now });
+            db.Peers.Add(
+                new Peer
+                {
+                    Name = "far",
+                    Url = "http://x",
+                    Port = 1,
+                    Authenticator = "x",
+                    TransfersEnabled = true,
+                    LastSeen = now,
+                    LastHeard = now,
+                }
+            );
             await db.SaveChangesAsync();
             for (var i = 0; i < 70; i++)
             {
-                db.Files.Add(new FileRecord { Name = $"many/{i}", CreateTime = now, Size = 1, Checksum = "c", Uploader = "u", Source = "s" });
-                db.Instances.Add(new Instance { Path = $"/s/{i}", FileName = $"many/{i}", StoreId = 1, DeletionPolicy = DeletionPolicy.Disallowed, CreatedTime = now, Available = true });
-                db.RemoteInstances.Add(new RemoteInstance { FileName = $"many/{i}", StoreId = 2, LibrarianId = 1, CopyTime = now, Sender = "testsite" });
+                db.Files.Add(
+                    new FileRecord
+                    {
+                        Name = $"many/{i}",
+                        CreateTime = now,
+                        Size = 1,
+                        Checksum = "c",
+                        Uploader = "u",
+                        Source = "s",
+                    }
+                );
+                db.Copies.Add(
+                    new FileCopy
+                    {
+                        Path = $"/s/{i}",
+                        FileName = $"many/{i}",
+                        StoreId = 1,
+                        DeletionPolicy = DeletionPolicy.Disallowed,
+                        CreatedTime = now,
+                        Available = true,
+                    }
+                );
+                db.RemoteCopies.Add(
+                    new RemoteCopy
+                    {
+                        FileName = $"many/{i}",
+                        StoreId = 2,
+                        PeerId = 1,
+                        CopyTime = now,
+                        Sender = "testsite",
+                    }
+                );
             }
 
             await db.SaveChangesAsync();
@@ -330,35 +400,125 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         // Upstream: two uploads of 90 % of the free space were both accepted.
         await using (var db = _site.Catalog.Open())
         {
-            db.IncomingTransfers.Add(new IncomingTransfer
-            {
-                Status = TransferStatus.Initiated,
-                Uploader = "u",
-                UploadName = "x",
-                Source = "uploader",
-                TransferSize = 1L << 60,
-                TransferChecksum = "c",
-                StoreId = 1,
-                StartTime = DateTime.UtcNow,
-                StorePath = "huge",
-            });
+            db.IncomingTransfers.Add(
+                new IncomingTransfer
+                {
+                    Status = TransferStatus.Initiated,
+                    Uploader = "u",
+                    UploadName = "x",
+                    Source = "uploader",
+                    TransferSize = 1L << 60,
+                    TransferChecksum = "c",
+                    StoreId = 1,
+                    StartTime = DateTime.UtcNow,
+                    FileName = "huge",
+                }
+            );
             await db.SaveChangesAsync();
         }
 
-        var (status, body) = await _site.PostAsync("upload/stage", """{"upload_size":1,"upload_checksum":"c","upload_name":"y","destination_location":"y","uploader":"u"}""", "uploader");
+        var (status, body) = await _site.PostAsync(
+            "upload/stage",
+            """{"upload_size":1,"upload_checksum":"c","upload_name":"y","destination_location":"y","uploader":"u"}""",
+            "uploader"
+        );
         Assert.Equal(413, (int)status);
         Assert.Equal("No stores available for upload. Your upload is too large.", body.GetProperty("reason").GetString());
+    }
+
+    [Theory]
+    [InlineData("line\nbreak\r\t")]
+    [InlineData("\u001b]0;title\u0007\u001b[2J\u007f\u0085")]
+    [InlineData("\u202egpj.exe\u2028\u2066")]
+    [InlineData("\uFFFD back\\slash 🔭 'quote\"")]
+    public async Task Names_OfAnyCharacters_AreStoredFoundAndSent(string odd)
+    {
+        var (upload, clone) = ("up/" + odd, "clone/" + odd);
+        var (_, body) = await _site.PostAsync(
+            "upload/stage",
+            JsonSerializer.Serialize(
+                new
+                {
+                    upload_size = 11,
+                    upload_checksum = HelloSum,
+                    upload_name = odd,
+                    destination_location = upload,
+                    uploader = "u",
+                }
+            ),
+            "uploader"
+        );
+        var location = body.GetProperty("staging_location").GetString()!;
+        Assert.EndsWith("/" + odd, location, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(location, "hello world");
+        Assert.Equal(
+            HttpStatusCode.OK,
+            (await _site.CommitAsync(body.GetProperty("transfer_id").GetInt64(), JsonSerializer.Serialize(upload)[1..^1])).Status
+        );
+        var (_, found) = await _site.PostAsync("search/file", JsonSerializer.Serialize(new { name = upload }), "uploader");
+        Assert.Equal(upload, found[0].GetProperty("name").GetString());
+        Assert.Equal("hello world", await File.ReadAllTextAsync(found[0].GetProperty("instances")[0].GetProperty("path").GetString()!));
+
+        var item = new
+        {
+            upload_size = 11,
+            upload_checksum = HelloSum,
+            upload_name = clone,
+            destination_location = clone,
+            uploader = "u",
+            source_transfer_id = 7,
+        };
+        var (status, answer) = await _site.PostAsync(
+            "clone/batch_stage",
+            JsonSerializer.Serialize(
+                new
+                {
+                    uploads = new[] { item },
+                    source = "other",
+                    total_size = 11,
+                }
+            ),
+            "other"
+        );
+        Assert.Equal(HttpStatusCode.Created, status);
+        Assert.Equal(clone, answer.GetProperty("uploads")[0].GetProperty("destination_location").GetString());
+        Assert.False(answer.TryGetProperty("refused", out _));
+    }
+
+    [Fact]
+    public async Task BatchStage_OneNameThatCanNeverBeStored_HoldsUpNobody()
+    {
+        var (status, body) = await _site.PostAsync(
+            "clone/batch_stage",
+            Batch(("a/1", HelloSum, 1), ("../../climbs", HelloSum, 2), ("a/3", HelloSum, 3), (new string('n', 300), HelloSum, 4)),
+            "other"
+        );
+
+        // The Python source fails the files that an answer leaves out and goes on with the rest (docs/spec/wire.md#push).
+        Assert.Equal(HttpStatusCode.Created, status);
+        Assert.Equal([1, 3], body.GetProperty("uploads").EnumerateArray().Select(u => u.GetProperty("source_transfer_id").GetInt64()));
+        Assert.Equal([2, 4], body.GetProperty("refused").EnumerateArray().Select(u => u.GetProperty("source_transfer_id").GetInt64()));
+        Assert.Contains("'..'", body.GetProperty("refused")[0].GetProperty("reason").GetString(), StringComparison.Ordinal);
+        await using (var db = _site.Catalog.Open())
+            Assert.Equal(["a/1", "a/3"], await db.IncomingTransfers.Select(t => t.FileName).OrderBy(n => n).ToListAsync());
+
+        var (only, refusal) = await _site.PostAsync("clone/batch_stage", Batch(("/absolute", HelloSum, 9)), "other");
+        Assert.Equal(HttpStatusCode.BadRequest, only);
+        Assert.Equal("[9]", refusal.GetProperty("source_transfer_ids").GetRawText());
     }
 
     [Fact]
     public async Task BatchStage_EmptyAndGoodAndConflicting_AnswersAsTheContractSays()
     {
-        Assert.Equal(HttpStatusCode.Created, (await _site.PostAsync("clone/batch_stage", """{"uploads":[],"source":"other","total_size":0}""", "other")).Status);
+        Assert.Equal(
+            HttpStatusCode.Created,
+            (await _site.PostAsync("clone/batch_stage", """{"uploads":[],"source":"other","total_size":0}""", "other")).Status
+        );
         var (status, body) = await _site.PostAsync("clone/batch_stage", Batch(("deep/er/file", HelloSum, 7)), "other");
         Assert.Equal(HttpStatusCode.Created, status);
         var place = body.GetProperty("uploads")[0];
         Assert.Equal(7, place.GetProperty("source_transfer_id").GetInt64());
-        // The sender's own mover creates at most one level (wire.md §5.3): all parents must be there.
+        // The sender's own mover creates at most one level (docs/spec/wire.md#first-provider): all parents must be there.
         Assert.True(Directory.Exists(Path.GetDirectoryName(place.GetProperty("staging_location").GetString())));
         Assert.Equal("local", body.GetProperty("async_transfer_providers").EnumerateObject().First().Name);
         var id = place.GetProperty("destination_transfer_id").GetInt64();
@@ -368,12 +528,22 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         Assert.Equal(406, (int)again.Status);
         Assert.Equal("[8]", again.Body.GetProperty("source_transfer_ids").GetRawText());
         Assert.Equal("[-1]", again.Body.GetProperty("destination_transfer_ids").GetRawText());
-        await using (var db = _site.Catalog.Open()) Assert.Equal(TransferStatus.Failed, (await db.IncomingTransfers.SingleAsync(t => t.Id == id)).Status);
+        await using (var db = _site.Catalog.Open())
+            Assert.Equal(TransferStatus.Failed, (await db.IncomingTransfers.SingleAsync(t => t.Id == id)).Status);
         Assert.Empty(Directory.EnumerateFileSystemEntries(_site.StagingPath));
 
         var third = await _site.PostAsync("clone/batch_stage", Batch(("deep/er/file", HelloSum, 8)), "other");
         var third_id = third.Body.GetProperty("uploads")[0].GetProperty("destination_transfer_id").GetInt64();
-        Assert.Equal(HttpStatusCode.OK, (await _site.PostAsync("checkin/update", $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{third_id}}],"new_status":1}""", "other")).Status);
+        Assert.Equal(
+            HttpStatusCode.OK,
+            (
+                await _site.PostAsync(
+                    "checkin/update",
+                    $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{third_id}}],"new_status":1}""",
+                    "other"
+                )
+            ).Status
+        );
         var ongoing = await _site.PostAsync("clone/batch_stage", Batch(("deep/er/file", HelloSum, 9)), "other");
         Assert.Equal(425, (int)ongoing.Status);
         Assert.Equal("Transfer is ongoing.", ongoing.Body.GetProperty("reason").GetString());
@@ -382,7 +552,10 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         var negative = await _site.PostAsync("clone/batch_stage", """{"uploads":[],"source":"other","total_size":-1}""", "other");
         Assert.Equal(HttpStatusCode.BadRequest, negative.Status);
         Assert.Equal(JsonValueKind.String, negative.Body.GetProperty("detail").ValueKind);
-        Assert.Equal("Upload size must be positive.", JsonDocument.Parse(negative.Body.GetProperty("detail").GetString()!).RootElement.GetProperty("reason").GetString());
+        Assert.Equal(
+            "Upload size must be positive.",
+            JsonDocument.Parse(negative.Body.GetProperty("detail").GetString()!).RootElement.GetProperty("reason").GetString()
+        );
     }
 
     [Fact]
@@ -390,17 +563,43 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     {
         var (_, body) = await _site.PostAsync("clone/batch_stage", Batch(("f", HelloSum, 1)), "other");
         var id = body.GetProperty("uploads")[0].GetProperty("destination_transfer_id").GetInt64();
-        var stranger = await _site.PostAsync("checkin/update", $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{id}},999],"new_status":1}""", "uploader");
+        var stranger = await _site.PostAsync(
+            "checkin/update",
+            $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{id}},999],"new_status":1}""",
+            "uploader"
+        );
         Assert.Equal(HttpStatusCode.OK, stranger.Status);
         Assert.Equal($"[{id},999]", stranger.Body.GetProperty("unmodified_destination_transfer_ids").GetRawText());
         Assert.Equal(2, stranger.Body.GetProperty("reasons").GetArrayLength());
-        var owner = await _site.PostAsync("checkin/update", $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{id}}],"new_status":1}""", "other");
+        var owner = await _site.PostAsync(
+            "checkin/update",
+            $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{id}}],"new_status":1}""",
+            "other"
+        );
         Assert.Equal($"[{id}]", owner.Body.GetProperty("modified_destination_transfer_ids").GetRawText());
-        var same = await _site.PostAsync("checkin/update", $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{id}}],"new_status":1}""", "other");
-        Assert.Equal("Transition from TransferStatus.ONGOING to TransferStatus.ONGOING is not permitted.", same.Body.GetProperty("reasons")[0].GetString());
-        var status = await _site.PostAsync("checkin/status", $$"""{"source_transfer_ids":[5],"destination_transfer_ids":[{{id}},999,-1]}""", "other");
-        Assert.Equal($$$"""{"source_transfer_status":{"5":null},"destination_transfer_status":{"{{{id}}}":1,"999":null,"-1":null}}""", status.Body.GetRawText());
-        var cancelled = await _site.PostAsync("checkin/update", $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{id}}],"new_status":5}""", "other");
+        var same = await _site.PostAsync(
+            "checkin/update",
+            $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{id}}],"new_status":1}""",
+            "other"
+        );
+        Assert.Equal(
+            "Transition from TransferStatus.ONGOING to TransferStatus.ONGOING is not permitted.",
+            same.Body.GetProperty("reasons")[0].GetString()
+        );
+        var status = await _site.PostAsync(
+            "checkin/status",
+            $$"""{"source_transfer_ids":[5],"destination_transfer_ids":[{{id}},999,-1]}""",
+            "other"
+        );
+        Assert.Equal(
+            $$$"""{"source_transfer_status":{"5":null},"destination_transfer_status":{"{{{id}}}":1,"999":null,"-1":null}}""",
+            status.Body.GetRawText()
+        );
+        var cancelled = await _site.PostAsync(
+            "checkin/update",
+            $$"""{"source_transfer_ids":[],"destination_transfer_ids":[{{id}}],"new_status":5}""",
+            "other"
+        );
         Assert.Equal($"[{id}]", cancelled.Body.GetProperty("modified_destination_transfer_ids").GetRawText());
         Assert.Empty(Directory.EnumerateFileSystemEntries(_site.StagingPath));
     }
@@ -410,7 +609,8 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     {
         var (_, body) = await _site.PostAsync("clone/batch_stage", Batch(("f", HelloSum, 4)), "other");
         var place = body.GetProperty("uploads")[0];
-        var pair = $$"""{"source_transfer_id":4,"destination_transfer_id":{{place.GetProperty("destination_transfer_id").GetInt64()}}}""";
+        var number = place.GetProperty("destination_transfer_id").GetInt64();
+        var pair = $$"""{"source_transfer_id":4,"destination_transfer_id":{{number}}}""";
         Assert.Equal(HttpStatusCode.NotFound, (await _site.PostAsync("clone/ongoing", pair, "uploader")).Status);
         var early = await _site.PostAsync("clone/staged", pair, "other");
         Assert.Equal(406, (int)early.Status);
@@ -421,7 +621,11 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         Assert.Equal(HttpStatusCode.OK, staged.Status);
         Assert.True(staged.Body.GetProperty("success").GetBoolean());
         await WaitForFileAsync("f");
-        var late = await _site.PostAsync("clone/fail", $$"""{"source_transfer_id":4,"destination_transfer_id":{{place.GetProperty("destination_transfer_id").GetInt64()}},"reason":"too late"}""", "other");
+        var late = await _site.PostAsync(
+            "clone/fail",
+            $$"""{"source_transfer_id":4,"destination_transfer_id":{{number}},"reason":"too late"}""",
+            "other"
+        );
         Assert.Equal(HttpStatusCode.OK, late.Status);
         await using var db = _site.Catalog.Open();
         Assert.Equal(TransferStatus.Completed, (await db.IncomingTransfers.SingleAsync(t => t.Id == 1)).Status);
@@ -433,8 +637,28 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         await using (var db = _site.Catalog.Open())
         {
             var now = DateTime.UtcNow;
-            db.Files.Add(new FileRecord { Name = "f", CreateTime = now, Size = 11, Checksum = HelloSum, Uploader = "u", Source = "u" });
-            db.OutgoingTransfers.Add(new OutgoingTransfer { Status = TransferStatus.Ongoing, Destination = "callback", TransferSize = 11, TransferChecksum = HelloSum, StartTime = now, FileName = "f" });
+            db.Files.Add(
+                new FileRecord
+                {
+                    Name = "f",
+                    CreateTime = now,
+                    Size = 11,
+                    Checksum = HelloSum,
+                    Uploader = "u",
+                    Source = "u",
+                }
+            );
+            db.OutgoingTransfers.Add(
+                new OutgoingTransfer
+                {
+                    Status = TransferStatus.Ongoing,
+                    Destination = "callback",
+                    TransferSize = 11,
+                    TransferChecksum = HelloSum,
+                    StartTime = now,
+                    FileName = "f",
+                }
+            );
             await db.SaveChangesAsync();
         }
 
@@ -442,15 +666,21 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
         var unregistered = await _site.PostAsync("clone/complete", Complete, "callback");
         Assert.Equal(HttpStatusCode.BadRequest, unregistered.Status);
         Assert.Equal("Could not find librarian callback.", unregistered.Body.GetProperty("reason").GetString());
-        var added = await _site.PostAsync("admin/librarians/add", """{"librarian_name":"callback","url":"http://127.0.0.1","port":9,"authenticator":"a:b:c","check_connection":false}""");
+        var added = await _site.PostAsync(
+            "admin/librarians/add",
+            """{"librarian_name":"callback","url":"http://127.0.0.1","port":9,"authenticator":"a:b:c","check_connection":false}"""
+        );
         Assert.Equal("""{"success":true,"already_exists":false,"ping_success":null}""", added.Body.GetRawText());
         Assert.Equal(HttpStatusCode.BadRequest, (await _site.PostAsync("clone/complete", Complete, "other")).Status);
         Assert.Equal(HttpStatusCode.OK, (await _site.PostAsync("clone/complete", Complete, "callback")).Status);
         Assert.Equal(HttpStatusCode.OK, (await _site.PostAsync("clone/complete", Complete, "callback")).Status);
         var (_, hits) = await _site.PostAsync("search/file", """{"name":"f"}""", "reader");
-        Assert.Equal("callback", Assert.Single(hits[0].GetProperty("remote_instances").EnumerateArray()).GetProperty("librarian_name").GetString());
+        Assert.Equal(
+            "callback",
+            Assert.Single(hits[0].GetProperty("remote_instances").EnumerateArray()).GetProperty("librarian_name").GetString()
+        );
         await using var read = _site.Catalog.Open();
-        Assert.DoesNotContain("a:b:c", (await read.Librarians.SingleAsync()).Authenticator, StringComparison.Ordinal);
+        Assert.DoesNotContain("a:b:c", (await read.Peers.SingleAsync()).Authenticator, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -458,10 +688,19 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     {
         // Upstream: both calls answered 500.
         var port = PostgresServer.FreePort();
-        var refused = await _site.PostAsync("admin/librarians/add", $$"""{"librarian_name":"down","url":"http://127.0.0.1","port":{{port}},"authenticator":"a:b"}""");
+        var refused = await _site.PostAsync(
+            "admin/librarians/add",
+            $$"""{"librarian_name":"down","url":"http://127.0.0.1","port":{{port}},"authenticator":"a:b"}"""
+        );
         Assert.Equal("""{"success":false,"already_exists":false,"ping_success":false}""", refused.Body.GetRawText());
-        await _site.PostAsync("admin/librarians/add", $$"""{"librarian_name":"down","url":"http://127.0.0.1","port":{{port}},"authenticator":"a:b","check_connection":false}""");
-        var again = await _site.PostAsync("admin/librarians/add", $$"""{"librarian_name":"down","url":"http://127.0.0.1","port":{{port}},"authenticator":"a:b","check_connection":false}""");
+        await _site.PostAsync(
+            "admin/librarians/add",
+            $$"""{"librarian_name":"down","url":"http://127.0.0.1","port":{{port}},"authenticator":"a:b","check_connection":false}"""
+        );
+        var again = await _site.PostAsync(
+            "admin/librarians/add",
+            $$"""{"librarian_name":"down","url":"http://127.0.0.1","port":{{port}},"authenticator":"a:b","check_connection":false}"""
+        );
         Assert.True(again.Body.GetProperty("already_exists").GetBoolean());
         var list = await _site.PostAsync("admin/librarians/list", """{"ping":true}""");
         Assert.False(list.Body.GetProperty("librarians")[0].GetProperty("available").GetBoolean());
@@ -483,26 +722,54 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
     [Fact]
     public async Task Users_LifeOfAnAccount_FollowsTheContract()
     {
-        Assert.Equal(HttpStatusCode.BadRequest, (await _site.PostAsync("users/create", """{"username":"reader","password":"x","permission":1}""")).Status);
+        Assert.Equal(
+            HttpStatusCode.BadRequest,
+            (await _site.PostAsync("users/create", """{"username":"reader","password":"x","permission":1}""")).Status
+        );
         Assert.Equal(422, (int)(await _site.PostAsync("users/create", """{"username":"x","password":"x","permission":7}""")).Status);
-        Assert.Equal("""{"username":"reader","permission":1}""", (await _site.PostAsync("users/get", """{"username":"reader"}""")).Body.GetRawText());
-        Assert.Equal("""{"success":false,"username":"ghost"}""", (await _site.PostAsync("users/update", """{"username":"ghost"}""")).Body.GetRawText());
-        Assert.Equal(HttpStatusCode.OK, (await _site.PostAsync("users/password_update", """{"password":"readerpw","new_password":"new"}""", "reader")).Status);
-        Assert.Equal(HttpStatusCode.BadRequest, (await _site.PostAsync("users/password_update", """{"password":"wrong","new_password":"evil"}""", "reader", "new")).Status);
+        Assert.Equal(
+            """{"username":"reader","permission":1}""",
+            (await _site.PostAsync("users/get", """{"username":"reader"}""")).Body.GetRawText()
+        );
+        Assert.Equal(
+            """{"success":false,"username":"ghost"}""",
+            (await _site.PostAsync("users/update", """{"username":"ghost"}""")).Body.GetRawText()
+        );
+        Assert.Equal(
+            HttpStatusCode.OK,
+            (await _site.PostAsync("users/password_update", """{"password":"readerpw","new_password":"new"}""", "reader")).Status
+        );
+        Assert.Equal(
+            HttpStatusCode.BadRequest,
+            (await _site.PostAsync("users/password_update", """{"password":"wrong","new_password":"evil"}""", "reader", "new")).Status
+        );
         Assert.Equal(HttpStatusCode.OK, (await _site.PostAsync("users/delete", """{"username":"reader"}""")).Status);
         Assert.Equal(HttpStatusCode.BadRequest, (await _site.PostAsync("users/get", """{"username":"reader"}""")).Status);
         Assert.Equal(HttpStatusCode.BadRequest, (await _site.PostAsync("users/delete", """{"username":"admin"}""")).Status);
     }
 
-    private static string Batch(params (string Name, string Checksum, long Id)[] files) =>
-        $$"""{"uploads":[{{string.Join(',', files.Select(f => $$"""{"upload_size":11,"upload_checksum":"{{f.Checksum}}","upload_name":"{{f.Name}}","destination_location":"{{f.Name}}","uploader":"u","source_transfer_id":{{f.Id}}}"""))}}],"source":"other","total_size":{{11 * files.Length}}}""";
+    private static string Batch(params (string Name, string Checksum, long Id)[] files)
+    {
+        var uploads = files.Select(f =>
+            $$"""
+                {"upload_size":11,"upload_checksum":"{{f.Checksum}}","upload_name":"{{f.Name}}",
+                 "destination_location":"{{f.Name}}","uploader":"u","source_transfer_id":{{f.Id}}}
+                """
+        );
+        return $$"""{"uploads":[{{string.Join(',', uploads)}}],"source":"other","total_size":{{11 * files.Length}}}""";
+    }
 
     private static string CommitBody(long id, string name) =>
-        $$"""{"store_name":"main","staging_name":"x","staging_location":"/x","upload_name":"x","destination_location":"{{name}}","transfer_provider_name":"local","transfer_provider":{"hostnames":["here"]},"meta_mode":"infer","deletion_policy":"1","uploader":"u","null_obsid":true,"transfer_id":{{id}}}""";
+        $$"""
+            {"store_name":"main","staging_name":"x","staging_location":"/x","upload_name":"x",
+             "destination_location":"{{name}}","transfer_provider_name":"local","transfer_provider":{"hostnames":["here"]},
+             "meta_mode":"infer","deletion_policy":"1","uploader":"u","null_obsid":true,"transfer_id":{{id}}}
+            """;
 
     private async Task WaitForFileAsync(string name)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        while ((await _site.PostAsync("search/file", $$"""{"name":"{{name}}"}""", "reader")).Status != HttpStatusCode.OK) await Task.Delay(20, limit.Token);
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
+        while ((await _site.PostAsync("search/file", $$"""{"name":"{{name}}"}""", "reader")).Status != HttpStatusCode.OK)
+            await Task.Delay(20, limit.Token);
     }
 }

@@ -4,8 +4,10 @@ using System.Text;
 using System.Text.Json;
 using Librarian.Domain.Catalog;
 using Librarian.Durable;
-using Librarian.Durable.Worker;
 using Librarian.Tests.TestKit;
+using Microsoft.DurableTask;
+using Microsoft.DurableTask.Client;
+using Microsoft.DurableTask.Worker;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Librarian.Tests.Functions.Api;
@@ -25,22 +27,26 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
 {
     public TestSite Site { get; private set; } = null!;
 
-    public DurableTaskClient Client => Site.Services.GetRequiredService<DurableTaskClient>();
+    public DatabaseDurableTaskClient Client => Site.Services.GetRequiredService<DatabaseDurableTaskClient>();
 
     /// <summary>Activities of that name fail as long as it is here; tests take it away.</summary>
     public System.Collections.Concurrent.ConcurrentDictionary<string, bool> Broken { get; } = new(StringComparer.Ordinal);
 
     public async ValueTask InitializeAsync() => Site = await TestSite.CreateAsync(kind, server, services =>
-    {
-        var registry = (TaskRegistry)services.Single(d => d.ServiceType == typeof(TaskRegistry)).ImplementationInstance!;
-        registry.AddOrchestrator("echo", null, _ => new Echo());
-        registry.AddOrchestrator("wait", null, _ => new Wait());
-        registry.AddOrchestrator("fail", null, _ => new Fail());
-        registry.AddOrchestrator("story", null, _ => new Story());
-        registry.AddOrchestrator("mend", null, _ => new Mend());
-        registry.AddActivity("shout", null, new(_ => new Shout(), IsTransactional: false));
-        registry.AddActivity("fragile", null, new(_ => new Fragile(Broken), IsTransactional: false));
-    });
+        {
+            services.AddDurableTaskWorker(durable =>
+                durable.AddTasks(tasks =>
+                    tasks
+                        .AddOrchestrator("echo", () => new Echo())
+                        .AddOrchestrator("wait", () => new Wait())
+                        .AddOrchestrator("fail", () => new Fail())
+                        .AddOrchestrator("story", () => new Story())
+                        .AddOrchestrator("mend", () => new Mend())
+                        .AddActivity("shout", _ => new Shout())
+                        .AddActivity("fragile", _ => new Fragile(Broken))
+                )
+            );
+        });
 
     public async ValueTask DisposeAsync()
     {
@@ -48,7 +54,14 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
         GC.SuppressFinalize(this);
     }
 
-    public async Task<Answer> CallAsync(HttpMethod method, string path, string? body = null, string user = "admin", string contentType = "application/json", params (string Name, string Value)[] headers)
+    public async Task<Answer> CallAsync(
+        HttpMethod method,
+        string path,
+        string? body = null,
+        string user = "admin",
+        string contentType = "application/json",
+        params (string Name, string Value)[] headers
+    )
     {
         using var request = new HttpRequestMessage(method, path.StartsWith('/') ? path : "/durable/v1/" + path);
         if (body is not null)
@@ -58,9 +71,15 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
         }
 
         request.Headers.TryAddWithoutValidation("Authorization", TestSite.Basic(user, TestSite.Password(user)));
-        foreach (var (name, value) in headers) request.Headers.TryAddWithoutValidation(name, value);
+        foreach (var (name, value) in headers)
+            request.Headers.TryAddWithoutValidation(name, value);
         using var response = await Site.Http.SendAsync(request);
-        return new(response.StatusCode, await response.Content.ReadAsStringAsync(), response.Headers, response.Content.Headers.ContentType?.MediaType);
+        return new(
+            response.StatusCode,
+            await response.Content.ReadAsStringAsync(),
+            response.Headers,
+            response.Content.Headers.ContentType?.MediaType
+        );
     }
 
     public Task<Answer> GetAsync(string path, string user = "admin") => CallAsync(HttpMethod.Get, path, user: user);
@@ -88,15 +107,16 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
     /// <summary>Waits for the end, not forever.</summary>
     public async Task<OrchestrationMetadata> EndAsync(string id)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
         return await Client.WaitForInstanceCompletionAsync(id, getInputsAndOutputs: true, limit.Token);
     }
 
     /// <summary>Waits for a status that only a worker can bring about.</summary>
     public async Task UntilAsync(string id, OrchestrationRuntimeStatus status)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        while ((await Client.GetInstanceAsync(id, cancellation: limit.Token))?.RuntimeStatus != status) await Task.Delay(20, limit.Token);
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
+        while ((await Client.GetInstanceAsync(id, cancellation: limit.Token))?.RuntimeStatus != status)
+            await Task.Delay(20, limit.Token);
     }
 
     private sealed class Echo : TaskOrchestrator<JsonElement?, JsonElement?>
@@ -115,7 +135,8 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
 
     private sealed class Fail : TaskOrchestrator<JsonElement?, string>
     {
-        public override Task<string> RunAsync(TaskOrchestrationContext context, JsonElement? input) => throw new InvalidOperationException("it broke");
+        public override Task<string> RunAsync(TaskOrchestrationContext context, JsonElement? input) =>
+            throw new InvalidOperationException("it broke");
     }
 
     /// <summary>One of everything a history can hold, then a wait with an activity, timer and child still open.</summary>
@@ -133,10 +154,18 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
                 // Part of the story.
             }
 
-            await context.CallSubOrchestratorAsync<JsonElement?>("echo", 7, new SubOrchestrationOptions(instanceId: context.InstanceId + "-child"));
+            await context.CallSubOrchestratorAsync<JsonElement?>(
+                "echo",
+                7,
+                new SubOrchestrationOptions(instanceId: context.InstanceId + "-child")
+            );
             await context.CreateTimer(TimeSpan.FromMilliseconds(1), CancellationToken.None);
             await context.WaitForExternalEvent<string>("go");
-            _ = context.CallSubOrchestratorAsync<JsonElement?>("wait", 8, new SubOrchestrationOptions(instanceId: context.InstanceId + "-open"));
+            _ = context.CallSubOrchestratorAsync<JsonElement?>(
+                "wait",
+                8,
+                new SubOrchestrationOptions(instanceId: context.InstanceId + "-open")
+            );
             _ = context.CreateTimer(TimeSpan.FromHours(1), CancellationToken.None);
             await context.WaitForExternalEvent<string>("end");
             return "done";

@@ -22,8 +22,12 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
 
     private IncomingTransfers Incoming => _site.Services.GetRequiredService<IncomingTransfers>();
 
-    public async ValueTask InitializeAsync() => _site = await TestSite.CreateAsync(kind, server,
-        settings: new Dictionary<string, string> { ["Site:MaximalUploadSizeBytes"] = $"{long.MaxValue}" });
+    public async ValueTask InitializeAsync() =>
+        _site = await TestSite.CreateAsync(
+            kind,
+            server,
+            settings: new Dictionary<string, string> { ["Site:MaximalUploadSizeBytes"] = $"{long.MaxValue}" }
+        );
 
     public async ValueTask DisposeAsync()
     {
@@ -42,14 +46,19 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         var accepted = await StageAsync([.. Enumerable.Range(0, 60).Select(i => $"a/{i}")]);
         // The first goes alone; all who come meanwhile are the second group. On PostgreSQL they may be three or four.
         Assert.InRange(_site.Statements.Count, 1, 6 * alone);
-        var places = accepted.Select(a => Assert.Single(Assert.IsType<StageResult.Accepted>(a).Places)).ToList();
+        var places = accepted.Select(a => Assert.Single(Assert.IsType<StageResult.Accepted>(a).Slots)).ToList();
         Assert.Equal(Enumerable.Range(0, 60).Select(i => $"a/{i}"), places.Select(p => p.DestinationLocation));
         Assert.Equal(60, places.DistinctBy(p => p.StagingName).Count());
         Assert.All(places, p => Assert.True(Directory.Exists(Path.Combine(_site.StagingPath, p.StagingName))));
         await using var db = _site.Catalog.Open();
         var rows = await db.IncomingTransfers.ToDictionaryAsync(t => t.Id, Stop);
         Assert.Equal(62, rows.Count);
-        Assert.All(places, p => Assert.Equal((p.DestinationLocation, p.StagingName, TransferStatus.Initiated, "uploader"), (rows[p.TransferId].StorePath!, rows[p.TransferId].StagingPath!, rows[p.TransferId].Status, rows[p.TransferId].Source)));
+        Assert.All(places, p =>
+            Assert.Equal(
+                (p.DestinationLocation, p.StagingName, TransferStatus.Initiated, "uploader"),
+                (rows[p.TransferId].FileName!, rows[p.TransferId].StagingPath!, rows[p.TransferId].Status, rows[p.TransferId].Source)
+            )
+        );
     }
 
     [Fact]
@@ -60,7 +69,9 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         var large = first.FreeBytes / 5 * 3;
         var results = await Task.WhenAll(Enumerable.Range(0, 12).Select(i => StageAsync($"b/{i}", i % 3 == 0 ? large : 11)));
         Assert.Equal(1, results.Where((_, i) => i % 3 == 0).Count(r => r is StageResult.Accepted));
-        Assert.All(results.Where((r, i) => i % 3 == 0 && r is not StageResult.Accepted), r => Assert.Equal(StageRefusal.NoStore, Assert.IsType<StageResult.Refused>(r).Why));
+        Assert.All(results.Where((r, i) => i % 3 == 0 && r is not StageResult.Accepted), r =>
+            Assert.Equal(StageRefusal.NoStore, Assert.IsType<StageResult.Refused>(r).Why)
+        );
         Assert.All(results.Where((_, i) => i % 3 != 0), r => Assert.IsType<StageResult.Accepted>(r));
         await using var db = _site.Catalog.Open();
         Assert.Equal(3, await db.IncomingTransfers.CountAsync(t => t.Status == TransferStatus.Failed, Stop));
@@ -73,7 +84,10 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         var accepted = await StageAsync([.. Enumerable.Range(0, 9).Select(_ => "same"), "other"]);
         Assert.All(accepted, a => Assert.IsType<StageResult.Accepted>(a));
         await using var db = _site.Catalog.Open();
-        Assert.Equal(["other", "same"], await db.IncomingTransfers.Where(t => t.Status == TransferStatus.Initiated).Select(t => t.StorePath).Order().ToListAsync(Stop));
+        Assert.Equal(
+            ["other", "same"],
+            await db.IncomingTransfers.Where(t => t.Status == TransferStatus.Initiated).Select(t => t.FileName).Order().ToListAsync(Stop)
+        );
         Assert.Equal(2, Directory.EnumerateDirectories(_site.StagingPath).Count());
     }
 
@@ -92,7 +106,10 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         Assert.InRange(_site.Statements.Count, 1, 32 * alone);
         await using var db = _site.Catalog.Open();
         Assert.Equal(66, await db.Files.CountAsync(Stop));
-        Assert.Equal(66, await db.Instances.CountAsync(i => i.Available && i.FileName == i.Path.Substring(i.Path.Length - i.FileName.Length), Stop));
+        Assert.Equal(
+            66,
+            await db.Copies.CountAsync(i => i.Available && i.FileName == i.Path.Substring(i.Path.Length - i.FileName.Length), Stop)
+        );
         Assert.Empty(Directory.EnumerateFileSystemEntries(_site.StagingPath));
     }
 
@@ -103,33 +120,51 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         var ids = await FilledAsync(names);
         await using (var db = _site.Catalog.Open())
         {
-            db.Files.Add(new FileRecord { Name = "taken", CreateTime = DateTime.UtcNow, Size = 1, Checksum = HelloSum, Uploader = "u", Source = "s" });
+            db.Files.Add(
+                new FileRecord
+                {
+                    Name = "taken",
+                    CreateTime = DateTime.UtcNow,
+                    Size = 1,
+                    Checksum = HelloSum,
+                    Uploader = "u",
+                    Source = "s",
+                }
+            );
             await db.SaveChangesAsync(Stop);
-            var staging = await db.IncomingTransfers.ToDictionaryAsync(t => t.StorePath!, t => Path.Combine(_site.StagingPath, t.StagingPath!), Stop);
+            var staging = await db.IncomingTransfers.ToDictionaryAsync(
+                t => t.FileName!,
+                t => Path.Combine(_site.StagingPath, t.StagingPath!),
+                Stop
+            );
             await File.WriteAllTextAsync(Path.Combine(staging["d/2"], "2"), "hello wOrld", Stop);
             File.Delete(Path.Combine(staging["d/3"], "3"));
         }
 
         var results = (await IngestAsync(ids)).Zip(names).ToDictionary(r => r.Second, r => r.First.Outcome);
-        Assert.Equal([IngestOutcome.Ingested, IngestOutcome.Mismatch, IngestOutcome.Missing, IngestOutcome.Ingested, IngestOutcome.NameTaken],
-            new[] { results["d/0"], results["d/2"], results["d/3"], results["d/4"], results["taken"] });
+        Assert.Equal(
+            [IngestOutcome.Ingested, IngestOutcome.Mismatch, IngestOutcome.Missing, IngestOutcome.Ingested, IngestOutcome.NameTaken],
+            new[] { results["d/0"], results["d/2"], results["d/3"], results["d/4"], results["taken"] }
+        );
         // A name inside another: whichever came first is stored, never both.
         Assert.Equal([IngestOutcome.Ingested, IngestOutcome.NameTaken], new[] { results["d/1"], results["d/1/inside"] }.Order());
         await using var after = _site.Catalog.Open();
         Assert.Equal(4, await after.Files.CountAsync(Stop));
-        Assert.Equal(3, await after.Instances.CountAsync(Stop));
+        Assert.Equal(3, await after.Copies.CountAsync(Stop));
         Assert.Empty(Directory.EnumerateFileSystemEntries(_site.StagingPath));
     }
 
-    private Task<StageResult> StageAsync(string name, long size) => Incoming.StageUploadAsync(new Arrival(size, HelloSum, name.Split('/')[^1], name), "uploader", Client, Stop);
+    private Task<StageResult> StageAsync(string name, long size) =>
+        Incoming.StageUploadAsync(new IncomingFile(size, HelloSum, name.Split('/')[^1], name), "uploader", Client, Stop);
 
     /// <summary>Asks for all before the first is answered.</summary>
     private async Task<StageResult[]> StageAsync(string[] names)
     {
-        if (kind == DatabaseKind.PostgreSql) return await Task.WhenAll(names.Select(n => StageAsync(n, 11)));
-        await _site.Catalog.SqliteWriteTurn!.WaitAsync(Stop);
+        if (kind == DatabaseKind.PostgreSql)
+            return await Task.WhenAll(names.Select(n => StageAsync(n, 11)));
+        await _site.Catalog.SqliteWriteSemaphore!.WaitAsync(Stop);
         var all = names.Select(n => StageAsync(n, 11)).ToList();
-        _site.Catalog.SqliteWriteTurn.Release();
+        _site.Catalog.SqliteWriteSemaphore.Release();
         return await Task.WhenAll(all);
     }
 
@@ -139,19 +174,21 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         List<long> ids = [];
         foreach (var staged in await StageAsync(names))
         {
-            var place = Assert.Single(Assert.IsType<StageResult.Accepted>(staged).Places);
+            var place = Assert.Single(Assert.IsType<StageResult.Accepted>(staged).Slots);
             await File.WriteAllTextAsync(Path.Combine(_site.StagingPath, place.StagingName, place.UploadName), "hello world", Stop);
             ids.Add(place.TransferId);
         }
 
         await using var db = _site.Catalog.Open();
-        await db.IncomingTransfers.Where(t => ids.Contains(t.Id)).ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged), Stop);
+        await db
+            .IncomingTransfers.Where(t => ids.Contains(t.Id))
+            .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged), Stop);
         return ids;
     }
 
     private Task<IngestResult[]> IngestAsync(List<long> ids)
     {
-        var ingest = _site.Services.GetRequiredService<Ingest>();
+        var ingest = _site.Services.GetRequiredService<StagedFileIngest>();
         return Task.WhenAll(ids.Select(id => ingest.RunAsync(id, DeletionPolicy.Disallowed, Stop)));
     }
 }

@@ -10,7 +10,9 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace Librarian.Tests.Functions.Api;
 
-/// <summary>A store whose file system does not answer (a mount whose server is gone) holds up nobody but those who want that store.</summary>
+/// <summary>
+/// A store whose file system does not answer (a mount whose server is gone) holds up nobody but those who want that store.
+/// </summary>
 public sealed class HungStoreTests(PostgresServer server) : IDisposable
 {
     private const string HelloSum = "xxh3:::df8d09e93f874900a99b8775cc15b6c7";
@@ -23,17 +25,18 @@ public sealed class HungStoreTests(PostgresServer server) : IDisposable
     [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
     public async Task Commit_WhileAnotherStoreDoesNotAnswer_EndsAtOnce(DatabaseKind kind)
     {
-        await using var site = await CreateAsync(kind);
+        var main = new HungStore();
+        await using var site = await CreateAsync(kind, services => services.AddSingleton<IStoreFaults>(main));
         var onMain = await FilledAsync(site, "on-main");
         await SwitchAsync(site, "main", enabled: false);
         var onSecond = await FilledAsync(site, "on-second");
         await SwitchAsync(site, "main", enabled: true);
 
         Task<(HttpStatusCode Status, System.Text.Json.JsonElement Body)> waiting;
-        await using (var hang = await HungMarker.MakeAsync(site.StorePath))
+        await using (var hang = main.Hang())
         {
             waiting = site.CommitAsync(onMain, "on-main");
-            await hang.LookedAtAsync(Stop);
+            await hang.ProbedAtAsync(Stop);
             Assert.Equal(HttpStatusCode.OK, (await site.CommitAsync(onSecond, "on-second", store: "second")).Status);
         }
 
@@ -46,31 +49,42 @@ public sealed class HungStoreTests(PostgresServer server) : IDisposable
     public async Task Look_AtAStoreThatDoesNotAnswer_IsSharedAndGivenUp()
     {
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
-        await using var site = await CreateAsync(DatabaseKind.Sqlite, services => services.AddSingleton(s =>
-            new SiteStores(s.GetRequiredService<CatalogDatabase>(), s.GetRequiredService<IOptions<SiteOptions>>(), s.GetRequiredService<ILogger<SiteStores>>(), time)));
+        var main = new HungStore();
+        await using var site = await CreateAsync(DatabaseKind.Sqlite, services =>
+            services.AddSingleton(s => new SiteStores(
+                s.GetRequiredService<CatalogDatabase>(),
+                s.GetRequiredService<IOptions<SiteOptions>>(),
+                s.GetRequiredService<ILogger<SiteStores>>(),
+                time,
+                main
+            ))
+        );
         var onMain = await FilledAsync(site, "on-main");
         var stores = site.Services.GetRequiredService<SiteStores>();
-        await using (var hang = await HungMarker.MakeAsync(site.StorePath))
+        await using (var hang = main.Hang())
         {
             var commit = site.CommitAsync(onMain, "on-main");
-            await hang.LookedAtAsync(Stop);
-            var looks = Enumerable.Range(0, 100).Select(_ => stores.LookAsync(stores.Configured[0], Stop)).ToList();
-            Assert.All(looks, l => Assert.False(l.IsCompleted));
+            await hang.ProbedAtAsync(Stop);
+            var probes = Enumerable.Range(0, 100).Select(_ => stores.ProbeAsync(stores.Configured[0], Stop)).ToList();
+            Assert.All(probes, l => Assert.False(l.IsCompleted));
             // The commit may begin to wait a moment after the look has begun.
             for (var given = false; !given || !commit.IsCompleted; given = true)
             {
-                time.Advance(StoreLooks.Patience);
+                time.Advance(StoreProbes.ProbeTimeout);
                 await Task.Yield();
             }
 
-            Assert.All(await Task.WhenAll(looks), l => Assert.Equal(StoreLook.NoAnswer, l));
+            Assert.All(await Task.WhenAll(probes), l => Assert.Equal(StoreProbe.NoAnswer, l));
             // The next store takes what the first cannot.
             Assert.StartsWith(_second.FullName, (await site.StageAsync("elsewhere", HelloSum, 11)).Location, StringComparison.Ordinal);
             var (status, body) = await commit;
             Assert.Equal(HttpStatusCode.BadRequest, status);
-            Assert.Equal("Store 'main' does not answer. The staged data wait; commit again later.", body.GetProperty("suggested_remedy").GetString());
-            // Who comes now does not wait, and takes no thread: a second look would have opened the marker a second time.
-            Assert.Equal(StoreLook.NoAnswer, await stores.LookAsync(stores.Configured[0], Stop));
+            Assert.Equal(
+                "Store 'main' does not answer. The staged data wait; commit again later.",
+                body.GetProperty("suggested_remedy").GetString()
+            );
+            // Who comes now does not wait, and takes no thread: a second look would hang a second time.
+            Assert.Equal(StoreProbe.NoAnswer, await stores.ProbeAsync(stores.Configured[0], Stop));
             var (_, list) = await site.PostAsync("admin/stores/list", null);
             Assert.Equal([false, true], list.EnumerateArray().Select(s => s.GetProperty("available").GetBoolean()));
         }
@@ -78,12 +92,18 @@ public sealed class HungStoreTests(PostgresServer server) : IDisposable
         Assert.Equal(HttpStatusCode.OK, await CommitAfterwardsAsync(site, onMain));
     }
 
-    private Task<TestSite> CreateAsync(DatabaseKind kind, Action<IServiceCollection>? services = null) => TestSite.CreateAsync(kind, server, services, new Dictionary<string, string>
-    {
-        ["Site:Stores:1:Name"] = "second",
-        ["Site:Stores:1:StagingPath"] = Path.Combine(_second.FullName, "staging"),
-        ["Site:Stores:1:StorePath"] = Path.Combine(_second.FullName, "store"),
-    });
+    private Task<TestSite> CreateAsync(DatabaseKind kind, Action<IServiceCollection>? services = null) =>
+        TestSite.CreateAsync(
+            kind,
+            server,
+            services,
+            new Dictionary<string, string>
+            {
+                ["Site:Stores:1:Name"] = "second",
+                ["Site:Stores:1:StagingPath"] = Path.Combine(_second.FullName, "staging"),
+                ["Site:Stores:1:StorePath"] = Path.Combine(_second.FullName, "store"),
+            }
+        );
 
     private static async Task<long> FilledAsync(TestSite site, string name)
     {
@@ -102,32 +122,43 @@ public sealed class HungStoreTests(PostgresServer server) : IDisposable
     }
 
     private static async Task SwitchAsync(TestSite site, string store, bool enabled) =>
-        Assert.Equal(HttpStatusCode.OK, (await site.PostAsync("admin/stores/state_change", $$"""{"store_name":"{{store}}","enabled":{{(enabled ? "true" : "false")}}}""")).Status);
+        Assert.Equal(
+            HttpStatusCode.OK,
+            (
+                await site.PostAsync(
+                    "admin/stores/state_change",
+                    $$"""{"store_name":"{{store}}","enabled":{{(enabled ? "true" : "false")}}}"""
+                )
+            ).Status
+        );
 
-    /// <summary>A store's marker behind a pipe: who reads it waits until this is disposed, which puts the file back.</summary>
-    private sealed class HungMarker(string path, string marker) : IAsyncDisposable
+    /// <summary>A store whose file system answers nobody until this is disposed.</summary>
+    private sealed class HungStore : IStoreFaults, IAsyncDisposable
     {
-        private readonly Task<FileStream> _reader = Task.Factory.StartNew(() => new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        private readonly TaskCompletionSource _asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly ManualResetEventSlim _answers = new(initialState: true);
 
-        public static async Task<HungMarker> MakeAsync(string storePath)
+        public void Reach(string point)
         {
-            var path = Path.Combine(storePath, SiteStore.MarkerFile);
-            var marker = await File.ReadAllTextAsync(path);
-            File.Delete(path);
-            await ProcessRunner.RunAsync("mkfifo", [path]);
-            return new HungMarker(path, marker);
+            if (point != "identify main" || _answers.IsSet)
+                return;
+            _asked.TrySetResult();
+            _answers.Wait();
         }
 
-        /// <summary>Ends when somebody has begun to read.</summary>
-        public Task LookedAtAsync(CancellationToken cancellationToken) => _reader.WaitAsync(cancellationToken);
-
-        public async ValueTask DisposeAsync()
+        public HungStore Hang()
         {
-            File.Delete(path);
-            await File.WriteAllTextAsync(path, marker);
-            if (!_reader.IsCompleted) return;
-            await using var pipe = await _reader;
-            await pipe.WriteAsync(System.Text.Encoding.ASCII.GetBytes(marker));
+            _answers.Reset();
+            return this;
+        }
+
+        /// <summary>Ends when somebody has begun to look.</summary>
+        public Task ProbedAtAsync(CancellationToken cancellationToken) => _asked.Task.WaitAsync(cancellationToken);
+
+        public ValueTask DisposeAsync()
+        {
+            _answers.Set();
+            return ValueTask.CompletedTask;
         }
     }
 }

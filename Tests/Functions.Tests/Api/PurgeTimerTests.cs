@@ -1,6 +1,5 @@
-using Librarian.Durable;
-using Librarian.Functions.Hosting;
 using Librarian.Functions.Timers;
+using Microsoft.DurableTask.Client;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -30,7 +29,10 @@ public abstract class PurgeTimerTests(DurableSite site)
         // It took two months and has ended just now: its age counts from the end.
         var slow = await site.EndedAsync("p-slow");
         await using (var db = site.Site.Catalog.Open())
-            Assert.Equal(1, await db.Database.ExecuteSqlAsync($"update dt_instance set created_at = created_at - 5184000000 where instance_id = {slow}"));
+            Assert.Equal(
+                1,
+                await db.Database.ExecuteSqlAsync($"update dt_instance set created_at = created_at - 5184000000 where instance_id = {slow}")
+            );
 
         Assert.Empty(await RunAsync(29));
         Assert.Equal([slow, completed, failed, terminated, running, suspended], await IdsAsync());
@@ -44,16 +46,32 @@ public abstract class PurgeTimerTests(DurableSite site)
         Assert.Empty(await RunAsync(36_500));
         Assert.Equal([running, suspended], await IdsAsync());
         await using (var db = site.Site.Catalog.Open())
-            Assert.Equal(0, await db.Database.SqlQuery<int>($"select count(*) as \"Value\" from dt_history where instance_id not in (select instance_id from dt_instance)").SingleAsync());
+            Assert.Equal(
+                0,
+                await db
+                    .Database.SqlQuery<int>(
+                        $"select count(*) as \"Value\" from dt_history where instance_id not in (select instance_id from dt_instance)"
+                    )
+                    .SingleAsync()
+            );
     }
 
-    private async Task<string[]> IdsAsync() => [.. (await site.GetAsync("instances?instanceIdPrefix=p-")).Json.EnumerateArray().Select(i => i.GetProperty("instanceId").GetString()!)];
+    private async Task<string[]> IdsAsync() =>
+        [
+            .. (await site.GetAsync("instances?instanceIdPrefix=p-"))
+                .Json.EnumerateArray()
+                .Select(i => i.GetProperty("instanceId").GetString()!),
+        ];
 
     /// <summary>Runs the timer some days from now; returns how its log lines begin.</summary>
     private async Task<string[]> RunAsync(int days)
     {
         var log = new RecordingLogger();
-        var timers = ActivatorUtilities.CreateInstance<OrchestrationTimers>(site.Site.Services, new FakeTimeProvider(DateTimeOffset.UtcNow.AddDays(days)), log);
+        var timers = ActivatorUtilities.CreateInstance<OrchestrationTimers>(
+            site.Site.Services,
+            new FakeTimeProvider(DateTimeOffset.UtcNow.AddDays(days)),
+            log
+        );
         await timers.PurgeFinishedInstancesAsync(new TimerInfo(), CancellationToken.None);
         return [.. log.Lines];
     }
@@ -67,7 +85,13 @@ public abstract class PurgeTimerTests(DurableSite site)
 
         public bool IsEnabled(LogLevel logLevel) => true;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        public void Log<TState>(
+            LogLevel logLevel,
+            EventId eventId,
+            TState state,
+            Exception? exception,
+            Func<TState, Exception?, string> formatter
+        )
         {
             Assert.Equal(4300, eventId.Id);
             Lines.Add(formatter(state, exception).Split("20", 2)[0]);

@@ -22,8 +22,12 @@ public class SiteStartTests(PostgresServer server)
         var (_, list) = await site.PostAsync("admin/stores/list", null);
         Assert.False(list[0].GetProperty("available").GetBoolean());
         Assert.Equal(-1, list[0].GetProperty("free_space").GetInt64());
-        var refused = await site.PostAsync("upload/stage", $$"""{"upload_size":11,"upload_checksum":"{{HelloSum}}","upload_name":"f","destination_location":"f","uploader":"u"}""", "uploader");
-        Assert.Equal(413, (int)refused.Status);
+        var refused = await site.PostAsync(
+            "upload/stage",
+            $$"""{"upload_size":11,"upload_checksum":"{{HelloSum}}","upload_name":"f","destination_location":"f","uploader":"u"}""",
+            "uploader"
+        );
+        Assert.Equal(503, (int)refused.Status);
         File.Move(away, marker);
         await site.StageAsync("f", HelloSum, 11);
     }
@@ -41,10 +45,16 @@ public class SiteStartTests(PostgresServer server)
         File.Move(marker, marker + ".away");
         var (status, body) = await site.CommitAsync(id, "f");
         Assert.Equal((HttpStatusCode.BadRequest, "Store main is not available."), (status, body.GetProperty("reason").GetString()));
-        Assert.Equal("Store 'main' is not mounted. The staged data wait; commit again later.", body.GetProperty("suggested_remedy").GetString());
+        Assert.Equal(
+            "Store 'main' is not mounted. The staged data wait; commit again later.",
+            body.GetProperty("suggested_remedy").GetString()
+        );
         // What is stored is stored, whether or not it can be read now.
         Assert.Equal(HttpStatusCode.OK, (await site.CommitAsync(done.Id, "done")).Status);
-        Assert.Equal(HttpStatusCode.OK, (await site.PostAsync("admin/stores/state_change", """{"store_name":"main","enabled":false}""")).Status);
+        Assert.Equal(
+            HttpStatusCode.OK,
+            (await site.PostAsync("admin/stores/state_change", """{"store_name":"main","enabled":false}""")).Status
+        );
         Assert.Equal(HttpStatusCode.NotAcceptable, (await site.CommitAsync(id, "f")).Status);
         await site.PostAsync("admin/stores/state_change", """{"store_name":"main","enabled":true}""");
         File.Move(marker + ".away", marker);
@@ -70,10 +80,13 @@ public class SiteStartTests(PostgresServer server)
         // The state that a kill leaves after the rename: reserved, the data at their final name, nothing left in staging.
         var stored = Path.Combine(site.StorePath, "book");
         Directory.CreateDirectory(stored);
-        foreach (var name in new[] { "aaa", "bbb", "h", "e" }) await File.WriteAllTextAsync(Path.Combine(stored, name), name);
+        foreach (var name in new[] { "aaa", "bbb", "h", "e" })
+            await File.WriteAllTextAsync(Path.Combine(stored, name), name);
         await using (var db = site.Catalog.Open())
         {
-            await db.IncomingTransfers.Where(t => t.Id == id).ExecuteUpdateAsync(s => s.SetProperty(t => t.Placing, true).SetProperty(t => t.Status, TransferStatus.Staged));
+            await db
+                .IncomingTransfers.Where(t => t.Id == id)
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.Committing, true).SetProperty(t => t.Status, TransferStatus.Staged));
         }
 
         Assert.Equal(HttpStatusCode.OK, (await site.CommitAsync(id, "book")).Status);
@@ -86,15 +99,17 @@ public class SiteStartTests(PostgresServer server)
     public async Task Ingest_KilledBetweenReservationAndLook_StillRefusesANameInsideADirectory(DatabaseKind kind)
     {
         await using var site = await TestSite.CreateAsync(kind, server);
-        var book = await site.StageAsync("book", "xxh3:::1cf8edfa1119a1f0ac66c88ef6317369", 3);
-        Directory.CreateDirectory(book.Location);
-        await File.WriteAllTextAsync(Path.Combine(book.Location, "page"), "aaa");
-        Assert.Equal(HttpStatusCode.OK, (await site.CommitAsync(book.Id, "book")).Status);
+        var directory = await site.StageAsync("book", "xxh3:::1cf8edfa1119a1f0ac66c88ef6317369", 3);
+        Directory.CreateDirectory(directory.Location);
+        await File.WriteAllTextAsync(Path.Combine(directory.Location, "page"), "aaa");
+        Assert.Equal(HttpStatusCode.OK, (await site.CommitAsync(directory.Id, "book")).Status);
         var intruder = await site.StageAsync("book/other", HelloSum, 11);
         await File.WriteAllTextAsync(intruder.Location, "hello world");
         await using (var db = site.Catalog.Open())
         {
-            await db.IncomingTransfers.Where(t => t.Id == intruder.Id).ExecuteUpdateAsync(s => s.SetProperty(t => t.Placing, true).SetProperty(t => t.Status, TransferStatus.Staged));
+            await db
+                .IncomingTransfers.Where(t => t.Id == intruder.Id)
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.Committing, true).SetProperty(t => t.Status, TransferStatus.Staged));
         }
 
         Assert.Equal(HttpStatusCode.Conflict, (await site.CommitAsync(intruder.Id, "book/other")).Status);
@@ -106,16 +121,34 @@ public class SiteStartTests(PostgresServer server)
     {
         await using var site = await TestSite.CreateAsync(kind, server);
         var longText = new string('x', 300);
-        foreach (var (path, json) in new[]
-        {
-            ("upload/stage", $$"""{"upload_size":1,"upload_checksum":"c","upload_name":"y","destination_location":"y","uploader":"{{longText}}"}"""),
-            ("upload/stage", """{"upload_size":1,"upload_checksum":"c\u0000","upload_name":"y","destination_location":"y","uploader":"u"}"""),
-            ("search/file", """{"name":"a\u0000b"}"""),
-            ("users/get", """{"username":"a\u0000b"}"""),
-            ("clone/batch_stage", """{"uploads":[null],"source":"admin","total_size":1}"""),
-            ("clone/batch_stage", $$"""{"uploads":[],"source":"{{longText}}","total_size":1}"""),
-            ("clone/batch_stage", """{"uploads":[{"upload_size":9223372036854775807,"upload_checksum":"c","upload_name":"a","destination_location":"a","uploader":"u","source_transfer_id":1},{"upload_size":9223372036854775807,"upload_checksum":"c","upload_name":"b","destination_location":"b","uploader":"u","source_transfer_id":2}],"source":"admin","total_size":1}"""),
-        })
+        foreach (
+            var (path, json) in new[]
+            {
+                (
+                    "upload/stage",
+                    $$"""{"upload_size":1,"upload_checksum":"c","upload_name":"y","destination_location":"y","uploader":"{{longText}}"}"""
+                ),
+                (
+                    "upload/stage",
+                    """{"upload_size":1,"upload_checksum":"c\u0000","upload_name":"y","destination_location":"y","uploader":"u"}"""
+                ),
+                ("search/file", """{"name":"a\u0000b"}"""),
+                ("users/get", """{"username":"a\u0000b"}"""),
+                ("clone/batch_stage", """{"uploads":[null],"source":"admin","total_size":1}"""),
+                ("clone/batch_stage", $$"""{"uploads":[],"source":"{{longText}}","total_size":1}"""),
+                (
+                    "clone/batch_stage",
+                    """
+                    {"uploads":[
+                      {"upload_size":9223372036854775807,"upload_checksum":"c","upload_name":"a","destination_location":"a",
+                       "uploader":"u","source_transfer_id":1},
+                      {"upload_size":9223372036854775807,"upload_checksum":"c","upload_name":"b","destination_location":"b",
+                       "uploader":"u","source_transfer_id":2}],
+                     "source":"admin","total_size":1}
+                    """
+                ),
+            }
+        )
         {
             var (status, _) = await site.PostAsync(path, json, "admin");
             Assert.True((int)status is >= 400 and < 500, $"{path} {json[..Math.Min(80, json.Length)]} answered {status}");

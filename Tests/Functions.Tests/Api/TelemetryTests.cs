@@ -32,15 +32,22 @@ public class TelemetryTests(PostgresServer server)
         });
         await collector.StartAsync(TestContext.Current.CancellationToken);
 
-        var site = await TestSite.CreateAsync(DatabaseKind.Sqlite, server, settings: new Dictionary<string, string>
-        {
-            ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.Urls.Single(),
-            ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf",
-        });
+        var site = await TestSite.CreateAsync(
+            DatabaseKind.Sqlite,
+            server,
+            settings: new Dictionary<string, string>
+            {
+                ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.Urls.Single(),
+                ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf",
+            }
+        );
         await using (site)
         {
             // The end of a workflow is where the engine counts.
-            var (status, _) = await site.PostAsync("../../durable/v1/orchestrators/IngestStaged/x?timeout=60&pollingInterval=1", """{"transferId":"x"}""");
+            var (status, _) = await site.PostAsync(
+                "../../durable/v1/orchestrators/IngestStaged/x?timeout=60&pollingInterval=1",
+                """{"transferId":"x"}"""
+            );
             Assert.Equal(200, (int)status);
             Assert.True(site.Services.GetRequiredService<TracerProvider>().ForceFlush(10_000));
             Assert.True(site.Services.GetRequiredService<MeterProvider>().ForceFlush(10_000));
@@ -57,9 +64,17 @@ public class TelemetryTests(PostgresServer server)
     [Fact]
     public async Task Otlp_NothingSetOrDisabled_ListensToNothing()
     {
-        await using (var plain = await TestSite.CreateAsync(DatabaseKind.Sqlite, server)) Assert.Null(plain.Services.GetService<TracerProvider>());
-        await using var disabled = await TestSite.CreateAsync(DatabaseKind.Sqlite, server,
-            settings: new Dictionary<string, string> { ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1", ["OTEL_SDK_DISABLED"] = "true" });
+        await using (var plain = await TestSite.CreateAsync(DatabaseKind.Sqlite, server))
+            Assert.Null(plain.Services.GetService<TracerProvider>());
+        await using var disabled = await TestSite.CreateAsync(
+            DatabaseKind.Sqlite,
+            server,
+            settings: new Dictionary<string, string>
+            {
+                ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1",
+                ["OTEL_SDK_DISABLED"] = "true",
+            }
+        );
         Assert.Null(disabled.Services.GetService<MeterProvider>());
     }
 }

@@ -7,32 +7,63 @@ using Librarian.Tests.Functions.Api;
 
 namespace Librarian.Tests.Functions.Contract;
 
-public sealed class SqliteContractTableTests(SqliteSite site) : ContractTableTests(site), IClassFixture<SqliteSite>;
-
-public sealed class PostgresContractTableTests(PostgresSite site) : ContractTableTests(site), IClassFixture<PostgresSite>;
-
-/// <summary>What holds for every endpoint (wire.md §1.2, §2.3), generated from <see cref="ContractTable"/>.</summary>
+/// <summary>
+/// Rules for every endpoint (docs/spec/wire.md#generic-failures, docs/spec/wire.md#level-of-each-endpoint), generated from
+/// <see cref="ContractTable"/>.
+/// </summary>
 public abstract class ContractTableTests(SharedSite shared)
 {
     /// <summary>An account of each level.</summary>
     private static readonly (string User, AuthLevel Level)[] Accounts =
-        [("nothing", AuthLevel.None), ("reader", AuthLevel.ReadOnly), ("callback", AuthLevel.Callback), ("uploader", AuthLevel.ReadAppend), ("writer", AuthLevel.ReadWrite), ("admin", AuthLevel.Admin)];
+    [
+        ("nothing", AuthLevel.None),
+        ("reader", AuthLevel.ReadOnly),
+        ("callback", AuthLevel.Callback),
+        ("uploader", AuthLevel.ReadAppend),
+        ("writer", AuthLevel.ReadWrite),
+        ("admin", AuthLevel.Admin),
+    ];
 
     /// <summary>Bodies that are no JSON object.</summary>
-    private static readonly string[] NoObjects = ["", "null", "5", "\"text\"", "[]", "[{}]", "true", "{", "{]", "{\"a\":}", "nonsense", "{\"a\":1,}"];
+    private static readonly string[] NoObjects =
+    [
+        "",
+        "null",
+        "5",
+        "\"text\"",
+        "[]",
+        "[{}]",
+        "true",
+        "{",
+        "{]",
+        "{\"a\":}",
+        "nonsense",
+        "{\"a\":1,}",
+    ];
 
     public static IEnumerable<TheoryDataRow<string>> Paths => ContractTable.Endpoints.Select(e => new TheoryDataRow<string>(e.Path));
 
-    private TestSite Site => shared.Site;
+    /// <summary>The site that is asked.</summary>
+    protected SharedSite Site { get; } = shared;
+
+    /// <summary>All but POST.</summary>
+    protected static IReadOnlyList<HttpMethod> OtherMethods { get; } =
+    [HttpMethod.Get, HttpMethod.Put, HttpMethod.Delete, HttpMethod.Patch, HttpMethod.Head, HttpMethod.Options];
 
     [Fact]
     public void Table_EveryServedPath_HasItsRow()
     {
-        var served = FunctionCatalog.Discover(typeof(Librarian.Functions.Api.PingFunctions).Assembly).HttpFunctions
-            .Select(f => f.Route).Where(r => r.StartsWith("api/v2/", StringComparison.Ordinal)).Select(r => r["api/v2/".Length..])
+        var served = FunctionCatalog
+            .Discover(typeof(Librarian.Functions.Api.PingFunctions).Assembly)
+            .HttpFunctions.Select(f => f.Route)
+            .Where(r => r.StartsWith("api/v2/", StringComparison.Ordinal))
+            .Select(r => r["api/v2/".Length..])
             // This project's own; the contract knows nothing of them.
             .Where(r => !r.StartsWith("drives/", StringComparison.Ordinal) && r != "openapi.json");
-        Assert.Equal(ContractTable.Endpoints.Select(e => e.Path.TrimEnd('/')).Order(StringComparer.Ordinal), served.Select(p => p.TrimEnd('/')).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            ContractTable.Endpoints.Select(e => e.Path.TrimEnd('/')).Order(StringComparer.Ordinal),
+            served.Select(p => p.TrimEnd('/')).Order(StringComparer.Ordinal)
+        );
         Assert.Equal(37, ContractTable.Endpoints.Count);
     }
 
@@ -42,7 +73,8 @@ public abstract class ContractTableTests(SharedSite shared)
         var endpoint = Row(path);
         var (status, body) = await SendAsync(endpoint, endpoint.Sample);
         Assert.Equal(endpoint.SampleStatus, status);
-        if (status >= 400) AssertFailureShape(endpoint, body);
+        if (status >= 400)
+            AssertFailureShape(endpoint, body);
     }
 
     [Theory, MemberData(nameof(Paths))]
@@ -55,26 +87,18 @@ public abstract class ContractTableTests(SharedSite shared)
             var body = await response.Content.ReadAsStringAsync();
             var barred = response.StatusCode == HttpStatusCode.Unauthorized && body == """{"detail":"Incorrect username or password"}""";
             Assert.True(barred == level < endpoint.Level, $"{user}: {(int)response.StatusCode} {body}");
-            if (barred) Assert.Equal("Basic", response.Headers.WwwAuthenticate.Single().Scheme);
+            if (barred)
+                Assert.Equal("Basic", response.Headers.WwwAuthenticate.Single().Scheme);
         }
 
-        // ping/ takes any credentials, but wants some (wire.md §2.2).
+        // ping/ takes any credentials, but wants some (docs/spec/wire.md#levels).
         foreach (var header in new[] { null, "Bearer x", "Basic %%%", "Basic bm9jb2xvbg==", "Basic w7w6w7w=" })
         {
             using var response = await Site.SendAsync(path, endpoint.Sample, header);
-            Assert.Equal((HttpStatusCode.Unauthorized, """{"detail":"Not authenticated"}"""), (response.StatusCode, await response.Content.ReadAsStringAsync()));
-        }
-    }
-
-    [Theory, MemberData(nameof(Paths))]
-    public async Task Method_AnyOtherThanPost_Is405(string path)
-    {
-        foreach (var method in new[] { HttpMethod.Get, HttpMethod.Put, HttpMethod.Delete, HttpMethod.Patch, HttpMethod.Head, HttpMethod.Options })
-        {
-            using var response = await Site.SendAsync(path, null, null, method);
-            Assert.Equal(HttpStatusCode.MethodNotAllowed, response.StatusCode);
-            Assert.Equal("POST", string.Join(',', response.Content.Headers.Allow));
-            if (method != HttpMethod.Head) Assert.Equal("""{"detail":"Method Not Allowed"}""", await response.Content.ReadAsStringAsync());
+            Assert.Equal(
+                (HttpStatusCode.Unauthorized, """{"detail":"Not authenticated"}"""),
+                (response.StatusCode, await response.Content.ReadAsStringAsync())
+            );
         }
     }
 
@@ -84,12 +108,13 @@ public abstract class ContractTableTests(SharedSite shared)
         var endpoint = Row(path);
         if (endpoint.Body is null)
         {
-            // Called without a body, and whatever is sent is ignored (wire.md §1.1).
-            foreach (var ignored in NoObjects) Assert.Equal(200, (await SendAsync(endpoint, ignored)).Status);
+            // Called without a body; any content is ignored (docs/spec/wire.md#transport).
+            foreach (var ignored in NoObjects)
+                Assert.Equal(200, (await SendAsync(endpoint, ignored)).Status);
             return;
         }
 
-        var before = await shared.FingerprintAsync();
+        var before = await Site.FingerprintAsync();
         foreach (var wrong in NoObjects)
         {
             var (status, body) = await SendAsync(endpoint, wrong);
@@ -97,14 +122,14 @@ public abstract class ContractTableTests(SharedSite shared)
             AssertFailureShape(endpoint, body);
         }
 
-        Assert.Equal(before, await shared.FingerprintAsync());
+        Assert.Equal(before, await Site.FingerprintAsync());
     }
 
     [Theory, MemberData(nameof(Paths))]
     public async Task Field_MissingOrOfAWrongType_Is422AndChangesNothing(string path)
     {
         var endpoint = Row(path);
-        var before = await shared.FingerprintAsync();
+        var before = await Site.FingerprintAsync();
         foreach (var field in endpoint.Required)
         {
             var body = JsonNode.Parse(endpoint.Sample)!.AsObject();
@@ -122,7 +147,7 @@ public abstract class ContractTableTests(SharedSite shared)
             }
         }
 
-        Assert.Equal(before, await shared.FingerprintAsync());
+        Assert.Equal(before, await Site.FingerprintAsync());
     }
 
     [Theory, MemberData(nameof(Paths))]
@@ -143,8 +168,13 @@ public abstract class ContractTableTests(SharedSite shared)
             foreach (var form in new[] { "{0}.0", "\"{0}\"" })
             {
                 var body = JsonNode.Parse(endpoint.Sample)!.AsObject();
-                body[field] = JsonNode.Parse(string.Format(System.Globalization.CultureInfo.InvariantCulture, form, body[field]!.ToJsonString()));
-                Assert.True(endpoint.SampleStatus == (await SendAsync(endpoint, body.ToJsonString())).Status, $"{field} of {type}: {body[field]!.ToJsonString()}");
+                body[field] = JsonNode.Parse(
+                    string.Format(System.Globalization.CultureInfo.InvariantCulture, form, body[field]?.ToJsonString() ?? "1")
+                );
+                Assert.True(
+                    endpoint.SampleStatus == (await SendAsync(endpoint, body.ToJsonString())).Status,
+                    $"{field} of {type}: {body[field]!.ToJsonString()}"
+                );
             }
         }
     }
@@ -152,15 +182,18 @@ public abstract class ContractTableTests(SharedSite shared)
     private static IEnumerable<string> Wrong(Type type, bool nullable)
     {
         var bare = Nullable.GetUnderlyingType(type) ?? type;
-        if (!nullable && bare == type) yield return "null";
-        if (bare != typeof(string)) yield return "\"certainly not\"";
+        if (!nullable && bare == type)
+            yield return "null";
+        if (bare != typeof(string))
+            yield return "\"certainly not\"";
         if (bare == typeof(string) || bare.IsEnum)
         {
             yield return "{}";
             yield return "[]";
         }
 
-        if (bare == typeof(string)) yield return "5";
+        if (bare == typeof(string))
+            yield return "5";
         if (bare == typeof(long))
         {
             yield return "1.5";
@@ -169,7 +202,8 @@ public abstract class ContractTableTests(SharedSite shared)
             yield return "[1]";
         }
 
-        if (bare.IsEnum) yield return "77";
+        if (bare.IsEnum)
+            yield return "77";
         if (bare == typeof(bool))
         {
             yield return "2";
@@ -184,7 +218,8 @@ public abstract class ContractTableTests(SharedSite shared)
             yield return "[1,\"x\"]";
         }
 
-        if (bare == typeof(DateTime)) yield return "{}";
+        if (bare == typeof(DateTime))
+            yield return "{}";
         if (bare != typeof(string) && typeof(System.Collections.IEnumerable).IsAssignableFrom(bare))
         {
             yield return "{}";
@@ -215,8 +250,9 @@ public abstract class ContractTableTests(SharedSite shared)
 public static class Shape
 {
     /// <summary>
-    /// A JSON object whose <c>detail</c>, if any, is a string (an object there crashes the Python client, wire.md §8.1), and which says what
-    /// is wrong, except for the bodies of users/* and admin/instance/*, whose failures are answers of their own (wire.md §6.2, §6.10.6).
+    /// A JSON object whose <c>detail</c>, if any, is a string (an object there crashes the Python client,
+    /// docs/spec/wire.md#python-client-answers), and which says what is wrong, except for the bodies of users/* and admin/instance/*, whose
+    /// failures are answers of their own (docs/spec/wire.md#users, docs/spec/wire.md#delete-instance).
     /// </summary>
     public static void AssertFailure(Endpoint endpoint, string body)
     {
@@ -228,7 +264,10 @@ public static class Shape
             return;
         }
 
-        if (root.TryGetProperty("success", out var success) || (endpoint.Path == "users/get" && root.TryGetProperty("permission", out success)))
+        if (
+            root.TryGetProperty("success", out var success)
+            || (endpoint.Path == "users/get" && root.TryGetProperty("permission", out success))
+        )
         {
             Assert.NotEqual(JsonValueKind.True, success.ValueKind);
             return;

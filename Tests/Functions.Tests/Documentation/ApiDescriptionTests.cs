@@ -5,7 +5,9 @@ namespace Librarian.Tests.Functions.Documentation;
 /// <summary>The comparison of answers with their description finds what is wrong.</summary>
 public class ApiDescriptionTests
 {
-    private const string Hit = """{"name":"n","create_time":"2026-01-02T03:04:05","size":1,"checksum":"c","uploader":"u","source":"s","instances":[],"remote_instances":[]}""";
+    private const string Hit =
+        """{"name":"n","create_time":"2026-01-02T03:04:05","size":1,"checksum":"c","uploader":"u","source":"s","instances":"""
+        + """[],"remote_instances":[]}""";
 
     [Theory]
     [InlineData("/api/v2/search/file", 200, "[" + Hit + "]")]
@@ -33,13 +35,18 @@ public class ApiDescriptionTests
     [InlineData("/api/v2/checkin/status", 200, """{"source_transfer_status":{"1":9},"destination_transfer_status":{}}""", "does not fit")]
     [InlineData("/api/v2/upload/commit", 200, "{}", "without a body")]
     public void Problems_AnswerOtherwise_AreNamed(string path, int status, string body, string problem) =>
-        Assert.Contains(ApiDescription.Committed.Problems("POST", path, status, "application/json", body), p => p.Contains(problem, StringComparison.Ordinal));
+        Assert.Contains(ApiDescription.Committed.Problems("POST", path, status, "application/json", body), p =>
+            p.Contains(problem, StringComparison.Ordinal)
+        );
 
     [Fact]
     public void Check_UnknownKeyword_IsAProblem()
     {
         var document = JsonDocument.Parse("""{"const":5}""").RootElement;
 
-        Assert.Equal(["x: the keyword const is not known to this check"], new SchemaCheck(document).Check(document, JsonDocument.Parse("5").RootElement, "x"));
+        Assert.Equal(
+            ["x: the keyword const is not known to this check"],
+            new SchemaCheck(document).Check(document, JsonDocument.Parse("5").RootElement, "x")
+        );
     }
 }

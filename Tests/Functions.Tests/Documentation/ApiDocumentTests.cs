@@ -21,13 +21,16 @@ public sealed class ApiDocumentTests : IDisposable
         var committed = await File.ReadAllTextAsync(ApiDescription.File);
         var (now, then) = (generated.Split('\n'), committed.Split('\n'));
         var at = now.Zip(then).TakeWhile(p => p.First == p.Second).Count();
-        Assert.True(generated == committed, $"""
+        Assert.True(
+            generated == committed,
+            $"""
             docs/openapi.json is not what the functions say any more, from line {at + 1} on:
               committed: {then.ElementAtOrDefault(at)?.Trim()}
               generated: {now.ElementAtOrDefault(at)?.Trim()}
             Write it anew, look at the difference and commit it:
               dotnet run --project Functions -- openapi --output docs/openapi.json
-            """);
+            """
+        );
     }
 
     [Fact]
@@ -54,7 +57,13 @@ public sealed class ApiDocumentTests : IDisposable
 
     [Fact]
     public async Task TryRunVerbAsync_OutputThatCannotBeWritten_IsAnErrorAndNoStackTrace() =>
-        Assert.Equal(1, await ApiDocument.TryRunVerbAsync(["openapi", "--output", Path.Combine(_directory, "none", "openapi.json")], typeof(PingFunctions).Assembly));
+        Assert.Equal(
+            1,
+            await ApiDocument.TryRunVerbAsync(
+                ["openapi", "--output", Path.Combine(_directory, "none", "openapi.json")],
+                typeof(PingFunctions).Assembly
+            )
+        );
 
     [Theory]
     [InlineData("openapi")]

@@ -7,10 +7,18 @@ using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Functions.Documentation;
 
-/// <summary>What a site serves of its description (wire.md §1.3).</summary>
+/// <summary>The description of the API as a site serves it (docs/spec/wire.md#api-description).</summary>
 public partial class ApiReferenceTests(PostgresServer server)
 {
-    private static readonly string[] Addresses = ["/api/v2/openapi.json", "/docs", "/docs/", "/docs/scalar.js", "/docs/scalar.aspnetcore.js", "/docs/favicon.svg"];
+    private static readonly string[] Addresses =
+    [
+        "/api/v2/openapi.json",
+        "/docs",
+        "/docs/",
+        "/docs/scalar.js",
+        "/docs/scalar.aspnetcore.js",
+        "/docs/favicon.svg",
+    ];
 
     [Fact]
     public async Task Get_NotSwitchedOn_IsAsUnknownAsAnyPath()
@@ -21,7 +29,10 @@ public partial class ApiReferenceTests(PostgresServer server)
             foreach (var method in new[] { HttpMethod.Get, HttpMethod.Post })
             {
                 using var answer = await site.Http.SendAsync(new HttpRequestMessage(method, address));
-                Assert.Equal((HttpStatusCode.NotFound, """{"detail":"Not Found"}"""), (answer.StatusCode, await answer.Content.ReadAsStringAsync()));
+                Assert.Equal(
+                    (HttpStatusCode.NotFound, """{"detail":"Not Found"}"""),
+                    (answer.StatusCode, await answer.Content.ReadAsStringAsync())
+                );
             }
         }
     }
@@ -78,7 +89,10 @@ public partial class ApiReferenceTests(PostgresServer server)
 
         using var answer = await site.Http.GetAsync("/docs/a/b");
 
-        Assert.Equal((HttpStatusCode.NotFound, """{"detail":"Not Found"}"""), (answer.StatusCode, await answer.Content.ReadAsStringAsync()));
+        Assert.Equal(
+            (HttpStatusCode.NotFound, """{"detail":"Not Found"}"""),
+            (answer.StatusCode, await answer.Content.ReadAsStringAsync())
+        );
     }
 
     [Fact]
@@ -95,7 +109,11 @@ public partial class ApiReferenceTests(PostgresServer server)
     [Fact]
     public void Catalog_FunctionsHost_ForwardsEveryAddress()
     {
-        var routes = FunctionCatalog.Discover(typeof(Librarian.Functions.Api.PingFunctions).Assembly).HttpFunctions.Where(f => f.Methods.Contains("GET")).Select(f => f.Route).ToArray();
+        var routes = FunctionCatalog
+            .Discover(typeof(Librarian.Functions.Api.PingFunctions).Assembly)
+            .HttpFunctions.Where(f => f.Methods.Contains("GET"))
+            .Select(f => f.Route)
+            .ToArray();
 
         Assert.Contains("api/v2/openapi.json", routes);
         Assert.Contains("docs/{*file}", routes);

@@ -17,7 +17,10 @@ public sealed class FunctionCatalogTests
         Assert.Equal(["POST", "PUT"], save.Methods);
         Assert.Equal("Get", catalog.HttpFunctions[0].Route);
         var timer = Assert.Single(catalog.TimerFunctions);
-        Assert.Equal(new TimerFunction("Clean", typeof(Valid).GetMethod(nameof(Valid.Clean))!, "%Schedules:Clean%", RunOnStartup: true, UseMonitor: false), timer);
+        Assert.Equal(
+            new TimerFunction("Clean", typeof(Valid).GetMethod(nameof(Valid.Clean))!, "%Schedules:Clean%", RunOnStartup: true),
+            timer
+        );
     }
 
     [Theory]
@@ -41,7 +44,7 @@ public sealed class FunctionCatalogTests
     [InlineData(typeof(TimerWithService), "parameter 'services'")]
     [InlineData(typeof(TimerReturningValue), "returns Int32")]
     [InlineData(typeof(SameName), "is used by")]
-    [InlineData(typeof(TimerNameInRoute), "begins with the name of timer")]
+    [InlineData(typeof(Monitored), "needs Azure storage")]
     [InlineData(typeof(SameRoute), "neither is more specific")]
     [InlineData(typeof(GeneralSortsFirst), "rename 'Zebra' to sort before 'Alpha'")]
     public void Discover_BrokenRule_NamesMethodAndMend(Type type, string expected)
@@ -66,7 +69,8 @@ public sealed class FunctionCatalogTests
     [InlineData(typeof(OverlapWithOtherMethods))]
     [InlineData(typeof(ConstraintKeepsApart))]
     [InlineData(typeof(DifferentLengths))]
-    public void Discover_RoutesThatMeanTheSameEverywhere_AreAccepted(Type type) => Assert.Equal(2, FunctionCatalog.Discover([type]).HttpFunctions.Count);
+    public void Discover_RoutesThatMeanTheSameEverywhere_AreAccepted(Type type) =>
+        Assert.Equal(2, FunctionCatalog.Discover([type]).HttpFunctions.Count);
 
     [Theory]
     [InlineData("AzureWebJobs.Clean.Disabled", "true", true)]
@@ -83,7 +87,10 @@ public sealed class FunctionCatalogTests
     public sealed class Valid
     {
         [Function("Save")]
-        public IResult Save([HttpTrigger(AuthorizationLevel.Anonymous, "post", "put", Route = "api/v2/item/{id:int}")] HttpRequest request, int id) => Results.Ok(id);
+        public IResult Save(
+            [HttpTrigger(AuthorizationLevel.Anonymous, "post", "put", Route = "api/v2/item/{id:int}")] HttpRequest request,
+            int id
+        ) => Results.Ok(id);
 
         [Function("Get")]
         public string Get([HttpTrigger(AuthorizationLevel.Anonymous, "get")] HttpRequest request) => "";
@@ -92,59 +99,51 @@ public sealed class FunctionCatalogTests
         public string Root([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = FunctionRoute.Root)] HttpRequest request) => "";
 
         [Function("Clean")]
-        public Task Clean([TimerTrigger("%Schedules:Clean%", RunOnStartup = true, UseMonitor = false)] TimerInfo timer) => Task.CompletedTask;
+        public Task Clean([TimerTrigger("%Schedules:Clean%", RunOnStartup = true, UseMonitor = false)] TimerInfo timer) =>
+            Task.CompletedTask;
 
-        public void NoFunction()
-        {
-        }
+        public void NoFunction() { }
     }
 
     public sealed class BadName
     {
         [Function("1st")]
-        public void Run([TimerTrigger("00:01:00")] TimerInfo timer)
-        {
-        }
+        public void Run([TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer) { }
     }
 
     public sealed class HostName
     {
         [Function("Host")]
-        public void Run([TimerTrigger("00:01:00")] TimerInfo timer)
-        {
-        }
+        public void Run([TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer) { }
     }
 
     public sealed class NoTrigger
     {
         [Function("A")]
-        public void Run(TimerInfo timer)
-        {
-        }
+        public void Run(TimerInfo timer) { }
     }
 
     public sealed class TwoTriggers
     {
         [Function("A")]
-        public void Run([TimerTrigger("00:01:00")] TimerInfo timer, [HttpTrigger(AuthorizationLevel.Anonymous, "get")] HttpRequest request)
-        {
-        }
+        public void Run(
+            [TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer,
+            [HttpTrigger(AuthorizationLevel.Anonymous, "get")] HttpRequest request
+        ) { }
     }
 
     public sealed class NotPublic
     {
         [Function("A")]
-        internal void Run([TimerTrigger("00:01:00")] TimerInfo timer)
-        {
-        }
+        internal void Run([TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer) { }
     }
 
     public sealed class AsyncVoid
     {
         [Function("A")]
-#pragma warning disable MA0155 // the mistake under test
-        public async void Run([TimerTrigger("00:01:00")] TimerInfo timer) => await Task.Yield();
-#pragma warning restore MA0155
+#pragma warning disable MA0155, AZFW0002 // the mistake under test
+        public async void Run([TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer) => await Task.Yield();
+#pragma warning restore MA0155, AZFW0002
     }
 
     public sealed class KeyLevel
@@ -210,47 +209,34 @@ public sealed class FunctionCatalogTests
     public sealed class BadCron
     {
         [Function("A")]
-        public void Run([TimerTrigger("0 0 25 * * *")] TimerInfo timer)
-        {
-        }
+        public void Run([TimerTrigger("0 0 25 * * *", UseMonitor = false)] TimerInfo timer) { }
     }
 
     public sealed class TimerWithService
     {
         [Function("A")]
-        public void Run([TimerTrigger("00:01:00")] TimerInfo timer, IServiceProvider services)
-        {
-        }
+        public void Run([TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer, IServiceProvider services) { }
     }
 
     public sealed class TimerReturningValue
     {
         [Function("A")]
-        public int Run([TimerTrigger("00:01:00")] TimerInfo timer) => 1;
+        public int Run([TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer) => 1;
     }
 
     public sealed class SameName
     {
         [Function("A")]
-        public void Run([TimerTrigger("00:01:00")] TimerInfo timer)
-        {
-        }
+        public void Run([TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer) { }
 
         [Function("a")]
-        public void Again([TimerTrigger("00:01:00")] TimerInfo timer)
-        {
-        }
+        public void Again([TimerTrigger("00:01:00", UseMonitor = false)] TimerInfo timer) { }
     }
 
-    public sealed class TimerNameInRoute
+    public sealed class Monitored
     {
-        [Function("Tick")]
-        public void Run([TimerTrigger("00:01:00")] TimerInfo timer)
-        {
-        }
-
         [Function("A")]
-        public string Get([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = "tick/{id}")] HttpRequest request) => "";
+        public void Run([TimerTrigger("00:01:00")] TimerInfo timer) { }
     }
 
     public sealed class SameRoute

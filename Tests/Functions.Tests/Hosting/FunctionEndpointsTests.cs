@@ -3,7 +3,6 @@ using System.Net.Http.Json;
 using System.Reflection;
 using System.Text;
 using Librarian.Functions.Hosting;
-using Librarian.Tests.SampleSite;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -11,6 +10,7 @@ using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Librarian.Tests.Functions.Hosting;
@@ -87,7 +87,9 @@ public sealed class FunctionEndpointsTests
     {
         await using var site = await RunningSite.StartAsync(typeof(Shelf));
 
-        var endpoint = site.App.Services.GetRequiredService<EndpointDataSource>().Endpoints.Single(e => e.Metadata.GetMetadata<FunctionAttribute>()?.Name == "AddBook");
+        var endpoint = site
+            .App.Services.GetRequiredService<EndpointDataSource>()
+            .Endpoints.Single(e => e.Metadata.GetMetadata<FunctionAttribute>()?.Name == "AddBook");
 
         Assert.Equal(typeof(Shelf).GetMethod(nameof(Shelf.Add)), endpoint.Metadata.GetMetadata<MethodInfo>());
         Assert.Equal("writers", endpoint.Metadata.GetMetadata<RequiresAttribute>()!.Role);
@@ -117,37 +119,40 @@ public sealed class FunctionEndpointsTests
     }
 
     [Fact]
-    public async Task Timer_UnderTheHost_AnswersWhileTheFunctionStillRuns()
+    public async Task Run_ABackgroundServiceFails_EndsWithAnErrorThatNamesIt()
     {
-        await using var site = await RunningSite.StartAsync(typeof(Clock), (CustomHandler.PortSetting, $"{TestKit.PostgresServer.FreePort()}"));
-        var run = await site.App.Services.GetRequiredService<TimerProbe>().NextAsync();
+        var log = new RecordingLogger();
+        var builder = WebApplication.CreateBuilder();
+        builder.Logging.ClearProviders().AddProvider(new Recording(log));
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.AddFunctions(FunctionCatalog.Discover([typeof(Shelf)]));
+        builder.Services.AddHostedService<FailingService>();
 
-        using var response = await site.Client.SendAsync(FunctionsHostDouble.TimerCall("Probe"));
+        Assert.Equal(SiteApplication.FatalExitCode, await builder.Build().RunFunctionsAsync().WaitAsync(TimerFixture.WaitTimeout));
 
-        Assert.Equal("""{"Outputs":{},"Logs":[],"ReturnValue":null}""", await response.Content.ReadAsStringAsync());
-        Assert.False(run.Finish.Task.IsCompleted);
-        run.Finish.SetResult();
+        Assert.Contains(log.Lines, l =>
+            l.Id == 1011
+            && l.Text.Contains("FailingService failed", StringComparison.Ordinal)
+            && l.Text.Contains("told to fail", StringComparison.Ordinal)
+        );
     }
 
-    [Fact]
-    public void CustomHandler_NoPort_IsRefused()
+    private sealed class Recording(RecordingLogger logger) : ILoggerProvider
     {
-        var builder = WebApplication.CreateBuilder([$"--{CustomHandler.PortSetting}=many"]);
+        public ILogger CreateLogger(string categoryName) => logger;
 
-        var exception = Assert.Throws<InvalidOperationException>(() => builder.AddFunctions(FunctionCatalog.Discover([typeof(Shelf)])));
-
-        Assert.Contains("'many'", exception.Message, StringComparison.Ordinal);
+        public void Dispose() { }
     }
 
-    [Fact]
-    public void CustomHandler_PortTaken_IsRefused()
+    private sealed class FailingService(IHostApplicationLifetime lifetime) : BackgroundService
     {
-        using var other = ReadinessListener.Start(0);
-        var builder = WebApplication.CreateBuilder([$"--{CustomHandler.PortSetting}={other.EndPoint.Port}"]);
-
-        var exception = Assert.Throws<InvalidOperationException>(() => builder.AddFunctions(FunctionCatalog.Discover([typeof(Shelf)])));
-
-        Assert.Contains($"127.0.0.1:{other.EndPoint.Port}", exception.Message, StringComparison.Ordinal);
+        protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+        {
+            var started = new TaskCompletionSource();
+            await using (lifetime.ApplicationStarted.Register(started.SetResult))
+                await started.Task;
+            throw new InvalidOperationException("told to fail");
+        }
     }
 
     [AttributeUsage(AttributeTargets.Method)]
@@ -170,7 +175,8 @@ public sealed class FunctionEndpointsTests
 
         public async Task WhenDisposedAsync(int times)
         {
-            for (var i = 0; i < times; i++) Assert.True(await _disposals.WaitAsync(TimerRig.Patience));
+            for (var i = 0; i < times; i++)
+                Assert.True(await _disposals.WaitAsync(TimerFixture.WaitTimeout));
         }
     }
 
@@ -186,18 +192,25 @@ public sealed class FunctionEndpointsTests
 
         [Function("AddBook")]
         [Requires("writers")]
-        public IResult Add([HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = "api/v2/books")] HttpRequest request, [FromBody] Book book) =>
-            Results.Ok($"{book.Volumes} x {book.Title}");
+        public IResult Add(
+            [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = "api/v2/books")] HttpRequest request,
+            [FromBody] Book directory
+        ) => Results.Ok($"{directory.Volumes} x {directory.Title}");
 
         [Function("GetBook")]
-        public async Task<IResult> Get([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = "api/v2/books/{id:int}")] HttpRequest request, int id, int page = 1)
+        public async Task<IResult> Get(
+            [HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = "api/v2/books/{id:int}")] HttpRequest request,
+            int id,
+            int page = 1
+        )
         {
             await Task.Yield();
             return Results.Ok($"{id} page {page} of {request.Method}");
         }
 
         [Function("Home")]
-        public static string Home([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = FunctionRoute.Root)] HttpRequest request) => "home";
+        public static string Home([HttpTrigger(AuthorizationLevel.Anonymous, "get", Route = FunctionRoute.Root)] HttpRequest request) =>
+            "home";
 
         public ValueTask DisposeAsync()
         {
@@ -209,7 +222,10 @@ public sealed class FunctionEndpointsTests
     public sealed class Clock(TimerProbe probe)
     {
         [Function("Probe")]
-        public Task Run([TimerTrigger("0 0 3 * * *", RunOnStartup = true)] TimerInfo timer, CancellationToken cancellationToken) => probe.RunAsync(timer, cancellationToken);
+        public Task Run(
+            [TimerTrigger("0 0 3 * * *", RunOnStartup = true, UseMonitor = false)] TimerInfo timer,
+            CancellationToken cancellationToken
+        ) => probe.RunAsync(timer, cancellationToken);
     }
 
     private sealed class RunningSite : IAsyncDisposable
@@ -226,21 +242,27 @@ public sealed class FunctionEndpointsTests
             builder.AddFunctions(FunctionCatalog.Discover([functions]));
             builder.Services.AddSingleton<ITimerStatusStore, InMemoryTimerStatusStore>().AddSingleton<TimerProbe>().AddSingleton<Ledger>();
             var app = builder.Build();
-            app.Use(async (context, next) =>
-            {
-                try
+            app.Use(
+                async (context, next) =>
                 {
-                    await next();
+                    try
+                    {
+                        await next();
+                    }
+                    catch (BadHttpRequestException exception)
+                    {
+                        context.Response.StatusCode = 418;
+                        await context.Response.WriteAsync($"bad request {exception.StatusCode}");
+                    }
                 }
-                catch (BadHttpRequestException exception)
-                {
-                    context.Response.StatusCode = 418;
-                    await context.Response.WriteAsync($"bad request {exception.StatusCode}");
-                }
-            });
+            );
             app.MapFunctions();
             await app.StartAsync();
-            return new RunningSite { App = app, Client = new HttpClient { BaseAddress = new Uri(app.Urls.Single()), Timeout = TimerRig.Patience } };
+            return new RunningSite
+            {
+                App = app,
+                Client = new HttpClient { BaseAddress = new Uri(app.Urls.Single()), Timeout = TimerFixture.WaitTimeout },
+            };
         }
 
         public async ValueTask DisposeAsync()

@@ -62,7 +62,8 @@ public sealed class TimerScheduleTests
         Assert.Equal(expected, TimerSchedule.Resolve(text, configuration));
     }
 
-    private static TimerSchedule Parse(string text) => TimerSchedule.TryParse(text, out var schedule, out var error) ? schedule : throw new ArgumentException(error, nameof(text));
+    private static TimerSchedule Parse(string text) =>
+        TimerSchedule.TryParse(text, out var schedule, out var error) ? schedule : throw new ArgumentException(error, nameof(text));
 
     private static DateTimeOffset At(string text) => DateTimeOffset.Parse(text, CultureInfo.InvariantCulture);
 }

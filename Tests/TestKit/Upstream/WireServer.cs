@@ -10,43 +10,48 @@ namespace Librarian.Tests.TestKit.Upstream;
 /// <summary>A request as it came over the wire.</summary>
 /// <param name="Connection">Number of the connection, from 1.</param>
 /// <param name="Line">For example <c>POST /api/v2/ping/ HTTP/1.1</c>.</param>
-/// <param name="Headers">In order, names as sent.</param>
+/// <param name="Headers">The headers in order, with names as sent.</param>
 /// <param name="Body">UTF-8.</param>
 public sealed record WireRequest(int Connection, string Line, IReadOnlyList<KeyValuePair<string, string>> Headers, string Body)
 {
     private const string Prefix = "/api/v2/";
 
-    /// <summary>What follows the prefix; empty outside the API.</summary>
-    public string Path => Line.Split(' ')[1] is var target && target.StartsWith(Prefix, StringComparison.Ordinal) ? target[Prefix.Length..] : "";
+    /// <summary>The path after the API's prefix; empty outside the API.</summary>
+    public string Path =>
+        Line.Split(' ')[1] is var target && target.StartsWith(Prefix, StringComparison.Ordinal) ? target[Prefix.Length..] : "";
 
-    /// <summary>The body parsed.</summary>
     public JsonElement Json => JsonDocument.Parse(Body).RootElement;
 
-    /// <summary>A header's value, or null.</summary>
-    public string? Header(string name) => Headers.Where(h => h.Key.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(h => h.Value).FirstOrDefault();
+    /// <summary>Value of a header, or null.</summary>
+    public string? Header(string name) =>
+        Headers.Where(h => h.Key.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(h => h.Value).FirstOrDefault();
 
-    /// <summary>User and password, or null.</summary>
-    public (string User, string Password)? Credentials => Header("Authorization") is { } value && value.StartsWith("Basic ", StringComparison.Ordinal)
-        && Encoding.ASCII.GetString(Convert.FromBase64String(value[6..])).Split(':', 2) is [var user, var password] ? (user, password) : null;
+    /// <summary>User and password of basic authentication, or null.</summary>
+    public (string User, string Password)? Credentials =>
+        Header("Authorization") is { } value
+        && value.StartsWith("Basic ", StringComparison.Ordinal)
+        && Encoding.ASCII.GetString(Convert.FromBase64String(value[6..])).Split(':', 2) is [var user, var password]
+            ? (user, password)
+            : null;
 }
 
-/// <summary>What to answer.</summary>
-/// <param name="Status">HTTP status; 0: close the connection without a word.</param>
+/// <summary>An answer for the server to send.</summary>
+/// <param name="Status">HTTP status; 0 closes the connection without an answer.</param>
 /// <param name="Body">UTF-8 text.</param>
-/// <param name="ContentType">Null: no such header.</param>
-/// <param name="Location">For a redirect.</param>
+/// <param name="ContentType">Null omits the header.</param>
+/// <param name="Location">Target of a redirect.</param>
 public sealed record WireAnswer(int Status, string Body, string? ContentType = "application/json", string? Location = null)
 {
-    /// <summary>A connection closed in place of an answer.</summary>
+    /// <summary>Closes the connection instead of answering.</summary>
     public static readonly WireAnswer Drop = new(0, "");
 
-    /// <summary>What the framework says when a handler raises.</summary>
+    /// <summary>The framework's answer if a handler throws.</summary>
     public static readonly WireAnswer Fault = new(500, "Internal Server Error", "text/plain; charset=utf-8");
 }
 
 /// <summary>
-/// A small HTTP/1.1 server on a socket, so that tests see the very bytes, count connections, and can break off at any point. Keeps
-/// connections open as uvicorn does.
+/// A small HTTP/1.1 server on a socket: tests see the exact bytes, count connections and can break off at any point. It keeps connections
+/// open like uvicorn.
 /// </summary>
 public sealed class WireServer : IAsyncDisposable
 {
@@ -67,21 +72,22 @@ public sealed class WireServer : IAsyncDisposable
 
     public int Port { get; }
 
-    /// <summary>Connections ever opened.</summary>
+    /// <summary>Number of connections since the start.</summary>
     public int Connections => Volatile.Read(ref _connections);
 
-    /// <summary>Everything that came, in order.</summary>
+    /// <summary>All requests, in order.</summary>
     public IReadOnlyList<WireRequest> Requests => [.. _requests];
 
-    /// <summary>The process dies: the port is closed and so is every connection.</summary>
+    /// <summary>Simulates the end of the process: closes the port and all connections.</summary>
     public void GoAway()
     {
         _listener?.Dispose();
         _listener = null;
-        foreach (var client in _open.Values) client.Close();
+        foreach (var client in _open.Values)
+            client.Close();
     }
 
-    /// <summary>It is started again under the same address.</summary>
+    /// <summary>Starts again at the same address.</summary>
     public void ComeBack() => Listen(Port);
 
     public async ValueTask DisposeAsync()
@@ -110,9 +116,7 @@ public sealed class WireServer : IAsyncDisposable
                 _work.Add(ServeAsync(number, client));
             }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException) { }
     }
 
     private async Task ServeAsync(int number, TcpClient client)
@@ -127,21 +131,25 @@ public sealed class WireServer : IAsyncDisposable
                     var request = new WireRequest(number, message.Start, message.Headers, message.Body);
                     _requests.Enqueue(request);
                     var answer = await _answer(request);
-                    if (answer.Status == 0) return;
-                    var head = new StringBuilder().Append(CultureInfo.InvariantCulture, $"HTTP/1.1 {answer.Status} {(HttpStatusCode)answer.Status}\r\nserver: uvicorn\r\n");
+                    if (answer.Status == 0)
+                        return;
+                    var head = new StringBuilder().Append(
+                        CultureInfo.InvariantCulture,
+                        $"HTTP/1.1 {answer.Status} {(HttpStatusCode)answer.Status}\r\nserver: uvicorn\r\n"
+                    );
                     var body = Encoding.UTF8.GetBytes(answer.Body);
                     head.Append(CultureInfo.InvariantCulture, $"content-length: {body.Length}\r\n");
-                    if (answer.ContentType is { } type) head.Append(CultureInfo.InvariantCulture, $"content-type: {type}\r\n");
-                    if (answer.Location is { } location) head.Append(CultureInfo.InvariantCulture, $"location: {location}\r\n");
+                    if (answer.ContentType is { } type)
+                        head.Append(CultureInfo.InvariantCulture, $"content-type: {type}\r\n");
+                    if (answer.Location is { } location)
+                        head.Append(CultureInfo.InvariantCulture, $"location: {location}\r\n");
                     head.Append("\r\n");
                     await stream.WriteAsync(Encoding.ASCII.GetBytes(head.ToString()));
                     await stream.WriteAsync(body);
                 }
             }
         }
-        catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
-        {
-        }
+        catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException) { }
         finally
         {
             _open.TryRemove(number, out _);
@@ -152,10 +160,11 @@ public sealed class WireServer : IAsyncDisposable
 /// <summary>A request or response on a stream.</summary>
 internal sealed record WireMessage(string Start, IReadOnlyList<KeyValuePair<string, string>> Headers, string Body)
 {
-    /// <summary>The next message; null when the other side has closed the connection before it.</summary>
+    /// <summary>Reads the next message; null if the other side closed the connection before it.</summary>
     public static async Task<WireMessage?> ReadAsync(Stream stream)
     {
-        if (await ReadLineAsync(stream) is not { Length: > 0 } start) return null;
+        if (await ReadLineAsync(stream) is not { Length: > 0 } start)
+            return null;
         var headers = new List<KeyValuePair<string, string>>();
         while (await ReadLineAsync(stream) is { Length: > 0 } line)
         {
@@ -163,11 +172,16 @@ internal sealed record WireMessage(string Start, IReadOnlyList<KeyValuePair<stri
             headers.Add(new(line[..colon], line[(colon + 1)..].Trim()));
         }
 
-        string? Value(string name) => headers.Where(h => h.Key.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(h => h.Value).FirstOrDefault();
+        string? Value(string name) =>
+            headers.Where(h => h.Key.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(h => h.Value).FirstOrDefault();
         using var body = new MemoryStream();
         if (Value("Transfer-Encoding") == "chunked")
         {
-            while (int.Parse((await ReadLineAsync(stream))!.Split(';')[0], NumberStyles.HexNumber, CultureInfo.InvariantCulture) is > 0 and var length)
+            while (
+                int.Parse((await ReadLineAsync(stream))!.Split(';')[0], NumberStyles.HexNumber, CultureInfo.InvariantCulture)
+                    is > 0
+                        and var length
+            )
             {
                 await CopyAsync(stream, body, length);
                 await ReadLineAsync(stream);
@@ -196,7 +210,8 @@ internal sealed record WireMessage(string Start, IReadOnlyList<KeyValuePair<stri
         var one = new byte[1];
         while (await stream.ReadAsync(one) > 0)
         {
-            if (one[0] == '\n') return Encoding.ASCII.GetString([.. line]).TrimEnd('\r');
+            if (one[0] == '\n')
+                return Encoding.ASCII.GetString([.. line]).TrimEnd('\r');
             line.Add(one[0]);
         }
 

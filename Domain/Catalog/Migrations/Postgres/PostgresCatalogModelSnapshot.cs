@@ -22,6 +22,29 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
             NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.CatalogIncarnation", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("id")
+                        .UseCollation("C");
+
+                    b.Property<long>("Counter")
+                        .HasColumnType("bigint")
+                        .HasColumnName("counter");
+
+                    b.Property<DateTime>("StartedTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("started_time");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("StartedTime");
+
+                    b.ToTable("catalog_incarnations", (string)null);
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.CloneTransfer", b =>
                 {
                     b.Property<long>("Id")
@@ -649,6 +672,12 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("source")
                         .UseCollation("C");
 
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("tree_digest")
+                        .UseCollation("C");
+
                     b.Property<string>("Uploader")
                         .IsRequired()
                         .HasMaxLength(256)
@@ -693,6 +722,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("text")
                         .HasColumnName("failure_reason")
                         .UseCollation("C");
+
+                    b.Property<bool>("FlushBegun")
+                        .HasColumnType("boolean")
+                        .HasColumnName("flush_begun");
 
                     b.Property<bool>("Placing")
                         .HasColumnType("boolean")
@@ -751,6 +784,12 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.Property<long>("TransferSize")
                         .HasColumnType("bigint")
                         .HasColumnName("transfer_size");
+
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("tree_digest")
+                        .UseCollation("C");
 
                     b.Property<string>("UploadName")
                         .IsRequired()
@@ -832,6 +871,12 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("file_name")
                         .UseCollation("C");
 
+                    b.Property<string>("Fingerprint")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("fingerprint")
+                        .UseCollation("C");
+
                     b.Property<string>("Path")
                         .IsRequired()
                         .HasMaxLength(4096)
@@ -842,6 +887,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.Property<long>("StoreId")
                         .HasColumnType("bigint")
                         .HasColumnName("store_id");
+
+                    b.Property<DateTime?>("VerifiedTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("verified_time");
 
                     b.HasKey("Id");
 
@@ -974,6 +1023,18 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("authenticator")
                         .UseCollation("C");
 
+                    b.Property<string>("CatalogId")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("catalog_id")
+                        .UseCollation("C");
+
+                    b.Property<string>("CatalogSeen")
+                        .HasMaxLength(512)
+                        .HasColumnType("character varying(512)")
+                        .HasColumnName("catalog_seen")
+                        .UseCollation("C");
+
                     b.Property<DateTime?>("FullSince")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("full_since");
@@ -1082,9 +1143,17 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("bigint")
                         .HasColumnName("store_id");
 
+                    b.Property<DateTime?>("UnconfirmedSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("unconfirmed_since");
+
                     b.HasKey("Id");
 
                     b.HasIndex("LibrarianId");
+
+                    b.HasIndex("LibrarianId", "UnconfirmedSince")
+                        .HasDatabaseName("ix_remote_instances_unconfirmed")
+                        .HasFilter("unconfirmed_since is not null");
 
                     b.HasIndex("FileName", "LibrarianId", "StoreId")
                         .IsUnique();
@@ -1159,6 +1228,12 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasMaxLength(256)
                         .HasColumnType("character varying(256)")
                         .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<string>("CatalogId")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("catalog_id")
                         .UseCollation("C");
 
                     b.HasKey("Name");

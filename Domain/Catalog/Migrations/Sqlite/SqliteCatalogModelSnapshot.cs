@@ -17,6 +17,28 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.CatalogIncarnation", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
+
+                    b.Property<long>("Counter")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("counter");
+
+                    b.Property<DateTime>("StartedTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("started_time");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("StartedTime");
+
+                    b.ToTable("catalog_incarnations", (string)null);
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.CloneTransfer", b =>
                 {
                     b.Property<long>("Id")
@@ -595,6 +617,11 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("TEXT")
                         .HasColumnName("source");
 
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("tree_digest");
+
                     b.Property<string>("Uploader")
                         .IsRequired()
                         .HasMaxLength(256)
@@ -635,6 +662,10 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.Property<string>("FailureReason")
                         .HasColumnType("TEXT")
                         .HasColumnName("failure_reason");
+
+                    b.Property<bool>("FlushBegun")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("flush_begun");
 
                     b.Property<bool>("Placing")
                         .HasColumnType("INTEGER")
@@ -688,6 +719,11 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.Property<long>("TransferSize")
                         .HasColumnType("INTEGER")
                         .HasColumnName("transfer_size");
+
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("tree_digest");
 
                     b.Property<string>("UploadName")
                         .IsRequired()
@@ -763,6 +799,11 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("TEXT")
                         .HasColumnName("file_name");
 
+                    b.Property<string>("Fingerprint")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("fingerprint");
+
                     b.Property<string>("Path")
                         .IsRequired()
                         .HasMaxLength(4096)
@@ -772,6 +813,10 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.Property<long>("StoreId")
                         .HasColumnType("INTEGER")
                         .HasColumnName("store_id");
+
+                    b.Property<DateTime?>("VerifiedTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("verified_time");
 
                     b.HasKey("Id");
 
@@ -892,6 +937,16 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("TEXT")
                         .HasColumnName("authenticator");
 
+                    b.Property<string>("CatalogId")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("catalog_id");
+
+                    b.Property<string>("CatalogSeen")
+                        .HasMaxLength(512)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("catalog_seen");
+
                     b.Property<DateTime?>("FullSince")
                         .HasColumnType("TEXT")
                         .HasColumnName("full_since");
@@ -991,9 +1046,17 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("INTEGER")
                         .HasColumnName("store_id");
 
+                    b.Property<DateTime?>("UnconfirmedSince")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("unconfirmed_since");
+
                     b.HasKey("Id");
 
                     b.HasIndex("LibrarianId");
+
+                    b.HasIndex("LibrarianId", "UnconfirmedSince")
+                        .HasDatabaseName("ix_remote_instances_unconfirmed")
+                        .HasFilter("unconfirmed_since is not null");
 
                     b.HasIndex("FileName", "LibrarianId", "StoreId")
                         .IsUnique();
@@ -1064,6 +1127,11 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasMaxLength(256)
                         .HasColumnType("TEXT")
                         .HasColumnName("name");
+
+                    b.Property<string>("CatalogId")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("catalog_id");
 
                     b.HasKey("Name");
 

@@ -1,0 +1,45 @@
+using Librarian.Domain.Catalog;
+using Microsoft.EntityFrameworkCore;
+
+namespace Librarian.Domain.Files;
+
+/// <summary>The outcome for a copy after a reading differed from the catalog.</summary>
+public enum DoubtOutcome
+{
+    /// <summary>A second reading, from the medium, matches the catalog.</summary>
+    Intact,
+
+    /// <summary>It differed twice: it is now on the list of corrupt copies, and the error log names it.</summary>
+    Corrupt,
+
+    /// <summary>It cannot be read, and the error log says so; or it is no longer catalogued as available.</summary>
+    Unreadable,
+}
+
+public sealed partial class CopyChecks
+{
+    /// <summary>
+    /// Reads one copy a second time, from the medium, after a reading for another purpose found bytes that differ from the catalog.
+    /// </summary>
+    /// <remarks>A crash after the copy was recorded as corrupt repeats the reading and counts it once more.</remarks>
+    public async Task<DoubtOutcome> ResolveDoubtAsync(long instanceId, CancellationToken cancellationToken)
+    {
+        FileCopy? copy;
+        await using (var db = database.Open())
+        {
+            copy = await db
+                .Copies.AsNoTracking()
+                .Include(i => i.File)
+                .SingleOrDefaultAsync(i => i.Id == instanceId && i.Available, cancellationToken);
+        }
+
+        if (copy is null)
+            return DoubtOutcome.Unreadable;
+        return await CheckAsync(copy.File!, copy, force: true, cancellationToken, inDoubt: true) switch
+        {
+            null => DoubtOutcome.Unreadable,
+            { Matches: true } => DoubtOutcome.Intact,
+            _ => DoubtOutcome.Corrupt,
+        };
+    }
+}

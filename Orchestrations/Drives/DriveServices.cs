@@ -1,0 +1,31 @@
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Drives;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Orchestrations.Drives;
+
+/// <summary>Registers hand-carried drives, sent and received.</summary>
+public static class DriveServices
+{
+    public static IServiceCollection AddDrives(this IServiceCollection services)
+    {
+        services.AddSingleton(provider =>
+            SiteSigningKey.OpenOrCreate(
+                Path.Combine(provider.GetRequiredService<IOptions<SiteOptions>>().Value.DataDirectory, "signing.key")
+            )
+        );
+        services.AddSingleton<SiteKeyring>();
+        services.AddSingleton<DriveFilling>();
+        services.AddSingleton<DriveDispatch>();
+        services.AddSingleton<DriveDeliveries>();
+        services.AddSingleton<DriveReceipts>();
+        services.AddSingleton<DriveIngest>();
+        services.AddSingleton<DriveOverview>();
+        services.AddSingleton<DriveProgress>();
+        services.AddSingleton<StoreManifests>();
+        services.AddSingleton<DriveCommands>();
+        services.AddSingleton<IncomingDriveIntake>();
+        return services;
+    }
+}

@@ -1,0 +1,15 @@
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Librarian.Orchestrations.Incoming;
+
+/// <summary>Registers the receiving of uploads and clones.</summary>
+public static class IncomingServices
+{
+    public static IServiceCollection AddIncomingFiles(this IServiceCollection services)
+    {
+        services.AddSingleton<IncomingWorkflows>();
+        services.AddSingleton<SourceCallbacks>();
+        services.AddSingleton<UploadCommits>();
+        return services;
+    }
+}

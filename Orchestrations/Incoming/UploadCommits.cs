@@ -1,0 +1,242 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Stores;
+using Librarian.Domain.Transfers;
+using Microsoft.EntityFrameworkCore;
+
+namespace Librarian.Orchestrations.Incoming;
+
+/// <summary>A client's call that its data are complete in staging (docs/spec/wire.md#upload-commit).</summary>
+/// <param name="TransferId">Incoming transfer.</param>
+/// <param name="StoreName">Name of the store from the answer to the stage call.</param>
+/// <param name="Destination">Final name of the file; it replaces the name from the stage call.</param>
+/// <param name="Provider">Name of the transfer manager that copied the data.</param>
+/// <param name="Policy">Deletion policy.</param>
+public sealed record UploadCommit(long TransferId, string StoreName, string Destination, string Provider, DeletionPolicy Policy);
+
+/// <summary>Outcome of an upload's commit.</summary>
+public enum CommitOutcome
+{
+    /// <summary>The file is stored and catalogued; also the answer to a repeated commit of the same upload.</summary>
+    Stored,
+
+    /// <summary>The transfer belongs to another account.</summary>
+    NotYours,
+
+    /// <summary>No transfer has this id.</summary>
+    UnknownTransfer,
+
+    /// <summary>No store has this name, or the transfer uses another one.</summary>
+    UnknownStore,
+
+    /// <summary>The store is not mounted, or its file system does not answer.</summary>
+    StoreUnavailable,
+
+    /// <summary>Staging holds no data, or the transfer was abandoned.</summary>
+    NotInStaging,
+
+    /// <summary>A file of this name exists.</summary>
+    NameTaken,
+
+    /// <summary>Size, checksum or path is wrong, or the store is disabled.</summary>
+    Invalid,
+
+    /// <summary>Disk trouble delays the ingest; the site keeps trying.</summary>
+    Later,
+}
+
+/// <summary>Result of a commit.</summary>
+/// <param name="Outcome">How it ended.</param>
+/// <param name="Message">What was kept and what to do next.</param>
+public sealed record CommitResult(CommitOutcome Outcome, string Message);
+
+/// <summary>
+/// Marks an upload STAGED and starts its ingest in one transaction, then waits for the workflow. If the client or this process disappears
+/// meanwhile, the ingest still finishes, and a repeated commit finds its result.
+/// </summary>
+public sealed class UploadCommits
+{
+    /// <summary>Largest number of simultaneous commits that share a transaction.</summary>
+    private const int MostAtOnce = 64;
+
+    private static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(5);
+
+    private readonly CatalogDatabase _database;
+    private readonly SiteStores _stores;
+    private readonly IncomingWorkflows _incoming;
+    private readonly DatabaseDurableTaskClient _client;
+    private readonly TimeProvider _time;
+    private readonly GroupCommit<(UploadCommit Commit, Caller Caller, StoreProbe Store), CommitResult?> _stages;
+
+    /// <summary>Use one instance per process, so that simultaneous commits share a transaction.</summary>
+    public UploadCommits(
+        CatalogDatabase database,
+        SiteStores stores,
+        IncomingWorkflows incoming,
+        DatabaseDurableTaskClient client,
+        TimeProvider time
+    )
+    {
+        (_database, _stores, _incoming, _client, _time) = (database, stores, incoming, client, time);
+        _stages = new GroupCommit<(UploadCommit, Caller, StoreProbe), CommitResult?>(MostAtOnce, StageAsync);
+    }
+
+    public async Task<CommitResult> CommitAsync(UploadCommit commit, Caller caller, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(commit);
+        ArgumentNullException.ThrowIfNull(caller);
+        // Probe the store before the commit joins a group: a store that does not answer would delay the whole group.
+        var seen = _stores.All.FirstOrDefault(s => s.Store.Options.Name == commit.StoreName) is { } store
+            ? await _stores.ProbeAsync(store, cancellationToken)
+            : default;
+        if (await _stages.RunAsync((commit, caller, seen), cancellationToken) is { } early)
+            return early;
+        var instance = IncomingWorkflows.InstanceId(commit.TransferId);
+        while (true)
+        {
+            using var limit = new CancellationTokenSource(ProbeInterval, _time);
+            using var probe = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
+            try
+            {
+                var ended = await _client.WaitForInstanceCompletionAsync(instance, getInputsAndOutputs: true, probe.Token);
+                return ended.RuntimeStatus == OrchestrationRuntimeStatus.Completed && ended.ReadOutputAs<IngestResult>() is { } result
+                    ? Map(result)
+                    : new CommitResult(
+                        CommitOutcome.Later,
+                        $"The ingest was interrupted ({ended.RuntimeStatus}). The staged data are kept and the site tries again; "
+                            + "ask search/file for the result."
+                    );
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                var status = await _client.GetInstanceAsync(instance, getInputsAndOutputs: true, cancellationToken);
+                if (
+                    status?.SerializedCustomStatus is not null
+                    && status.ReadCustomStatusAs<IngestResult>() is { Outcome: IngestOutcome.TryLater } waiting
+                )
+                    return new CommitResult(
+                        CommitOutcome.Later,
+                        waiting.Message + " The site keeps trying; ask search/file for the result before you delete your copy."
+                    );
+            }
+        }
+    }
+
+    /// <summary>
+    /// Marks uploads STAGED and starts their ingests in one transaction. Returns null for each upload whose ingest was started or runs
+    /// already, otherwise its answer.
+    /// </summary>
+    private async Task<IReadOnlyList<CommitResult?>> StageAsync(IReadOnlyList<(UploadCommit Commit, Caller Caller, StoreProbe Store)> group)
+    {
+        List<long> ids = [.. group.Select(g => g.Commit.TransferId).Distinct()];
+        // Two commits of one upload: the second has to see the result of the first.
+        if (ids.Count < group.Count)
+            return await GroupCommit.OneByOneAsync(group, StageAsync);
+        await using (var db = _database.Open())
+        await using (var transaction = await db.Database.BeginTransactionAsync())
+        {
+            var transfers = await db
+                .IncomingTransfers.AsNoTracking()
+                .Include(t => t.Store)
+                .Where(t => ids.Contains(t.Id))
+                .ToDictionaryAsync(t => t.Id);
+            var early = group.Select(g => Judge(g.Commit, g.Caller, g.Store, transfers.GetValueOrDefault(g.Commit.TransferId))).ToList();
+            var going = group.Where((_, i) => early[i] is null).Select(g => g.Commit).ToList();
+            var arriving = going.FindAll(c => transfers[c.TransferId].Status != TransferStatus.Staged);
+            var marked = 0;
+            foreach (
+                var same in arriving.GroupBy(c =>
+                    (
+                        Provider: c.Provider.Length > CatalogContext.MaxText ? c.Provider[..CatalogContext.MaxText] : c.Provider,
+                        Moved: Destination(c) == transfers[c.TransferId].FileName ? null : Destination(c)
+                    )
+                )
+            )
+            {
+                List<long> some = [.. same.Select(c => c.TransferId)];
+                marked += await db
+                    .IncomingTransfers.Where(t =>
+                        some.Contains(t.Id) && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
+                    )
+                    .ExecuteUpdateAsync(s =>
+                        s.SetProperty(t => t.Status, TransferStatus.Staged)
+                            .SetProperty(t => t.FileName, t => same.Key.Moved ?? t.FileName)
+                            .SetProperty(t => t.TransferManagerName, same.Key.Provider)
+                    );
+            }
+
+            if (marked == arriving.Count)
+            {
+                foreach (var same in going.GroupBy(c => c.Policy))
+                    await _incoming.StartAsync(db, [.. same.Select(c => c.TransferId)], same.Key, CancellationToken.None);
+                await transaction.CommitAsync();
+                _client.SignalCommitted();
+                return early;
+            }
+        }
+
+        return group.Count == 1
+            ? [new CommitResult(CommitOutcome.NotInStaging, "The upload was given up at this moment. Start again with upload/stage.")]
+            : await GroupCommit.OneByOneAsync(group, StageAsync);
+    }
+
+    /// <summary>Returns null if the ingest may start.</summary>
+    private CommitResult? Judge(UploadCommit commit, Caller caller, StoreProbe store, IncomingTransfer? transfer)
+    {
+        if (transfer is null)
+            return new CommitResult(CommitOutcome.UnknownTransfer, $"There is no transfer {commit.TransferId}. Start with upload/stage.");
+        if (transfer.Source != caller.Username || transfer.SourceTransferId is not null)
+            return new CommitResult(CommitOutcome.NotYours, "");
+        if (transfer.Store?.Name != commit.StoreName || _stores.Known(transfer.StoreId) is null)
+            return new CommitResult(
+                CommitOutcome.UnknownStore,
+                "Use the store_name that upload/stage answered. The staged data are untouched."
+            );
+        if (!FileName.TryParse(commit.Destination, out var destination, out var refusal))
+            return new CommitResult(
+                CommitOutcome.Invalid,
+                $"destination_location: {FileName.Describe(refusal)} The staged data are untouched."
+            );
+        return transfer.Status switch
+        {
+            TransferStatus.Completed when transfer.FileName == destination.Value => new CommitResult(CommitOutcome.Stored, ""),
+            TransferStatus.Completed => new CommitResult(CommitOutcome.NotInStaging, $"This upload was stored as '{transfer.FileName}'."),
+            TransferStatus.Failed or TransferStatus.Cancelled => new CommitResult(
+                CommitOutcome.NotInStaging,
+                $"This upload has been given up: {transfer.FailureReason} Start again with upload/stage."
+            ),
+            TransferStatus.Staged when transfer.FileName != destination.Value => new CommitResult(
+                CommitOutcome.NotInStaging,
+                $"This upload is being stored as '{transfer.FileName}'."
+            ),
+            TransferStatus.Staged => null,
+            _ when !transfer.Store.Enabled => new CommitResult(
+                CommitOutcome.Invalid,
+                $"Store '{transfer.Store.Name}' is switched off. The staged data wait; commit again later."
+            ),
+            _ when !store.IsMounted => new CommitResult(
+                CommitOutcome.StoreUnavailable,
+                $"Store '{transfer.Store.Name}' {(store.HasAnswered ? "is not mounted" : "does not answer")}. "
+                    + "The staged data wait; commit again later."
+            ),
+            _ => null,
+        };
+    }
+
+    private static string Destination(UploadCommit commit) =>
+        FileName.TryParse(commit.Destination, out var path, out _)
+            ? path.Value
+            : throw new InvalidOperationException($"'{commit.Destination}' was accepted before.");
+
+    private static CommitResult Map(IngestResult result) =>
+        new(
+            result.Outcome switch
+            {
+                IngestOutcome.Ingested => CommitOutcome.Stored,
+                IngestOutcome.Missing or IngestOutcome.NotExpected or IngestOutcome.FlushFailed => CommitOutcome.NotInStaging,
+                IngestOutcome.NameTaken => CommitOutcome.NameTaken,
+                IngestOutcome.Mismatch or IngestOutcome.Unacceptable => CommitOutcome.Invalid,
+                _ => CommitOutcome.Later,
+            },
+            result.Message
+        );
+}
