@@ -22,6 +22,7 @@ namespace Librarian.Tests.Functions.Api;
 public sealed class TestSite : WebApplicationFactory<PingFunctions>
 {
     private readonly DirectoryInfo _directory = System.IO.Directory.CreateTempSubdirectory("librarian-site-");
+    private readonly ConnectionGate _connections = new();
     private readonly Dictionary<string, string> _settings;
     private readonly Action<IServiceCollection>? _services;
     private HttpClient? _client;
@@ -190,7 +191,10 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
             ?? $"Data Source={Path.Combine(_settings["Site:DataDirectory"], "catalog.db")}";
         builder.ConfigureServices(services =>
         {
-            services.AddSingleton(provider => new CatalogDatabase(connection, [Statements, .. provider.GetServices<IInterceptor>()]));
+            services.AddSingleton(provider => new CatalogDatabase(
+                connection,
+                [Statements, _connections, .. provider.GetServices<IInterceptor>()]
+            ));
             // Every site has five accounts; at the real cost their passwords would be a third of the tests' time. Domain.Tests test
             // that cost.
             services.AddSingleton(_ => new PasswordHasher(new PasswordHasherOptions { Cost = new Argon2Cost(64, 1, 1) }));
@@ -202,6 +206,7 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     {
         _client?.Dispose();
         await base.DisposeAsync();
+        await _connections.CloseAsync();
         SqliteConnection.ClearAllPools();
         _directory.Delete(recursive: true);
     }
