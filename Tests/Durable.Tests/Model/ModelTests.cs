@@ -150,7 +150,7 @@ public sealed class ModelTests
             {
                 var suspend = new OutsideAction(ActionKind.Suspend, Next());
                 actions.Add(suspend);
-                actions.Add(new(ActionKind.Resume, suspend.Hours + Next()));
+                actions.Add(new(ActionKind.Resume, Math.Floor(suspend.Hours) + Next()));
             }
 
             if (Terminates)
@@ -196,6 +196,7 @@ public sealed class ModelTests
             (_random, _faults) = (new(scenario.Seed), scenario.Faults);
             var workflow = new Workflow(scenario.Steps, scenario.Generations, path, 0);
             var actions = scenario.Actions(path);
+            Assert.Distinct(actions.Select(action => action.Hours % 1));
             var expected = new Expectation(workflow, actions);
             var start = _time.GetUtcNow();
             var id = await Host.Client.ScheduleNewOrchestrationInstanceAsync("workflow", workflow, new StartOrchestrationOptions(path));
