@@ -100,7 +100,8 @@ public sealed class ModelTests
             await host.Client.ScheduleNewOrchestrationInstanceAsync("month", cancellation: TestContext.Current.CancellationToken),
             TestContext.Current.CancellationToken
         );
-        Assert.Equal(began.AddDays(30).UtcDateTime, end.ReadOutputAs<DateTime>());
+        // While the engine works, the clock moves in small steps (RunUntilIdleAsync); how many depends on the machine.
+        Assert.InRange(end.ReadOutputAs<DateTime>(), began.AddDays(30).UtcDateTime, began.AddDays(30).AddHours(1).UtcDateTime);
     }
 
     [Fact]
