@@ -27,11 +27,7 @@ public sealed class ConnectionGate : DbConnectionInterceptor
         return _closed.Task;
     }
 
-    public override InterceptionResult ConnectionOpening(
-        DbConnection connection,
-        ConnectionEventData eventData,
-        InterceptionResult result
-    )
+    public override InterceptionResult ConnectionOpening(DbConnection connection, ConnectionEventData eventData, InterceptionResult result)
     {
         Enter(connection);
         return result;
