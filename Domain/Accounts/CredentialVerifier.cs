@@ -1,3 +1,5 @@
+using Librarian.Domain.Catalog;
+
 namespace Librarian.Domain.Accounts;
 
 /// <summary>The stored half of a login.</summary>

@@ -1,5 +1,4 @@
 using System.Text;
-using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog.Conversions;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata;

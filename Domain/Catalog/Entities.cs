@@ -544,7 +544,7 @@ public sealed class User
     public required string AuthToken { get; set; }
 
     /// <summary>Level by name (docs/spec/wire.md#levels): NONE, READONLY, CALLBACK, READAPPEND, READWRITE, ADMIN.</summary>
-    public required Accounts.AuthLevel AuthLevel { get; set; }
+    public required AuthLevel AuthLevel { get; set; }
 }
 
 /// <summary>The last run of a timer function (table <c>timer_status</c>); all processes of the site schedule by it.</summary>

@@ -1,4 +1,4 @@
-using Librarian.Domain.Accounts;
+using Librarian.Domain.Catalog;
 using Librarian.Domain.Peers;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Peers;

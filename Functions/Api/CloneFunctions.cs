@@ -8,7 +8,7 @@ using Librarian.Functions.Security;
 using Librarian.Orchestrations.Clone;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 

@@ -9,7 +9,7 @@ using Librarian.Orchestrations.Drives;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 

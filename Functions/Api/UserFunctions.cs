@@ -4,7 +4,7 @@ using Librarian.Domain.Catalog;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
-using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 using WireLevel = Librarian.Client.Wire.AuthLevel;
 
 namespace Librarian.Functions.Api;

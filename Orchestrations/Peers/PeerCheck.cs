@@ -5,7 +5,7 @@ using Librarian.Domain.Accounts;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Peers;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Accounts.AuthLevel;
+using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Orchestrations.Peers;
 

@@ -11,6 +11,7 @@ using Librarian.Client.Uploads;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Tests.TestKit;
+using AuthLevel = Librarian.Client.Wire.AuthLevel;
 
 var files = Option("--files", 10_000);
 var gibibytes = Option("--gib", 2);

@@ -1,5 +1,6 @@
 using CsCheck;
 using Librarian.Domain.Accounts;
+using Librarian.Domain.Catalog;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Librarian.Tests.Domain.Accounts;

@@ -1,4 +1,3 @@
-using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Librarian.Tests.TestKit;

@@ -1,4 +1,4 @@
-namespace Librarian.Domain.Accounts;
+namespace Librarian.Domain.Catalog;
 
 /// <summary>
 /// Rights of an account; the numbers are those on the wire (docs/spec/wire.md#levels). A higher level includes all lower ones.
