@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Runtime.ExceptionServices;
-using Librarian.Domain.Stores;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Checksums;
 
@@ -74,7 +73,7 @@ internal sealed partial class TreePass
                     if (!parent.Target.MakeDirectory(name, 0x1ed))
                         throw new PosixException(Errno.Exists, "creation", parent.Target.PathOf(name));
                 }
-                catch (PosixException failure) when (MediumNames.IsAboutName(failure.Errno))
+                catch (PosixException failure) when (failure.IsAboutName)
                 {
                     source.Dispose();
                     Fail(Unfit(parent.Source.PathOf(name), failure));
@@ -145,9 +144,7 @@ internal sealed partial class TreePass
                     directory.Target.MakeSymlink(name, directory.Source.ReadLink(name).ZeroTerminated);
                 }
                 catch (PosixException failure)
-                    when (MediumNames.IsAboutName(failure.Errno)
-                        || failure.Errno is Errno.NotPermitted or Errno.NotImplemented or Errno.NotSupported
-                    )
+                    when (failure.IsAboutName || failure.Errno is Errno.NotPermitted or Errno.NotImplemented or Errno.NotSupported)
                 {
                     Fail(Unfit(directory.Source.PathOf(name), failure));
                     return;
@@ -315,7 +312,7 @@ internal sealed partial class TreePass
             {
                 return item.Directory.Target!.CreateFile(item.Name, _pass.FilePermissions(status));
             }
-            catch (PosixException failure) when (MediumNames.IsAboutName(failure.Errno))
+            catch (PosixException failure) when (failure.IsAboutName)
             {
                 Fail(Unfit(item.Directory.Source.PathOf(item.Name), failure));
                 return null;

@@ -1,5 +1,5 @@
 using Librarian.Domain.Security;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Drives;
 

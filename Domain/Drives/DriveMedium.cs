@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Stores;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Drives;
 

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

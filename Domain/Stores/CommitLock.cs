@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
-using Librarian.Domain.Checksums;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

@@ -4,7 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Librarian.Domain.Checksums;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

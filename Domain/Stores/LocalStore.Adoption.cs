@@ -1,6 +1,6 @@
 using System.Globalization;
 using Librarian.Domain.Checksums;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

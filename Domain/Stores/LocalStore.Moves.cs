@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

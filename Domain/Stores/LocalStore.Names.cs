@@ -1,4 +1,4 @@
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 
@@ -6,7 +6,7 @@ public sealed partial class LocalStore
 {
     /// <summary>Probes which names the store's medium can hold; null if it cannot be written now for another reason.</summary>
     public Task<MediumNames?> ProbeNamesAsync(CancellationToken cancellationToken) =>
-        Checksums.BlockingWork.RunAsync(
+        BlockingWork.RunAsync(
             () =>
             {
                 try
@@ -30,7 +30,7 @@ public sealed partial class LocalStore
     /// <param name="known">Paths of directories whose names are known to be exact; newly found ones are added.</param>
     /// <param name="cancellationToken">Cancels.</param>
     public Task<string?> OtherNameAsync(FileName name, ISet<string> known, CancellationToken cancellationToken) =>
-        Checksums.BlockingWork.RunAsync(
+        BlockingWork.RunAsync(
             () =>
             {
                 ArgumentNullException.ThrowIfNull(name);

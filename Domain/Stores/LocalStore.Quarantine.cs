@@ -1,5 +1,4 @@
-using Librarian.Domain.Checksums;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

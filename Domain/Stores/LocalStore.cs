@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using Librarian.Domain.Checksums;
 using Librarian.Domain.Drives;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

@@ -1,5 +1,5 @@
 using System.Globalization;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 
@@ -92,10 +92,6 @@ public sealed class MediumNames
         }
     }
 
-    /// <summary>Whether a failure to create an entry is due to its name or type, so that the medium is not at fault.</summary>
-    internal static bool IsAboutName(Errno errno) =>
-        errno is Errno.Exists or Errno.Invalid or Errno.NoEntry or Errno.NameTooLong or Errno.IllegalSequence;
-
     /// <summary>Why the medium cannot hold a path, as half a sentence; null if it can.</summary>
     /// <param name="path">Relative, with "/" between components.</param>
     public string? Refusal(string path)
@@ -155,7 +151,7 @@ public sealed class MediumNames
         {
             using (place.CreateFile(name, 0x180)) { }
         }
-        catch (PosixException failure) when (IsAboutName(failure.Errno))
+        catch (PosixException failure) when (failure.IsAboutName)
         {
             return false;
         }

@@ -1,5 +1,5 @@
 using Librarian.Domain.Configuration;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.Hashing;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
 

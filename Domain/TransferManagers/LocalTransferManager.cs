@@ -1,7 +1,7 @@
 using System.Net;
 using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
-using Librarian.Domain.Stores.Posix;
+using Librarian.Domain.Posix;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Domain.TransferManagers;

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
+using Librarian.Domain.Posix;
 using Librarian.Domain.Stores;
-using Librarian.Domain.Stores.Posix;
 
 namespace Librarian.Tests.Domain.Stores;
 

@@ -1,4 +1,4 @@
-namespace Librarian.Domain.Stores.Posix;
+namespace Librarian.Domain.Posix;
 
 /// <summary>
 /// The name of a directory entry, as the kernel's bytes. Instruments write names that are not UTF-8, and a string would turn those into

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Librarian.Domain.Stores.Posix;
+namespace Librarian.Domain.Posix;
 
 /// <summary>
 /// System calls that the stores need and .NET does not offer. They are relative to an open directory, so that nobody can replace a path

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Librarian.Domain.Stores.Posix;
+namespace Librarian.Domain.Posix;
 
 /// <summary>Error numbers of the kernel that this code distinguishes (the same on x86-64 and arm64).</summary>
 internal enum Errno
@@ -46,6 +46,9 @@ internal sealed class PosixException : IOException
     /// nothing. The flushed data have to be written again.
     /// </summary>
     internal bool IsFlush { get; private init; }
+
+    /// <summary>Whether an entry could not be created because of its name or type, so that the medium is not at fault.</summary>
+    internal bool IsAboutName => Errno is Errno.Exists or Errno.Invalid or Errno.NoEntry or Errno.NameTooLong or Errno.IllegalSequence;
 
     internal bool IsNoSpace => Errno is Errno.NoSpace or Errno.QuotaExceeded;
 

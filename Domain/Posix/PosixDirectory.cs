@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Librarian.Domain.Stores.Posix;
+namespace Librarian.Domain.Posix;
 
 /// <summary>
 /// An open directory. Its methods take names of single components, so no call can leave the directory, and only methods whose name says so

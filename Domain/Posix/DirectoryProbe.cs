@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Librarian.Domain.Stores.Posix;
+namespace Librarian.Domain.Posix;
 
 /// <summary>Checks what this account may do in a directory, without doing it.</summary>
 public static class DirectoryProbe

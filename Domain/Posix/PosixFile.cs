@@ -1,6 +1,6 @@
 using Microsoft.Win32.SafeHandles;
 
-namespace Librarian.Domain.Stores.Posix;
+namespace Librarian.Domain.Posix;
 
 /// <summary>An open file that is read or written from start to end.</summary>
 internal sealed unsafe class PosixFile : IDisposable

@@ -1,4 +1,4 @@
-namespace Librarian.Domain.Stores.Posix;
+namespace Librarian.Domain.Posix;
 
 /// <summary>
 /// Removes a file or a whole tree. It makes read-only directories writable only inside the tree that is removed: the modes of anything that
