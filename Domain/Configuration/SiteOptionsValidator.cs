@@ -183,7 +183,7 @@ public sealed partial class SiteOptionsValidator : IValidateOptions<SiteOptions>
             Check(peer.BatchSize is >= 1 and <= 1024, $"Peers:{i}:BatchSize", peer.BatchSize, "use 1 to 1024 files.");
             Check(peer.MaxBatchesInFlight is >= 1 and <= 64, $"Peers:{i}:MaxBatchesInFlight", peer.MaxBatchesInFlight, "use 1 to 64.");
             Check(
-                peer.PublicKey.Length == 0 || Drives.SitePublicKey.TryParse(peer.PublicKey, out _),
+                peer.PublicKey.Length == 0 || Security.SitePublicKey.TryParse(peer.PublicKey, out _),
                 $"Peers:{i}:PublicKey",
                 peer.PublicKey,
                 "give the line that 'librarian drive key' prints there, ed25519:… ."

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;
 

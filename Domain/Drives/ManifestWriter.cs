@@ -1,3 +1,5 @@
+using Librarian.Domain.Security;
+
 namespace Librarian.Domain.Drives;
 
 /// <summary>

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;
 

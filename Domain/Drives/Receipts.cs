@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
+using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;
 

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;
 

@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
+using Librarian.Domain.Security;
 using Librarian.Domain.Stores;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Peers;

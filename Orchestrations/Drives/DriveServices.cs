@@ -1,5 +1,6 @@
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
+using Librarian.Domain.Security;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 

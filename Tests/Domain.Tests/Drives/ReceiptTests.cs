@@ -1,5 +1,6 @@
 using System.Text;
 using Librarian.Domain.Drives;
+using Librarian.Domain.Security;
 using Librarian.Tests.Domain.Stores;
 
 namespace Librarian.Tests.Domain.Drives;

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Drives;
+using Librarian.Domain.Security;
 
 namespace Librarian.Tests.Domain.Drives;
 

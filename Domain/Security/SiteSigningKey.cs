@@ -1,9 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
-using Librarian.Domain.Security;
 using NSec.Cryptography;
 
-namespace Librarian.Domain.Drives;
+namespace Librarian.Domain.Security;
 
 /// <summary>A site's private key. It never leaves its file: no message, log or text form contains it.</summary>
 public sealed class SiteSigningKey : IDisposable

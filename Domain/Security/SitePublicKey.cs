@@ -4,7 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using NSec.Cryptography;
 
-namespace Librarian.Domain.Drives;
+namespace Librarian.Domain.Security;
 
 /// <summary>
 /// The public Ed25519 key (RFC 8032) that verifies a site's signatures. A key has exactly one text form (docs/formats/drive-v1.md "Public

@@ -1,7 +1,8 @@
-using Librarian.Domain.Drives;
+using Librarian.Domain.Security;
+using Librarian.Tests.Domain.Drives;
 using Librarian.Tests.Domain.Stores;
 
-namespace Librarian.Tests.Domain.Drives;
+namespace Librarian.Tests.Domain.Security;
 
 public class SiteKeyTests
 {
