@@ -1,6 +1,8 @@
 using System.Globalization;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Files;
+using Librarian.Domain.Formats;
+using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Domain.Drives;
@@ -73,7 +75,7 @@ public sealed partial class DriveDeliveries
         var trip = DriveMarker.TryRead(held.Path)?.Trip;
         if (trip == drive.Trip)
             return null;
-        if (trip == drive.Trip + 1 && !Directory.EnumerateFileSystemEntries(DriveMedium.DataPathOf(held.Path)).Any())
+        if (trip == drive.Trip + 1 && !Directory.EnumerateFileSystemEntries(DriveStore.DataPathOf(held.Path)).Any())
             return null;
         var found = trip?.ToString(CultureInfo.InvariantCulture) ?? "nothing";
         return new DriveAnswer(

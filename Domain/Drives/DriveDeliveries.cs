@@ -1,5 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Files;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Security;
 using Librarian.Domain.Transfers;
 using Microsoft.EntityFrameworkCore;

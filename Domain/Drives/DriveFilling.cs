@@ -5,6 +5,7 @@ using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Files;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;

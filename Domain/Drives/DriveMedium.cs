@@ -1,7 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Stores;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Posix;
+using Librarian.Domain.Stores;
 
 namespace Librarian.Domain.Drives;
 
@@ -11,9 +12,6 @@ namespace Librarian.Domain.Drives;
 /// </summary>
 public sealed class DriveMedium
 {
-    /// <summary>Directory of the files below the drive's root.</summary>
-    public const string DataDirectory = "data";
-
     private readonly Guid _driveId;
 
     /// <param name="drive">The catalog's row.</param>
@@ -21,28 +19,17 @@ public sealed class DriveMedium
     {
         ArgumentNullException.ThrowIfNull(drive);
         _driveId = drive.DriveId;
-        Root = drive.MountPath.TrimEnd('/') is { Length: > 0 } root ? root : "/";
-        Store = new LocalStore(
-            new LocalStoreOptions
-            {
-                Name = drive.Name,
-                StagingPath = StagingPathOf(Root),
-                RootPath = DataPathOf(Root),
-                Ingestable = false,
-                ReportFullFraction = drive.FullFraction,
-                Medium = new StoreMedium(Root, Root, drive.DriveId),
-            }
-        );
+        Store = new LocalStore(DriveStore.OptionsOf(drive));
     }
 
     /// <summary>The mount path.</summary>
-    public string Root { get; }
+    public string Root => Store.Options.Medium!.MountPath;
 
     /// <summary>Its files, by path, for a probe. Work on a drive goes through <see cref="TryHold"/>.</summary>
     public LocalStore Store { get; }
 
     /// <summary>Whether this drive, and no other, is mounted now.</summary>
-    public bool IsPlugged => Store.IsAvailable && IdentityAt(Root) == _driveId;
+    public bool IsPlugged => Store.IsAvailable;
 
     /// <summary>Opens the drive for a piece of work; null when it is not mounted.</summary>
     public OpenDrive? TryHold() => OpenDrive.TryTake(Root, _driveId, Store.Options);
@@ -52,17 +39,6 @@ public sealed class DriveMedium
     /// before a marker is written; later calls check for the drive.
     /// </summary>
     public bool HasDirectories => new LocalStore(Store.Options with { Medium = new StoreMedium(Root, Root) }).IsAvailable;
-
-    /// <summary>Path of the files of a drive mounted at <paramref name="root"/>.</summary>
-    public static string DataPathOf(string root) => $"{root.TrimEnd('/')}/{DataDirectory}";
-
-    /// <summary>Staging directory of a drive, for copies that do not have their final names yet.</summary>
-    public static string StagingPathOf(string root) => $"{root.TrimEnd('/')}/{FileName.WorkingDirectory}/staging";
-
-    /// <summary>
-    /// Id of the drive that is mounted at a directory, by its marker; null for none. Reads at once and keeps nothing open.
-    /// </summary>
-    public static Guid? IdentityAt(string root) => DriveMarker.TryRead(root)?.DriveId;
 }
 
 /// <summary>

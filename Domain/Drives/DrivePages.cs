@@ -1,3 +1,5 @@
+using Librarian.Domain.Formats;
+
 namespace Librarian.Domain.Drives;
 
 /// <summary>

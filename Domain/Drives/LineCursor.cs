@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization.Metadata;
+using Librarian.Domain.Formats;
 
 namespace Librarian.Domain.Drives;
 
@@ -54,7 +55,7 @@ internal sealed class LineCursor : IAsyncDisposable
     internal bool CurrentStartsWith(ReadOnlySpan<byte> start) => _lines.Line.Span.StartsWith(start);
 
     internal T Parse<T>(JsonTypeInfo<T> type)
-        where T : class => SealedCheck.Parse(_lines.Line.Span, type) ?? throw Changed();
+        where T : class => FormatJson.Parse(_lines.Line.Span, type) ?? throw Changed();
 
     /// <summary>The last line, after <see cref="NextAsync"/> has reached it.</summary>
     internal T ParseLast<T>(JsonTypeInfo<T> type)

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text;
 using Librarian.Domain.Catalog;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Stores;
 
 namespace Librarian.Domain.Drives;
@@ -23,7 +24,7 @@ internal static class LineRules
     /// </summary>
     internal const int MaxWrittenPathBytes = 2000;
 
-    private const int MaxTextLength = 256;
+    private const int MaxTextLength = FormatText.MaxLength;
     private const int DigestLength = 64;
 
     private static readonly SearchValues<char> s_hexadecimal = SearchValues.Create("0123456789abcdef");
@@ -82,12 +83,6 @@ internal static class LineRules
                 ? Format("a failed file has a message and no store")
                 : null
         );
-
-    internal static LineProblem? Check(DriveMarker marker) =>
-        Text("name", marker.Name)
-        ?? Text("site", marker.Site)
-        ?? Text("destination", marker.Destination)
-        ?? (marker.Trip < 1 ? Format("the trip is less than 1") : null);
 
     /// <summary>
     /// Whether a text is the canonical base64 form of 64 bytes; a decoder alone would ignore the unused bits of the last digit.
@@ -151,10 +146,7 @@ internal static class LineRules
             ? null
             : Format("a SHA-256 is not 64 lower-case hexadecimal digits");
 
-    private static LineProblem? Text(string key, string text) =>
-        text.Length is 0 or > MaxTextLength || text.Any(char.IsControl) || !PathBytes.IsUnicode(text)
-            ? Format($"'{key}' is empty, longer than {MaxTextLength} characters or has control characters")
-            : null;
+    private static LineProblem? Text(string key, string text) => FormatText.Problem(key, text) is { } what ? Format(what) : null;
 
     private static LineProblem Format(string what) => new("format", what);
 

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;
@@ -72,14 +73,14 @@ public static class ManifestReader
         protected override LineProblem? Read(ReadOnlySpan<byte> line, long number)
         {
             if (number == 1)
-                return (_header = Parse(line, DriveJson.Default.ManifestHeader)) is null
+                return (_header = FormatJson.Parse(line, DriveJson.Default.ManifestHeader)) is null
                     ? new LineProblem("format", "the header lacks something")
                     : LineRules.Check(_header);
             if (_lines.ExpectsMember)
-                return Parse(line, DriveJson.Default.ManifestMember) is { } member
+                return FormatJson.Parse(line, DriveJson.Default.ManifestMember) is { } member
                     ? _lines.Add(member)
                     : new LineProblem("format", "it is not a member of the directory before");
-            if (Parse(line, DriveJson.Default.ManifestFile) is not { } file)
+            if (FormatJson.Parse(line, DriveJson.Default.ManifestFile) is not { } file)
                 return new LineProblem("format", "it is not a file");
             if (_lines.Add(file) is { } problem)
                 return problem;
@@ -88,7 +89,7 @@ public static class ManifestReader
         }
 
         protected override (string Sha256, string Signature)? ReadEnd(ReadOnlySpan<byte> line) =>
-            (_end = Parse(line, DriveJson.Default.ManifestEnd)) is { End: ManifestHeader.FormatName }
+            (_end = FormatJson.Parse(line, DriveJson.Default.ManifestEnd)) is { End: ManifestHeader.FormatName }
                 ? (_end.Sha256, _end.Signature)
                 : null;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;
@@ -148,17 +149,19 @@ public static class ReceiptReader
         protected override LineProblem? Read(ReadOnlySpan<byte> line, long number)
         {
             if (number == 1)
-                return (_header = Parse(line, DriveJson.Default.ReceiptHeader)) is null
+                return (_header = FormatJson.Parse(line, DriveJson.Default.ReceiptHeader)) is null
                     ? new LineProblem("format", "the header lacks something")
                     : LineRules.Check(_header);
             _files++;
-            return Parse(line, DriveJson.Default.ReceiptLine) is { } decision
+            return FormatJson.Parse(line, DriveJson.Default.ReceiptLine) is { } decision
                 ? LineRules.Check(decision)
                 : new LineProblem("format", "it is not a decision about a file");
         }
 
         protected override (string Sha256, string Signature)? ReadEnd(ReadOnlySpan<byte> line) =>
-            (_end = Parse(line, DriveJson.Default.ReceiptEnd)) is { End: ReceiptHeader.FormatName } ? (_end.Sha256, _end.Signature) : null;
+            (_end = FormatJson.Parse(line, DriveJson.Default.ReceiptEnd)) is { End: ReceiptHeader.FormatName }
+                ? (_end.Sha256, _end.Signature)
+                : null;
 
         protected override LineProblem? CheckWhole() =>
             _header!.Files != _files ? new LineProblem("totals", $"its first line says {_header.Files} files, it has {_files}")

@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
-using System.Text.Json.Serialization.Metadata;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;
@@ -84,20 +83,6 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
     /// <summary>Whether a line is the last one.</summary>
     internal static bool IsLast(ReadOnlySpan<byte> line) => line.StartsWith("{\"end\":"u8);
 
-    /// <summary>Parses a line as a record; null when it is none.</summary>
-    internal static T? Parse<T>(ReadOnlySpan<byte> line, JsonTypeInfo<T> type)
-        where T : class
-    {
-        try
-        {
-            return JsonSerializer.Deserialize(line, type);
-        }
-        catch (JsonException)
-        {
-            return null;
-        }
-    }
-
     protected DriveRefusal Refuse(string kind, string what) =>
         new($"{noun}.{kind}", $"{what} Nothing was taken from it and nothing was changed. {remedy}");
 
@@ -146,7 +131,7 @@ internal abstract class SealedCheck(string noun, string format, string remedy)
         }
 
         if (
-            Parse(line, DriveJson.Default.FormatLine) is not { } about
+            FormatJson.Parse(line, DriveJson.Default.FormatLine) is not { } about
             || !string.Equals(about.Format, format, StringComparison.Ordinal)
             || about.Version is null
         )

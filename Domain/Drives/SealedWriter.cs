@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;
@@ -24,7 +25,7 @@ internal sealed class SealedWriter : IDisposable
     {
         _stream = stream;
         _format = format;
-        _json = new Utf8JsonWriter(_pending, DriveJson.OneLine);
+        _json = new Utf8JsonWriter(_pending, FormatJson.OneLine);
     }
 
     public void Dispose()

@@ -5,6 +5,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Librarian.Domain.Catalog;
+using Librarian.Domain.Formats;
 
 namespace Librarian.Domain.Drives;
 
@@ -69,7 +70,7 @@ internal sealed record UpstreamEntry
     /// <param name="position">Its offset.</param>
     internal static ManifestFile Read(ReadOnlySpan<byte> value, long position)
     {
-        if (SealedCheck.Parse(value, DriveJson.Default.UpstreamEntry) is not { } entry)
+        if (FormatJson.Parse(value, DriveJson.Default.UpstreamEntry) is not { } entry)
             return Unusable(position, "", -1, "it lacks something, or a value is of the wrong kind");
         var file = entry.ToFile();
         var problem = file.Size > LargestSize ? "the size is that of no file" : LineRules.CheckUpstream(file)?.What;
@@ -257,7 +258,7 @@ internal sealed class UpstreamDocument(JsonValueStream json, IncrementalHash has
     {
         var start = json.Position;
         var value = await json.ReadValueAsync(cancellationToken);
-        return SealedCheck.Parse(value.Span, DriveJson.Default.String)
+        return FormatJson.Parse(value.Span, DriveJson.Default.String)
             ?? throw new JsonStreamException("format", $"at byte {start} should stand a text");
     }
 
@@ -368,7 +369,7 @@ internal sealed class UpstreamWriter : IAsyncDisposable
     {
         _stream = stream;
         _header = header;
-        _json = new Utf8JsonWriter(_pending, DriveJson.OneLine);
+        _json = new Utf8JsonWriter(_pending, FormatJson.OneLine);
         _pending.Write("{\"librarian_name\":"u8);
         Append(header.Site, DriveJson.Default.String);
         _pending.Write(",\"store_name\":"u8);

@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using Librarian.Domain.Checksums;
-using Librarian.Domain.Drives;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
@@ -354,7 +354,7 @@ public sealed partial class LocalStore
         var at = PosixDirectory.TryOpen(medium.OpenPath, medium.MountPath);
         try
         {
-            if (at is null || (medium.DriveId is { } drive && DriveMedium.IdentityAt(at.HeldPath) != drive))
+            if (at is null || (medium.DriveId is { } drive && DriveMarker.TryRead(at.HeldPath)?.DriveId != drive))
                 return null;
             var device = at.Status().Identity.Device;
             foreach (var component in path[Trim(medium.MountPath).Length..].Split('/', StringSplitOptions.RemoveEmptyEntries))

@@ -2,7 +2,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
-using Librarian.Domain.Drives;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -12,8 +11,7 @@ namespace Librarian.Domain.Stores;
 /// <summary>A store with its catalog id.</summary>
 /// <param name="Id">Row id in <c>store_metadata</c>; peers identify the store by it.</param>
 /// <param name="Store">The store.</param>
-/// <param name="Drive">How a drive is recognised; null for a configured store.</param>
-public sealed record SiteStore(long Id, LocalStore Store, DriveMedium? Drive = null)
+public sealed record SiteStore(long Id, LocalStore Store)
 {
     /// <summary>Name of the identity file below the store root.</summary>
     public const string MarkerFile = StoreIdentity.MarkerFileName;
@@ -25,7 +23,10 @@ public sealed record SiteStore(long Id, LocalStore Store, DriveMedium? Drive = n
     /// Whether the directory really is this store. An empty mount point, or another disk mounted in its place, has another identity or
     /// none, and nothing is then read from it or written to it.
     /// </summary>
-    public bool IsMounted => Drive is null ? Identify().IsMounted : Drive.IsPlugged;
+    public bool IsMounted => IsDrive ? Store.IsAvailable : Identify().IsMounted;
+
+    /// <summary>Whether the store is a drive, which is recognised by its marker; configured stores have an identity of their own.</summary>
+    internal bool IsDrive => Store.Options.Medium is not null;
 
     /// <summary>Checks which store is mounted at a configured store's path.</summary>
     public StoreFinding Identify()
@@ -299,7 +300,7 @@ public sealed class SiteStores(
     {
         ArgumentNullException.ThrowIfNull(db);
         var drives = await db.Drives.AsNoTracking().OrderBy(d => d.Id).ToListAsync(cancellationToken);
-        SiteStore[] all = [.. Configured, .. drives.Select(d => new SiteStore(d.StoreId, new DriveMedium(d).Store, new DriveMedium(d)))];
+        SiteStore[] all = [.. Configured, .. drives.Select(d => new SiteStore(d.StoreId, new LocalStore(DriveStore.OptionsOf(d))))];
         _byId = all.ToDictionary(s => s.Id);
         _roots = new StoreRoots(
             _unconfigured.Where(u => !_byId.ContainsKey(u.Key)).Concat(all.Select(s => KeyValuePair.Create(s.Id, s.Store.Options.RootPath)))
@@ -333,7 +334,7 @@ public sealed class SiteStores(
     /// <summary>Why a store is not mounted, for messages.</summary>
     public string WhyAway(long storeId) =>
         Known(storeId) is not { } store ? "its store is not configured (Site:Stores)"
-        : store.Drive is not null ? $"drive '{store.Store.Options.Name}' is not plugged in"
+        : store.IsDrive ? $"drive '{store.Store.Options.Name}' is not plugged in"
         : store.Watch?.Explanation ?? $"store '{store.Store.Options.Name}' is not mounted";
 
     /// <summary>Probes whether a store is mounted and how much space it has. Ends in bounded time, whatever its file system does.</summary>

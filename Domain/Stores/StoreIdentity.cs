@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Librarian.Domain.Drives;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
@@ -38,7 +38,7 @@ public sealed record StoreIdentity(Guid StoreId, string? Site, string? Store)
             return Refuse($"it is longer than {MaxBytes} bytes", out problem);
         if (Guid.TryParseExact(Encoding.ASCII.GetString(content).Trim(), "D", out var bare) && bare != Guid.Empty)
             return new StoreIdentity(bare, null, null);
-        if (SealedCheck.Parse(content, StoreIdentityJson.Default.FormatLine) is not { Format: Format } format)
+        if (FormatJson.Parse(content, StoreIdentityJson.Default.FormatLine) is not { Format: Format } format)
             return Refuse("it is damaged, or no identity of a store", out problem);
         if (format.Version != Version)
         {
@@ -47,7 +47,7 @@ public sealed record StoreIdentity(Guid StoreId, string? Site, string? Store)
         }
 
         return
-            SealedCheck.Parse(content, StoreIdentityJson.Default.StoreIdentityFile) is { } file
+            FormatJson.Parse(content, StoreIdentityJson.Default.StoreIdentityFile) is { } file
             && file.StoreId != Guid.Empty
             && IsName(file.Site)
             && IsName(file.Store)
@@ -60,7 +60,7 @@ public sealed record StoreIdentity(Guid StoreId, string? Site, string? Store)
         if (!IsName(Site) || !IsName(Store))
             throw new InvalidOperationException($"'{Site}' and '{Store}' cannot stand in the identity of a store.");
         using var bytes = new MemoryStream();
-        using (var json = new Utf8JsonWriter(bytes, DriveJson.Indented))
+        using (var json = new Utf8JsonWriter(bytes, FormatJson.Indented))
             JsonSerializer.Serialize(
                 json,
                 new StoreIdentityFile(Format, Version, StoreId, Site!, Store!),

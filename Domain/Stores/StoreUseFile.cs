@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Librarian.Domain.Drives;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Posix;
 
 namespace Librarian.Domain.Stores;
@@ -74,7 +74,7 @@ public sealed class StoreUseFile(string catalog, StoreUser user)
         var length = 0;
         while (length < buffer.Length && file.Read(buffer[length..]) is > 0 and var read)
             length += read;
-        return SealedCheck.Parse(buffer[..length], StoreUseJson.Default.StoreUse) is { Format: Format, Version: Version } use ? use : null;
+        return FormatJson.Parse(buffer[..length], StoreUseJson.Default.StoreUse) is { Format: Format, Version: Version } use ? use : null;
     }
 
     private void Write(PosixDirectory working)

@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Security;
 using Librarian.Domain.Stores;
 using Librarian.Orchestrations.Clone;
@@ -113,12 +114,12 @@ public sealed partial class DriveCommands(
             (drive.Trip, drive.ManifestTime, drive.ManifestSha256, drive.ManifestOnDrive) = (drive.Trip + 1, null, null, false);
         try
         {
-            Directory.CreateDirectory(DriveMedium.DataPathOf(wanted.Path));
-            Directory.CreateDirectory(DriveMedium.StagingPathOf(wanted.Path));
+            Directory.CreateDirectory(DriveStore.DataPathOf(wanted.Path));
+            Directory.CreateDirectory(DriveStore.StagingPathOf(wanted.Path));
             if (!new DriveMedium(drive).HasDirectories)
                 return new DriveAnswer(
                     "drive.not_empty",
-                    $"'{DriveMedium.DataDirectory}' or '{FileName.WorkingDirectory}' in {wanted.Path} is a link "
+                    $"'{DriveStore.DataDirectory}' or '{FileName.WorkingDirectory}' in {wanted.Path} is a link "
                         + "or another file system. Nothing was catalogued. Make a new file system on the drive and try again."
                 );
             await DriveDeliveries
@@ -144,8 +145,8 @@ public sealed partial class DriveCommands(
                 Enabled = true,
                 StoreData = new System.Text.Json.Nodes.JsonObject
                 {
-                    ["staging_path"] = DriveMedium.StagingPathOf(wanted.Path),
-                    ["store_path"] = DriveMedium.DataPathOf(wanted.Path),
+                    ["staging_path"] = DriveStore.StagingPathOf(wanted.Path),
+                    ["store_path"] = DriveStore.DataPathOf(wanted.Path),
                     ["drive"] = identity.ToString("D"),
                 }.ToJsonString(),
             };
@@ -501,7 +502,7 @@ public sealed partial class DriveCommands(
                 && marker.SiteKey == key.PublicKey
                 && !await db.Drives.AnyAsync(d => d.DriveId == marker.DriveId, cancellationToken)
                 && !Directory
-                    .EnumerateFileSystemEntries(DriveMedium.DataPathOf(wanted.Path))
+                    .EnumerateFileSystemEntries(DriveStore.DataPathOf(wanted.Path))
                     .Any(e => !ForeignEntries.IsForeignName(Path.GetFileName(e)));
             // Use a new identity: with the old one, a destination that saw the drive before would find a different manifest for the same
             // trip.
@@ -526,20 +527,20 @@ public sealed partial class DriveCommands(
             .EnumerateFileSystemEntries(wanted.Path)
             .Select(Path.GetFileName)
             .FirstOrDefault(n =>
-                n is not (DriveMedium.DataDirectory or FileName.WorkingDirectory)
+                n is not (DriveStore.DataDirectory or FileName.WorkingDirectory)
                 && !ForeignEntries.IsForeignName(n!)
                 && !(
                     n!.StartsWith(DriveMarker.FileName, StringComparison.Ordinal)
                     && n.EndsWith(DriveFile.TemporaryExtension, StringComparison.Ordinal)
                 )
             );
-        var data = DriveMedium.DataPathOf(wanted.Path);
+        var data = DriveStore.DataPathOf(wanted.Path);
         if (
             found is null
             && Directory.Exists(data)
             && Directory.EnumerateFileSystemEntries(data).Any(e => !ForeignEntries.IsForeignName(Path.GetFileName(e)))
         )
-            found = DriveMedium.DataDirectory;
+            found = DriveStore.DataDirectory;
         return found is null
             ? (DriveAnswer.Done(""), null)
             : (

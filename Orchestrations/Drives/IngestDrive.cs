@@ -4,7 +4,9 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Errors;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Peers;
+using Librarian.Domain.Stores;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
@@ -164,7 +166,7 @@ public sealed class IncomingDriveIntake(
                     marker.Name,
                     header.Site,
                     plugged.Path,
-                    DriveMedium.DataPathOf(plugged.Path),
+                    DriveStore.DataPathOf(plugged.Path),
                     isUpstream: false,
                     check.Seal.Sha256,
                     header.Files,

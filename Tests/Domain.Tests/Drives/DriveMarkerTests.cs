@@ -1,4 +1,4 @@
-using Librarian.Domain.Drives;
+using Librarian.Domain.Formats;
 using Librarian.Tests.Domain.Stores;
 
 namespace Librarian.Tests.Domain.Drives;

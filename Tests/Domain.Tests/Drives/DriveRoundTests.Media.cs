@@ -1,5 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Drives;
+using Librarian.Domain.Stores;
 using Librarian.Tests.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 
@@ -73,7 +74,7 @@ public partial class DriveRoundTests
         Assert.NotNull(some.Refusal("a\nb"));
         Assert.Null(some.Refusal("obs/zén 🔭 (1).h5"));
         Assert.Contains(":", some.Describe(), StringComparison.Ordinal);
-        Assert.Empty(Directory.GetFileSystemEntries(DriveMedium.StagingPathOf(fixture.Mount)));
+        Assert.Empty(Directory.GetFileSystemEntries(DriveStore.StagingPathOf(fixture.Mount)));
     }
 
     [Fact]
@@ -165,8 +166,8 @@ public partial class DriveRoundTests
                 """
             );
             _exfat = true;
-            Directory.CreateDirectory(DriveMedium.DataPathOf(Mount));
-            Directory.CreateDirectory(DriveMedium.StagingPathOf(Mount));
+            Directory.CreateDirectory(DriveStore.DataPathOf(Mount));
+            Directory.CreateDirectory(DriveStore.StagingPathOf(Mount));
             await DriveDeliveries.MarkerOf(Drive, Samples.Key.PublicKey, "mountain", 1, DateTime.UnixEpoch).WriteAsync(Mount, default);
         }
 
@@ -210,8 +211,8 @@ public partial class DriveRoundTests
             };
             db.Drives.Add(drive);
             await db.SaveChangesAsync();
-            Directory.CreateDirectory(DriveMedium.DataPathOf(drive.MountPath));
-            Directory.CreateDirectory(DriveMedium.StagingPathOf(drive.MountPath));
+            Directory.CreateDirectory(DriveStore.DataPathOf(drive.MountPath));
+            Directory.CreateDirectory(DriveStore.StagingPathOf(drive.MountPath));
             await DriveDeliveries
                 .MarkerOf(drive, Samples.Key.PublicKey, "mountain", 1, DateTime.UnixEpoch)
                 .WriteAsync(drive.MountPath, default);
@@ -227,7 +228,7 @@ public partial class DriveRoundTests
                 Name = "d",
                 Source = "lat",
                 MountPath = Mount,
-                DataPath = DriveMedium.DataPathOf(Mount),
+                DataPath = DriveStore.DataPathOf(Mount),
                 IsUpstream = true,
                 ManifestSha256 = Samples.Sha256(manifest),
                 State = IncomingDriveState.Ingesting,

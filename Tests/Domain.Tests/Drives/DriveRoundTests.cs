@@ -606,8 +606,8 @@ public partial class DriveRoundTests(PostgresServer server)
                 TimeProvider.System,
                 NullLogger<DriveIngest>.Instance
             );
-            Directory.CreateDirectory(DriveMedium.DataPathOf(fixture.Mount));
-            Directory.CreateDirectory(DriveMedium.StagingPathOf(fixture.Mount));
+            Directory.CreateDirectory(DriveStore.DataPathOf(fixture.Mount));
+            Directory.CreateDirectory(DriveStore.StagingPathOf(fixture.Mount));
             await using var db = fixture.Source.Database.Open();
             db.Peers.Add(
                 new Peer
@@ -713,7 +713,7 @@ public partial class DriveRoundTests(PostgresServer server)
                 Name = "d1",
                 Source = "mountain",
                 MountPath = Mount,
-                DataPath = DriveMedium.DataPathOf(Mount),
+                DataPath = DriveStore.DataPathOf(Mount),
                 IsUpstream = false,
                 ManifestSha256 = check.Seal.Sha256,
                 State = IncomingDriveState.Ingesting,

@@ -1,5 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Drives;
+using Librarian.Domain.Formats;
 using Librarian.Domain.Stores;
 using Librarian.Tests.Domain.Stores;
 
@@ -93,8 +94,8 @@ public class OpenDriveTests
     private static async Task<Drive> MakeAsync(TemporaryDirectory place, string name)
     {
         var root = place.MakeDirectory(name);
-        Directory.CreateDirectory(DriveMedium.DataPathOf(root));
-        Directory.CreateDirectory(DriveMedium.StagingPathOf(root));
+        Directory.CreateDirectory(DriveStore.DataPathOf(root));
+        Directory.CreateDirectory(DriveStore.StagingPathOf(root));
         var drive = new Drive
         {
             DriveId = Guid.NewGuid(),

@@ -2,7 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Librarian.Domain.Security;
 
-namespace Librarian.Domain.Drives;
+namespace Librarian.Domain.Formats;
 
 /// <summary>
 /// The drive marker (docs/formats/drive-v1.md "Marker"). A directory without a readable marker is not a drive, and one with another marker
@@ -82,19 +82,38 @@ public sealed record DriveMarker
     public async Task WriteAsync(string root, CancellationToken cancellationToken)
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
-        if (LineRules.Check(this) is { } problem)
-            throw new InvalidOperationException($"Not written as a marker: {problem.What}.");
+        if (Problem() is { } problem)
+            throw new InvalidOperationException($"Not written as a marker: {problem}.");
         await using var file = DriveFile.Create(root, FileName);
-        await using (var json = new Utf8JsonWriter(file.Stream, DriveJson.Indented))
-            JsonSerializer.Serialize(json, this, DriveJson.Default.DriveMarker);
+        await using (var json = new Utf8JsonWriter(file.Stream, FormatJson.Indented))
+            JsonSerializer.Serialize(json, this, MarkerJson.Default.DriveMarker);
         file.Stream.WriteByte((byte)'\n');
         await file.CommitAsync(cancellationToken);
     }
 
     private static DriveMarker? Parse(ReadOnlySpan<byte> bytes) =>
-        SealedCheck.Parse(bytes, DriveJson.Default.FormatLine) is { Format: FormatName, Version: FormatVersion }
-        && SealedCheck.Parse(bytes, DriveJson.Default.DriveMarker) is { } marker
-        && LineRules.Check(marker) is null
+        FormatJson.Parse(bytes, MarkerJson.Default.FormatLine) is { Format: FormatName, Version: FormatVersion }
+        && FormatJson.Parse(bytes, MarkerJson.Default.DriveMarker) is { } marker
+        && marker.Problem() is null
             ? marker
             : null;
+
+    /// <summary>Why no reader accepts the marker, as half a sentence; null if readers accept it.</summary>
+    private string? Problem() =>
+        FormatText.Problem("name", Name)
+        ?? FormatText.Problem("site", Site)
+        ?? FormatText.Problem("destination", Destination)
+        ?? (Trip < 1 ? "the trip is less than 1" : null);
 }
+
+/// <summary>JSON of markers. Unknown keys are ignored, missing or repeated ones refused.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true,
+    AllowDuplicateProperties = false,
+    Converters = [typeof(DriveTimeConverter)]
+)]
+[JsonSerializable(typeof(FormatLine))]
+[JsonSerializable(typeof(DriveMarker))]
+internal sealed partial class MarkerJson : JsonSerializerContext;

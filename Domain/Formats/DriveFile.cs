@@ -1,7 +1,7 @@
-using Librarian.Domain.Security;
 using Librarian.Domain.Posix;
+using Librarian.Domain.Security;
 
-namespace Librarian.Domain.Drives;
+namespace Librarian.Domain.Formats;
 
 /// <summary>
 /// A file in the root of a drive (or of a site's archive) that appears whole or not at all: it is written under a temporary name,
