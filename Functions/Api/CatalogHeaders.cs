@@ -1,7 +1,7 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Peers;
 using Librarian.Functions.Security;
-using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.Clone;
 
 namespace Librarian.Functions.Api;
 
@@ -45,7 +45,7 @@ internal static class CatalogHeaders
         if (!await context.RequestServices.GetRequiredService<PeerDirectory>().IsRegisteredAsync(peer, stop))
             return;
         if (await catalogs.ObserveAsync(peer, text, context.Request.Headers[CatalogVersion.SeenHeader].ToString(), null, stop))
-            await context.RequestServices.GetRequiredService<PeerCatalogCheck>().ConfirmAsync(stop);
+            await context.RequestServices.GetRequiredService<CopyConfirmation>().StartAsync(stop);
         context.Items[s_peer] = peer;
         var seen = await catalogs.SeenOfAsync(peer, stop);
         context.Response.OnStarting(() =>

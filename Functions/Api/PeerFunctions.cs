@@ -6,6 +6,7 @@ using Librarian.Domain.Peers;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.PeerUpkeep;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Options;
 using AuthLevel = Librarian.Domain.Catalog.AuthLevel;

@@ -14,7 +14,9 @@ using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.PeerUpkeep;
 using Librarian.Orchestrations.Repair;
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.DurableTask.Client;
 using Microsoft.DurableTask.Worker;
@@ -49,7 +51,7 @@ public static class SiteServices
             new StoreUser(ProcessIdentity.Current.ToString(), ProcessIdentity.IsRunning, static name => ProcessIdentity.HasEnded(name))
         );
         services.AddAccounts().AddPeers().AddStores().AddFiles().AddTransfers();
-        services.AddIncomingFiles().AddCloning().AddDrives().AddRepair();
+        services.AddTransferEvents().AddIncomingFiles().AddCloning().AddDrives().AddRepair().AddPeerUpkeep();
         services.AddSingleton<ITimerStatusStore, CatalogTimerStatus>();
 
         // The demo and the tests start sites, which have to end when the demo or the tests die.

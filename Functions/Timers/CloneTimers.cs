@@ -1,6 +1,7 @@
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.PeerUpkeep;
 
 namespace Librarian.Functions.Timers;
 

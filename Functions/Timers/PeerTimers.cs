@@ -1,4 +1,4 @@
-using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.PeerUpkeep;
 
 namespace Librarian.Functions.Timers;
 

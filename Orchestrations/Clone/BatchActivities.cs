@@ -31,7 +31,7 @@ public sealed class BatchWork(
     SiteStores stores,
     SiteCatalog catalog,
     PeerCatalogs catalogs,
-    PeerCatalogCheck greetings,
+    CopyConfirmation confirmation,
     IOptions<SiteOptions> options,
     TimeProvider time,
     ILogger<BatchWork> log
@@ -85,7 +85,7 @@ public sealed class BatchWork(
             );
             await using var db = Open();
             await outgoing.ForgetRemoteIdsAsync(db, destination, numbers.Min(), cancellationToken);
-            await greetings.ConfirmAsync(cancellationToken);
+            await confirmation.StartAsync(cancellationToken);
         }
 
         outgoing.RememberRemoteId(destination, numbers.Max());

@@ -3,6 +3,7 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
 using DeletionPolicy = Librarian.Domain.Catalog.DeletionPolicy;
 using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
@@ -30,7 +31,7 @@ public sealed class CloneCallbacks(
     OutgoingTransfers outgoing,
     Checkin checkin,
     IncomingWorkflows workflows,
-    CloneScheduler scheduler,
+    EndedTransfers endedTransfers,
     PeerConnections peers,
     DatabaseDurableTaskClient client
 )
@@ -121,7 +122,7 @@ public sealed class CloneCallbacks(
         var outcome = await outgoing.AcknowledgeAsync(db, notified, destination, siteName, isProven, cancellationToken);
         if (outcome != AcknowledgeOutcome.Recorded)
             return outcome;
-        await scheduler.SettleAsync(db, [notified.TransferId], cancellationToken);
+        await endedTransfers.PublishAsync(db, [notified.TransferId], cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
         return outcome;
@@ -186,7 +187,7 @@ public sealed class CloneCallbacks(
         await using var write = database.Open();
         await using var transaction = await write.Database.BeginTransactionAsync(cancellationToken);
         if (await outgoing.RecordCopyAsync(write, file, destination, store, siteName, cancellationToken) is { } ended)
-            await scheduler.SettleAsync(write, [ended], cancellationToken);
+            await endedTransfers.PublishAsync(write, [ended], cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
         return true;
@@ -252,7 +253,7 @@ public sealed class CloneCallbacks(
                 await workflows.StartAsync(db, arriving.Modified, DeletionPolicy.Disallowed, cancellationToken);
             if (target is TransferStatus.Failed or TransferStatus.Cancelled)
             {
-                await scheduler.SettleAsync(db, sent.Modified, cancellationToken);
+                await endedTransfers.PublishAsync(db, sent.Modified, cancellationToken);
                 var failed = arriving.Modified;
                 ended = (
                     await db

@@ -1,9 +1,7 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
-using Librarian.Domain.Drives;
 using Librarian.Domain.Peers;
 using Librarian.Domain.Transfers;
-using Librarian.Orchestrations.Drives;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Logging;
@@ -85,37 +83,6 @@ public sealed class CloneScheduler(
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
         return results.Count(r => r.Started);
-    }
-
-    /// <summary>Wakes batches that these transfers have completed, inside the caller's transaction.</summary>
-    public async Task SettleAsync(CatalogContext db, IReadOnlyCollection<long> transferIds, CancellationToken cancellationToken)
-    {
-        ArgumentNullException.ThrowIfNull(db);
-        var transaction = db.Database.CurrentTransaction?.GetDbTransaction()
-            ?? throw new InvalidOperationException("SettleAsync needs the caller's transaction.");
-        foreach (var instance in await OutgoingTransfers.SettledBatchesAsync(db, transferIds, cancellationToken))
-        {
-            await client.RaiseEventAsync(
-                instance,
-                SendClone.SettledEvent,
-                null,
-                messageId: SendClone.SettledEvent,
-                transaction,
-                cancellationToken
-            );
-        }
-
-        foreach (var drive in await DriveDeliveries.SettleAsync(db, transferIds, cancellationToken))
-        {
-            await client.RaiseEventAsync(
-                DriveTrip.InstanceId(drive),
-                DriveTrip.WakeEvent,
-                null,
-                messageId: null,
-                transaction,
-                cancellationToken
-            );
-        }
     }
 
     private async Task<SendBatch?> ScheduleBatchAsync(PeerOptions policy, int most, CancellationToken cancellationToken)

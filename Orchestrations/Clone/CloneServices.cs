@@ -1,3 +1,4 @@
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Librarian.Orchestrations.Clone;
@@ -8,8 +9,10 @@ public static class CloneServices
     public static IServiceCollection AddCloning(this IServiceCollection services)
     {
         services.AddSingleton<BatchWork>();
+        services.AddSingleton<CopyConfirmation>();
         services.AddSingleton<CloneScheduler>();
         services.AddSingleton<CloneCallbacks>();
+        services.AddSingleton<IEndedTransfersHandler, SettledBatches>();
         return services;
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Librarian.Orchestrations.Peers;
 
 namespace Librarian.Orchestrations.Clone;
 
@@ -121,7 +122,7 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
         }
 
         // All bytes are at the peer; it verifies them and calls back. Ask it only if it stays silent, or if it was restored from a backup
-        // (PeerCatalogCheck): then it may have forgotten the transfers.
+        // (CopyConfirmation): then it may have forgotten the transfers.
         while (!await IsSettledWithinAsync(PeerCalls.Pause(Math.Max(FirstReview, waits), context.NewGuid()), listen: true))
         {
             var step = await CallAsync(nameof(ReviewBatch));

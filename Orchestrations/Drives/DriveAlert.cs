@@ -2,6 +2,7 @@ using System.Net.Http.Json;
 using System.Text.Json.Serialization;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
+using Librarian.Orchestrations.Peers;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;

@@ -7,8 +7,8 @@ using Librarian.Domain.Drives;
 using Librarian.Domain.Formats;
 using Librarian.Domain.Security;
 using Librarian.Domain.Stores;
-using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Options;
@@ -35,7 +35,7 @@ public sealed partial class DriveCommands(
     DriveReceipts receipts,
     SiteKeyring keyring,
     PeerConnections peers,
-    CloneScheduler scheduler,
+    EndedTransfers endedTransfers,
     SiteSigningKey key,
     DatabaseDurableTaskClient client,
     IOptions<SiteOptions> options,
@@ -212,7 +212,7 @@ public sealed partial class DriveCommands(
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         var refused = await deliveries.RecordAsync(db, notified, destination, options.Value.Name, cancellationToken, saidAt);
-        await scheduler.SettleAsync(db, [.. notified.Select(d => d.TransferId)], cancellationToken);
+        await endedTransfers.PublishAsync(db, [.. notified.Select(d => d.TransferId)], cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         Signal();
         return refused;
@@ -440,7 +440,7 @@ public sealed partial class DriveCommands(
         if (!answer.IsOk)
             return answer;
         foreach (var chunk in ended.Chunk(DriveDeliveries.MaxBatch))
-            await scheduler.SettleAsync(db, chunk, cancellationToken);
+            await endedTransfers.PublishAsync(db, chunk, cancellationToken);
         await StartAsync(drive, transaction.GetDbTransaction(), cancellationToken);
         await client.RaiseEventAsync(
             DriveTrip.InstanceId(name),

@@ -1,6 +1,7 @@
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Security;
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 
@@ -27,6 +28,7 @@ public static class DriveServices
         services.AddSingleton<StoreManifests>();
         services.AddSingleton<DriveCommands>();
         services.AddSingleton<IncomingDriveIntake>();
+        services.AddSingleton<IEndedTransfersHandler, SettledDrives>();
         return services;
     }
 }

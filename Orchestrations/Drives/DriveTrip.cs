@@ -3,6 +3,7 @@ using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Security;
+using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Logging;

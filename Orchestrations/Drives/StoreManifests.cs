@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Stores;
 using Librarian.Domain.Transfers;
-using Librarian.Orchestrations.Clone;
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Orchestrations.Drives;
@@ -18,7 +18,7 @@ public sealed record ManifestLine(FileRecord File, FileCopy Copy, string Path, l
 public sealed class StoreManifests(
     CatalogDatabase database,
     OutgoingTransfers outgoing,
-    CloneScheduler scheduler,
+    EndedTransfers endedTransfers,
     DatabaseDurableTaskClient client,
     SiteStores stores,
     TimeProvider time
@@ -144,7 +144,7 @@ public sealed class StoreManifests(
         var kept = travelling.Values.ToHashSet();
         var replaced = open.Select(t => t.Id).Where(id => !kept.Contains(id)).ToList();
         await outgoing.FailAsync(db, replaced, "The file travels on a drive instead.", cancellationToken, TransferStatus.Cancelled);
-        await scheduler.SettleAsync(db, replaced, cancellationToken);
+        await endedTransfers.PublishAsync(db, replaced, cancellationToken);
         var now = time.GetUtcNow().UtcDateTime;
         var rows = copies
             .Where(i => !travelling.ContainsKey(i.Id))

@@ -1,6 +1,7 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Transfers;
+using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Logging;
@@ -111,7 +112,7 @@ public sealed class IncomingWorkflows(
     /// client's upload, and a clone whose source has ended it, does not know it or is not registered. Leaves a clone alone if its source
     /// only does not answer. Ingests a clone that its source reports as STAGED, because this site has missed that message.
     /// </summary>
-    public async Task ReviewStaleAsync(Peers.PeerConnections peers, TimeProvider time, CancellationToken cancellationToken)
+    public async Task ReviewStaleAsync(PeerConnections peers, TimeProvider time, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(peers);
         ArgumentNullException.ThrowIfNull(time);
@@ -151,7 +152,7 @@ public sealed class IncomingWorkflows(
         }
     }
 
-    private async Task ReviewAsync(Peers.PeerConnections peers, List<IncomingTransfer> stale, CancellationToken cancellationToken)
+    private async Task ReviewAsync(PeerConnections peers, List<IncomingTransfer> stale, CancellationToken cancellationToken)
     {
         foreach (var group in stale.GroupBy(t => t.Source))
         {

@@ -1,5 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
+using Librarian.Orchestrations.Peers;
 using Microsoft.Extensions.Logging;
 
 namespace Librarian.Orchestrations.Incoming;

@@ -1,6 +1,6 @@
 using Librarian.Client;
 
-namespace Librarian.Orchestrations;
+namespace Librarian.Orchestrations.Peers;
 
 /// <summary>Retry rules of orchestrations for activities that call a peer or use the disk.</summary>
 internal static class PeerCalls

@@ -1,6 +1,4 @@
-using Librarian.Orchestrations.Peers;
-
-namespace Librarian.Orchestrations;
+namespace Librarian.Orchestrations.Peers;
 
 /// <summary>Why a pause of a workflow ended.</summary>
 internal enum PauseEnd

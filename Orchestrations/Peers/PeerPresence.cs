@@ -10,7 +10,7 @@ namespace Librarian.Orchestrations.Peers;
 /// </summary>
 /// <remarks>
 /// It remembers only workflows that an activity has reported as waiting, and wakes each once per report, so a working link costs one
-/// dictionary lookup. Nothing is persisted: <see cref="PeerProbes"/> learns again what a restart forgets, and every wait also ends by its
+/// dictionary lookup. Nothing is persisted: <c>PeerProbes</c> learns again what a restart forgets, and every wait also ends by its
 /// timer.
 /// </remarks>
 public sealed class PeerPresence(DurableTaskClient client, TimeProvider time, ILogger<PeerPresence> log)

@@ -13,10 +13,7 @@ public static class PeerServices
         services.AddSingleton<PeerCatalogs>();
         services.AddSingleton<PeerPresence>();
         services.AddSingleton<PeerConnections>();
-        services.AddSingleton<PeerProbes>();
         services.AddSingleton<PeerCheck>();
-        services.AddSingleton<PeerCatalogCheck>();
-        services.AddSingleton<PeerRemoval>();
         return services;
     }
 }

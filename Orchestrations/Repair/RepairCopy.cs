@@ -1,3 +1,5 @@
+using Librarian.Orchestrations.Peers;
+
 namespace Librarian.Orchestrations.Repair;
 
 /// <summary>Input of <see cref="RepairCopy"/>.</summary>

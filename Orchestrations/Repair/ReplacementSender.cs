@@ -6,6 +6,7 @@ using Librarian.Domain.Stores;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Options;
@@ -43,7 +44,7 @@ public sealed class ReplacementSender(
     CatalogDatabase database,
     CopyChecks checks,
     OutgoingTransfers outgoing,
-    CloneScheduler scheduler,
+    EndedTransfers endedTransfers,
     PeerConnections peers,
     PeerCheck setUp,
     DatabaseDurableTaskClient client,
@@ -125,7 +126,7 @@ public sealed class ReplacementSender(
                 .Select(t => t.Id)
                 .ToListAsync(cancellationToken);
             await outgoing.FailAsync(db, earlier, "Sent anew in place of a corrupt copy.", cancellationToken, TransferStatus.Cancelled);
-            await scheduler.SettleAsync(db, earlier, cancellationToken);
+            await endedTransfers.PublishAsync(db, earlier, cancellationToken);
             await db
                 .RemoteCopies.Where(r => r.FileName == copy.FileName && r.Peer!.Name == librarian)
                 .ExecuteDeleteAsync(cancellationToken);

@@ -10,6 +10,7 @@ using Librarian.Durable.Testing;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.PeerUpkeep;
 using Librarian.Tests.TestKit;
 using Librarian.Tests.TestKit.Upstream;
 using Microsoft.DurableTask;

@@ -1,5 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.PeerUpkeep;
 using Librarian.Tests.TestKit;
 using Librarian.Tests.TestKit.Upstream;
 using Microsoft.Extensions.DependencyInjection;

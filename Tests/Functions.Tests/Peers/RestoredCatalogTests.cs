@@ -3,7 +3,7 @@ using System.Net.Http.Headers;
 using System.Text;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Peers;
-using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.PeerUpkeep;
 using Librarian.Tests.Functions.Api;
 using Librarian.Tests.TestKit;
 using Microsoft.EntityFrameworkCore;

@@ -2,10 +2,11 @@ using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Peers;
 using Librarian.Domain.Transfers;
-using Librarian.Orchestrations.Clone;
+using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
 
-namespace Librarian.Orchestrations.Peers;
+namespace Librarian.Orchestrations.PeerUpkeep;
 
 /// <summary>Removes a peer from the catalog (docs/spec/wire.md#librarians).</summary>
 /// <remarks>
@@ -19,7 +20,7 @@ public sealed class PeerRemoval(
     PeerDirectory directory,
     PeerConnections connections,
     OutgoingTransfers outgoing,
-    CloneScheduler scheduler,
+    EndedTransfers endedTransfers,
     DatabaseDurableTaskClient client
 )
 {
@@ -49,7 +50,7 @@ public sealed class PeerRemoval(
                     break;
                 List<long> ids = [.. open.Select(t => t.Id)];
                 given += await outgoing.FailAsync(db, ids, $"Librarian '{name}' was removed.", cancellationToken);
-                await scheduler.SettleAsync(db, ids, cancellationToken);
+                await endedTransfers.PublishAsync(db, ids, cancellationToken);
                 notified.AddRange(
                     open.Where(t => t.RemoteTransferId is not null)
                         .Select(t => new CloneFailRequest(t.Id, t.RemoteTransferId!.Value, "The source has removed this librarian."))

@@ -4,10 +4,11 @@ using Librarian.Domain.Peers;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Incoming;
+using Librarian.Orchestrations.Peers;
 using Librarian.Orchestrations.Repair;
 using Microsoft.EntityFrameworkCore;
 
-namespace Librarian.Orchestrations.Peers;
+namespace Librarian.Orchestrations.PeerUpkeep;
 
 /// <summary>
 /// Sends one small call to every peer for which a workflow waits: a peer that is back may have no reason to call. Its answer is a sign of

@@ -7,13 +7,14 @@ using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Peers;
 using Librarian.Domain.Transfers;
+using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
 using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 
-namespace Librarian.Orchestrations.Peers;
+namespace Librarian.Orchestrations.Clone;
 
 /// <summary>Input of <see cref="ConfirmCopies"/>.</summary>
 /// <param name="Peer">The peer's name.</param>

@@ -1,0 +1,31 @@
+using System.Data.Common;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Drives;
+using Librarian.Orchestrations.TransferEvents;
+
+namespace Librarian.Orchestrations.Drives;
+
+/// <summary>Wakes the trip of a drive that carries one of the ended transfers.</summary>
+public sealed class SettledDrives(DatabaseDurableTaskClient client) : IEndedTransfersHandler
+{
+    /// <inheritdoc />
+    public async Task WakeAsync(
+        CatalogContext db,
+        IReadOnlyCollection<long> transferIds,
+        DbTransaction transaction,
+        CancellationToken cancellationToken
+    )
+    {
+        foreach (var drive in await DriveDeliveries.SettleAsync(db, transferIds, cancellationToken))
+        {
+            await client.RaiseEventAsync(
+                DriveTrip.InstanceId(drive),
+                DriveTrip.WakeEvent,
+                null,
+                messageId: null,
+                transaction,
+                cancellationToken
+            );
+        }
+    }
+}

@@ -1,0 +1,37 @@
+using System.Data.Common;
+using Librarian.Domain.Catalog;
+using Microsoft.EntityFrameworkCore.Storage;
+
+namespace Librarian.Orchestrations.TransferEvents;
+
+/// <summary>Wakes workflows that wait for the end of outgoing transfers.</summary>
+public interface IEndedTransfersHandler
+{
+    /// <summary>Wakes each workflow that waits for one of the transfers, inside the caller's transaction.</summary>
+    Task WakeAsync(
+        CatalogContext db,
+        IReadOnlyCollection<long> transferIds,
+        DbTransaction transaction,
+        CancellationToken cancellationToken
+    );
+}
+
+/// <summary>
+/// The event that outgoing transfers have ended. Whoever ends transfers publishes it and need not know which workflows wait for them.
+/// </summary>
+/// <param name="handlers">They are called one after the other.</param>
+public sealed class EndedTransfers(IEnumerable<IEndedTransfersHandler> handlers)
+{
+    /// <summary>
+    /// Publishes the event inside the caller's transaction, which also ends the transfers. Call
+    /// <see cref="DatabaseDurableTaskClient.SignalCommitted"/> after the commit.
+    /// </summary>
+    public async Task PublishAsync(CatalogContext db, IReadOnlyCollection<long> transferIds, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        var transaction = db.Database.CurrentTransaction?.GetDbTransaction()
+            ?? throw new InvalidOperationException("PublishAsync needs the caller's transaction.");
+        foreach (var handler in handlers)
+            await handler.WakeAsync(db, transferIds, transaction, cancellationToken);
+    }
+}
