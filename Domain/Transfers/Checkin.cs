@@ -48,6 +48,11 @@ public sealed record NamedTransfers(IReadOnlyList<long> Ids, IReadOnlyList<long>
     }
 }
 
+/// <summary>States of transfers by this site's id (docs/spec/wire.md#check-in).</summary>
+/// <param name="Outgoing">Transfers to the other site.</param>
+/// <param name="Incoming">Transfers from it.</param>
+public sealed record TransferStates(IReadOnlyDictionary<long, TransferStatus> Outgoing, IReadOnlyDictionary<long, TransferStatus> Incoming);
+
 /// <summary>
 /// The transitions of docs/spec/wire.md#checkin-update, applied with conditional updates: of two concurrent changes one loses cleanly.
 /// </summary>
@@ -185,6 +190,47 @@ public sealed class Checkin(OutgoingTransfers outgoing, TimeProvider time)
         }
 
         return new CheckinResult([.. ids.Where(modified.Contains)], unmodified, [.. reasons]);
+    }
+
+    /// <summary>The states of the transfers that the caller may see (docs/spec/wire.md#check-in).</summary>
+    public static async Task<TransferStates> StatusAsync(
+        CatalogContext db,
+        NamedTransfers outgoing,
+        NamedTransfers arriving,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
+    {
+        ArgumentNullException.ThrowIfNull(db);
+        ArgumentNullException.ThrowIfNull(outgoing);
+        ArgumentNullException.ThrowIfNull(arriving);
+        ArgumentNullException.ThrowIfNull(caller);
+        var admin = caller.IsAdmin;
+        var (sentIds, arrivingIds) = (outgoing.Ids, arriving.Ids);
+        var sent = await db
+            .OutgoingTransfers.Where(t => sentIds.Contains(t.Id) && (admin || t.Destination == caller.Username))
+            .Select(t => new
+            {
+                t.Id,
+                t.Status,
+                t.RemoteTransferId,
+            })
+            .ToListAsync(cancellationToken);
+        var coming = await db
+            .IncomingTransfers.Where(t =>
+                arrivingIds.Contains(t.Id) && (admin || t.Source == caller.Username || t.Uploader == caller.Username)
+            )
+            .Select(t => new
+            {
+                t.Id,
+                t.Status,
+                t.SourceTransferId,
+            })
+            .ToListAsync(cancellationToken);
+        return new TransferStates(
+            sent.Where(t => outgoing.Matches(t.Id, t.RemoteTransferId)).ToDictionary(t => t.Id, t => t.Status),
+            coming.Where(t => arriving.Matches(t.Id, t.SourceTransferId)).ToDictionary(t => t.Id, t => t.Status)
+        );
     }
 
     private static string Upper(TransferStatus status) => status.ToString().ToUpperInvariant();

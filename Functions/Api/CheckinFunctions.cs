@@ -9,7 +9,7 @@ namespace Librarian.Functions.Api;
 
 /// <summary>Peers keep each other's transfer states in step (docs/spec/wire.md#check-in).</summary>
 [Tags("Check-in")]
-public sealed class CheckinFunctions(CloneCallbacks callbacks)
+public sealed class CheckinFunctions(CloneCallbacks callbacks, Domain.Catalog.CatalogDatabase database)
 {
     /// <summary>Changes states of transfers. The answer is 200 even if nothing changed; the lists say what did.</summary>
     [Function("CheckinUpdate"), RequestSizeLimit(BodyLimits.Batch), Requires(AuthLevel.Callback)]
@@ -59,7 +59,9 @@ public sealed class CheckinFunctions(CloneCallbacks callbacks)
             { } problem
         )
             return Answers.Fail(request, 422, "The request body is not valid.", problem);
-        var (outgoing, arriving) = await callbacks.StatusAsync(
+        await using var db = database.Open();
+        var (outgoing, arriving) = await Domain.Transfers.Checkin.StatusAsync(
+            db,
             new(body.SourceTransferIds, body.SourceCounterpartIds),
             new(body.DestinationTransferIds, body.DestinationCounterpartIds),
             request.Caller(),

@@ -270,44 +270,4 @@ public sealed class CloneCallbacks(
         await incoming.RemoveStagingAsync(ended, cancellationToken);
         return (sent, arriving);
     }
-
-    /// <summary>Handles <c>checkin/status</c>: the states of the transfers that the caller may see.</summary>
-    public async Task<(IReadOnlyDictionary<long, TransferStatus> Outgoing, IReadOnlyDictionary<long, TransferStatus> Incoming)> StatusAsync(
-        NamedTransfers outgoing,
-        NamedTransfers arriving,
-        Caller caller,
-        CancellationToken cancellationToken
-    )
-    {
-        ArgumentNullException.ThrowIfNull(outgoing);
-        ArgumentNullException.ThrowIfNull(arriving);
-        ArgumentNullException.ThrowIfNull(caller);
-        var admin = caller.IsAdmin;
-        await using var db = database.Open();
-        var (sentIds, arrivingIds) = (outgoing.Ids, arriving.Ids);
-        var sent = await db
-            .OutgoingTransfers.Where(t => sentIds.Contains(t.Id) && (admin || t.Destination == caller.Username))
-            .Select(t => new
-            {
-                t.Id,
-                t.Status,
-                t.RemoteTransferId,
-            })
-            .ToListAsync(cancellationToken);
-        var coming = await db
-            .IncomingTransfers.Where(t =>
-                arrivingIds.Contains(t.Id) && (admin || t.Source == caller.Username || t.Uploader == caller.Username)
-            )
-            .Select(t => new
-            {
-                t.Id,
-                t.Status,
-                t.SourceTransferId,
-            })
-            .ToListAsync(cancellationToken);
-        return (
-            sent.Where(t => outgoing.Matches(t.Id, t.RemoteTransferId)).ToDictionary(t => t.Id, t => t.Status),
-            coming.Where(t => arriving.Matches(t.Id, t.SourceTransferId)).ToDictionary(t => t.Id, t => t.Status)
-        );
-    }
 }

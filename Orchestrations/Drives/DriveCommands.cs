@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
-using System.Text.RegularExpressions;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
@@ -15,21 +14,14 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Orchestrations.Drives;
 
-/// <summary>Parameters for the initialisation of a drive.</summary>
-/// <param name="Name">Name of the drive and of its store.</param>
-/// <param name="Path">Absolute path of the drive's mount point.</param>
-/// <param name="Destination">The site that the drive travels to.</param>
-/// <param name="FullFraction">Share of the drive that may be filled.</param>
-/// <param name="AllowDirectory">True if the path need not be a mount point.</param>
-public sealed record NewDrive(string Name, string Path, string Destination, double FullFraction, bool AllowDirectory);
-
 /// <summary>
 /// Commands of people for this site's drives. Each command is one transaction that changes the drive's row and wakes its workflow; the
 /// workflow does the work.
 /// </summary>
-public sealed partial class DriveCommands(
+public sealed class DriveCommands(
     CatalogDatabase database,
     SiteStores stores,
+    NewDriveCheck newDrives,
     DriveDispatch dispatch,
     DriveDeliveries deliveries,
     DriveReceipts receipts,
@@ -61,7 +53,7 @@ public sealed partial class DriveCommands(
     public async Task<DriveAnswer> InitialiseAsync(NewDrive wanted, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(wanted);
-        if (Check(wanted) is { } refusal)
+        if (newDrives.Check(wanted) is { } refusal)
             return refusal;
         await using var db = database.Open();
         if (!await db.Peers.AnyAsync(l => l.Name == wanted.Destination, cancellationToken))
@@ -84,10 +76,10 @@ public sealed partial class DriveCommands(
             )
         )
             return new DriveAnswer("drive.name_taken", $"A store is named '{wanted.Name}'. Nothing was written. Choose another name.");
-        var found = await InspectMediumAsync(db, wanted, existing, cancellationToken);
-        if (!found.Answer.IsOk)
-            return found.Answer;
-        var identity = found.Identity ?? Guid.NewGuid();
+        var found = await newDrives.InspectMediumAsync(db, wanted, existing, cancellationToken);
+        if (!found.IsOk)
+            return found;
+        var identity = Guid.NewGuid();
         var drive = existing
             ?? new Drive
             {
@@ -454,122 +446,4 @@ public sealed partial class DriveCommands(
         Signal();
         return answer;
     }
-
-    private DriveAnswer? Check(NewDrive wanted)
-    {
-        if (!DriveName().IsMatch(wanted.Name))
-            return new DriveAnswer(
-                "drive.bad_name",
-                $"'{wanted.Name}' is no name for a drive. Use 1 to 64 letters, digits, '.', '-' or '_'."
-            );
-        if (wanted.FullFraction is not (> 0 and <= 1))
-            return new DriveAnswer("drive.bad_fraction", "The share that may be filled must be above 0 and at most 1.");
-        if (wanted.Destination == options.Value.Name)
-            return new DriveAnswer("drive.bad_destination", "A drive cannot travel to the site that fills it.");
-        if (!Path.IsPathFullyQualified(wanted.Path) || !Directory.Exists(wanted.Path))
-            return new DriveAnswer(
-                "drive.no_directory",
-                $"{wanted.Path} is not an absolute path of a directory on this site's machine. Mount the drive there first."
-            );
-        if (!wanted.AllowDirectory && !IsMountPoint(wanted.Path))
-            return new DriveAnswer(
-                "drive.not_mounted",
-                $"{wanted.Path} is not a mount point: the drive is not mounted there. Nothing was written. "
-                    + "Mount it and try again, or add --directory to use the plain directory."
-            );
-        return options.Value.Stores.Exists(s => Overlaps(s.StorePath, wanted.Path) || Overlaps(s.StagingPath, wanted.Path))
-            ? new DriveAnswer("drive.overlaps", $"{wanted.Path} overlaps a store of this site. Nothing was written.")
-            : null;
-    }
-
-    /// <summary>
-    /// Inspects the medium. It may be used if it is empty or holds an unfinished drive of this site; otherwise the answer says why not.
-    /// </summary>
-    private async Task<(DriveAnswer Answer, Guid? Identity)> InspectMediumAsync(
-        CatalogContext db,
-        NewDrive wanted,
-        Drive? existing,
-        CancellationToken cancellationToken
-    )
-    {
-        if (await DriveMarker.TryReadAsync(wanted.Path, cancellationToken) is { } marker)
-        {
-            var unfinished =
-                marker.Site == options.Value.Name
-                && marker.Name == wanted.Name
-                && marker.Destination == wanted.Destination
-                && marker.Trip == 1
-                && marker.SiteKey == key.PublicKey
-                && !await db.Drives.AnyAsync(d => d.DriveId == marker.DriveId, cancellationToken)
-                && !Directory
-                    .EnumerateFileSystemEntries(DriveStore.DataPathOf(wanted.Path))
-                    .Any(e => !ForeignEntries.IsForeignName(Path.GetFileName(e)));
-            // Use a new identity: with the old one, a destination that saw the drive before would find a different manifest for the same
-            // trip.
-            if (unfinished)
-                return (DriveAnswer.Done(""), null);
-            var own = existing is { State: DriveState.Lost } && marker.DriveId == existing.DriveId;
-            return (
-                new DriveAnswer(
-                    own ? "drive.not_empty" : "drive.marked",
-                    own
-                        ? $"This is drive '{wanted.Name}', which was given up; it still holds what it carried. Nothing was written. "
-                            + "Make sure that nothing on it is needed, make a new file system on it, and try again."
-                        : $"{wanted.Path} is drive '{marker.Name}' of site '{marker.Site}' "
-                            + $"(trip {marker.Trip} to '{marker.Destination}'). Nothing was written. "
-                            + "If it is not needed any more, make a new file system on it first."
-                ),
-                null
-            );
-        }
-
-        var found = Directory
-            .EnumerateFileSystemEntries(wanted.Path)
-            .Select(Path.GetFileName)
-            .FirstOrDefault(n =>
-                n is not (DriveStore.DataDirectory or FileName.WorkingDirectory)
-                && !ForeignEntries.IsForeignName(n!)
-                && !(
-                    n!.StartsWith(DriveMarker.FileName, StringComparison.Ordinal)
-                    && n.EndsWith(DriveFile.TemporaryExtension, StringComparison.Ordinal)
-                )
-            );
-        var data = DriveStore.DataPathOf(wanted.Path);
-        if (
-            found is null
-            && Directory.Exists(data)
-            && Directory.EnumerateFileSystemEntries(data).Any(e => !ForeignEntries.IsForeignName(Path.GetFileName(e)))
-        )
-            found = DriveStore.DataDirectory;
-        return found is null
-            ? (DriveAnswer.Done(""), null)
-            : (
-                new DriveAnswer(
-                    "drive.not_empty",
-                    $"{wanted.Path} is not empty: it holds '{found}'. Nothing was written. "
-                        + "Move it away, or make a new file system on the drive, and try again."
-                ),
-                null
-            );
-    }
-
-    private static bool Overlaps(string a, string b)
-    {
-        var (first, second) = (
-            Path.TrimEndingDirectorySeparator(Path.GetFullPath(a)) + "/",
-            Path.TrimEndingDirectorySeparator(Path.GetFullPath(b)) + "/"
-        );
-        return first.StartsWith(second, StringComparison.Ordinal) || second.StartsWith(first, StringComparison.Ordinal);
-    }
-
-    private static bool IsMountPoint(string path)
-    {
-        var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        return File.ReadLines("/proc/self/mountinfo")
-            .Select(l => l.Split(' '))
-            .Any(f => f.Length > 4 && f[4].Replace("\\040", " ", StringComparison.Ordinal) == full);
-    }
-
-    [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
-    private static partial Regex DriveName();
 }

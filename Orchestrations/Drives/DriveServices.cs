@@ -18,6 +18,7 @@ public static class DriveServices
             )
         );
         services.AddSingleton<SiteKeyring>();
+        services.AddSingleton<NewDriveCheck>();
         services.AddSingleton<DriveFilling>();
         services.AddSingleton<DriveDispatch>();
         services.AddSingleton<DriveDeliveries>();
