@@ -5,7 +5,7 @@ using Librarian.Functions.Startup;
 if (await ApiDocument.TryRunVerbAsync(args, typeof(Program).Assembly) is { } written)
     return written;
 if (SiteWorker.IsStartedByHost(args))
-    return await SiteWorker.Build(args, AddSite).RunFunctionsAsync();
+    return await SiteWorker.Build(args, AddSite, SitePipeline.UseSite).RunFunctionsAsync();
 return await SiteCommandLine.RunAsync(args, RunAsync, Build, Console.Out, Console.Error);
 
 static void AddSite(IHostApplicationBuilder builder)

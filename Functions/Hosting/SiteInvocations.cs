@@ -19,10 +19,20 @@ public sealed class SiteInvocations : IFunctionsWorkerMiddleware, IHostedService
     private bool _closed;
     private int _running;
 
-    public SiteInvocations(IServiceProvider services, TimerLoop timers, ILogger<SiteInvocations> logger)
+    /// <param name="services">The site's services.</param>
+    /// <param name="useSite">Adds the site's pipeline.</param>
+    /// <param name="timers">The timer functions.</param>
+    /// <param name="logger">Receives what no caller can be told.</param>
+    public SiteInvocations(
+        IServiceProvider services,
+        Action<IApplicationBuilder> useSite,
+        TimerLoop timers,
+        ILogger<SiteInvocations> logger
+    )
     {
+        ArgumentNullException.ThrowIfNull(useSite);
         var app = new ApplicationBuilder(services);
-        app.UseSite();
+        useSite(app);
         _answer = app.Build();
         _timers = timers;
         _logger = logger;

@@ -16,7 +16,8 @@ public static class SiteWorker
     /// <summary>Builds the worker.</summary>
     /// <param name="args">Arguments from the host.</param>
     /// <param name="addSite">Adds functions and services, as for a stand-alone site.</param>
-    public static IHost Build(string[] args, Action<IHostApplicationBuilder> addSite)
+    /// <param name="useSite">Adds the site's pipeline, as for a stand-alone site.</param>
+    public static IHost Build(string[] args, Action<IHostApplicationBuilder> addSite, Action<IApplicationBuilder> useSite)
     {
         ArgumentNullException.ThrowIfNull(addSite);
         var parent = ParentWatchdog.CurrentParent;
@@ -27,7 +28,7 @@ public static class SiteWorker
         builder.Services.AddTransient<IStartupFilter>(services => services.GetRequiredService<UnpairedRequests>());
         builder.ConfigureFunctionsWebApplication();
         builder.UseMiddleware<SiteInvocations>();
-        builder.Services.TryAddSingleton<SiteInvocations>();
+        builder.Services.TryAddSingleton(services => ActivatorUtilities.CreateInstance<SiteInvocations>(services, useSite));
         builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IFunctionMetadataTransformer, OfferedFunctions>());
         builder.Services.AddHostedService(services => ActivatorUtilities.CreateInstance<ParentWatchdog>(services, parent));
         // The worker inherits the host's environment, and the addresses in it are the host's.

@@ -1,7 +1,7 @@
 using Librarian.Functions.Api;
 using Librarian.Functions.Documentation;
 
-namespace Librarian.Functions.Hosting;
+namespace Librarian.Functions.Startup;
 
 /// <summary>
 /// The one pipeline of all HTTP requests, so that a site that listens itself and a site inside a Functions host answer alike.
