@@ -2,6 +2,7 @@ using System.CommandLine;
 using Librarian.Cli.Commands;
 using Librarian.Cli.Connections;
 using Librarian.Cli.Demo;
+using Librarian.Cli.Output;
 
 namespace Librarian.Cli;
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Librarian.Cli.Output;
 using Librarian.Client;
 
 namespace Librarian.Cli.Commands;

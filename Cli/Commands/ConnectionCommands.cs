@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Librarian.Cli.Connections;
+using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Wire;
 

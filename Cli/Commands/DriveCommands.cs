@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Librarian.Cli.Connections;
+using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Wire;
 using Spectre.Console;

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Librarian.Cli.Connections;
+using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Wire;
 using Spectre.Console;

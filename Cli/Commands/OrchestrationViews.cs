@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Librarian.Cli.Output;
 using Librarian.Client.Wire;
 using Spectre.Console;
 using Spectre.Console.Rendering;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Librarian.Cli.Connections;
+using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Wire;
 using Spectre.Console;

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.CommandLine;
 using Librarian.Cli.Connections;
+using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Uploads;
 using Spectre.Console;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Librarian.Cli.Output;
 using Librarian.Client;
 
 namespace Librarian.Cli.Connections;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Librarian.Cli.Connections;
+using Librarian.Cli.Output;
 using Librarian.Client.Uploads;
 using Spectre.Console;
 

@@ -2,6 +2,7 @@ using System.Net;
 using System.Reflection;
 using System.Text.Json;
 using Librarian.Cli;
+using Librarian.Cli.Output;
 using Librarian.Client.Wire;
 using Librarian.Tests.Client;
 using Librarian.Tests.TestKit;

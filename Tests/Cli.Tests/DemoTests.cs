@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
-using Librarian.Cli;
+using Librarian.Cli.Output;
 
 namespace Librarian.Tests.Cli;
 

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Librarian.Cli;
+using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Wire;
 using Librarian.Tests.Client;

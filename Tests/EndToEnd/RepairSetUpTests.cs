@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Librarian.Cli;
+using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Uploads;
 using Librarian.Client.Wire;

@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Librarian.Cli;
+using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Uploads;
 using Librarian.Client.Wire;

@@ -1,6 +1,6 @@
 using Spectre.Console;
 
-namespace Librarian.Cli;
+namespace Librarian.Cli.Output;
 
 /// <summary>The output of a command. Scripts get plain lines; only a real terminal gets colours and progress bars.</summary>
 /// <param name="Out">Results.</param>

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Librarian.Cli;
+namespace Librarian.Cli.Output;
 
 /// <summary>Formats numbers and names for people.</summary>
 internal static class Readable
