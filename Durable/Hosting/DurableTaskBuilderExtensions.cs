@@ -12,7 +12,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
-namespace Librarian.Durable;
+namespace Librarian.Durable.Hosting;
 
 /// <summary>
 /// Runs Microsoft's Durable Task worker and client on a database or on an external hub. Worker and client of a process share the same one;

@@ -1,7 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.Extensions.Options;
 
-namespace Librarian.Durable;
+namespace Librarian.Durable.Hosting;
 
 /// <summary>Rejects settings with which the engine's lease rules would not hold.</summary>
 internal sealed class DurableTaskOptionsValidator : IValidateOptions<DurableTaskOptions>

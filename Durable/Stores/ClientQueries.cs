@@ -218,7 +218,7 @@ internal sealed class ClientQueries(DurableStore store)
         var values = rows.Take(limit).ToList();
         return new(
             [.. values.Select(row => row.Id)],
-            rows.Count > limit ? Client.PageToken.Of(DateTimeOffset.FromUnixTimeMilliseconds(values[^1].At), values[^1].Id) : null
+            rows.Count > limit ? PageToken.Of(DateTimeOffset.FromUnixTimeMilliseconds(values[^1].At), values[^1].Id) : null
         );
     }
 

@@ -1,3 +1,4 @@
+using Librarian.Durable.Hosting;
 using Librarian.Durable.Stores;
 using Librarian.Durable.Worker;
 using Microsoft.Data.Sqlite;

@@ -8,7 +8,7 @@ using Librarian.Domain.Errors;
 using Librarian.Domain.Files;
 using Librarian.Domain.Stores;
 using Librarian.Domain.Transfers;
-using Librarian.Durable;
+using Librarian.Durable.Hosting;
 using Librarian.Functions.Timers;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Drives;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Librarian.Durable;
+using Librarian.Durable.Hosting;
 using Librarian.Durable.Worker;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;

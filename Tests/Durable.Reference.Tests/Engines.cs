@@ -1,4 +1,4 @@
-using Librarian.Durable;
+using Librarian.Durable.Hosting;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Tests.TestKit;

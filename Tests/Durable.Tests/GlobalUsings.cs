@@ -1,4 +1,5 @@
 global using Librarian.Durable;
+global using Librarian.Durable.Hosting;
 global using Microsoft.DurableTask;
 global using Microsoft.DurableTask.Client;
 global using Microsoft.DurableTask.Converters;

@@ -6,6 +6,7 @@ using Librarian.Domain.Files;
 using Librarian.Domain.Peers;
 using Librarian.Domain.TransferManagers;
 using Librarian.Durable;
+using Librarian.Durable.Hosting;
 using Librarian.Durable.Testing;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Librarian.Durable.Client;
+namespace Librarian.Durable.Stores;
 
 /// <summary>The end of a page as a time and an id, opaque to callers.</summary>
 internal static class PageToken
