@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Npgsql;
 
@@ -100,13 +98,8 @@ public sealed class PostgresServer : IAsyncLifetime
             Directory.Delete(_root, recursive: true);
     }
 
-    /// <summary>A loopback port that was free a moment ago.</summary>
-    public static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
+    /// <summary>A loopback port of this process alone, until its end; see <see cref="Ports"/>.</summary>
+    public static int FreePort() => Ports.Take();
 
     private static bool RunsAsRoot => geteuid() == 0;
 

@@ -57,17 +57,17 @@ public sealed class WireServer : IAsyncDisposable
 {
     private readonly Func<WireRequest, Task<WireAnswer>> _answer;
     private readonly ConcurrentQueue<WireRequest> _requests = new();
-    private readonly ConcurrentDictionary<int, TcpClient> _open = new();
-    private readonly ConcurrentBag<Task> _work = [];
+    private readonly Lock _gate = new();
+    private readonly Dictionary<int, TcpClient> _open = [];
+    private readonly List<Task> _work = [];
     private TcpListener? _listener;
     private int _connections;
 
-    /// <summary>Starts on a free port of 127.0.0.1.</summary>
+    /// <summary>Starts on a port of 127.0.0.1 that stays its own while it is away.</summary>
     public WireServer(Func<WireRequest, Task<WireAnswer>> answer)
     {
         _answer = answer;
-        Listen(0);
-        Port = ((IPEndPoint)_listener!.LocalEndpoint).Port;
+        Listen(Port = Ports.Take());
     }
 
     public int Port { get; }
@@ -81,10 +81,13 @@ public sealed class WireServer : IAsyncDisposable
     /// <summary>Simulates the end of the process: closes the port and all connections.</summary>
     public void GoAway()
     {
-        _listener?.Dispose();
-        _listener = null;
-        foreach (var client in _open.Values)
-            client.Close();
+        lock (_gate)
+        {
+            _listener?.Dispose();
+            _listener = null;
+            foreach (var client in _open.Values)
+                client.Close();
+        }
     }
 
     /// <summary>Starts again at the same address.</summary>
@@ -93,15 +96,22 @@ public sealed class WireServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         GoAway();
-        await Task.WhenAll(_work);
+        Task[] work;
+        lock (_gate)
+            work = [.. _work];
+        await Task.WhenAll(work);
     }
 
     private void Listen(int port)
     {
-        _listener = new TcpListener(IPAddress.Loopback, port);
-        _listener.Server.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
-        _listener.Start(512);
-        _work.Add(AcceptAsync(_listener));
+        var listener = new TcpListener(IPAddress.Loopback, port);
+        listener.Server.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        listener.Start(512);
+        lock (_gate)
+        {
+            _listener = listener;
+            _work.Add(AcceptAsync(listener));
+        }
     }
 
     private async Task AcceptAsync(TcpListener listener)
@@ -112,8 +122,18 @@ public sealed class WireServer : IAsyncDisposable
             {
                 var client = await listener.AcceptTcpClientAsync();
                 var number = Interlocked.Increment(ref _connections);
-                _open[number] = client;
-                _work.Add(ServeAsync(number, client));
+                lock (_gate)
+                {
+                    // It was accepted while the server went away.
+                    if (_listener != listener)
+                    {
+                        client.Dispose();
+                        return;
+                    }
+
+                    _open[number] = client;
+                    _work.Add(Task.Run(() => ServeAsync(number, client)));
+                }
             }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException) { }
@@ -152,7 +172,8 @@ public sealed class WireServer : IAsyncDisposable
         catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException) { }
         finally
         {
-            _open.TryRemove(number, out _);
+            lock (_gate)
+                _open.Remove(number);
         }
     }
 }
