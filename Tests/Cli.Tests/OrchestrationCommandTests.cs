@@ -300,22 +300,18 @@ public sealed class OrchestrationCommandTests(RunningSite site) : IClassFixture<
                 await site.Client.StartOrchestrationAsync("SendClone", id, """{"queueId":999,"destination":"nowhere"}"""u8.ToArray())
             ).IsSuccess
         );
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
-        while (
-            (await site.Client.GetOrchestrationAsync(id, showHistory: true, cancellationToken: limit.Token)).Value!.HistoryEvents!.Count(
-                static row => row.EventType == "TaskFailed"
-            ) < 2
-        )
-            await Task.Delay(50, limit.Token);
+        await Wait.UntilAsync(
+            async () =>
+                (await site.Client.GetOrchestrationAsync(id, showHistory: true)).Value!.HistoryEvents!.Count(static row =>
+                    row.EventType == "TaskFailed"
+                ) >= 2,
+            "two failures"
+        );
         return id;
     }
 
-    private async Task UntilAsync(string id, OrchestrationState state)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
-        while ((await site.Client.GetOrchestrationAsync(id, cancellationToken: limit.Token)).Value?.RuntimeStatus != state)
-            await Task.Delay(50, limit.Token);
-    }
+    private Task UntilAsync(string id, OrchestrationState state) =>
+        Wait.UntilAsync(async () => (await site.Client.GetOrchestrationAsync(id)).Value?.RuntimeStatus == state, $"{id} {state}");
 
     private async Task<(int Code, string Output, string Error)> OneLineAsync(params string[] arguments)
     {

@@ -34,7 +34,7 @@ public class CloneTests(PostgresServer server)
 
         await sites.WaitUntilAcknowledgedAsync(sources.Keys, s_failsafe, stop);
         await sites.VerifyEverywhereAsync(sources, stop);
-        await sites.WaitUntilStagingIsEmptyAsync(s_failsafe, stop);
+        await sites.WaitUntilStagingIsEmptyAsync(s_failsafe);
         Assert.Equal(TwoSites.StoredFiles(sites.Mountain), TwoSites.StoredFiles(sites.Archive));
     }
 
@@ -50,7 +50,7 @@ public class CloneTests(PostgresServer server)
             Assert.NotNull((await new Upload(client, TimeProvider.System).RunAsync(source, "late/one", cancellationToken: stop)).Receipt);
         }
 
-        await WaitForOutputAsync(sites.Mountain, "waits:", stop);
+        await sites.Mountain.WaitForOutputAsync("waits:");
         await sites.Archive.StartAsync(stop);
         await sites.WaitUntilAcknowledgedAsync(["late/one"], s_failsafe, stop);
         await sites.VerifyEverywhereAsync(new Dictionary<string, string> { ["late/one"] = source }, stop);
@@ -109,21 +109,23 @@ public class CloneTests(PostgresServer server)
         foreach (var name in sources.Keys)
             Assert.False(Assert.Single((await archive.ValidateFileAsync(new ValidateFileRequest(name), stop)).Value!).ComputedSameChecksum);
 
-        var end = DateTime.UtcNow + s_failsafe;
-        while (true)
-        {
-            var good = 0;
-            foreach (var name in sources.Keys)
-                good += (await archive.ValidateFileAsync(new ValidateFileRequest(name), stop)).Value!.Count(c => c.ComputedSameChecksum);
-            if (good == sources.Count)
-                break;
-            Assert.True(DateTime.UtcNow < end, $"not repaired:\n== mountain\n{sites.Mountain.Output}\n== archive\n{sites.Archive.Output}");
-            await Task.Delay(200, stop);
-        }
+        await Wait.UntilAsync(
+            async () =>
+            {
+                var good = 0;
+                foreach (var name in sources.Keys)
+                    good += (await archive.ValidateFileAsync(new ValidateFileRequest(name), stop)).Value!.Count(c =>
+                        c.ComputedSameChecksum
+                    );
+                return good == sources.Count;
+            },
+            () => $"the repair:\n== mountain\n{sites.Mountain.Output}\n== archive\n{sites.Archive.Output}",
+            pause: TwoSites.Pause
+        );
 
         await sites.WaitUntilAcknowledgedAsync(sources.Keys, s_failsafe, stop);
         await sites.VerifyEverywhereAsync(sources, stop);
-        await sites.WaitUntilStagingIsEmptyAsync(s_failsafe, stop);
+        await sites.WaitUntilStagingIsEmptyAsync(s_failsafe);
         var quarantine = Directory
             .EnumerateFiles(Path.Combine(sites.Archive.StorePath, ".librarian/aside"), "*", SearchOption.AllDirectories)
             .ToList();
@@ -157,8 +159,8 @@ public class CloneTests(PostgresServer server)
             await FlipAsync(path, stop);
         await sites.Archive.StartAsync(stop);
         await sites.WaitUntilAcknowledgedAsync(["obs/good"], s_failsafe, stop);
-        await WaitForOutputAsync(sites.Mountain, "of obs/file to archive ended without anything being sent", stop);
-        await WaitForOutputAsync(sites.Mountain, "of obs/book to archive ended without anything being sent", stop);
+        await sites.Mountain.WaitForOutputAsync("of obs/file to archive ended without anything being sent");
+        await sites.Mountain.WaitForOutputAsync("of obs/book to archive ended without anything being sent");
         var errors = await mountain.SearchErrorsAsync(new ErrorSearchRequest(), stop);
         Assert.True(errors.IsSuccess, errors.Error?.ToString());
         foreach (var name in new[] { "'obs/file'", "'obs/book'" })
@@ -179,7 +181,7 @@ public class CloneTests(PostgresServer server)
             await FlipAsync(path, stop);
         await sites.WaitUntilAcknowledgedAsync(sources.Keys, s_failsafe, stop);
         await sites.VerifyEverywhereAsync(sources, stop);
-        await sites.WaitUntilStagingIsEmptyAsync(s_failsafe, stop);
+        await sites.WaitUntilStagingIsEmptyAsync(s_failsafe);
     }
 
     [Theory, InlineData(false), InlineData(true)]
@@ -204,7 +206,7 @@ public class CloneTests(PostgresServer server)
         }
 
         await sites.WaitUntilAcknowledgedAsync(["obs/file", "obs/book"], s_failsafe, stop);
-        await WaitForOutputAsync(sites.Archive, "At 'obs/other' lie data that the catalog does not know", stop);
+        await sites.Archive.WaitForOutputAsync("At 'obs/other' lie data that the catalog does not know");
         Assert.Equal(
             await ContentDigest.OfAsync(sources["obs/file"], stop),
             await ContentDigest.OfAsync(Path.Combine(sites.Archive.StorePath, "obs/other"), stop)
@@ -218,16 +220,5 @@ public class CloneTests(PostgresServer server)
         var bytes = await File.ReadAllBytesAsync(path, cancellationToken);
         bytes[7] ^= 1;
         await File.WriteAllBytesAsync(path, bytes, cancellationToken);
-    }
-
-    private static async Task WaitForOutputAsync(SiteProcess site, string text, CancellationToken cancellationToken)
-    {
-        var end = DateTime.UtcNow + s_failsafe;
-        while (!site.Output.Contains(text, StringComparison.Ordinal))
-        {
-            if (DateTime.UtcNow > end)
-                throw new TimeoutException($"'{text}' was not printed:\n{site.Output}");
-            await Task.Delay(100, cancellationToken);
-        }
     }
 }

@@ -9,7 +9,6 @@ namespace Librarian.Tests.EndToEnd;
 /// <summary>The PostgreSQL server is away when a site starts, goes away while it runs, or has no connection left.</summary>
 public sealed class DatabaseAwayTests : IAsyncLifetime
 {
-    private static readonly TimeSpan WaitTimeout = TimeSpan.FromMinutes(3);
     private readonly PostgresServer _server = new();
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("librarian-away-");
 
@@ -24,7 +23,7 @@ public sealed class DatabaseAwayTests : IAsyncLifetime
         await using var site = new SiteProcess("waits", _directory.FullName, database);
         var waited = System.Diagnostics.Stopwatch.StartNew();
         site.Start();
-        await UntilAsync(() => site.Output.Contains("cannot be reached yet", StringComparison.Ordinal), site, stop);
+        await site.WaitForOutputAsync("cannot be reached yet");
         Assert.True(site.IsRunning);
 
         await _server.StartAsync();
@@ -97,8 +96,7 @@ public sealed class DatabaseAwayTests : IAsyncLifetime
                 var answer = await StageAsync(http, "c", stop);
                 return answer.StatusCode == HttpStatusCode.Created ? answer : null;
             },
-            site,
-            stop
+            site
         );
         // A timer of the site takes what is staged, an engine's worker ingests it.
         var text = await uploaded.Content.ReadAsStringAsync(stop);
@@ -143,8 +141,7 @@ public sealed class DatabaseAwayTests : IAsyncLifetime
                 var answer = await StageAsync(http, "b", stop);
                 return answer.StatusCode == HttpStatusCode.ServiceUnavailable ? answer : null;
             },
-            site,
-            stop
+            site
         );
 
         Assert.Equal(TimeSpan.FromSeconds(10), refused.Headers.RetryAfter?.Delta);
@@ -180,20 +177,11 @@ public sealed class DatabaseAwayTests : IAsyncLifetime
         return http.SendAsync(request, stop);
     }
 
-    private static Task UntilAsync(Func<bool> happened, SiteProcess site, CancellationToken stop) =>
-        UntilAsync(() => Task.FromResult(happened() ? site : null), site, stop);
-
-    private static async Task<T> UntilAsync<T>(Func<Task<T?>> find, SiteProcess site, CancellationToken stop)
+    private static async Task<T> UntilAsync<T>(Func<Task<T?>> find, SiteProcess site)
         where T : class
     {
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        limit.CancelAfter(WaitTimeout);
-        while (true)
-        {
-            if (await find() is { } found)
-                return found;
-            Assert.False(limit.IsCancellationRequested, "It does not happen:\n" + site.Output);
-            await Task.Delay(100, stop);
-        }
+        T? found = null;
+        await Wait.UntilAsync(async () => (found = await find()) is not null, () => "the answer:\n" + site.Output, pause: TwoSites.Pause);
+        return found!;
     }
 }

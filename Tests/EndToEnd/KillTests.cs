@@ -42,6 +42,7 @@ public abstract class KillTests(PostgresServer? server)
         for (var i = 0; i < kills; i++)
         {
             var victim = random.Next(2) == 0 ? sites.Mountain : sites.Archive;
+            // The kill comes at any moment.
             await Task.Delay(random.Next(10, 900), stop);
             await victim.KillAsync();
             victim.Start();
@@ -57,7 +58,7 @@ public abstract class KillTests(PostgresServer? server)
         Assert.NotEmpty(sources);
         await sites.WaitUntilAcknowledgedAsync(sources.Keys, TimeSpan.FromMinutes(4), stop);
         await sites.VerifyEverywhereAsync(sources, stop);
-        await sites.WaitUntilStagingIsEmptyAsync(TimeSpan.FromMinutes(3), stop);
+        await sites.WaitUntilStagingIsEmptyAsync(TimeSpan.FromMinutes(3));
         Assert.Equal(TwoSites.StoredFiles(sites.Mountain), TwoSites.StoredFiles(sites.Archive));
         TestContext.Current.TestOutputHelper!.WriteLine($"{kills} kills, {sources.Count} files, seed {seed}");
     }
@@ -96,6 +97,7 @@ public abstract class KillTests(PostgresServer? server)
                             or UploadErrors.CopyFailed,
                     outcome.Error.ToString()
                 );
+                // As an instrument waits before it tries again.
                 await Task.Delay(50, stop);
             }
         }

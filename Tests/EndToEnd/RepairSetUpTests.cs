@@ -251,15 +251,9 @@ public sealed partial class RepairSetUpTests(PostgresServer server) : IAsyncLife
         return (code, output.ToString(), error.ToString());
     }
 
-    private async Task UntilAsync(Func<Task<bool>> isSo, string what)
+    private Task UntilAsync(Func<Task<bool>> isSo, string what)
     {
-        var end = DateTime.UtcNow.AddMinutes(3);
-        while (!await isSo())
-        {
-            if (DateTime.UtcNow > end)
-                throw new TimeoutException($"never came: {what}\n== mountain\n{Tail(_mountain)}\n== archive\n{Tail(_archive)}");
-            await Task.Delay(200, Stop);
-        }
+        return Wait.UntilAsync(isSo, () => $"{what}\n== mountain\n{Tail(_mountain)}\n== archive\n{Tail(_archive)}", pause: TwoSites.Pause);
 
         static string Tail(SiteProcess site) => site.Output.Length <= 6000 ? site.Output : site.Output[^6000..];
     }

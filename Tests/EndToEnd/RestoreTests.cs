@@ -68,23 +68,22 @@ public sealed class RestoreTests
         await UploadAgainAsync(sites, before, stop);
         await ReadAsync(sites, safe.Keys, stop);
 
-        var end = DateTime.UtcNow + Failsafe;
         using var client = sites.Client(victim);
-        while (true)
-        {
-            var wrong = await FindWrongAsync(sites, safe, stop);
-            // The site finds out itself that it was restored, and says so.
-            var errors = (await client.SearchErrorsAsync(new ErrorSearchRequest(MaxResults: 64), stop)).Value!;
-            if (catalog && !errors.Any(e => e is { Caller: "catalog restored", Severity: ErrorSeverity.Critical }))
-                wrong.Add($"{name} does not know that its catalog was restored");
-            if (wrong.Count == 0)
-                break;
-            Assert.True(
-                DateTime.UtcNow < end,
-                $"{string.Join('\n', wrong)}\n== mountain\n{Tail(sites.Mountain)}\n== archive\n{Tail(sites.Archive)}"
-            );
-            await Task.Delay(500, stop);
-        }
+        List<string> wrong = [];
+        await Wait.UntilAsync(
+            async () =>
+            {
+                wrong = await FindWrongAsync(sites, safe, stop);
+                // The site finds out itself that it was restored, and says so.
+                var errors = (await client.SearchErrorsAsync(new ErrorSearchRequest(MaxResults: 64), stop)).Value!;
+                if (catalog && !errors.Any(e => e is { Caller: "catalog restored", Severity: ErrorSeverity.Critical }))
+                    wrong.Add($"{name} does not know that its catalog was restored");
+                return wrong.Count == 0;
+            },
+            () => $"{string.Join('\n', wrong)}\n== mountain\n{Tail(sites.Mountain)}\n== archive\n{Tail(sites.Archive)}",
+            Failsafe,
+            TwoSites.Pause
+        );
     }
 
     private static void ReviewSoon(SiteProcess site)

@@ -10,6 +10,8 @@ namespace Librarian.Tests.EndToEnd;
 /// <summary>Two real sites, mountain sending to archive, with accounts for each other (docs/spec/wire.md#identity).</summary>
 public sealed class TwoSites : IAsyncDisposable
 {
+    /// <summary>Between two looks at a site: looking all the time would keep it from its work.</summary>
+    public static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("librarian-e2e-");
 
     private TwoSites(string? mountainDatabase, string? archiveDatabase)
@@ -85,25 +87,24 @@ public sealed class TwoSites : IAsyncDisposable
     public async Task WaitUntilAcknowledgedAsync(IReadOnlyCollection<string> names, TimeSpan limit, CancellationToken cancellationToken)
     {
         using var client = Client(Mountain);
-        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        timeout.CancelAfter(limit);
         var known = 0;
         // One after the other: asking for all of them all the time would keep the site from its work.
         foreach (var name in names)
         {
-            while (true)
-            {
-                var found = await client.SearchFilesAsync(new FileSearchRequest(Name: name), cancellationToken);
-                if (found.IsSuccess && found.Value.Count == 1 && found.Value[0].RemoteInstances.Any(r => r.LibrarianName == "archive"))
-                    break;
-                if (timeout.IsCancellationRequested)
-                    throw new TimeoutException(
-                        $"{name} was not acknowledged, nor perhaps others of the last {names.Count - known} of {names.Count}.\n"
-                            + $"== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}"
-                    );
-                await Task.Delay(200, cancellationToken);
-            }
-
+            await Wait.UntilAsync(
+                async () =>
+                {
+                    var found = await client.SearchFilesAsync(new FileSearchRequest(Name: name), cancellationToken);
+                    return found.IsSuccess
+                        && found.Value.Count == 1
+                        && found.Value[0].RemoteInstances.Any(r => r.LibrarianName == "archive");
+                },
+                () =>
+                    $"the receipt of {name}, and perhaps of others of the last {names.Count - known} of {names.Count}.\n"
+                    + $"== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}",
+                limit,
+                Pause
+            );
             known++;
         }
     }
@@ -133,20 +134,19 @@ public sealed class TwoSites : IAsyncDisposable
     }
 
     /// <summary>Waits until neither site has anything left in staging; says what when it does.</summary>
-    public async Task WaitUntilStagingIsEmptyAsync(TimeSpan limit, CancellationToken cancellationToken)
+    public async Task WaitUntilStagingIsEmptyAsync(TimeSpan limit)
     {
-        var end = DateTime.UtcNow + limit;
-        while (true)
-        {
-            var left = new[] { Mountain, Archive }.SelectMany(s => Directory.EnumerateFileSystemEntries(s.StagingPath)).ToList();
-            if (left.Count == 0)
-                return;
-            if (DateTime.UtcNow > end)
-                throw new TimeoutException(
-                    $"Left in staging: {string.Join(", ", left)}\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}"
-                );
-            await Task.Delay(200, cancellationToken);
-        }
+        List<string> left = [];
+        await Wait.UntilAsync(
+            () =>
+            {
+                left = [.. new[] { Mountain, Archive }.SelectMany(s => Directory.EnumerateFileSystemEntries(s.StagingPath))];
+                return Task.FromResult(left.Count == 0);
+            },
+            () => $"empty staging; left: {string.Join(", ", left)}\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}",
+            limit,
+            Pause
+        );
     }
 
     /// <summary>Files in the store of a site, relative; the store's own working directory excepted.</summary>

@@ -51,7 +51,7 @@ public class UpstreamKillTests(PostgresServer server)
                 await site.KillAsync();
                 killed.SetResult();
                 await site.StartAsync(stop);
-                await CalledAgainAsync(upstream, site, name, stop);
+                await CalledAgainAsync(upstream, site, name);
             }
 
             Assert.Equal(Kills, upstream.RemoteInstances.Count);
@@ -66,20 +66,19 @@ public class UpstreamKillTests(PostgresServer server)
         }
     }
 
-    private static async Task CalledAgainAsync(UpstreamLibrarian upstream, SiteProcess site, string name, CancellationToken stop)
+    private static Task CalledAgainAsync(UpstreamLibrarian upstream, SiteProcess site, string name)
     {
         var transfer = upstream.Outgoing.Values.Single(t => t.Name == name);
-        var end = DateTime.UtcNow.AddMinutes(5);
-        while (
-            transfer.Status != 3
-            || upstream
-                .Bodies("clone/complete")
-                .Count(b => b.StartsWith($"{{\"source_transfer_id\":{transfer.Id},", StringComparison.Ordinal)) < 2
-        )
-        {
-            Assert.True(DateTime.UtcNow < end, $"{name} is {transfer.Status} at its source:\n{site.Output}");
-            await Task.Delay(50, stop);
-        }
+        return Wait.UntilAsync(
+            () =>
+                Task.FromResult(
+                    transfer.Status == 3
+                        && upstream
+                            .Bodies("clone/complete")
+                            .Count(b => b.StartsWith($"{{\"source_transfer_id\":{transfer.Id},", StringComparison.Ordinal)) >= 2
+                ),
+            () => $"the second call for {name}, which is {transfer.Status} at its source:\n{site.Output}"
+        );
     }
 
     private static async Task IntroduceAsync(SiteProcess site, UpstreamLibrarian upstream, CancellationToken stop)

@@ -185,6 +185,10 @@ public sealed class SiteProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Waits until the process has printed something: what it prints arrives later than what it answers.</summary>
+    public Task WaitForOutputAsync(string text) =>
+        Wait.UntilAsync(() => Task.FromResult(Output.Contains(text, StringComparison.Ordinal)), () => $"'{text}' in:\n{Output}");
+
     /// <summary>Starts the process and waits until it answers pings.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
     {

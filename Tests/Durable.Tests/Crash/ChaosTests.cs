@@ -18,6 +18,7 @@ public sealed class ChaosOnPostgres() : ChaosTests(new OwnPostgresDatabase())
         for (var crash = 0; crash < (Long ? 20 : 8); crash++)
         {
             await AddLoadAsync(client);
+            // Whatever the workers have come to by then is what the crash meets.
             await Task.Delay(random.Next(10, 400));
             await Server.StopAsync("immediate");
             // At times longer than the lease: then every worker must have given up its work by itself.
@@ -43,9 +44,11 @@ public sealed class ChaosOnPostgres() : ChaosTests(new OwnPostgresDatabase())
         for (var freeze = 0; freeze < (Long ? 30 : 6); freeze++)
         {
             await AddLoadAsync(client);
+            // Whatever it has come to by then is what it holds when its lease ends.
             await Task.Delay(random.Next(10, 300));
             var frozen = workers[freeze % 2];
             Signal(frozen, SigStop);
+            // Longer than the lease.
             await Task.Delay(2600);
             Signal(frozen, SigCont);
         }
@@ -82,6 +85,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashFixture(database)
         {
             if (step % 4 == 0)
                 await AddLoadAsync(client);
+            // Accidents come at any moment.
             await Task.Delay(random.Next(10, 600));
             var victim = random.Next(workers.Count);
             switch (random.Next(Database.IsPostgres ? 8 : 6))
@@ -93,6 +97,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashFixture(database)
                     break;
                 case 5 or 6:
                     Signal(workers[victim], SigStop);
+                    // Shorter and longer than the lease.
                     await Task.Delay(random.Next(100, 3000));
                     Signal(workers[victim], SigCont);
                     freezes++;
@@ -161,8 +166,7 @@ public abstract class ChaosTests(TestDatabase database) : CrashFixture(database)
                 worker = Launch(await Database.ConnectionStringAsync(), "node", "backoff=100", "lease=3000");
                 return false;
             },
-            "the end of the poison",
-            TimeSpan.FromMinutes(20)
+            "the end of the poison"
         );
         Assert.Equal("Poison", (await EndOf(client, activity)).ReadOutputAs<string>());
         Assert.Equal("Poison", (await EndOf(client, turn)).FailureDetails!.ErrorType);

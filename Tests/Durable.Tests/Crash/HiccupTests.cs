@@ -28,6 +28,7 @@ public sealed class HiccupTests(PostgresServer server) : CrashFixture(new Postgr
         {
             Assert.True(wave < 2_000, "hardly an answer was dropped");
             await AddLoadAsync(client);
+            // Load arrives as long as answers get lost, not all at once.
             await Task.Delay(250);
             // A slow disk must not turn this into a test of how much can be piled up.
             await BacklogBelowAsync(40);

@@ -1,5 +1,4 @@
 using System.Data.Common;
-using System.Diagnostics;
 using System.Globalization;
 using System.IO.Compression;
 using System.Text;
@@ -8,6 +7,7 @@ using Librarian.Durable.Stores;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Repair;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable.Upgrade;
 
@@ -27,12 +27,8 @@ public sealed class FixtureMaker(TestDatabase database) : EngineTests(database)
         var host = await StartAsync(workflows.AddTo);
         await ScheduleAsync(host);
         await workflows.Hanging.WaitAsync(Limit);
-        var waiting = Stopwatch.StartNew();
-        while (await MissingAsync() is { } missing)
-        {
-            Assert.True(waiting.Elapsed < Limit, $"never happened: {missing}");
-            await Task.Delay(10);
-        }
+        string? missing = null;
+        await Wait.UntilAsync(async () => (missing = await MissingAsync()) is null, () => missing!, Limit);
 
         await WriteAsync(Path.Combine(folder, $"{build}-killed"));
         await host.StopAsync();

@@ -19,6 +19,7 @@ public sealed class DriveFixture : IAsyncDisposable
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("librarian-drives-");
     private readonly List<string> _mounts = [];
     private readonly HttpListener? _webhook;
+    private readonly List<string> _alerts = [];
     private int _sources;
 
     private DriveFixture(string? mountainDatabase, string? archiveDatabase)
@@ -45,8 +46,15 @@ public sealed class DriveFixture : IAsyncDisposable
 
     public SiteProcess Archive { get; }
 
-    /// <summary>Bodies that the webhooks took.</summary>
-    public List<string> Alerts { get; } = [];
+    /// <summary>Bodies that the webhooks have taken so far.</summary>
+    public IReadOnlyList<string> Alerts
+    {
+        get
+        {
+            lock (_alerts)
+                return [.. _alerts];
+        }
+    }
 
     /// <summary>Answers of the webhook before it takes anything.</summary>
     public int WebhookRefusals { get; set; } = 2;
@@ -222,16 +230,18 @@ public sealed class DriveFixture : IAsyncDisposable
     /// <summary>Waits until something is so; says what was instead when it is not.</summary>
     public async Task UntilAsync(Func<Task<(bool Is, string Now)>> condition, TimeSpan limit, CancellationToken cancellationToken)
     {
-        var end = DateTime.UtcNow + limit;
-        while (true)
-        {
-            var (done, now) = await condition();
-            if (done)
-                return;
-            if (DateTime.UtcNow > end)
-                throw new TimeoutException($"Still: {now}\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}");
-            await Task.Delay(200, cancellationToken);
-        }
+        var state = "";
+        await Wait.UntilAsync(
+            async () =>
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                (var isSo, state) = await condition();
+                return isSo;
+            },
+            () => $"still: {state}\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}",
+            limit,
+            TwoSites.Pause
+        );
     }
 
     public Task UntilDriveAsync(string drive, Func<DriveStatus, bool> isSo, TimeSpan limit, CancellationToken cancellationToken) =>
@@ -318,12 +328,12 @@ public sealed class DriveFixture : IAsyncDisposable
                 var context = await _webhook.GetContextAsync();
                 using var reader = new StreamReader(context.Request.InputStream);
                 var body = await reader.ReadToEndAsync();
-                lock (Alerts)
+                lock (_alerts)
                 {
                     if (WebhookRefusals-- > 0)
                         context.Response.StatusCode = 503;
                     else
-                        Alerts.Add(body);
+                        _alerts.Add(body);
                 }
 
                 context.Response.Close();

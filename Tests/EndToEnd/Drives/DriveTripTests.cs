@@ -73,13 +73,10 @@ public sealed class DriveTripOnSqlite() : DriveTripTests(null)
             WaitTimeout,
             stop
         );
-        lock (fixture.Alerts)
-        {
-            Assert.Contains(fixture.Alerts, a => a.Contains("librarian drive manifest CONN d1", StringComparison.Ordinal));
-            Assert.Single(fixture.Alerts, a =>
-                a.Contains("\"kind\":\"drive-full\"", StringComparison.Ordinal) && a.Contains("\"drive\":\"d1\"", StringComparison.Ordinal)
-            );
-        }
+        Assert.Contains(fixture.Alerts, a => a.Contains("librarian drive manifest CONN d1", StringComparison.Ordinal));
+        Assert.Single(fixture.Alerts, a =>
+            a.Contains("\"kind\":\"drive-full\"", StringComparison.Ordinal) && a.Contains("\"drive\":\"d1\"", StringComparison.Ordinal)
+        );
     }
 
     [Fact]

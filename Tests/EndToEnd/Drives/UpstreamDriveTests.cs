@@ -15,8 +15,6 @@ namespace Librarian.Tests.EndToEnd.Drives;
 /// </summary>
 public sealed class UpstreamDriveTests(PostgresServer server)
 {
-    private static readonly TimeSpan WaitTimeout = TimeSpan.FromMinutes(3);
-
     [Theory, InlineData(false), InlineData(true)]
     public async Task Drive_FilledByAPythonLibrarian_IsIngestedAndItIsCalledBackForEachFile(bool postgres)
     {
@@ -252,20 +250,16 @@ public sealed class UpstreamDriveTests(PostgresServer server)
             return Assert.Single(list.Value.Drives);
         }
 
-        public async Task UntilAsync(Func<Task<bool>> isSo, string what)
-        {
-            var end = DateTime.UtcNow + WaitTimeout;
-            while (!await isSo())
-            {
-                if (DateTime.UtcNow > end)
+        public Task UntilAsync(Func<Task<bool>> isSo, string what) =>
+            Wait.UntilAsync(
+                isSo,
+                () =>
                 {
                     var transfers = string.Join('\n', Python.Outgoing.Values.Select(t => $"{t.Name} {t.Status}"));
-                    throw new TimeoutException($"never came: {what}\n{transfers}\n{DriveFixture.Tail(Site)}");
-                }
-
-                await Task.Delay(100, TestContext.Current.CancellationToken);
-            }
-        }
+                    return $"{what}\n{transfers}\n{DriveFixture.Tail(Site)}";
+                },
+                pause: TwoSites.Pause
+            );
 
         public async ValueTask DisposeAsync()
         {

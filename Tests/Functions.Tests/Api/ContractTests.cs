@@ -766,10 +766,9 @@ public abstract class ContractTests(PostgresServer server, DatabaseKind kind) : 
              "meta_mode":"infer","deletion_policy":"1","uploader":"u","null_obsid":true,"transfer_id":{{id}}}
             """;
 
-    private async Task WaitForFileAsync(string name)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
-        while ((await _site.PostAsync("search/file", $$"""{"name":"{{name}}"}""", "reader")).Status != HttpStatusCode.OK)
-            await Task.Delay(20, limit.Token);
-    }
+    private Task WaitForFileAsync(string name) =>
+        Wait.UntilAsync(
+            async () => (await _site.PostAsync("search/file", $$"""{"name":"{{name}}"}""", "reader")).Status == HttpStatusCode.OK,
+            name
+        );
 }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using Librarian.Functions.Api;
 using Librarian.Functions.Hosting;
+using Librarian.Tests.TestKit;
 using Microsoft.DurableTask;
 using Microsoft.DurableTask.Client;
 
@@ -374,8 +375,7 @@ public abstract class DurableApiTests(DurableSite site)
         await site.Client.WaitForInstanceStartAsync(id);
         Assert.Equal(202, (await site.PostAsync($"instances/{id}/raiseEvent/go", "\"now\"")).Code);
         // The child is started by the turn that took the event.
-        while (await site.Client.GetInstanceAsync(id + "-open") is null)
-            await Task.Delay(20, TestContext.Current.CancellationToken);
+        await Wait.UntilAsync(async () => await site.Client.GetInstanceAsync(id + "-open") is not null, "the child");
         var answer = await site.GetAsync($"instances/{id}?showHistory=true&showHistoryOutput=true");
         Assert.Equal("historyEvents", Names(answer.Json).Last());
         var rows = answer.Json.GetProperty("historyEvents").EnumerateArray().ToArray();

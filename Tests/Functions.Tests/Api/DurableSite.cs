@@ -112,12 +112,8 @@ public abstract class DurableSite(PostgresServer server, DatabaseKind kind) : IA
     }
 
     /// <summary>Waits for a status that only a worker can bring about.</summary>
-    public async Task UntilAsync(string id, OrchestrationRuntimeStatus status)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
-        while ((await Client.GetInstanceAsync(id, cancellation: limit.Token))?.RuntimeStatus != status)
-            await Task.Delay(20, limit.Token);
-    }
+    public Task UntilAsync(string id, OrchestrationRuntimeStatus status) =>
+        TestKit.Wait.UntilAsync(async () => (await Client.GetInstanceAsync(id))?.RuntimeStatus == status, $"{id} {status}");
 
     private sealed class Echo : TaskOrchestrator<JsonElement?, JsonElement?>
     {

@@ -161,15 +161,15 @@ public sealed class FunctionsHostDouble : IAsyncDisposable
     public async Task WhenReadyAsync()
     {
         using var client = new HttpClient { BaseAddress = Address };
-        var waiting = Stopwatch.StartNew();
-        while (true)
-        {
-            using var answer = await PingAsync(client);
-            if (answer.StatusCode == HttpStatusCode.OK)
-                return;
-            Assert.True(waiting.Elapsed < TimeSpan.FromMinutes(5), $"The site does not come up, {answer.StatusCode}: {Output}");
-            await Task.Delay(20);
-        }
+        HttpStatusCode? last = null;
+        await Wait.UntilAsync(
+            async () =>
+            {
+                using var answer = await PingAsync(client);
+                return (last = answer.StatusCode) == HttpStatusCode.OK;
+            },
+            () => $"a site that is up, {last}: {Output}"
+        );
     }
 
     /// <summary>A request that any credentials may make.</summary>

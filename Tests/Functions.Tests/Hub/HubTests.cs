@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Librarian.Domain.Catalog;
 using Librarian.Durable;
@@ -361,12 +362,8 @@ public sealed class HubTests(PostgresServer server)
         return ((int)response.StatusCode, await response.Content.ReadAsStringAsync());
     }
 
-    private static async Task UntilAsync(Func<Task<bool>> isSo)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
-        while (!await isSo())
-            await Task.Delay(20, limit.Token);
-    }
+    private static Task UntilAsync(Func<Task<bool>> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "") =>
+        Wait.UntilAsync(isSo, what);
 
     /// <summary>What the site says about its hub, or what another part of it says.</summary>
     private sealed class HubLog(string category = "Librarian.Durable.Hub.HubConnection") : ILoggerProvider, ILogger

@@ -161,18 +161,10 @@ internal sealed class PeerFixture : IAsyncDisposable
     }
 
     /// <summary>Waits for what other threads bring about.</summary>
-    public async Task UntilAsync(Func<Task<bool>> isSo, string what)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
-        while (!await isSo())
-        {
-            if (limit.IsCancellationRequested)
-                throw new TimeoutException(
-                    $"{what}; requests to the peer: {string.Join(' ', Peer.Paths)}; violations: {string.Join(' ', Peer.Violations)}"
-                );
-            await Task.Delay(20);
-        }
-    }
+    public Task UntilAsync(Func<Task<bool>> isSo, string what) =>
+        Wait.UntilAsync(isSo, () =>
+            $"{what}; requests to the peer: {string.Join(' ', Peer.Paths)}; violations: {string.Join(' ', Peer.Violations)}"
+        );
 
     /// <summary>Files that have a place at the peer.</summary>
     public static List<string> Committed(Dictionary<string, OutgoingTransfer> rows) =>

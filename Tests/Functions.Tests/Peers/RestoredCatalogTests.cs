@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Peers;
@@ -372,12 +373,8 @@ public abstract class RestoredCatalogTests(PostgresServer server, DatabaseKind k
         await db.SaveChangesAsync();
     }
 
-    private static async Task UntilAsync(Func<Task<bool>> isSo)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
-        while (!await isSo())
-            await Task.Delay(20, limit.Token);
-    }
+    private static Task UntilAsync(Func<Task<bool>> isSo, [CallerArgumentExpression(nameof(isSo))] string what = "") =>
+        Wait.UntilAsync(isSo, what);
 
     private static HttpRequestMessage Request(string path, string user)
     {

@@ -129,17 +129,9 @@ public abstract class WeaknessTests(PostgresServer server, DatabaseKind kind) : 
     /// <summary>What the timer does: starts batches for what peers lack; the number of files.</summary>
     protected Task<int> SendAsync() => Site.Services.GetRequiredService<CloneScheduler>().ScheduleAsync(Stop);
 
-    protected static async Task UntilAsync(Func<Task<bool>> holds, string what)
-    {
-        var end = DateTime.UtcNow.AddMinutes(5);
-        while (!await holds())
-        {
-            Assert.True(DateTime.UtcNow < end, $"never happened: {what}");
-            await Task.Delay(20, Stop);
-        }
-    }
+    protected static Task UntilAsync(Func<Task<bool>> holds, string what) => Wait.UntilAsync(holds, what);
 
-    protected static Task UntilAsync(Func<bool> holds, string what) => UntilAsync(() => Task.FromResult(holds()), what);
+    protected static Task UntilAsync(Func<bool> holds, string what) => Wait.UntilAsync(holds, what);
 
     protected async Task<T> ReadAsync<T>(Func<CatalogContext, Task<T>> query)
     {
