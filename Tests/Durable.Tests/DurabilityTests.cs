@@ -133,6 +133,7 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
         await ((IAsyncLifetime)own).InitializeAsync();
         await using var crashing = new PostgresDatabase(own);
         var connection = await crashing.ConnectionStringAsync();
+        var done = 0;
         void Configure(IDurableTaskWorkerBuilder b, string node)
         {
             FastLease(b, node);
@@ -145,7 +146,9 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
             });
             b.AddActivityFunc<int, int>("one", async (_, _) =>
             {
+                // So that the load lasts.
                 await Task.Delay(5);
+                Interlocked.Increment(ref done);
                 return 1;
             });
         }
@@ -155,8 +158,9 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
         var started = await one.Client.ScheduleNewOrchestrationInstancesAsync([
             .. Enumerable.Range(0, 20).Select(_ => new OrchestrationStart("sum", 30)),
         ]);
-        await Task.Delay(300);
+        await Until(() => Task.FromResult(Volatile.Read(ref done) > 50), "load");
         await own.StopAsync("immediate");
+        // For longer than the leases, so that both workers must begin anew.
         await Task.Delay(2000);
         await own.StartAsync();
         foreach (var start in started)

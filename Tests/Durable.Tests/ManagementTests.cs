@@ -135,8 +135,9 @@ public abstract class ManagementTests(TestDatabase database) : EngineTests(datab
         // Several polls: a suspended instance is not claimed for what it may not apply.
         for (var i = 0; i < 5; i++)
         {
+            var before = host.Store.Traffic.Statements;
             host.Client.SignalCommitted();
-            await Task.Delay(20);
+            await Until(() => Task.FromResult(host.Store.Traffic.Statements > before), "a poll");
         }
 
         Assert.Equal(4, await Count("select count(*) from dt_inbox"));

@@ -53,12 +53,13 @@ public class CatalogTests(PostgresServer server)
         using var catalog = await Databases.CreateAsync(DatabaseKind.PostgreSql, server);
         await using var other = catalog.Database.Open();
         await other.Database.GetService<IMigrator>().MigrateAsync("Initial");
-        // What holds the table for two seconds takes the place of ten million rows.
+        // What holds the table for longer than the driver waits takes the place of ten million rows. The driver waits long enough for a
+        // machine that stalls to answer the questions that come before.
         await using var held = await other.Database.BeginTransactionAsync();
         await other.Database.ExecuteSqlAsync($"lock table files in exclusive mode");
-        using var impatient = new CatalogDatabase(catalog.Database.ConnectionString + ";Command Timeout=1");
+        using var impatient = new CatalogDatabase(catalog.Database.ConnectionString + ";Command Timeout=8");
         var migration = impatient.MigrateAsync(default);
-        await other.Database.ExecuteSqlAsync($"select pg_sleep(2)");
+        await other.Database.ExecuteSqlAsync($"select pg_sleep(10)");
         await held.CommitAsync();
         await migration;
         Assert.Empty(await other.Database.GetPendingMigrationsAsync());

@@ -49,6 +49,7 @@ public sealed class DataDirectoryTests : IDisposable
         await site.StartAsync(TestContext.Current.CancellationToken);
 
         Assert.Equal([Path.Combine(data.FullName, "notes.txt")], OpenToOthers(data.FullName));
+        await site.WaitForOutputAsync("could be read by other accounts");
         Assert.Equal(
             1,
             site.Output.Split('\n')

@@ -49,8 +49,8 @@ public class TelemetryTests(PostgresServer server)
                 """{"transferId":"x"}"""
             );
             Assert.Equal(200, (int)status);
-            Assert.True(site.Services.GetRequiredService<TracerProvider>().ForceFlush(10_000));
-            Assert.True(site.Services.GetRequiredService<MeterProvider>().ForceFlush(10_000));
+            Assert.True(site.Services.GetRequiredService<TracerProvider>().ForceFlush((int)Wait.Limit.TotalMilliseconds));
+            Assert.True(site.Services.GetRequiredService<MeterProvider>().ForceFlush((int)Wait.Limit.TotalMilliseconds));
         }
 
         bool Has(string path, string text) => received.Any(r => r.Path == path && r.Body.Contains(text, StringComparison.Ordinal));

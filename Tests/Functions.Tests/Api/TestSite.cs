@@ -221,7 +221,10 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     }
 }
 
-/// <summary>Counts what EF Core sends.</summary>
+/// <summary>
+/// Counts what EF Core sends, except the reading of accounts: the site reads an account again when the last reading is a second old, and
+/// how many seconds a test takes says nothing.
+/// </summary>
 public sealed class StatementCounter : DbCommandInterceptor
 {
     private int _count;
@@ -237,7 +240,12 @@ public sealed class StatementCounter : DbCommandInterceptor
         CancellationToken cancellationToken = default
     )
     {
-        Interlocked.Increment(ref _count);
+        // As SQLite's provider writes it, and as PostgreSQL's does.
+        if (
+            !command.CommandText.Contains("FROM \"users\"", StringComparison.Ordinal)
+            && !command.CommandText.Contains("FROM users", StringComparison.Ordinal)
+        )
+            Interlocked.Increment(ref _count);
         return new(result);
     }
 

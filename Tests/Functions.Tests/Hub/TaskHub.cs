@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Net;
 using DurableTask.Core;
 using Grpc.Core;
@@ -45,7 +44,7 @@ internal sealed class TaskHub : IAsyncDisposable
     }
 
     /// <summary>Ids of the instances that were started, in order; a start that was refused is none.</summary>
-    public IReadOnlyList<string> Started => [.. _recorder.Started];
+    public IReadOnlyList<string> Started => _recorder.Started;
 
     public static Uri FreeAddress() => new($"http://127.0.0.1:{PostgresServer.FreePort()}");
 
@@ -60,7 +59,17 @@ internal sealed class TaskHub : IAsyncDisposable
 
     private sealed class Recorder : Interceptor
     {
-        public ConcurrentQueue<string> Started { get; } = new();
+        private readonly Lock _gate = new();
+        private readonly List<string> _started = [];
+
+        public IReadOnlyList<string> Started
+        {
+            get
+            {
+                lock (_gate)
+                    return [.. _started];
+            }
+        }
 
         public override async Task<TResponse> UnaryServerHandler<TRequest, TResponse>(
             TRequest request,
@@ -68,10 +77,21 @@ internal sealed class TaskHub : IAsyncDisposable
             UnaryServerMethod<TRequest, TResponse> continuation
         )
         {
-            var response = await continuation(request, context);
-            if (request is CreateInstanceRequest start)
-                Started.Enqueue(start.InstanceId);
-            return response;
+            if (request is not CreateInstanceRequest start)
+                return await continuation(request, context);
+            // Before the instance can have effects, which the tests wait for.
+            lock (_gate)
+                _started.Add(start.InstanceId);
+            try
+            {
+                return await continuation(request, context);
+            }
+            catch
+            {
+                lock (_gate)
+                    _started.Remove(start.InstanceId);
+                throw;
+            }
         }
     }
 }

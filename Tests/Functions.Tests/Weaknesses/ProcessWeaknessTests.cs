@@ -136,6 +136,7 @@ public sealed partial class ProcessWeaknessTests(PostgresServer server) : IDispo
         await using var site = new SiteProcess("fresh", _directory.FullName);
         site.Set("Site__AdminPassword", "");
         await site.StartAsync(Stop);
+        await site.WaitForOutputAsync("First administrator: ");
         var password = Announcement().Match(site.Output).Groups["password"].Value;
         Assert.Equal(24, password.Length);
         Assert.Equal(200, (await PostAsync(site, "ping/admin", "{}", "admin", password)).Status);
