@@ -14,17 +14,17 @@ public static class Databases
         string connection;
         if (kind == DatabaseKind.PostgreSql)
         {
-            connection = await server.CreateDatabaseAsync();
+            connection = await MigratedCatalog.CreateAsync(server);
         }
         else
         {
             directory = Directory.CreateTempSubdirectory("librarian-catalog-").FullName;
-            connection = $"Data Source={Path.Combine(directory, "catalog.db")}";
+            var file = Path.Combine(directory, "catalog.db");
+            await MigratedCatalog.CreateAsync(file);
+            connection = $"Data Source={file}";
         }
 
-        var database = new CatalogDatabase(connection, interceptors);
-        await database.MigrateAsync(default);
-        return new TestCatalog(database, directory);
+        return new TestCatalog(new CatalogDatabase(connection, interceptors), directory);
     }
 }
 
@@ -34,6 +34,8 @@ public sealed class TestCatalog(CatalogDatabase database, string? directory) : I
 
     public void Dispose()
     {
+        // Otherwise its connections stay open for five minutes, and those of some hundred tests are all that a server has.
+        database.Dispose();
         if (directory is null)
             return;
         SqliteConnection.ClearAllPools();

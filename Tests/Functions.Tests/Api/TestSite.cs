@@ -5,6 +5,7 @@ using System.Text.Json;
 using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog;
 using Librarian.Functions.Api;
+using Librarian.Tests.Domain.Catalog;
 using Librarian.Tests.Functions.Documentation;
 using Librarian.Tests.TestKit;
 using Microsoft.AspNetCore.Hosting;
@@ -69,6 +70,8 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
 
     public string StorePath => Path.Combine(_directory.FullName, "store");
 
+    private string CatalogFile => Path.Combine(_settings["Site:DataDirectory"], "catalog.db");
+
     /// <summary>Counts the catalog's statements (the engine's own do not pass here).</summary>
     public StatementCounter Statements { get; } = new();
 
@@ -96,7 +99,12 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
         bool makeUsers = true
     )
     {
-        var site = new TestSite(kind == DatabaseKind.PostgreSql ? await server.CreateDatabaseAsync() : null, services, settings);
+        // A test that says where the catalog is has one.
+        var isNew = settings?.ContainsKey("Site:Database") != true && settings?.ContainsKey("Site:DataDirectory") != true;
+        var database = isNew && kind == DatabaseKind.PostgreSql ? await MigratedCatalog.CreateAsync(server) : null;
+        var site = new TestSite(database, services, settings);
+        if (isNew && kind == DatabaseKind.Sqlite)
+            await MigratedCatalog.CreateAsync(site.CatalogFile);
         if (listen)
             site.UseKestrel(0);
         site._client = site.CreateDefaultClient(new DocumentedAnswers());
@@ -187,8 +195,7 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     {
         foreach (var (key, value) in _settings)
             builder.UseSetting(key, value);
-        var connection = _settings.GetValueOrDefault("Site:Database")
-            ?? $"Data Source={Path.Combine(_settings["Site:DataDirectory"], "catalog.db")}";
+        var connection = _settings.GetValueOrDefault("Site:Database") ?? $"Data Source={CatalogFile}";
         builder.ConfigureServices(services =>
         {
             services.AddSingleton(provider => new CatalogDatabase(
