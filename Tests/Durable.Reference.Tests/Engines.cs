@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using Librarian.Durable;
 using Librarian.Durable.Hosting;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Incoming;
@@ -23,9 +25,14 @@ namespace Librarian.Tests.Durable.Reference;
 /// <summary>Microsoft's engine in this process: their worker over gRPC to their own dispatcher, with a store in memory.</summary>
 public sealed class ReferenceEngine : IAsyncLifetime
 {
+    private readonly ConcurrentDictionary<string, Lazy<Task<string>>> _answers = new(StringComparer.Ordinal);
     private DurableTaskTestHost? _host;
 
-    public DurableTaskClient Client => _host!.Client;
+    /// <summary>Its answer to a scenario, which it is asked once: the tests of either database compare with the same.</summary>
+    public Task<string> AnswerAsync(string scenario, string? expected) =>
+        _answers
+            .GetOrAdd(scenario, name => new Lazy<Task<string>>(() => DifferentialTests.AnswerAsync(_host!.Client, name, expected)))
+            .Value;
 
     public async ValueTask InitializeAsync() =>
         _host = await DurableTaskTestHost.StartAsync(
@@ -40,7 +47,7 @@ public sealed class ReferenceEngine : IAsyncLifetime
             }
         );
 
-    // It waits for instances that never end; the process does not.
+    // It waits for instances that never end; the process, which ends anyway, does not.
     public async ValueTask DisposeAsync() => await Task.WhenAny(_host!.DisposeAsync().AsTask(), Task.Delay(TimeSpan.FromSeconds(5)));
 }
 
