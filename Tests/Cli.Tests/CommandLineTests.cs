@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Http;
 
 namespace Librarian.Tests.Cli;
 
+[Quick]
 public sealed class CommandLineTests : IAsyncLifetime
 {
     private readonly string _home = Directory.CreateTempSubdirectory("librarian-cli-").FullName;

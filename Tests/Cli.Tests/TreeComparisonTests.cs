@@ -3,6 +3,7 @@ using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Cli;
 
+[Quick]
 public sealed class TreeComparisonTests : IDisposable
 {
     private readonly string _work = Directory.CreateTempSubdirectory("librarian-compare-").FullName;

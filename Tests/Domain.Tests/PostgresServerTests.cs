@@ -36,6 +36,16 @@ public class PostgresServerTests(PostgresServer server)
         }
     }
 
+    [Fact, Quick]
+    public async Task CreateDatabase_ForATestOfTheQuickTier_IsRefused()
+    {
+        var refusal = await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            server.CreateDatabaseAsync(TestContext.Current.CancellationToken)
+        );
+        Assert.Contains(nameof(CreateDatabase_ForATestOfTheQuickTier_IsRefused), refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("is of the quick tier, and uses a PostgreSQL server", refusal.Message, StringComparison.Ordinal);
+    }
+
     private static async Task<object?> ScalarAsync(string connection, string sql, CancellationToken stop)
     {
         // Its pool still holds the connection when the database is copied.

@@ -5,6 +5,7 @@ namespace Librarian.Tests.Durable;
 
 public sealed class ActivityResultsOnPostgres(PostgresServer server) : ActivityResultTests(new PostgresDatabase(server));
 
+[Quick]
 public sealed class ActivityResultsOnSqlite() : ActivityResultTests(new SqliteDatabase());
 
 /// <summary>

@@ -8,6 +8,7 @@ namespace Librarian.Tests.Durable;
 
 public sealed class BasicsOnPostgres(PostgresServer server) : BasicsTests(new PostgresDatabase(server));
 
+[Quick]
 public sealed class BasicsOnSqlite() : BasicsTests(new SqliteDatabase());
 
 public sealed record Book(string Name, int Files, List<string> Shelves);

@@ -5,6 +5,7 @@ namespace Librarian.Tests.Durable;
 
 public sealed class CompositionOnPostgres(PostgresServer server) : CompositionTests(new PostgresDatabase(server));
 
+[Quick]
 public sealed class CompositionOnSqlite() : CompositionTests(new SqliteDatabase());
 
 /// <summary>Sub-orchestrations, failures, retries and ContinueAsNew.</summary>

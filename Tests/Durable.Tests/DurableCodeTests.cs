@@ -1,9 +1,11 @@
 using Librarian.Durable.Engine;
+using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Librarian.Tests.Durable;
 
 /// <summary>Shapes of durable code that the run-time guard must leave alone, on the bare engine: turns by hand, no database.</summary>
+[Quick]
 public class DurableCodeTests
 {
     private static readonly Dictionary<string, Func<TaskOrchestrationContext, Task<int>>> Code = new()

@@ -58,6 +58,7 @@ public sealed class FencesOnPostgres(PostgresServer server) : FenceTests(new Pos
     }
 }
 
+[Quick]
 public sealed class FencesOnSqlite() : FenceTests(new SqliteDatabase());
 
 /// <summary>

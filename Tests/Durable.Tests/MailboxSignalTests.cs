@@ -1,7 +1,9 @@
 using Librarian.Durable.Worker;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable;
 
+[Quick]
 public sealed class MailboxSignalTests
 {
     [Fact]

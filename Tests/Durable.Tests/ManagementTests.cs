@@ -8,6 +8,7 @@ namespace Librarian.Tests.Durable;
 
 public sealed class ManagementOnPostgres(PostgresServer server) : ManagementTests(new PostgresDatabase(server));
 
+[Quick]
 public sealed class ManagementOnSqlite() : ManagementTests(new SqliteDatabase());
 
 public abstract class ManagementTests(TestDatabase database) : EngineTests(database)

@@ -4,6 +4,7 @@ namespace Librarian.Tests.Durable;
 
 public sealed class NamesOnPostgres(PostgresServer server) : NameTests(new PostgresDatabase(server));
 
+[Quick]
 public sealed class NamesOnSqlite() : NameTests(new SqliteDatabase());
 
 /// <summary>Names of orchestrators and activities compare without case, as Microsoft's TaskName does.</summary>

@@ -30,6 +30,7 @@ public sealed class RewindOnPostgres(PostgresServer server) : RewindTests(new Po
     }
 }
 
+[Quick]
 public sealed class RewindOnSqlite() : RewindTests(new SqliteDatabase());
 
 /// <summary>What an instance had been told or done when it failed is neither lost nor done twice by the rewind.</summary>
@@ -232,6 +233,7 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
     }
 }
 
+[Quick]
 public class RewindPlanTests
 {
     [Fact]

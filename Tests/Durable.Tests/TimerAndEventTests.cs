@@ -5,6 +5,7 @@ namespace Librarian.Tests.Durable;
 
 public sealed class TimersAndEventsOnPostgres(PostgresServer server) : TimerAndEventTests(new PostgresDatabase(server));
 
+[Quick]
 public sealed class TimersAndEventsOnSqlite() : TimerAndEventTests(new SqliteDatabase());
 
 public abstract class TimerAndEventTests(TestDatabase database) : EngineTests(database)

@@ -1,8 +1,10 @@
 using Librarian.Durable.Engine;
+using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Librarian.Tests.Durable;
 
+[Quick]
 public class TurnTimeTests
 {
     [Fact]

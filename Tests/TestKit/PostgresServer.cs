@@ -110,6 +110,7 @@ public sealed class PostgresServer : IAsyncLifetime
 
     private async Task<string> CreateAsync(string options, CancellationToken cancellationToken)
     {
+        QuickTier.Refuse("a PostgreSQL server");
         await _started.Value;
         var name = $"t{Environment.ProcessId}_{Interlocked.Increment(ref _databases)}";
         await ExecuteAsync($"create database {name} {options}", cancellationToken);

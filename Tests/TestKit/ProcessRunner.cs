@@ -8,6 +8,8 @@ public static class ProcessRunner
     /// <summary>Runs a program to its end. If it fails, throws an exception with its output.</summary>
     public static async Task<string> RunAsync(string program, IReadOnlyList<string> arguments, string? workingDirectory = null)
     {
+        if (arguments.Prepend(program).Any(word => word.Contains("mount", StringComparison.Ordinal)))
+            QuickTier.Refuse("a mount, which needs root");
         // Output goes to a file, because a daemon that the program starts (pg_ctl) inherits it, and a pipe would never close.
         var output = Path.Combine(Path.GetTempPath(), $"librarian-run-{Guid.NewGuid():N}.log");
         var start = new ProcessStartInfo("/bin/sh") { UseShellExecute = false, WorkingDirectory = workingDirectory ?? Path.GetTempPath() };

@@ -126,6 +126,7 @@ public sealed class SiteProcess : IAsyncDisposable
     /// <summary>Starts the process but does not wait until it answers.</summary>
     public void Start()
     {
+        QuickTier.Refuse("a site in a process of its own");
         var start = new ProcessStartInfo(Umask is null ? "dotnet" : "/bin/sh")
         {
             RedirectStandardOutput = true,

@@ -1,6 +1,7 @@
 using CsCheck;
 using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog;
+using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Librarian.Tests.Domain.Accounts;
@@ -114,6 +115,7 @@ public sealed class PasswordHasherCostTests
     }
 }
 
+[Quick]
 public sealed class VerifiedCredentialCacheTests
 {
     private readonly FakeTimeProvider _time = new();
@@ -158,6 +160,7 @@ public sealed class VerifiedCredentialCacheTests
     }
 }
 
+[Quick]
 public sealed class CredentialVerifierTests : IDisposable
 {
     private readonly PasswordHasher _hasher = new(new PasswordHasherOptions { Cost = new Argon2Cost(64, 1, 1) });

@@ -4,6 +4,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Tests.Domain.Catalog;
 
+[Quick]
 public class SqliteWriteLockTests(PostgresServer server)
 {
     [Fact]

@@ -1,8 +1,10 @@
 using CsCheck;
 using Librarian.Domain.Checksums;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Checksums;
 
+[Quick]
 public class ChecksumTests
 {
     [Theory]

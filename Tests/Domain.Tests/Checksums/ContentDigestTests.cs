@@ -3,10 +3,12 @@ using System.Text;
 using CsCheck;
 using Librarian.Domain.Checksums;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Checksums;
 
 /// <summary>Upstream's own code produced the vectors (docs/spec/wire.md#checksum-vectors, docs/spec/upstream.md#vectors).</summary>
+[Quick]
 public sealed class ContentDigestTests : IDisposable
 {
     private readonly TemporaryDirectory _root = new();

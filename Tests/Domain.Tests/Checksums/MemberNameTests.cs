@@ -2,9 +2,11 @@ using System.Collections.Concurrent;
 using Librarian.Domain.Checksums;
 using Librarian.Domain.Stores;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Checksums;
 
+[Quick]
 public sealed class MemberNameTests
 {
     [Fact]

@@ -1,10 +1,12 @@
 using System.IO.Hashing;
 using System.Text;
 using Librarian.Domain.Checksums;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Checksums;
 
 /// <summary>docs/formats/tree-digest-v1.md, computed here once more by its words.</summary>
+[Quick]
 public sealed class TreeDigestTests : IDisposable
 {
     private readonly string _book = Directory.CreateTempSubdirectory("librarian-tree-").FullName;

@@ -1,7 +1,9 @@
 using Librarian.Domain.Configuration;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Configuration;
 
+[Quick]
 public class SiteOptionsTests
 {
     public static SiteOptions Valid() =>

@@ -1,8 +1,10 @@
 using Librarian.Domain.Formats;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Drives;
 
+[Quick]
 public class DriveMarkerTests
 {
     private static readonly DriveMarker Marker = new()
@@ -118,6 +120,7 @@ public class DriveMarkerTests
     }
 }
 
+[Quick]
 public class DriveFileTests
 {
     [Fact]

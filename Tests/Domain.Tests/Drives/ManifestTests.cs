@@ -4,9 +4,11 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Stores;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Drives;
 
+[Quick]
 public class ManifestTests
 {
     /// <summary>The bytes of version 1. A change of them makes manifests in drawers unreadable: it is a new version.</summary>

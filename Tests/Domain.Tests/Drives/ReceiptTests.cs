@@ -2,9 +2,11 @@ using System.Text;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Security;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Drives;
 
+[Quick]
 public class ReceiptTests
 {
     private static readonly string Golden = Samples.Unwrap(

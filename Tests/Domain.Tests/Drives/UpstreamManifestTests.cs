@@ -2,9 +2,11 @@ using System.Text;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Drives;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Drives;
 
+[Quick]
 public class UpstreamManifestTests
 {
     /// <summary>As the Python Librarian answers admin/stores/manifest (docs/spec/wire.md#store-manifest).</summary>

@@ -1,10 +1,12 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Errors;
+using Librarian.Tests.TestKit;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Librarian.Tests.Domain.Errors;
 
+[Quick]
 public sealed class ErrorLogTests
 {
     [Fact]

@@ -1,8 +1,10 @@
 using CsCheck;
 using Librarian.Domain.Peers;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Peers;
 
+[Quick]
 public sealed class SeenStampsTests
 {
     private static readonly Gen<CatalogVersion> s_stamp = Gen.Select(Gen.Int[0, 1], Gen.Int[0, 6], Gen.Long[0, 999_999_999_999_999_999])

@@ -1,9 +1,11 @@
 using CsCheck;
 using Librarian.Domain.Security;
+using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Librarian.Tests.Domain.Security;
 
+[Quick]
 public class FernetTests
 {
     private const string Key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

@@ -1,8 +1,10 @@
 using Librarian.Domain.Security;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Security;
 
+[Quick]
 public class SecretFileTests
 {
     [Fact]

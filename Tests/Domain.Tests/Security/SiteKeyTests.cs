@@ -1,9 +1,11 @@
 using Librarian.Domain.Security;
 using Librarian.Tests.Domain.Drives;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Security;
 
+[Quick]
 public class SiteKeyTests
 {
     /// <summary>RFC 8032 §7.1.</summary>

@@ -1,9 +1,11 @@
 using Librarian.Domain.Checksums;
 using Librarian.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Stores;
 
 /// <summary>What a store says of data that lie under the name of a placement.</summary>
+[Quick]
 public class AdoptionTests
 {
     private static readonly (string, string)[] s_book = [("a", "one"), ("sub/b", "two"), (".hidden", "three")];

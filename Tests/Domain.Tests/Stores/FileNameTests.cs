@@ -1,8 +1,10 @@
 using CsCheck;
 using Librarian.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Stores;
 
+[Quick]
 public class FileNameTests
 {
     [Theory]

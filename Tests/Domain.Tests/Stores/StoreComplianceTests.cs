@@ -1,5 +1,6 @@
 using Librarian.Domain.Checksums;
 using Librarian.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Stores;
 
@@ -661,6 +662,7 @@ public abstract class StoreComplianceTests
     }
 }
 
+[Quick]
 public sealed class LocalStoreOnOneFilesystemTests : StoreComplianceTests
 {
     protected override StoreFixture Open(IStoreFaults? faults = null) => new(faults: faults);

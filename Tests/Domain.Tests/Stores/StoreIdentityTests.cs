@@ -1,9 +1,11 @@
 using System.Text;
 using CsCheck;
 using Librarian.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Stores;
 
+[Quick]
 public class StoreIdentityTests
 {
     private static readonly StoreIdentity Identity = new(new Guid("0e984725-c51c-4bf4-9960-e1c80e27aba0"), "mountain", "main");

@@ -1,10 +1,12 @@
 using Librarian.Domain.Checksums;
 using Librarian.Domain.TransferManagers;
 using Librarian.Tests.Domain.Stores;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.TransferManagers;
 
 /// <summary>What leaves this site is what the catalog says.</summary>
+[Quick]
 public sealed class LocalTransferManagerTests : IDisposable
 {
     private readonly TemporaryDirectory _place = new();

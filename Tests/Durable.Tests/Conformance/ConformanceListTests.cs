@@ -1,8 +1,10 @@
 using System.Reflection;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable.Conformance;
 
 /// <summary>The list of scenarios is complete: each number has tests, and they run on both databases.</summary>
+[Quick]
 public sealed class ConformanceListTests
 {
     private const int Last = 104;

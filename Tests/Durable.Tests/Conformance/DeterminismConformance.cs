@@ -4,6 +4,7 @@ namespace Librarian.Tests.Durable.Conformance;
 
 public sealed class DeterminismOnPostgres(PostgresServer server) : DeterminismConformance(new PostgresDatabase(server));
 
+[Quick]
 public sealed class DeterminismOnSqlite() : DeterminismConformance(new SqliteDatabase());
 
 /// <summary>

@@ -5,6 +5,7 @@ namespace Librarian.Tests.Durable.Conformance;
 
 public sealed class FlowOnPostgres(PostgresServer server) : FlowConformance(new PostgresDatabase(server));
 
+[Quick]
 public sealed class FlowOnSqlite() : FlowConformance(new SqliteDatabase());
 
 /// <summary>Timers, events and generations under conditions that go wrong in practice.</summary>

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Librarian.Durable.Testing;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Durable.Conformance;
 
@@ -7,6 +8,7 @@ namespace Librarian.Tests.Durable.Conformance;
 /// Histories recorded by earlier versions of the engine, replayed with this one. They are in <c>Golden/</c>;
 /// <c>LIBRARIAN_RECORD_HISTORIES=1</c> adds new ones beside the old (which stay: their releases are still out there).
 /// </summary>
+[Quick]
 public sealed class GoldenHistoryTests() : EngineTests(new SqliteDatabase())
 {
     public static TheoryData<string> Recorded =>

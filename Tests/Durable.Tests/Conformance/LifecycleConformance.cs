@@ -5,6 +5,7 @@ namespace Librarian.Tests.Durable.Conformance;
 
 public sealed class LifecycleOnPostgres(PostgresServer server) : LifecycleConformance(new PostgresDatabase(server));
 
+[Quick]
 public sealed class LifecycleOnSqlite() : LifecycleConformance(new SqliteDatabase());
 
 /// <summary>Restart, rewind, history, versions and the other operations on whole instances.</summary>

@@ -43,6 +43,7 @@ public abstract class CrashFixture(TestDatabase database) : EngineTests(database
     /// <summary>Starts a worker without waiting for it.</summary>
     protected Process Launch(string connectionString, string node, params string[] more)
     {
+        QuickTier.Refuse("a worker in a process of its own");
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, UseShellExecute = false };
         SiteProcess.LiveShortly(start);
         foreach (

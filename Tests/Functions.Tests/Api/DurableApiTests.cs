@@ -10,6 +10,7 @@ namespace Librarian.Tests.Functions.Api;
 
 public sealed class PostgresDurableApiTests(PostgresDurableSite site) : DurableApiTests(site), IClassFixture<PostgresDurableSite>;
 
+[Quick]
 public sealed class SqliteDurableApiTests(SqliteDurableSite site) : DurableApiTests(site), IClassFixture<SqliteDurableSite>;
 
 /// <summary>The management API (docs/spec/functions-host.md#management-api), route by route, on both databases.</summary>

@@ -1,4 +1,5 @@
 using Librarian.Functions.Timers;
+using Librarian.Tests.TestKit;
 using Microsoft.DurableTask.Client;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
@@ -9,6 +10,7 @@ namespace Librarian.Tests.Functions.Api;
 
 public sealed class PostgresPurgeTimerTests(PostgresDurableSite site) : PurgeTimerTests(site), IClassFixture<PostgresDurableSite>;
 
+[Quick]
 public sealed class SqlitePurgeTimerTests(SqliteDurableSite site) : PurgeTimerTests(site), IClassFixture<SqliteDurableSite>;
 
 /// <summary>The timer that removes finished orchestrations by age, with the default retentions of 30 and 90 days.</summary>

@@ -1,7 +1,9 @@
 using System.Net;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Functions.Contract;
 
+[Quick]
 public sealed class SqliteContractTableTests(SqliteSite site) : InProcessContractTests(site), IClassFixture<SqliteSite>;
 
 public sealed class PostgresContractTableTests(PostgresSite site) : InProcessContractTests(site), IClassFixture<PostgresSite>;

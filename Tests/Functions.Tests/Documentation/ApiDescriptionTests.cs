@@ -1,8 +1,10 @@
 using System.Text.Json;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Functions.Documentation;
 
 /// <summary>The comparison of answers with their description finds what is wrong.</summary>
+[Quick]
 public class ApiDescriptionTests
 {
     private const string Hit =

@@ -1,9 +1,11 @@
 using System.Collections.Concurrent;
 using System.Text.RegularExpressions;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Functions.Documentation;
 
 /// <summary>Comments and documents cite files and headings that exist.</summary>
+[Quick]
 public sealed partial class CitationTests
 {
     private static readonly ConcurrentDictionary<string, HashSet<string>> Known = new(StringComparer.Ordinal);

@@ -5,6 +5,7 @@ using Librarian.Client.Wire;
 using Librarian.Functions.Api;
 using Librarian.Functions.Hosting;
 using Librarian.Functions.Security;
+using Librarian.Tests.TestKit;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.OpenApi;
@@ -12,6 +13,7 @@ using Microsoft.OpenApi;
 namespace Librarian.Tests.Functions.Documentation;
 
 /// <summary>Rules of OpenAPI 3.1, and ours, for the committed description.</summary>
+[Quick]
 public partial class LintTests
 {
     /// <summary>Fields whose value is any JSON: what orchestrations are given and give back.</summary>

@@ -1,7 +1,9 @@
 using System.Reflection;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Functions.Documentation;
 
+[Quick]
 public sealed class SourceTests
 {
     private const int Columns = 140;

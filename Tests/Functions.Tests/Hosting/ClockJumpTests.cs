@@ -1,10 +1,12 @@
 using Librarian.Functions.Hosting;
+using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Librarian.Tests.Functions.Hosting;
 
 /// <summary>The clock of a site's machine is set while timers wait, run, or are not there at all.</summary>
+[Quick]
 public sealed class ClockJumpTests
 {
     private const int Jumped = 1013;

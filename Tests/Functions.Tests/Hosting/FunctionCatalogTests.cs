@@ -1,9 +1,11 @@
 using Librarian.Functions.Hosting;
+using Librarian.Tests.TestKit;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 
 namespace Librarian.Tests.Functions.Hosting;
 
+[Quick]
 public sealed class FunctionCatalogTests
 {
     [Fact]

@@ -3,6 +3,7 @@ using System.Net.Http.Json;
 using System.Reflection;
 using System.Text;
 using Librarian.Functions.Hosting;
+using Librarian.Tests.TestKit;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -15,6 +16,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Librarian.Tests.Functions.Hosting;
 
+[Quick]
 public sealed class FunctionEndpointsTests
 {
     [Fact]

@@ -46,6 +46,7 @@ public sealed class FunctionsHostDouble : IAsyncDisposable
 
     private FunctionsHostDouble(IReadOnlyDictionary<string, string> settings)
     {
+        QuickTier.Refuse("a site in a process of its own");
         var (grpc, front) = (PostgresServer.FreePort(), PostgresServer.FreePort());
         Address = new Uri($"http://127.0.0.1:{front}/");
         InheritedPort = PostgresServer.FreePort();

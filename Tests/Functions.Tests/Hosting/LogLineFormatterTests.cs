@@ -1,4 +1,5 @@
 using Librarian.Functions.Hosting;
+using Librarian.Tests.TestKit;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -7,6 +8,7 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Tests.Functions.Hosting;
 
+[Quick]
 public sealed class LogLineFormatterTests
 {
     [Fact]

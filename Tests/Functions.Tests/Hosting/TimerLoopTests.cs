@@ -1,9 +1,11 @@
 using Librarian.Functions.Hosting;
+using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Librarian.Tests.Functions.Hosting;
 
+[Quick]
 public sealed class TimerLoopTests
 {
     private static readonly DateTimeOffset FirstDue = new(2026, 3, 1, 12, 5, 0, TimeSpan.Zero);

@@ -1,9 +1,11 @@
 using System.Globalization;
 using Librarian.Functions.Hosting;
+using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Configuration;
 
 namespace Librarian.Tests.Functions.Hosting;
 
+[Quick]
 public sealed class TimerScheduleTests
 {
     private static readonly TimeZoneInfo Berlin = TimeZoneInfo.FindSystemTimeZoneById("Europe/Berlin");

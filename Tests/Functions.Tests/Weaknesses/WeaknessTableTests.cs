@@ -1,9 +1,11 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Functions.Weaknesses;
 
 /// <summary>The table of upstream's weaknesses in docs/compatibility.md is complete and names tests that exist.</summary>
+[Quick]
 public sealed partial class WeaknessTableTests
 {
     private static readonly int[] Numbers = [.. Enumerable.Range(1, 34), .. Enumerable.Range(40, 10)];
