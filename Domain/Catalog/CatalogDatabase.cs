@@ -23,6 +23,11 @@ public enum DatabaseKind
 /// </summary>
 public sealed class CatalogDatabase : IDisposable
 {
+    /// <summary>
+    /// The assembly of the migrations. They are generated from this one, so it cannot refer to them: a program that migrates does.
+    /// </summary>
+    internal const string MigrationsAssembly = "Librarian.Migrations";
+
     private static readonly TimeSpan s_longest = TimeSpan.FromHours(6);
     private readonly NpgsqlDataSource? _source;
     private readonly SemaphoreSlim? _sqliteWriteTurn;
@@ -40,7 +45,7 @@ public sealed class CatalogDatabase : IDisposable
         {
             ConnectionString = connectionString;
             _postgres = new DbContextOptionsBuilder<PostgresCatalog>()
-                .UseNpgsql(_source = OpenSource(connectionString))
+                .UseNpgsql(_source = OpenSource(connectionString), o => o.MigrationsAssembly(MigrationsAssembly))
                 .AddInterceptors(interceptors)
                 .Options;
         }
@@ -50,7 +55,9 @@ public sealed class CatalogDatabase : IDisposable
             // A list is one parameter, as on PostgreSQL: with one parameter per element, every length would be a statement of its own, and
             // SQLite binds named parameters slowly.
             _sqlite = new DbContextOptionsBuilder<SqliteCatalog>()
-                .UseSqlite(ConnectionString, o => o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter))
+                .UseSqlite(ConnectionString, o =>
+                    o.UseParameterizedCollectionMode(ParameterTranslationMode.Parameter).MigrationsAssembly(MigrationsAssembly)
+                )
                 .AddInterceptors([SqlitePragmas.Instance, new SqliteWriteLock(_sqliteWriteTurn = new SemaphoreSlim(1, 1)), .. interceptors])
                 .Options;
         }
@@ -105,6 +112,7 @@ public sealed class CatalogDatabase : IDisposable
     /// Brings the schema up to date. Crash-safe: each migration is a transaction of its own, and EF Core's migration lock serialises
     /// PostgreSQL processes that start together.
     /// </summary>
+    /// <exception cref="InvalidOperationException">The database is not fit for a catalog, or its catalog is too old.</exception>
     public async Task MigrateAsync(CancellationToken cancellationToken)
     {
         if (Kind == DatabaseKind.Sqlite)
@@ -130,11 +138,12 @@ public sealed class CatalogDatabase : IDisposable
         await using var context = Open();
         if (context.Database.IsNpgsql())
             await RequireUtf8Async(context, cancellationToken);
+        // An index over ten million rows takes minutes, and a second process waits as long for the lock.
+        AllowLongStatements(context);
+        await EarlierMigrations.ReplaceAsync(context, cancellationToken);
         // Migrating also builds the last migration's model and compares it with the present one, at every start.
         if (!(await context.Database.GetPendingMigrationsAsync(cancellationToken)).Any())
             return;
-        // An index over ten million rows takes minutes, and a second process waits as long for the lock.
-        AllowLongStatements(context);
         await context.Database.MigrateAsync(cancellationToken);
     }
 

@@ -3,16 +3,24 @@ using Microsoft.EntityFrameworkCore.Design;
 
 namespace Librarian.Domain.Catalog;
 
-/// <summary>Lets <c>dotnet ef migrations add NAME --context SqliteCatalog -o Catalog/Migrations/Sqlite</c> build the model.</summary>
+/// <summary>Lets <c>dotnet ef migrations add NAME --context SqliteCatalog -o Sqlite</c> build the model.</summary>
 internal sealed class SqliteCatalogDesign : IDesignTimeDbContextFactory<SqliteCatalog>
 {
     public SqliteCatalog CreateDbContext(string[] args) =>
-        new(new DbContextOptionsBuilder<SqliteCatalog>().UseSqlite("Data Source=design.db").Options);
+        new(
+            new DbContextOptionsBuilder<SqliteCatalog>()
+                .UseSqlite("Data Source=design.db", o => o.MigrationsAssembly(CatalogDatabase.MigrationsAssembly))
+                .Options
+        );
 }
 
-/// <summary>Lets <c>dotnet ef migrations add NAME --context PostgresCatalog -o Catalog/Migrations/Postgres</c> build the model.</summary>
+/// <summary>Lets <c>dotnet ef migrations add NAME --context PostgresCatalog -o Postgres</c> build the model.</summary>
 internal sealed class PostgresCatalogDesign : IDesignTimeDbContextFactory<PostgresCatalog>
 {
     public PostgresCatalog CreateDbContext(string[] args) =>
-        new(new DbContextOptionsBuilder<PostgresCatalog>().UseNpgsql("Host=design").Options);
+        new(
+            new DbContextOptionsBuilder<PostgresCatalog>()
+                .UseNpgsql("Host=design", o => o.MigrationsAssembly(CatalogDatabase.MigrationsAssembly))
+                .Options
+        );
 }

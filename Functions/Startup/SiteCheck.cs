@@ -202,21 +202,21 @@ public sealed class SiteCheck
             await using var db = catalog.Open();
             var applied = (await db.Database.GetAppliedMigrationsAsync(stop)).ToList();
             var known = db.Database.GetMigrations().ToList();
+            var pending = EarlierMigrations.AreIn(applied) ? known.Count : known.Count - applied.Count;
             if (applied.Count == 0)
                 await OkAsync("database", "empty; the first start makes the catalog");
-            else if (applied.Except(known, StringComparer.Ordinal).FirstOrDefault() is { } newer)
+            else if (EarlierMigrations.FindRefusal(applied) is { } tooOld)
+                await ErrorAsync("database", tooOld);
+            else if (!EarlierMigrations.AreIn(applied) && applied.Except(known, StringComparer.Ordinal).FirstOrDefault() is { } newer)
                 await ErrorAsync(
                     "database",
                     $"the catalog was made by a newer release ('{newer}'). Run that one, or restore the backup from before the upgrade."
                 );
-            else if (known.Count > applied.Count)
-                await WarnAsync(
-                    "database",
-                    $"{known.Count - applied.Count} migrations are pending; the next start applies them. Back the catalog up before."
-                );
+            else if (pending > 0)
+                await WarnAsync("database", $"{pending} migrations are pending; the next start applies them. Back the catalog up before.");
             else
                 await OkAsync("database", "the catalog is up to date");
-            if (applied.Count == known.Count)
+            if (pending == 0)
                 return catalog;
         }
         catch (Exception e) when (CatalogDatabase.IsDatabaseFailure(e) || CatalogDatabase.IsAway(e) || e is ArgumentException)

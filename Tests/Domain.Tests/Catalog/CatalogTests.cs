@@ -1,8 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Tests.TestKit;
 using Microsoft.EntityFrameworkCore;
-using Microsoft.EntityFrameworkCore.Infrastructure;
-using Microsoft.EntityFrameworkCore.Migrations;
 
 namespace Librarian.Tests.Domain.Catalog;
 
@@ -48,19 +46,20 @@ public class CatalogTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task Migrate_IndexThatTakesLongerThanTheDriverWaits_IsWaitedFor()
+    public async Task Migrate_StatementThatTakesLongerThanTheDriverWaits_IsWaitedFor()
     {
-        using var catalog = await Databases.CreateAsync(DatabaseKind.PostgreSql, server);
-        await using var other = catalog.Database.Open();
-        await other.Database.GetService<IMigrator>().MigrateAsync("Initial");
-        // What holds the table for longer than the driver waits takes the place of ten million rows. The driver waits long enough for a
-        // machine that stalls to answer the questions that come before.
+        var connection = await server.CreateDatabaseAsync(TestContext.Current.CancellationToken);
+        using var database = new CatalogDatabase(connection);
+        await using var other = database.Open();
+        // A table of the same name that exists for ten seconds takes the place of an index over ten million rows. The
+        // driver waits long enough for a machine that stalls to answer the questions that come before.
         await using var held = await other.Database.BeginTransactionAsync();
-        await other.Database.ExecuteSqlAsync($"lock table files in exclusive mode");
-        using var impatient = new CatalogDatabase(catalog.Database.ConnectionString + ";Command Timeout=8");
+        await other.Database.ExecuteSqlAsync($"create table files (id int)");
+        using var impatient = new CatalogDatabase(connection + ";Command Timeout=8");
         var migration = impatient.MigrateAsync(default);
         await other.Database.ExecuteSqlAsync($"select pg_sleep(10)");
-        await held.CommitAsync();
+        Assert.False(migration.IsCompleted);
+        await held.RollbackAsync();
         await migration;
         Assert.Empty(await other.Database.GetPendingMigrationsAsync());
     }

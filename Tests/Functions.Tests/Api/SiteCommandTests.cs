@@ -164,6 +164,37 @@ public sealed class SiteCommandTests(PostgresServer server) : IDisposable
         Assert.Contains("error    store main:", lines, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(true, 0, "1 migrations are pending; the next start applies them.")]
+    [InlineData(false, 1, "run 'librarian-site migrate' of commit 8e465f3")]
+    public async Task Check_CatalogOfEarlierMigrations_SaysWhetherTheNextStartTakesIt(bool all, int expected, string said)
+    {
+        var root = Path.Combine(_directory.FullName, "earlier");
+        foreach (var part in new[] { "data", "staging", "store" })
+            Directory.CreateDirectory(Path.Combine(root, part));
+        var connection = $"Data Source={Path.Combine(root, "data", "catalog.db")}";
+        using (var catalog = new CatalogDatabase(connection))
+            await catalog.MigrateAsync(TestContext.Current.CancellationToken);
+        await using (var open = new SqliteConnection(connection))
+        {
+            await open.OpenAsync(TestContext.Current.CancellationToken);
+            await using var command = open.CreateCommand();
+            command.CommandText = $"""
+                update "__EFMigrationsHistory" set "MigrationId" = '20261123024056_Initial';
+                insert into "__EFMigrationsHistory" ("MigrationId", "ProductVersion") values
+                  ('20261124230730_PeerCallbacks', ''), ('20261124231008_Drives', ''), ('20261124232102_SearchIndexes', ''),
+                  ('20261126003222_PathAndContentIndexes', ''){(all ? ", ('20261129190703_CopyEvidence', '')" : "")}
+                """;
+            await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
+        }
+
+        SqliteConnection.ClearAllPools();
+        var (code, lines) = await CheckAsync(Settings(root, database: null));
+
+        Assert.Equal(expected, code);
+        Assert.Contains(said, lines, StringComparison.Ordinal);
+    }
+
     public void Dispose()
     {
         SqliteConnection.ClearAllPools();

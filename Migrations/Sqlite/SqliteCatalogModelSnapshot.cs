@@ -3,22 +3,41 @@ using System;
 using Librarian.Domain.Catalog;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
-using Microsoft.EntityFrameworkCore.Migrations;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 
 #nullable disable
 
-namespace Librarian.Domain.Catalog.Migrations.Sqlite
+namespace Librarian.Migrations.Sqlite
 {
     [DbContext(typeof(SqliteCatalog))]
-    [Migration("20261124232102_SearchIndexes")]
-    partial class SearchIndexes
+    partial class SqliteCatalogModelSnapshot : ModelSnapshot
     {
-        /// <inheritdoc />
-        protected override void BuildTargetModel(ModelBuilder modelBuilder)
+        protected override void BuildModel(ModelBuilder modelBuilder)
         {
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.CatalogIncarnation", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("id");
+
+                    b.Property<long>("Counter")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("counter");
+
+                    b.Property<DateTime>("StartedTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("started_time");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("StartedTime");
+
+                    b.ToTable("catalog_incarnations", (string)null);
+                });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.CloneTransfer", b =>
                 {
@@ -27,7 +46,7 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("INTEGER")
                         .HasColumnName("id");
 
-                    b.Property<long?>("DestinationInstanceId")
+                    b.Property<long?>("DestinationCopyId")
                         .HasColumnType("INTEGER")
                         .HasColumnName("destination_instance_id");
 
@@ -39,7 +58,7 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("TEXT")
                         .HasColumnName("end_time");
 
-                    b.Property<long?>("SourceInstanceId")
+                    b.Property<long?>("SourceCopyId")
                         .HasColumnType("INTEGER")
                         .HasColumnName("source_instance_id");
 
@@ -64,11 +83,11 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
                     b.HasKey("Id");
 
-                    b.HasIndex("DestinationInstanceId");
+                    b.HasIndex("DestinationCopyId");
 
                     b.HasIndex("DestinationStoreId");
 
-                    b.HasIndex("SourceInstanceId");
+                    b.HasIndex("SourceCopyId");
 
                     b.HasIndex("SourceStoreId");
 
@@ -140,6 +159,15 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("TEXT")
                         .HasColumnName("checksum");
 
+                    b.Property<long>("CopyId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("instance_id");
+
+                    b.Property<string>("CopyPath")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("instance_path");
+
                     b.Property<DateTime>("CorruptTime")
                         .HasColumnType("TEXT")
                         .HasColumnName("corrupt_time");
@@ -164,15 +192,6 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("INTEGER")
                         .HasColumnName("incoming_transfer_id");
 
-                    b.Property<long>("InstanceId")
-                        .HasColumnType("INTEGER")
-                        .HasColumnName("instance_id");
-
-                    b.Property<string>("InstancePath")
-                        .IsRequired()
-                        .HasColumnType("TEXT")
-                        .HasColumnName("instance_path");
-
                     b.Property<bool>("ReplacementRequested")
                         .HasColumnType("INTEGER")
                         .HasColumnName("replacement_requested");
@@ -183,11 +202,194 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
                     b.HasKey("Id");
 
+                    b.HasIndex("CopyId");
+
                     b.HasIndex("FileName");
 
-                    b.HasIndex("InstanceId");
-
                     b.ToTable("corrupt_files", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.Drive", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("destination");
+
+                    b.Property<Guid>("DriveId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("drive_id");
+
+                    b.Property<double>("FullFraction")
+                        .HasColumnType("REAL")
+                        .HasColumnName("full_fraction");
+
+                    b.Property<bool>("ManifestOnDrive")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("manifest_on_drive");
+
+                    b.Property<string>("ManifestSha256")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("manifest_sha256");
+
+                    b.Property<DateTime?>("ManifestTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("manifest_time");
+
+                    b.Property<string>("MountPath")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("mount_path");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Problem")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("problem");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state");
+
+                    b.Property<DateTime>("StateSince")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state_since");
+
+                    b.Property<long>("StoreId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("store_id");
+
+                    b.Property<int>("Trip")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("trip");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DriveId")
+                        .IsUnique();
+
+                    b.HasIndex("Name")
+                        .IsUnique();
+
+                    b.HasIndex("StoreId")
+                        .IsUnique();
+
+                    b.ToTable("drives", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<Guid>("AdditionId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("addition_id");
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("destination");
+
+                    b.Property<long>("DriveRow")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("drive_row");
+
+                    b.Property<int>("Failures")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("failures");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("file_name");
+
+                    b.Property<long>("Members")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("members");
+
+                    b.Property<long?>("OutgoingTransferId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("outgoing_transfer_id");
+
+                    b.Property<DateTime?>("RetryAfter")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("retry_after");
+
+                    b.Property<string>("Sha256")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("sha256");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("size");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("OutgoingTransferId");
+
+                    b.HasIndex("DriveRow", "Id");
+
+                    b.HasIndex("FileName", "Destination")
+                        .IsUnique()
+                        .HasDatabaseName("ux_drive_contents_one_drive")
+                        .HasFilter("state in ('COPYING','STORED')");
+
+                    b.HasIndex("DriveRow", "State", "Id");
+
+                    b.HasIndex("FileName", "Destination", "State");
+
+                    b.ToTable("drive_contents", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveMember", b =>
+                {
+                    b.Property<long>("ContentId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("content_id");
+
+                    b.Property<string>("Path")
+                        .HasMaxLength(4096)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("path");
+
+                    b.Property<string>("Sha256")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("sha256");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("size");
+
+                    b.HasKey("ContentId", "Path");
+
+                    b.ToTable("drive_members", (string)null);
                 });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.ErrorRecord", b =>
@@ -238,154 +440,7 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.ToTable("errors", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
-                {
-                    b.Property<string>("Name")
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("name");
-
-                    b.Property<string>("Checksum")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("checksum");
-
-                    b.Property<DateTime>("CreateTime")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("create_time");
-
-                    b.Property<long>("Size")
-                        .HasColumnType("INTEGER")
-                        .HasColumnName("size");
-
-                    b.Property<string>("Source")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("source");
-
-                    b.Property<string>("Uploader")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("uploader");
-
-                    b.HasKey("Name");
-
-                    b.HasIndex("CreateTime", "Name");
-
-                    b.HasIndex("Source", "CreateTime", "Name")
-                        .IsDescending(false, true, false);
-
-                    b.HasIndex("Uploader", "CreateTime", "Name")
-                        .IsDescending(false, true, false);
-
-                    b.HasIndex("Uploader", "Source", "CreateTime", "Name")
-                        .IsDescending(false, false, true, false);
-
-                    b.ToTable("files", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingTransfer", b =>
-                {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("INTEGER")
-                        .HasColumnName("id");
-
-                    b.Property<DateTime?>("EndTime")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("end_time");
-
-                    b.Property<string>("FailureReason")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("failure_reason");
-
-                    b.Property<bool>("Placing")
-                        .HasColumnType("INTEGER")
-                        .HasColumnName("placing");
-
-                    b.Property<string>("Source")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("source");
-
-                    b.Property<long?>("SourceTransferId")
-                        .HasColumnType("INTEGER")
-                        .HasColumnName("source_transfer_id");
-
-                    b.Property<string>("StagingPath")
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("staging_path");
-
-                    b.Property<DateTime>("StartTime")
-                        .HasColumnType("TEXT")
-                        .HasColumnName("start_time");
-
-                    b.Property<string>("Status")
-                        .IsRequired()
-                        .HasMaxLength(16)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("status");
-
-                    b.Property<long?>("StoreId")
-                        .HasColumnType("INTEGER")
-                        .HasColumnName("store_id");
-
-                    b.Property<string>("StorePath")
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("store_path");
-
-                    b.Property<string>("TransferChecksum")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("transfer_checksum");
-
-                    b.Property<string>("TransferManagerName")
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("transfer_manager_name");
-
-                    b.Property<long>("TransferSize")
-                        .HasColumnType("INTEGER")
-                        .HasColumnName("transfer_size");
-
-                    b.Property<string>("UploadName")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("upload_name");
-
-                    b.Property<string>("Uploader")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("TEXT")
-                        .HasColumnName("uploader");
-
-                    b.HasKey("Id");
-
-                    b.HasIndex("StagingPath");
-
-                    b.HasIndex("StorePath")
-                        .IsUnique()
-                        .HasDatabaseName("ux_incoming_transfers_placing")
-                        .HasFilter("\"placing\"");
-
-                    b.HasIndex("Status", "StartTime");
-
-                    b.HasIndex("StorePath", "Status");
-
-                    b.HasIndex("StoreId", "Status", "TransferSize");
-
-                    b.ToTable("incoming_transfers", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.Instance", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileCopy", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -425,6 +480,11 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("TEXT")
                         .HasColumnName("file_name");
 
+                    b.Property<string>("Fingerprint")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("fingerprint");
+
                     b.Property<string>("Path")
                         .IsRequired()
                         .HasMaxLength(4096)
@@ -435,6 +495,10 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("INTEGER")
                         .HasColumnName("store_id");
 
+                    b.Property<DateTime?>("VerifiedTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("verified_time");
+
                     b.HasKey("Id");
 
                     b.HasIndex("FileName", "StoreId")
@@ -442,7 +506,328 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
                     b.HasIndex("StoreId", "CreatedTime");
 
+                    b.HasIndex("StoreId", "Path");
+
                     b.ToTable("instances", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("checksum");
+
+                    b.Property<DateTime>("CreateTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("create_time");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("size");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("source");
+
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("tree_digest");
+
+                    b.Property<string>("Uploader")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("uploader");
+
+                    b.HasKey("Name");
+
+                    b.HasIndex("CreateTime", "Name");
+
+                    b.HasIndex("Source", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "Source", "CreateTime", "Name")
+                        .IsDescending(false, false, true, false);
+
+                    b.ToTable("files", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDrive", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<long>("Bytes")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("bytes");
+
+                    b.Property<long>("BytesDone")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("bytes_done");
+
+                    b.Property<string>("DataPath")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("data_path");
+
+                    b.Property<Guid>("DriveId")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("drive_id");
+
+                    b.Property<long>("Files")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("files");
+
+                    b.Property<long>("FilesDone")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("files_done");
+
+                    b.Property<bool>("IsUpstream")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("is_upstream");
+
+                    b.Property<string>("ManifestSha256")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("manifest_sha256");
+
+                    b.Property<string>("MountPath")
+                        .IsRequired()
+                        .HasColumnType("TEXT")
+                        .HasColumnName("mount_path");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("name");
+
+                    b.Property<long>("Position")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("position");
+
+                    b.Property<string>("Problem")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("problem");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("source");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state");
+
+                    b.Property<DateTime>("StateSince")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("state_since");
+
+                    b.Property<int>("Trip")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("trip");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DriveId", "Trip")
+                        .IsUnique();
+
+                    b.ToTable("drive_arrivals", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDriveFile", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("checksum");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("file_name");
+
+                    b.Property<long>("IncomingDriveId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("arrival_id");
+
+                    b.Property<string>("Message")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("message");
+
+                    b.Property<string>("Outcome")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("outcome");
+
+                    b.Property<long>("OutgoingTransferId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("outgoing_transfer_id");
+
+                    b.Property<string>("Refusal")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("refusal");
+
+                    b.Property<bool>("Reported")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("told");
+
+                    b.Property<long?>("StoreId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("store_id");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("IncomingDriveId", "FileName")
+                        .IsUnique();
+
+                    b.HasIndex("IncomingDriveId", "Outcome", "Id");
+
+                    b.HasIndex("IncomingDriveId", "Reported", "Id");
+
+                    b.ToTable("drive_arrival_files", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingTransfer", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("id");
+
+                    b.Property<int?>("CallbackTries")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("callback_tries");
+
+                    b.Property<bool>("Committing")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("placing");
+
+                    b.Property<DateTime?>("EndTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("end_time");
+
+                    b.Property<string>("FailureReason")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("failure_reason");
+
+                    b.Property<string>("FileName")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("store_path");
+
+                    b.Property<bool>("FlushBegun")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("flush_begun");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("source");
+
+                    b.Property<long?>("SourceTransferId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("source_transfer_id");
+
+                    b.Property<string>("StagingPath")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("staging_path");
+
+                    b.Property<DateTime>("StartTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("start_time");
+
+                    b.Property<string>("Status")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("status");
+
+                    b.Property<long?>("StoreId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("store_id");
+
+                    b.Property<string>("TransferChecksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("transfer_checksum");
+
+                    b.Property<string>("TransferManagerName")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("transfer_manager_name");
+
+                    b.Property<long>("TransferSize")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("transfer_size");
+
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("tree_digest");
+
+                    b.Property<string>("UploadName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("upload_name");
+
+                    b.Property<string>("Uploader")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("uploader");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("FileName")
+                        .IsUnique()
+                        .HasDatabaseName("ux_incoming_transfers_placing")
+                        .HasFilter("\"placing\"");
+
+                    b.HasIndex("StagingPath");
+
+                    b.HasIndex("FileName", "Status");
+
+                    b.HasIndex("Status", "StartTime");
+
+                    b.HasIndex("Source", "CallbackTries", "Id")
+                        .HasDatabaseName("ix_incoming_transfers_callback")
+                        .HasFilter("callback_tries is not null");
+
+                    b.HasIndex("StoreId", "Status", "TransferSize");
+
+                    b.ToTable("incoming_transfers", (string)null);
                 });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.OutgoingTransfer", b =>
@@ -451,6 +836,10 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .ValueGeneratedOnAdd()
                         .HasColumnType("INTEGER")
                         .HasColumnName("id");
+
+                    b.Property<long?>("CopyId")
+                        .HasColumnType("INTEGER")
+                        .HasColumnName("instance_id");
 
                     b.Property<string>("DestPath")
                         .HasColumnType("TEXT")
@@ -475,10 +864,6 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasMaxLength(256)
                         .HasColumnType("TEXT")
                         .HasColumnName("file_name");
-
-                    b.Property<long?>("InstanceId")
-                        .HasColumnType("INTEGER")
-                        .HasColumnName("instance_id");
 
                     b.Property<long?>("RemoteTransferId")
                         .HasColumnType("INTEGER")
@@ -523,7 +908,7 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
                     b.HasKey("Id");
 
-                    b.HasIndex("InstanceId");
+                    b.HasIndex("CopyId");
 
                     b.HasIndex("FileName", "Destination")
                         .IsUnique()
@@ -539,7 +924,7 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.ToTable("outgoing_transfers", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.PeerLibrarian", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.Peer", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -551,6 +936,20 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasMaxLength(1024)
                         .HasColumnType("TEXT")
                         .HasColumnName("authenticator");
+
+                    b.Property<string>("CatalogId")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("catalog_id");
+
+                    b.Property<string>("CatalogSeen")
+                        .HasMaxLength(512)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("catalog_seen");
+
+                    b.Property<DateTime?>("FullSince")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("full_since");
 
                     b.Property<DateTime>("LastHeard")
                         .HasColumnType("TEXT")
@@ -588,7 +987,35 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.ToTable("librarians", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteInstance", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.PinnedSiteKey", b =>
+                {
+                    b.Property<string>("Site")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("site");
+
+                    b.Property<string>("How")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("how");
+
+                    b.Property<DateTime>("PinnedTime")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("pinned_time");
+
+                    b.Property<string>("PublicKey")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("public_key");
+
+                    b.HasKey("Site");
+
+                    b.ToTable("site_keys", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteCopy", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -605,7 +1032,7 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("TEXT")
                         .HasColumnName("file_name");
 
-                    b.Property<long>("LibrarianId")
+                    b.Property<long>("PeerId")
                         .HasColumnType("INTEGER")
                         .HasColumnName("librarian_id");
 
@@ -619,11 +1046,19 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasColumnType("INTEGER")
                         .HasColumnName("store_id");
 
+                    b.Property<DateTime?>("UnconfirmedSince")
+                        .HasColumnType("TEXT")
+                        .HasColumnName("unconfirmed_since");
+
                     b.HasKey("Id");
 
-                    b.HasIndex("LibrarianId");
+                    b.HasIndex("PeerId");
 
-                    b.HasIndex("FileName", "LibrarianId", "StoreId")
+                    b.HasIndex("PeerId", "UnconfirmedSince")
+                        .HasDatabaseName("ix_remote_instances_unconfirmed")
+                        .HasFilter("unconfirmed_since is not null");
+
+                    b.HasIndex("FileName", "PeerId", "StoreId")
                         .IsUnique();
 
                     b.ToTable("remote_instances", (string)null);
@@ -692,6 +1127,11 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .HasMaxLength(256)
                         .HasColumnType("TEXT")
                         .HasColumnName("name");
+
+                    b.Property<string>("CatalogId")
+                        .HasMaxLength(256)
+                        .HasColumnType("TEXT")
+                        .HasColumnName("catalog_id");
 
                     b.HasKey("Name");
 
@@ -805,9 +1245,9 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
             modelBuilder.Entity("Librarian.Domain.Catalog.CloneTransfer", b =>
                 {
-                    b.HasOne("Librarian.Domain.Catalog.Instance", null)
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", null)
                         .WithMany()
-                        .HasForeignKey("DestinationInstanceId")
+                        .HasForeignKey("DestinationCopyId")
                         .OnDelete(DeleteBehavior.SetNull);
 
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
@@ -816,9 +1256,9 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.Instance", null)
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", null)
                         .WithMany()
-                        .HasForeignKey("SourceInstanceId")
+                        .HasForeignKey("SourceCopyId")
                         .OnDelete(DeleteBehavior.SetNull);
 
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
@@ -837,6 +1277,61 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         .IsRequired();
                 });
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.Drive", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
+                        .WithMany()
+                        .HasForeignKey("StoreId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.Drive", null)
+                        .WithMany()
+                        .HasForeignKey("DriveRow")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveMember", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.DriveContent", null)
+                        .WithMany()
+                        .HasForeignKey("ContentId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileCopy", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
+                        .WithMany("Copies")
+                        .HasForeignKey("FileName")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
+                        .WithMany()
+                        .HasForeignKey("StoreId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.Navigation("File");
+
+                    b.Navigation("Store");
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDriveFile", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.IncomingDrive", null)
+                        .WithMany()
+                        .HasForeignKey("IncomingDriveId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.IncomingTransfer", b =>
                 {
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
@@ -847,70 +1342,51 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     b.Navigation("Store");
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.Instance", b =>
-                {
-                    b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
-                        .WithMany("Instances")
-                        .HasForeignKey("FileName")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
-                        .WithMany()
-                        .HasForeignKey("StoreId")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.Navigation("File");
-
-                    b.Navigation("Store");
-                });
-
             modelBuilder.Entity("Librarian.Domain.Catalog.OutgoingTransfer", b =>
                 {
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", "Copy")
+                        .WithMany()
+                        .HasForeignKey("CopyId")
+                        .OnDelete(DeleteBehavior.SetNull);
+
                     b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
                         .WithMany()
                         .HasForeignKey("FileName")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.Instance", "Instance")
-                        .WithMany()
-                        .HasForeignKey("InstanceId")
-                        .OnDelete(DeleteBehavior.SetNull);
-
                     b.HasOne("Librarian.Domain.Catalog.SendQueueItem", null)
                         .WithMany()
                         .HasForeignKey("SendQueueId")
                         .OnDelete(DeleteBehavior.SetNull);
 
-                    b.Navigation("File");
+                    b.Navigation("Copy");
 
-                    b.Navigation("Instance");
+                    b.Navigation("File");
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteInstance", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteCopy", b =>
                 {
                     b.HasOne("Librarian.Domain.Catalog.FileRecord", null)
-                        .WithMany("RemoteInstances")
+                        .WithMany("RemoteCopies")
                         .HasForeignKey("FileName")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.PeerLibrarian", "Librarian")
+                    b.HasOne("Librarian.Domain.Catalog.Peer", "Peer")
                         .WithMany()
-                        .HasForeignKey("LibrarianId")
+                        .HasForeignKey("PeerId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.Navigation("Librarian");
+                    b.Navigation("Peer");
                 });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
                 {
-                    b.Navigation("Instances");
+                    b.Navigation("Copies");
 
-                    b.Navigation("RemoteInstances");
+                    b.Navigation("RemoteCopies");
                 });
 #pragma warning restore 612, 618
         }

@@ -8,7 +8,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 
 #nullable disable
 
-namespace Librarian.Domain.Catalog.Migrations.Postgres
+namespace Librarian.Migrations.Postgres
 {
     [DbContext(typeof(PostgresCatalog))]
     partial class PostgresCatalogModelSnapshot : ModelSnapshot
@@ -54,7 +54,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
 
-                    b.Property<long?>("DestinationInstanceId")
+                    b.Property<long?>("DestinationCopyId")
                         .HasColumnType("bigint")
                         .HasColumnName("destination_instance_id");
 
@@ -66,7 +66,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("end_time");
 
-                    b.Property<long?>("SourceInstanceId")
+                    b.Property<long?>("SourceCopyId")
                         .HasColumnType("bigint")
                         .HasColumnName("source_instance_id");
 
@@ -92,11 +92,11 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("DestinationInstanceId");
+                    b.HasIndex("DestinationCopyId");
 
                     b.HasIndex("DestinationStoreId");
 
-                    b.HasIndex("SourceInstanceId");
+                    b.HasIndex("SourceCopyId");
 
                     b.HasIndex("SourceStoreId");
 
@@ -174,6 +174,16 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("checksum")
                         .UseCollation("C");
 
+                    b.Property<long>("CopyId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("instance_id");
+
+                    b.Property<string>("CopyPath")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("instance_path")
+                        .UseCollation("C");
+
                     b.Property<DateTime>("CorruptTime")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("corrupt_time");
@@ -200,16 +210,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("bigint")
                         .HasColumnName("incoming_transfer_id");
 
-                    b.Property<long>("InstanceId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("instance_id");
-
-                    b.Property<string>("InstancePath")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("instance_path")
-                        .UseCollation("C");
-
                     b.Property<bool>("ReplacementRequested")
                         .HasColumnType("boolean")
                         .HasColumnName("replacement_requested");
@@ -220,9 +220,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("FileName");
+                    b.HasIndex("CopyId");
 
-                    b.HasIndex("InstanceId");
+                    b.HasIndex("FileName");
 
                     b.ToTable("corrupt_files", (string)null);
                 });
@@ -313,170 +313,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .IsUnique();
 
                     b.ToTable("drives", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrival", b =>
-                {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint")
-                        .HasColumnName("id");
-
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<long>("Bytes")
-                        .HasColumnType("bigint")
-                        .HasColumnName("bytes");
-
-                    b.Property<long>("BytesDone")
-                        .HasColumnType("bigint")
-                        .HasColumnName("bytes_done");
-
-                    b.Property<string>("DataPath")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("data_path")
-                        .UseCollation("C");
-
-                    b.Property<Guid>("DriveId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("drive_id");
-
-                    b.Property<long>("Files")
-                        .HasColumnType("bigint")
-                        .HasColumnName("files");
-
-                    b.Property<long>("FilesDone")
-                        .HasColumnType("bigint")
-                        .HasColumnName("files_done");
-
-                    b.Property<bool>("IsUpstream")
-                        .HasColumnType("boolean")
-                        .HasColumnName("is_upstream");
-
-                    b.Property<string>("ManifestSha256")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("manifest_sha256")
-                        .UseCollation("C");
-
-                    b.Property<string>("MountPath")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("mount_path")
-                        .UseCollation("C");
-
-                    b.Property<string>("Name")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("name")
-                        .UseCollation("C");
-
-                    b.Property<long>("Position")
-                        .HasColumnType("bigint")
-                        .HasColumnName("position");
-
-                    b.Property<string>("Problem")
-                        .HasColumnType("text")
-                        .HasColumnName("problem")
-                        .UseCollation("C");
-
-                    b.Property<string>("Source")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("source")
-                        .UseCollation("C");
-
-                    b.Property<string>("State")
-                        .IsRequired()
-                        .HasMaxLength(16)
-                        .HasColumnType("character varying(16)")
-                        .HasColumnName("state");
-
-                    b.Property<DateTime>("StateSince")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("state_since");
-
-                    b.Property<int>("Trip")
-                        .HasColumnType("integer")
-                        .HasColumnName("trip");
-
-                    b.HasKey("Id");
-
-                    b.HasIndex("DriveId", "Trip")
-                        .IsUnique();
-
-                    b.ToTable("drive_arrivals", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrivalFile", b =>
-                {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint")
-                        .HasColumnName("id");
-
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<long>("ArrivalId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("arrival_id");
-
-                    b.Property<string>("Checksum")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("checksum")
-                        .UseCollation("C");
-
-                    b.Property<string>("FileName")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("file_name")
-                        .UseCollation("C");
-
-                    b.Property<string>("Message")
-                        .HasColumnType("text")
-                        .HasColumnName("message")
-                        .UseCollation("C");
-
-                    b.Property<string>("Outcome")
-                        .IsRequired()
-                        .HasMaxLength(16)
-                        .HasColumnType("character varying(16)")
-                        .HasColumnName("outcome");
-
-                    b.Property<long>("OutgoingTransferId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("outgoing_transfer_id");
-
-                    b.Property<string>("Refusal")
-                        .HasColumnType("text")
-                        .HasColumnName("refusal")
-                        .UseCollation("C");
-
-                    b.Property<long?>("StoreId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("store_id");
-
-                    b.Property<bool>("Told")
-                        .HasColumnType("boolean")
-                        .HasColumnName("told");
-
-                    b.HasKey("Id");
-
-                    b.HasIndex("ArrivalId", "FileName")
-                        .IsUnique();
-
-                    b.HasIndex("ArrivalId", "Outcome", "Id");
-
-                    b.HasIndex("ArrivalId", "Told", "Id");
-
-                    b.ToTable("drive_arrival_files", (string)null);
                 });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
@@ -642,192 +478,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("errors", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
-                {
-                    b.Property<string>("Name")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("name")
-                        .UseCollation("C");
-
-                    b.Property<string>("Checksum")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("checksum")
-                        .UseCollation("C");
-
-                    b.Property<DateTime>("CreateTime")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("create_time");
-
-                    b.Property<long>("Size")
-                        .HasColumnType("bigint")
-                        .HasColumnName("size");
-
-                    b.Property<string>("Source")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("source")
-                        .UseCollation("C");
-
-                    b.Property<string>("TreeDigest")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("tree_digest")
-                        .UseCollation("C");
-
-                    b.Property<string>("Uploader")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("uploader")
-                        .UseCollation("C");
-
-                    b.HasKey("Name");
-
-                    b.HasIndex("CreateTime", "Name");
-
-                    b.HasIndex("Source", "CreateTime", "Name")
-                        .IsDescending(false, true, false);
-
-                    b.HasIndex("Uploader", "CreateTime", "Name")
-                        .IsDescending(false, true, false);
-
-                    b.HasIndex("Uploader", "Source", "CreateTime", "Name")
-                        .IsDescending(false, false, true, false);
-
-                    b.ToTable("files", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingTransfer", b =>
-                {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint")
-                        .HasColumnName("id");
-
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<int?>("CallbackTries")
-                        .HasColumnType("integer")
-                        .HasColumnName("callback_tries");
-
-                    b.Property<DateTime?>("EndTime")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("end_time");
-
-                    b.Property<string>("FailureReason")
-                        .HasColumnType("text")
-                        .HasColumnName("failure_reason")
-                        .UseCollation("C");
-
-                    b.Property<bool>("FlushBegun")
-                        .HasColumnType("boolean")
-                        .HasColumnName("flush_begun");
-
-                    b.Property<bool>("Placing")
-                        .HasColumnType("boolean")
-                        .HasColumnName("placing");
-
-                    b.Property<string>("Source")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("source")
-                        .UseCollation("C");
-
-                    b.Property<long?>("SourceTransferId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("source_transfer_id");
-
-                    b.Property<string>("StagingPath")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("staging_path")
-                        .UseCollation("C");
-
-                    b.Property<DateTime>("StartTime")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("start_time");
-
-                    b.Property<string>("Status")
-                        .IsRequired()
-                        .HasMaxLength(16)
-                        .HasColumnType("character varying(16)")
-                        .HasColumnName("status");
-
-                    b.Property<long?>("StoreId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("store_id");
-
-                    b.Property<string>("StorePath")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("store_path")
-                        .UseCollation("C");
-
-                    b.Property<string>("TransferChecksum")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("transfer_checksum")
-                        .UseCollation("C");
-
-                    b.Property<string>("TransferManagerName")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("transfer_manager_name")
-                        .UseCollation("C");
-
-                    b.Property<long>("TransferSize")
-                        .HasColumnType("bigint")
-                        .HasColumnName("transfer_size");
-
-                    b.Property<string>("TreeDigest")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("tree_digest")
-                        .UseCollation("C");
-
-                    b.Property<string>("UploadName")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("upload_name")
-                        .UseCollation("C");
-
-                    b.Property<string>("Uploader")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("uploader")
-                        .UseCollation("C");
-
-                    b.HasKey("Id");
-
-                    b.HasIndex("StagingPath");
-
-                    b.HasIndex("StorePath")
-                        .IsUnique()
-                        .HasDatabaseName("ux_incoming_transfers_placing")
-                        .HasFilter("\"placing\"");
-
-                    b.HasIndex("Status", "StartTime");
-
-                    b.HasIndex("StorePath", "Status");
-
-                    b.HasIndex("Source", "CallbackTries", "Id")
-                        .HasDatabaseName("ix_incoming_transfers_callback")
-                        .HasFilter("callback_tries is not null");
-
-                    b.HasIndex("StoreId", "Status", "TransferSize");
-
-                    b.ToTable("incoming_transfers", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.Instance", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileCopy", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -904,6 +555,355 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("instances", (string)null);
                 });
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("checksum")
+                        .UseCollation("C");
+
+                    b.Property<DateTime>("CreateTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("create_time");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("bigint")
+                        .HasColumnName("size");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("source")
+                        .UseCollation("C");
+
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("tree_digest")
+                        .UseCollation("C");
+
+                    b.Property<string>("Uploader")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("uploader")
+                        .UseCollation("C");
+
+                    b.HasKey("Name");
+
+                    b.HasIndex("CreateTime", "Name");
+
+                    b.HasIndex("Source", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "Source", "CreateTime", "Name")
+                        .IsDescending(false, false, true, false);
+
+                    b.ToTable("files", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDrive", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<long>("Bytes")
+                        .HasColumnType("bigint")
+                        .HasColumnName("bytes");
+
+                    b.Property<long>("BytesDone")
+                        .HasColumnType("bigint")
+                        .HasColumnName("bytes_done");
+
+                    b.Property<string>("DataPath")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("data_path")
+                        .UseCollation("C");
+
+                    b.Property<Guid>("DriveId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("drive_id");
+
+                    b.Property<long>("Files")
+                        .HasColumnType("bigint")
+                        .HasColumnName("files");
+
+                    b.Property<long>("FilesDone")
+                        .HasColumnType("bigint")
+                        .HasColumnName("files_done");
+
+                    b.Property<bool>("IsUpstream")
+                        .HasColumnType("boolean")
+                        .HasColumnName("is_upstream");
+
+                    b.Property<string>("ManifestSha256")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("manifest_sha256")
+                        .UseCollation("C");
+
+                    b.Property<string>("MountPath")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("mount_path")
+                        .UseCollation("C");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<long>("Position")
+                        .HasColumnType("bigint")
+                        .HasColumnName("position");
+
+                    b.Property<string>("Problem")
+                        .HasColumnType("text")
+                        .HasColumnName("problem")
+                        .UseCollation("C");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("source")
+                        .UseCollation("C");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("state");
+
+                    b.Property<DateTime>("StateSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("state_since");
+
+                    b.Property<int>("Trip")
+                        .HasColumnType("integer")
+                        .HasColumnName("trip");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DriveId", "Trip")
+                        .IsUnique();
+
+                    b.ToTable("drive_arrivals", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDriveFile", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("checksum")
+                        .UseCollation("C");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("file_name")
+                        .UseCollation("C");
+
+                    b.Property<long>("IncomingDriveId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("arrival_id");
+
+                    b.Property<string>("Message")
+                        .HasColumnType("text")
+                        .HasColumnName("message")
+                        .UseCollation("C");
+
+                    b.Property<string>("Outcome")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("outcome");
+
+                    b.Property<long>("OutgoingTransferId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("outgoing_transfer_id");
+
+                    b.Property<string>("Refusal")
+                        .HasColumnType("text")
+                        .HasColumnName("refusal")
+                        .UseCollation("C");
+
+                    b.Property<bool>("Reported")
+                        .HasColumnType("boolean")
+                        .HasColumnName("told");
+
+                    b.Property<long?>("StoreId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("store_id");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("IncomingDriveId", "FileName")
+                        .IsUnique();
+
+                    b.HasIndex("IncomingDriveId", "Outcome", "Id");
+
+                    b.HasIndex("IncomingDriveId", "Reported", "Id");
+
+                    b.ToTable("drive_arrival_files", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingTransfer", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<int?>("CallbackTries")
+                        .HasColumnType("integer")
+                        .HasColumnName("callback_tries");
+
+                    b.Property<bool>("Committing")
+                        .HasColumnType("boolean")
+                        .HasColumnName("placing");
+
+                    b.Property<DateTime?>("EndTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("end_time");
+
+                    b.Property<string>("FailureReason")
+                        .HasColumnType("text")
+                        .HasColumnName("failure_reason")
+                        .UseCollation("C");
+
+                    b.Property<string>("FileName")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("store_path")
+                        .UseCollation("C");
+
+                    b.Property<bool>("FlushBegun")
+                        .HasColumnType("boolean")
+                        .HasColumnName("flush_begun");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("source")
+                        .UseCollation("C");
+
+                    b.Property<long?>("SourceTransferId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("source_transfer_id");
+
+                    b.Property<string>("StagingPath")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("staging_path")
+                        .UseCollation("C");
+
+                    b.Property<DateTime>("StartTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("start_time");
+
+                    b.Property<string>("Status")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("status");
+
+                    b.Property<long?>("StoreId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("store_id");
+
+                    b.Property<string>("TransferChecksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("transfer_checksum")
+                        .UseCollation("C");
+
+                    b.Property<string>("TransferManagerName")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("transfer_manager_name")
+                        .UseCollation("C");
+
+                    b.Property<long>("TransferSize")
+                        .HasColumnType("bigint")
+                        .HasColumnName("transfer_size");
+
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("tree_digest")
+                        .UseCollation("C");
+
+                    b.Property<string>("UploadName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("upload_name")
+                        .UseCollation("C");
+
+                    b.Property<string>("Uploader")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("uploader")
+                        .UseCollation("C");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("FileName")
+                        .IsUnique()
+                        .HasDatabaseName("ux_incoming_transfers_placing")
+                        .HasFilter("\"placing\"");
+
+                    b.HasIndex("StagingPath");
+
+                    b.HasIndex("FileName", "Status");
+
+                    b.HasIndex("Status", "StartTime");
+
+                    b.HasIndex("Source", "CallbackTries", "Id")
+                        .HasDatabaseName("ix_incoming_transfers_callback")
+                        .HasFilter("callback_tries is not null");
+
+                    b.HasIndex("StoreId", "Status", "TransferSize");
+
+                    b.ToTable("incoming_transfers", (string)null);
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.OutgoingTransfer", b =>
                 {
                     b.Property<long>("Id")
@@ -912,6 +912,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("id");
 
                     NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<long?>("CopyId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("instance_id");
 
                     b.Property<string>("DestPath")
                         .HasColumnType("text")
@@ -940,10 +944,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("character varying(256)")
                         .HasColumnName("file_name")
                         .UseCollation("C");
-
-                    b.Property<long?>("InstanceId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("instance_id");
 
                     b.Property<long?>("RemoteTransferId")
                         .HasColumnType("bigint")
@@ -991,7 +991,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("InstanceId");
+                    b.HasIndex("CopyId");
 
                     b.HasIndex("FileName", "Destination")
                         .IsUnique()
@@ -1007,7 +1007,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("outgoing_transfers", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.PeerLibrarian", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.Peer", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -1108,7 +1108,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("site_keys", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteInstance", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteCopy", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -1128,7 +1128,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("file_name")
                         .UseCollation("C");
 
-                    b.Property<long>("LibrarianId")
+                    b.Property<long>("PeerId")
                         .HasColumnType("bigint")
                         .HasColumnName("librarian_id");
 
@@ -1149,13 +1149,13 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("LibrarianId");
+                    b.HasIndex("PeerId");
 
-                    b.HasIndex("LibrarianId", "UnconfirmedSince")
+                    b.HasIndex("PeerId", "UnconfirmedSince")
                         .HasDatabaseName("ix_remote_instances_unconfirmed")
                         .HasFilter("unconfirmed_since is not null");
 
-                    b.HasIndex("FileName", "LibrarianId", "StoreId")
+                    b.HasIndex("FileName", "PeerId", "StoreId")
                         .IsUnique();
 
                     b.ToTable("remote_instances", (string)null);
@@ -1357,9 +1357,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
             modelBuilder.Entity("Librarian.Domain.Catalog.CloneTransfer", b =>
                 {
-                    b.HasOne("Librarian.Domain.Catalog.Instance", null)
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", null)
                         .WithMany()
-                        .HasForeignKey("DestinationInstanceId")
+                        .HasForeignKey("DestinationCopyId")
                         .OnDelete(DeleteBehavior.SetNull);
 
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
@@ -1368,9 +1368,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.Instance", null)
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", null)
                         .WithMany()
-                        .HasForeignKey("SourceInstanceId")
+                        .HasForeignKey("SourceCopyId")
                         .OnDelete(DeleteBehavior.SetNull);
 
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
@@ -1398,15 +1398,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrivalFile", b =>
-                {
-                    b.HasOne("Librarian.Domain.Catalog.DriveArrival", null)
-                        .WithMany()
-                        .HasForeignKey("ArrivalId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-                });
-
             modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
                 {
                     b.HasOne("Librarian.Domain.Catalog.Drive", null)
@@ -1425,6 +1416,34 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .IsRequired();
                 });
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileCopy", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
+                        .WithMany("Copies")
+                        .HasForeignKey("FileName")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
+                        .WithMany()
+                        .HasForeignKey("StoreId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.Navigation("File");
+
+                    b.Navigation("Store");
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDriveFile", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.IncomingDrive", null)
+                        .WithMany()
+                        .HasForeignKey("IncomingDriveId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.IncomingTransfer", b =>
                 {
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
@@ -1435,70 +1454,51 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.Navigation("Store");
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.Instance", b =>
-                {
-                    b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
-                        .WithMany("Instances")
-                        .HasForeignKey("FileName")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
-                        .WithMany()
-                        .HasForeignKey("StoreId")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.Navigation("File");
-
-                    b.Navigation("Store");
-                });
-
             modelBuilder.Entity("Librarian.Domain.Catalog.OutgoingTransfer", b =>
                 {
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", "Copy")
+                        .WithMany()
+                        .HasForeignKey("CopyId")
+                        .OnDelete(DeleteBehavior.SetNull);
+
                     b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
                         .WithMany()
                         .HasForeignKey("FileName")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.Instance", "Instance")
-                        .WithMany()
-                        .HasForeignKey("InstanceId")
-                        .OnDelete(DeleteBehavior.SetNull);
-
                     b.HasOne("Librarian.Domain.Catalog.SendQueueItem", null)
                         .WithMany()
                         .HasForeignKey("SendQueueId")
                         .OnDelete(DeleteBehavior.SetNull);
 
-                    b.Navigation("File");
+                    b.Navigation("Copy");
 
-                    b.Navigation("Instance");
+                    b.Navigation("File");
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteInstance", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteCopy", b =>
                 {
                     b.HasOne("Librarian.Domain.Catalog.FileRecord", null)
-                        .WithMany("RemoteInstances")
+                        .WithMany("RemoteCopies")
                         .HasForeignKey("FileName")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.PeerLibrarian", "Librarian")
+                    b.HasOne("Librarian.Domain.Catalog.Peer", "Peer")
                         .WithMany()
-                        .HasForeignKey("LibrarianId")
+                        .HasForeignKey("PeerId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.Navigation("Librarian");
+                    b.Navigation("Peer");
                 });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
                 {
-                    b.Navigation("Instances");
+                    b.Navigation("Copies");
 
-                    b.Navigation("RemoteInstances");
+                    b.Navigation("RemoteCopies");
                 });
 #pragma warning restore 612, 618
         }

@@ -3,7 +3,7 @@ using Microsoft.EntityFrameworkCore.Migrations;
 
 #nullable disable
 
-namespace Librarian.Domain.Catalog.Migrations.Sqlite
+namespace Librarian.Migrations.Sqlite
 {
     /// <inheritdoc />
     public partial class Initial : Migration
@@ -11,6 +11,19 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
         /// <inheritdoc />
         protected override void Up(MigrationBuilder migrationBuilder)
         {
+            migrationBuilder.CreateTable(
+                name: "catalog_incarnations",
+                columns: table => new
+                {
+                    id = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    started_time = table.Column<DateTime>(type: "TEXT", nullable: false),
+                    counter = table.Column<long>(type: "INTEGER", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_catalog_incarnations", x => x.id);
+                });
+
             migrationBuilder.CreateTable(
                 name: "corrupt_files",
                 columns: table => new
@@ -31,6 +44,34 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 constraints: table =>
                 {
                     table.PrimaryKey("PK_corrupt_files", x => x.id);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "drive_arrivals",
+                columns: table => new
+                {
+                    id = table.Column<long>(type: "INTEGER", nullable: false)
+                        .Annotation("Sqlite:Autoincrement", true),
+                    drive_id = table.Column<Guid>(type: "TEXT", nullable: false),
+                    trip = table.Column<int>(type: "INTEGER", nullable: false),
+                    name = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    source = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    mount_path = table.Column<string>(type: "TEXT", nullable: false),
+                    data_path = table.Column<string>(type: "TEXT", nullable: false),
+                    is_upstream = table.Column<bool>(type: "INTEGER", nullable: false),
+                    manifest_sha256 = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    state = table.Column<string>(type: "TEXT", maxLength: 16, nullable: false),
+                    state_since = table.Column<DateTime>(type: "TEXT", nullable: false),
+                    files = table.Column<long>(type: "INTEGER", nullable: false),
+                    bytes = table.Column<long>(type: "INTEGER", nullable: false),
+                    position = table.Column<long>(type: "INTEGER", nullable: false),
+                    files_done = table.Column<long>(type: "INTEGER", nullable: false),
+                    bytes_done = table.Column<long>(type: "INTEGER", nullable: false),
+                    problem = table.Column<string>(type: "TEXT", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drive_arrivals", x => x.id);
                 });
 
             migrationBuilder.CreateTable(
@@ -61,7 +102,8 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     size = table.Column<long>(type: "INTEGER", nullable: false),
                     checksum = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
                     uploader = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
-                    source = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false)
+                    source = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    tree_digest = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true)
                 },
                 constraints: table =>
                 {
@@ -80,7 +122,10 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     authenticator = table.Column<string>(type: "TEXT", maxLength: 1024, nullable: false),
                     transfers_enabled = table.Column<bool>(type: "INTEGER", nullable: false),
                     last_seen = table.Column<DateTime>(type: "TEXT", nullable: false),
-                    last_heard = table.Column<DateTime>(type: "TEXT", nullable: false)
+                    last_heard = table.Column<DateTime>(type: "TEXT", nullable: false),
+                    full_since = table.Column<DateTime>(type: "TEXT", nullable: true),
+                    catalog_id = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true),
+                    catalog_seen = table.Column<string>(type: "TEXT", maxLength: 512, nullable: true)
                 },
                 constraints: table =>
                 {
@@ -113,11 +158,26 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 name: "site",
                 columns: table => new
                 {
-                    name = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false)
+                    name = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    catalog_id = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true)
                 },
                 constraints: table =>
                 {
                     table.PrimaryKey("PK_site", x => x.name);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "site_keys",
+                columns: table => new
+                {
+                    site = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    public_key = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    pinned_time = table.Column<DateTime>(type: "TEXT", nullable: false),
+                    how = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_site_keys", x => x.site);
                 });
 
             migrationBuilder.CreateTable(
@@ -169,6 +229,33 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 });
 
             migrationBuilder.CreateTable(
+                name: "drive_arrival_files",
+                columns: table => new
+                {
+                    id = table.Column<long>(type: "INTEGER", nullable: false)
+                        .Annotation("Sqlite:Autoincrement", true),
+                    arrival_id = table.Column<long>(type: "INTEGER", nullable: false),
+                    file_name = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    checksum = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    outgoing_transfer_id = table.Column<long>(type: "INTEGER", nullable: false),
+                    outcome = table.Column<string>(type: "TEXT", maxLength: 16, nullable: false),
+                    store_id = table.Column<long>(type: "INTEGER", nullable: true),
+                    message = table.Column<string>(type: "TEXT", nullable: true),
+                    told = table.Column<bool>(type: "INTEGER", nullable: false),
+                    refusal = table.Column<string>(type: "TEXT", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drive_arrival_files", x => x.id);
+                    table.ForeignKey(
+                        name: "FK_drive_arrival_files_drive_arrivals_arrival_id",
+                        column: x => x.arrival_id,
+                        principalTable: "drive_arrivals",
+                        principalColumn: "id",
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "remote_instances",
                 columns: table => new
                 {
@@ -178,7 +265,8 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     store_id = table.Column<long>(type: "INTEGER", nullable: false),
                     librarian_id = table.Column<long>(type: "INTEGER", nullable: false),
                     copy_time = table.Column<DateTime>(type: "TEXT", nullable: false),
-                    sender = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false)
+                    sender = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    unconfirmed_since = table.Column<DateTime>(type: "TEXT", nullable: true)
                 },
                 constraints: table =>
                 {
@@ -223,6 +311,37 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 });
 
             migrationBuilder.CreateTable(
+                name: "drives",
+                columns: table => new
+                {
+                    id = table.Column<long>(type: "INTEGER", nullable: false)
+                        .Annotation("Sqlite:Autoincrement", true),
+                    drive_id = table.Column<Guid>(type: "TEXT", nullable: false),
+                    name = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    store_id = table.Column<long>(type: "INTEGER", nullable: false),
+                    mount_path = table.Column<string>(type: "TEXT", nullable: false),
+                    destination = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    full_fraction = table.Column<double>(type: "REAL", nullable: false),
+                    state = table.Column<string>(type: "TEXT", maxLength: 16, nullable: false),
+                    state_since = table.Column<DateTime>(type: "TEXT", nullable: false),
+                    trip = table.Column<int>(type: "INTEGER", nullable: false),
+                    manifest_time = table.Column<DateTime>(type: "TEXT", nullable: true),
+                    manifest_sha256 = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true),
+                    manifest_on_drive = table.Column<bool>(type: "INTEGER", nullable: false),
+                    problem = table.Column<string>(type: "TEXT", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drives", x => x.id);
+                    table.ForeignKey(
+                        name: "FK_drives_store_metadata_store_id",
+                        column: x => x.store_id,
+                        principalTable: "store_metadata",
+                        principalColumn: "id",
+                        onDelete: ReferentialAction.Restrict);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "incoming_transfers",
                 columns: table => new
                 {
@@ -234,6 +353,7 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     source = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
                     transfer_size = table.Column<long>(type: "INTEGER", nullable: false),
                     transfer_checksum = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    tree_digest = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true),
                     store_id = table.Column<long>(type: "INTEGER", nullable: true),
                     transfer_manager_name = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true),
                     start_time = table.Column<DateTime>(type: "TEXT", nullable: false),
@@ -242,6 +362,9 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     store_path = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true),
                     source_transfer_id = table.Column<long>(type: "INTEGER", nullable: true),
                     placing = table.Column<bool>(type: "INTEGER", nullable: false),
+                    callback_tries = table.Column<int>(type: "INTEGER", nullable: true),
+                    // The default is written by hand: catalogs of the earlier migrations have it (EarlierMigrations).
+                    flush_begun = table.Column<bool>(type: "INTEGER", nullable: false, defaultValue: false),
                     failure_reason = table.Column<string>(type: "TEXT", nullable: true)
                 },
                 constraints: table =>
@@ -269,7 +392,9 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                     available = table.Column<bool>(type: "INTEGER", nullable: false),
                     calculated_checksum = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true),
                     calculated_size = table.Column<long>(type: "INTEGER", nullable: true),
-                    checksum_time = table.Column<DateTime>(type: "TEXT", nullable: true)
+                    checksum_time = table.Column<DateTime>(type: "TEXT", nullable: true),
+                    fingerprint = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true),
+                    verified_time = table.Column<DateTime>(type: "TEXT", nullable: true)
                 },
                 constraints: table =>
                 {
@@ -284,6 +409,35 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         name: "FK_instances_store_metadata_store_id",
                         column: x => x.store_id,
                         principalTable: "store_metadata",
+                        principalColumn: "id",
+                        onDelete: ReferentialAction.Restrict);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "drive_contents",
+                columns: table => new
+                {
+                    id = table.Column<long>(type: "INTEGER", nullable: false)
+                        .Annotation("Sqlite:Autoincrement", true),
+                    drive_row = table.Column<long>(type: "INTEGER", nullable: false),
+                    file_name = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    destination = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false),
+                    state = table.Column<string>(type: "TEXT", maxLength: 16, nullable: false),
+                    addition_id = table.Column<Guid>(type: "TEXT", nullable: false),
+                    size = table.Column<long>(type: "INTEGER", nullable: false),
+                    sha256 = table.Column<string>(type: "TEXT", maxLength: 256, nullable: true),
+                    members = table.Column<long>(type: "INTEGER", nullable: false),
+                    outgoing_transfer_id = table.Column<long>(type: "INTEGER", nullable: true),
+                    retry_after = table.Column<DateTime>(type: "TEXT", nullable: true),
+                    failures = table.Column<int>(type: "INTEGER", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drive_contents", x => x.id);
+                    table.ForeignKey(
+                        name: "FK_drive_contents_drives_drive_row",
+                        column: x => x.drive_row,
+                        principalTable: "drives",
                         principalColumn: "id",
                         onDelete: ReferentialAction.Restrict);
                 });
@@ -377,6 +531,31 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                         onDelete: ReferentialAction.SetNull);
                 });
 
+            migrationBuilder.CreateTable(
+                name: "drive_members",
+                columns: table => new
+                {
+                    content_id = table.Column<long>(type: "INTEGER", nullable: false),
+                    path = table.Column<string>(type: "TEXT", maxLength: 4096, nullable: false),
+                    size = table.Column<long>(type: "INTEGER", nullable: false),
+                    sha256 = table.Column<string>(type: "TEXT", maxLength: 256, nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drive_members", x => new { x.content_id, x.path });
+                    table.ForeignKey(
+                        name: "FK_drive_members_drive_contents_content_id",
+                        column: x => x.content_id,
+                        principalTable: "drive_contents",
+                        principalColumn: "id",
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_catalog_incarnations_started_time",
+                table: "catalog_incarnations",
+                column: "started_time");
+
             migrationBuilder.CreateIndex(
                 name: "IX_clone_transfers_destination_instance_id",
                 table: "clone_transfers",
@@ -414,6 +593,73 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 column: "instance_id");
 
             migrationBuilder.CreateIndex(
+                name: "IX_drive_arrival_files_arrival_id_file_name",
+                table: "drive_arrival_files",
+                columns: new[] { "arrival_id", "file_name" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_arrival_files_arrival_id_outcome_id",
+                table: "drive_arrival_files",
+                columns: new[] { "arrival_id", "outcome", "id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_arrival_files_arrival_id_told_id",
+                table: "drive_arrival_files",
+                columns: new[] { "arrival_id", "told", "id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_arrivals_drive_id_trip",
+                table: "drive_arrivals",
+                columns: new[] { "drive_id", "trip" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_drive_row_id",
+                table: "drive_contents",
+                columns: new[] { "drive_row", "id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_drive_row_state_id",
+                table: "drive_contents",
+                columns: new[] { "drive_row", "state", "id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_file_name_destination_state",
+                table: "drive_contents",
+                columns: new[] { "file_name", "destination", "state" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_outgoing_transfer_id",
+                table: "drive_contents",
+                column: "outgoing_transfer_id");
+
+            migrationBuilder.CreateIndex(
+                name: "ux_drive_contents_one_drive",
+                table: "drive_contents",
+                columns: new[] { "file_name", "destination" },
+                unique: true,
+                filter: "state in ('COPYING','STORED')");
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drives_drive_id",
+                table: "drives",
+                column: "drive_id",
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drives_name",
+                table: "drives",
+                column: "name",
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drives_store_id",
+                table: "drives",
+                column: "store_id",
+                unique: true);
+
+            migrationBuilder.CreateIndex(
                 name: "IX_errors_cleared_raised_time",
                 table: "errors",
                 columns: new[] { "cleared", "raised_time" });
@@ -424,14 +670,22 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 columns: new[] { "create_time", "name" });
 
             migrationBuilder.CreateIndex(
-                name: "IX_files_source",
+                name: "IX_files_source_create_time_name",
                 table: "files",
-                column: "source");
+                columns: new[] { "source", "create_time", "name" },
+                descending: new[] { false, true, false });
 
             migrationBuilder.CreateIndex(
-                name: "IX_files_uploader",
+                name: "IX_files_uploader_create_time_name",
                 table: "files",
-                column: "uploader");
+                columns: new[] { "uploader", "create_time", "name" },
+                descending: new[] { false, true, false });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_files_uploader_source_create_time_name",
+                table: "files",
+                columns: new[] { "uploader", "source", "create_time", "name" },
+                descending: new[] { false, false, true, false });
 
             migrationBuilder.CreateIndex(
                 name: "IX_incoming_transfers_staging_path",
@@ -444,14 +698,20 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 columns: new[] { "status", "start_time" });
 
             migrationBuilder.CreateIndex(
-                name: "IX_incoming_transfers_store_id",
+                name: "IX_incoming_transfers_store_id_status_transfer_size",
                 table: "incoming_transfers",
-                column: "store_id");
+                columns: new[] { "store_id", "status", "transfer_size" });
 
             migrationBuilder.CreateIndex(
                 name: "IX_incoming_transfers_store_path_status",
                 table: "incoming_transfers",
                 columns: new[] { "store_path", "status" });
+
+            migrationBuilder.CreateIndex(
+                name: "ix_incoming_transfers_callback",
+                table: "incoming_transfers",
+                columns: new[] { "source", "callback_tries", "id" },
+                filter: "callback_tries is not null");
 
             migrationBuilder.CreateIndex(
                 name: "ux_incoming_transfers_placing",
@@ -470,6 +730,11 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 name: "IX_instances_store_id_created_time",
                 table: "instances",
                 columns: new[] { "store_id", "created_time" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_instances_store_id_path",
+                table: "instances",
+                columns: new[] { "store_id", "path" });
 
             migrationBuilder.CreateIndex(
                 name: "IX_librarians_name",
@@ -516,6 +781,12 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 column: "librarian_id");
 
             migrationBuilder.CreateIndex(
+                name: "ix_remote_instances_unconfirmed",
+                table: "remote_instances",
+                columns: new[] { "librarian_id", "unconfirmed_since" },
+                filter: "unconfirmed_since is not null");
+
+            migrationBuilder.CreateIndex(
                 name: "IX_send_queue_destination_completed",
                 table: "send_queue",
                 columns: new[] { "destination", "completed" });
@@ -531,6 +802,9 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
         protected override void Down(MigrationBuilder migrationBuilder)
         {
             migrationBuilder.DropTable(
+                name: "catalog_incarnations");
+
+            migrationBuilder.DropTable(
                 name: "clone_transfers");
 
             migrationBuilder.DropTable(
@@ -538,6 +812,12 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
             migrationBuilder.DropTable(
                 name: "corrupt_files");
+
+            migrationBuilder.DropTable(
+                name: "drive_arrival_files");
+
+            migrationBuilder.DropTable(
+                name: "drive_members");
 
             migrationBuilder.DropTable(
                 name: "errors");
@@ -555,10 +835,19 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
                 name: "site");
 
             migrationBuilder.DropTable(
+                name: "site_keys");
+
+            migrationBuilder.DropTable(
                 name: "timer_status");
 
             migrationBuilder.DropTable(
                 name: "users");
+
+            migrationBuilder.DropTable(
+                name: "drive_arrivals");
+
+            migrationBuilder.DropTable(
+                name: "drive_contents");
 
             migrationBuilder.DropTable(
                 name: "instances");
@@ -568,6 +857,9 @@ namespace Librarian.Domain.Catalog.Migrations.Sqlite
 
             migrationBuilder.DropTable(
                 name: "librarians");
+
+            migrationBuilder.DropTable(
+                name: "drives");
 
             migrationBuilder.DropTable(
                 name: "files");

@@ -4,7 +4,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 
 #nullable disable
 
-namespace Librarian.Domain.Catalog.Migrations.Postgres
+namespace Librarian.Migrations.Postgres
 {
     /// <inheritdoc />
     public partial class Initial : Migration
@@ -12,6 +12,19 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
         /// <inheritdoc />
         protected override void Up(MigrationBuilder migrationBuilder)
         {
+            migrationBuilder.CreateTable(
+                name: "catalog_incarnations",
+                columns: table => new
+                {
+                    id = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    started_time = table.Column<DateTime>(type: "timestamp with time zone", nullable: false),
+                    counter = table.Column<long>(type: "bigint", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_catalog_incarnations", x => x.id);
+                });
+
             migrationBuilder.CreateTable(
                 name: "corrupt_files",
                 columns: table => new
@@ -32,6 +45,34 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 constraints: table =>
                 {
                     table.PrimaryKey("PK_corrupt_files", x => x.id);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "drive_arrivals",
+                columns: table => new
+                {
+                    id = table.Column<long>(type: "bigint", nullable: false)
+                        .Annotation("Npgsql:ValueGenerationStrategy", NpgsqlValueGenerationStrategy.IdentityByDefaultColumn),
+                    drive_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    trip = table.Column<int>(type: "integer", nullable: false),
+                    name = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    source = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    mount_path = table.Column<string>(type: "text", nullable: false, collation: "C"),
+                    data_path = table.Column<string>(type: "text", nullable: false, collation: "C"),
+                    is_upstream = table.Column<bool>(type: "boolean", nullable: false),
+                    manifest_sha256 = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    state = table.Column<string>(type: "character varying(16)", maxLength: 16, nullable: false),
+                    state_since = table.Column<DateTime>(type: "timestamp with time zone", nullable: false),
+                    files = table.Column<long>(type: "bigint", nullable: false),
+                    bytes = table.Column<long>(type: "bigint", nullable: false),
+                    position = table.Column<long>(type: "bigint", nullable: false),
+                    files_done = table.Column<long>(type: "bigint", nullable: false),
+                    bytes_done = table.Column<long>(type: "bigint", nullable: false),
+                    problem = table.Column<string>(type: "text", nullable: true, collation: "C")
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drive_arrivals", x => x.id);
                 });
 
             migrationBuilder.CreateTable(
@@ -62,7 +103,8 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     size = table.Column<long>(type: "bigint", nullable: false),
                     checksum = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
                     uploader = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
-                    source = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C")
+                    source = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    tree_digest = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C")
                 },
                 constraints: table =>
                 {
@@ -81,7 +123,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     authenticator = table.Column<string>(type: "character varying(1024)", maxLength: 1024, nullable: false, collation: "C"),
                     transfers_enabled = table.Column<bool>(type: "boolean", nullable: false),
                     last_seen = table.Column<DateTime>(type: "timestamp with time zone", nullable: false),
-                    last_heard = table.Column<DateTime>(type: "timestamp with time zone", nullable: false)
+                    last_heard = table.Column<DateTime>(type: "timestamp with time zone", nullable: false),
+                    full_since = table.Column<DateTime>(type: "timestamp with time zone", nullable: true),
+                    catalog_id = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C"),
+                    catalog_seen = table.Column<string>(type: "character varying(512)", maxLength: 512, nullable: true, collation: "C")
                 },
                 constraints: table =>
                 {
@@ -114,11 +159,26 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 name: "site",
                 columns: table => new
                 {
-                    name = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C")
+                    name = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    catalog_id = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C")
                 },
                 constraints: table =>
                 {
                     table.PrimaryKey("PK_site", x => x.name);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "site_keys",
+                columns: table => new
+                {
+                    site = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    public_key = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    pinned_time = table.Column<DateTime>(type: "timestamp with time zone", nullable: false),
+                    how = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C")
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_site_keys", x => x.site);
                 });
 
             migrationBuilder.CreateTable(
@@ -170,6 +230,33 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 });
 
             migrationBuilder.CreateTable(
+                name: "drive_arrival_files",
+                columns: table => new
+                {
+                    id = table.Column<long>(type: "bigint", nullable: false)
+                        .Annotation("Npgsql:ValueGenerationStrategy", NpgsqlValueGenerationStrategy.IdentityByDefaultColumn),
+                    arrival_id = table.Column<long>(type: "bigint", nullable: false),
+                    file_name = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    checksum = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    outgoing_transfer_id = table.Column<long>(type: "bigint", nullable: false),
+                    outcome = table.Column<string>(type: "character varying(16)", maxLength: 16, nullable: false),
+                    store_id = table.Column<long>(type: "bigint", nullable: true),
+                    message = table.Column<string>(type: "text", nullable: true, collation: "C"),
+                    told = table.Column<bool>(type: "boolean", nullable: false),
+                    refusal = table.Column<string>(type: "text", nullable: true, collation: "C")
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drive_arrival_files", x => x.id);
+                    table.ForeignKey(
+                        name: "FK_drive_arrival_files_drive_arrivals_arrival_id",
+                        column: x => x.arrival_id,
+                        principalTable: "drive_arrivals",
+                        principalColumn: "id",
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "remote_instances",
                 columns: table => new
                 {
@@ -179,7 +266,8 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     store_id = table.Column<long>(type: "bigint", nullable: false),
                     librarian_id = table.Column<long>(type: "bigint", nullable: false),
                     copy_time = table.Column<DateTime>(type: "timestamp with time zone", nullable: false),
-                    sender = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C")
+                    sender = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    unconfirmed_since = table.Column<DateTime>(type: "timestamp with time zone", nullable: true)
                 },
                 constraints: table =>
                 {
@@ -224,6 +312,37 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 });
 
             migrationBuilder.CreateTable(
+                name: "drives",
+                columns: table => new
+                {
+                    id = table.Column<long>(type: "bigint", nullable: false)
+                        .Annotation("Npgsql:ValueGenerationStrategy", NpgsqlValueGenerationStrategy.IdentityByDefaultColumn),
+                    drive_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    name = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    store_id = table.Column<long>(type: "bigint", nullable: false),
+                    mount_path = table.Column<string>(type: "text", nullable: false, collation: "C"),
+                    destination = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    full_fraction = table.Column<double>(type: "double precision", nullable: false),
+                    state = table.Column<string>(type: "character varying(16)", maxLength: 16, nullable: false),
+                    state_since = table.Column<DateTime>(type: "timestamp with time zone", nullable: false),
+                    trip = table.Column<int>(type: "integer", nullable: false),
+                    manifest_time = table.Column<DateTime>(type: "timestamp with time zone", nullable: true),
+                    manifest_sha256 = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C"),
+                    manifest_on_drive = table.Column<bool>(type: "boolean", nullable: false),
+                    problem = table.Column<string>(type: "text", nullable: true, collation: "C")
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drives", x => x.id);
+                    table.ForeignKey(
+                        name: "FK_drives_store_metadata_store_id",
+                        column: x => x.store_id,
+                        principalTable: "store_metadata",
+                        principalColumn: "id",
+                        onDelete: ReferentialAction.Restrict);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "incoming_transfers",
                 columns: table => new
                 {
@@ -235,6 +354,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     source = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
                     transfer_size = table.Column<long>(type: "bigint", nullable: false),
                     transfer_checksum = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    tree_digest = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C"),
                     store_id = table.Column<long>(type: "bigint", nullable: true),
                     transfer_manager_name = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C"),
                     start_time = table.Column<DateTime>(type: "timestamp with time zone", nullable: false),
@@ -243,6 +363,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     store_path = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C"),
                     source_transfer_id = table.Column<long>(type: "bigint", nullable: true),
                     placing = table.Column<bool>(type: "boolean", nullable: false),
+                    callback_tries = table.Column<int>(type: "integer", nullable: true),
+                    // The default is written by hand: catalogs of the earlier migrations have it (EarlierMigrations).
+                    flush_begun = table.Column<bool>(type: "boolean", nullable: false, defaultValue: false),
                     failure_reason = table.Column<string>(type: "text", nullable: true, collation: "C")
                 },
                 constraints: table =>
@@ -270,7 +393,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     available = table.Column<bool>(type: "boolean", nullable: false),
                     calculated_checksum = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C"),
                     calculated_size = table.Column<long>(type: "bigint", nullable: true),
-                    checksum_time = table.Column<DateTime>(type: "timestamp with time zone", nullable: true)
+                    checksum_time = table.Column<DateTime>(type: "timestamp with time zone", nullable: true),
+                    fingerprint = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C"),
+                    verified_time = table.Column<DateTime>(type: "timestamp with time zone", nullable: true)
                 },
                 constraints: table =>
                 {
@@ -285,6 +410,35 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         name: "FK_instances_store_metadata_store_id",
                         column: x => x.store_id,
                         principalTable: "store_metadata",
+                        principalColumn: "id",
+                        onDelete: ReferentialAction.Restrict);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "drive_contents",
+                columns: table => new
+                {
+                    id = table.Column<long>(type: "bigint", nullable: false)
+                        .Annotation("Npgsql:ValueGenerationStrategy", NpgsqlValueGenerationStrategy.IdentityByDefaultColumn),
+                    drive_row = table.Column<long>(type: "bigint", nullable: false),
+                    file_name = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    destination = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C"),
+                    state = table.Column<string>(type: "character varying(16)", maxLength: 16, nullable: false),
+                    addition_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    size = table.Column<long>(type: "bigint", nullable: false),
+                    sha256 = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: true, collation: "C"),
+                    members = table.Column<long>(type: "bigint", nullable: false),
+                    outgoing_transfer_id = table.Column<long>(type: "bigint", nullable: true),
+                    retry_after = table.Column<DateTime>(type: "timestamp with time zone", nullable: true),
+                    failures = table.Column<int>(type: "integer", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drive_contents", x => x.id);
+                    table.ForeignKey(
+                        name: "FK_drive_contents_drives_drive_row",
+                        column: x => x.drive_row,
+                        principalTable: "drives",
                         principalColumn: "id",
                         onDelete: ReferentialAction.Restrict);
                 });
@@ -378,6 +532,31 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         onDelete: ReferentialAction.SetNull);
                 });
 
+            migrationBuilder.CreateTable(
+                name: "drive_members",
+                columns: table => new
+                {
+                    content_id = table.Column<long>(type: "bigint", nullable: false),
+                    path = table.Column<string>(type: "character varying(4096)", maxLength: 4096, nullable: false, collation: "C"),
+                    size = table.Column<long>(type: "bigint", nullable: false),
+                    sha256 = table.Column<string>(type: "character varying(256)", maxLength: 256, nullable: false, collation: "C")
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_drive_members", x => new { x.content_id, x.path });
+                    table.ForeignKey(
+                        name: "FK_drive_members_drive_contents_content_id",
+                        column: x => x.content_id,
+                        principalTable: "drive_contents",
+                        principalColumn: "id",
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_catalog_incarnations_started_time",
+                table: "catalog_incarnations",
+                column: "started_time");
+
             migrationBuilder.CreateIndex(
                 name: "IX_clone_transfers_destination_instance_id",
                 table: "clone_transfers",
@@ -415,6 +594,73 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 column: "instance_id");
 
             migrationBuilder.CreateIndex(
+                name: "IX_drive_arrival_files_arrival_id_file_name",
+                table: "drive_arrival_files",
+                columns: new[] { "arrival_id", "file_name" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_arrival_files_arrival_id_outcome_id",
+                table: "drive_arrival_files",
+                columns: new[] { "arrival_id", "outcome", "id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_arrival_files_arrival_id_told_id",
+                table: "drive_arrival_files",
+                columns: new[] { "arrival_id", "told", "id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_arrivals_drive_id_trip",
+                table: "drive_arrivals",
+                columns: new[] { "drive_id", "trip" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_drive_row_id",
+                table: "drive_contents",
+                columns: new[] { "drive_row", "id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_drive_row_state_id",
+                table: "drive_contents",
+                columns: new[] { "drive_row", "state", "id" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_file_name_destination_state",
+                table: "drive_contents",
+                columns: new[] { "file_name", "destination", "state" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drive_contents_outgoing_transfer_id",
+                table: "drive_contents",
+                column: "outgoing_transfer_id");
+
+            migrationBuilder.CreateIndex(
+                name: "ux_drive_contents_one_drive",
+                table: "drive_contents",
+                columns: new[] { "file_name", "destination" },
+                unique: true,
+                filter: "state in ('COPYING','STORED')");
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drives_drive_id",
+                table: "drives",
+                column: "drive_id",
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drives_name",
+                table: "drives",
+                column: "name",
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "IX_drives_store_id",
+                table: "drives",
+                column: "store_id",
+                unique: true);
+
+            migrationBuilder.CreateIndex(
                 name: "IX_errors_cleared_raised_time",
                 table: "errors",
                 columns: new[] { "cleared", "raised_time" });
@@ -425,14 +671,22 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 columns: new[] { "create_time", "name" });
 
             migrationBuilder.CreateIndex(
-                name: "IX_files_source",
+                name: "IX_files_source_create_time_name",
                 table: "files",
-                column: "source");
+                columns: new[] { "source", "create_time", "name" },
+                descending: new[] { false, true, false });
 
             migrationBuilder.CreateIndex(
-                name: "IX_files_uploader",
+                name: "IX_files_uploader_create_time_name",
                 table: "files",
-                column: "uploader");
+                columns: new[] { "uploader", "create_time", "name" },
+                descending: new[] { false, true, false });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_files_uploader_source_create_time_name",
+                table: "files",
+                columns: new[] { "uploader", "source", "create_time", "name" },
+                descending: new[] { false, false, true, false });
 
             migrationBuilder.CreateIndex(
                 name: "IX_incoming_transfers_staging_path",
@@ -445,14 +699,20 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 columns: new[] { "status", "start_time" });
 
             migrationBuilder.CreateIndex(
-                name: "IX_incoming_transfers_store_id",
+                name: "IX_incoming_transfers_store_id_status_transfer_size",
                 table: "incoming_transfers",
-                column: "store_id");
+                columns: new[] { "store_id", "status", "transfer_size" });
 
             migrationBuilder.CreateIndex(
                 name: "IX_incoming_transfers_store_path_status",
                 table: "incoming_transfers",
                 columns: new[] { "store_path", "status" });
+
+            migrationBuilder.CreateIndex(
+                name: "ix_incoming_transfers_callback",
+                table: "incoming_transfers",
+                columns: new[] { "source", "callback_tries", "id" },
+                filter: "callback_tries is not null");
 
             migrationBuilder.CreateIndex(
                 name: "ux_incoming_transfers_placing",
@@ -471,6 +731,11 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 name: "IX_instances_store_id_created_time",
                 table: "instances",
                 columns: new[] { "store_id", "created_time" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_instances_store_id_path",
+                table: "instances",
+                columns: new[] { "store_id", "path" });
 
             migrationBuilder.CreateIndex(
                 name: "IX_librarians_name",
@@ -517,6 +782,12 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 column: "librarian_id");
 
             migrationBuilder.CreateIndex(
+                name: "ix_remote_instances_unconfirmed",
+                table: "remote_instances",
+                columns: new[] { "librarian_id", "unconfirmed_since" },
+                filter: "unconfirmed_since is not null");
+
+            migrationBuilder.CreateIndex(
                 name: "IX_send_queue_destination_completed",
                 table: "send_queue",
                 columns: new[] { "destination", "completed" });
@@ -532,6 +803,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
         protected override void Down(MigrationBuilder migrationBuilder)
         {
             migrationBuilder.DropTable(
+                name: "catalog_incarnations");
+
+            migrationBuilder.DropTable(
                 name: "clone_transfers");
 
             migrationBuilder.DropTable(
@@ -539,6 +813,12 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
             migrationBuilder.DropTable(
                 name: "corrupt_files");
+
+            migrationBuilder.DropTable(
+                name: "drive_arrival_files");
+
+            migrationBuilder.DropTable(
+                name: "drive_members");
 
             migrationBuilder.DropTable(
                 name: "errors");
@@ -556,10 +836,19 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                 name: "site");
 
             migrationBuilder.DropTable(
+                name: "site_keys");
+
+            migrationBuilder.DropTable(
                 name: "timer_status");
 
             migrationBuilder.DropTable(
                 name: "users");
+
+            migrationBuilder.DropTable(
+                name: "drive_arrivals");
+
+            migrationBuilder.DropTable(
+                name: "drive_contents");
 
             migrationBuilder.DropTable(
                 name: "instances");
@@ -569,6 +858,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
             migrationBuilder.DropTable(
                 name: "librarians");
+
+            migrationBuilder.DropTable(
+                name: "drives");
 
             migrationBuilder.DropTable(
                 name: "files");

@@ -9,11 +9,11 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 
 #nullable disable
 
-namespace Librarian.Domain.Catalog.Migrations.Postgres
+namespace Librarian.Migrations.Postgres
 {
     [DbContext(typeof(PostgresCatalog))]
-    [Migration("20261124231137_Drives")]
-    partial class Drives
+    [Migration("20261130200413_Initial")]
+    partial class Initial
     {
         /// <inheritdoc />
         protected override void BuildTargetModel(ModelBuilder modelBuilder)
@@ -25,6 +25,29 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
             NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.CatalogIncarnation", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("id")
+                        .UseCollation("C");
+
+                    b.Property<long>("Counter")
+                        .HasColumnType("bigint")
+                        .HasColumnName("counter");
+
+                    b.Property<DateTime>("StartedTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("started_time");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("StartedTime");
+
+                    b.ToTable("catalog_incarnations", (string)null);
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.CloneTransfer", b =>
                 {
                     b.Property<long>("Id")
@@ -34,7 +57,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
 
-                    b.Property<long?>("DestinationInstanceId")
+                    b.Property<long?>("DestinationCopyId")
                         .HasColumnType("bigint")
                         .HasColumnName("destination_instance_id");
 
@@ -46,7 +69,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("end_time");
 
-                    b.Property<long?>("SourceInstanceId")
+                    b.Property<long?>("SourceCopyId")
                         .HasColumnType("bigint")
                         .HasColumnName("source_instance_id");
 
@@ -72,11 +95,11 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("DestinationInstanceId");
+                    b.HasIndex("DestinationCopyId");
 
                     b.HasIndex("DestinationStoreId");
 
-                    b.HasIndex("SourceInstanceId");
+                    b.HasIndex("SourceCopyId");
 
                     b.HasIndex("SourceStoreId");
 
@@ -154,6 +177,16 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("checksum")
                         .UseCollation("C");
 
+                    b.Property<long>("CopyId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("instance_id");
+
+                    b.Property<string>("CopyPath")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("instance_path")
+                        .UseCollation("C");
+
                     b.Property<DateTime>("CorruptTime")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("corrupt_time");
@@ -180,16 +213,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("bigint")
                         .HasColumnName("incoming_transfer_id");
 
-                    b.Property<long>("InstanceId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("instance_id");
-
-                    b.Property<string>("InstancePath")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("instance_path")
-                        .UseCollation("C");
-
                     b.Property<bool>("ReplacementRequested")
                         .HasColumnType("boolean")
                         .HasColumnName("replacement_requested");
@@ -200,9 +223,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("FileName");
+                    b.HasIndex("CopyId");
 
-                    b.HasIndex("InstanceId");
+                    b.HasIndex("FileName");
 
                     b.ToTable("corrupt_files", (string)null);
                 });
@@ -295,7 +318,306 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("drives", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrival", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<Guid>("AdditionId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("addition_id");
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("destination")
+                        .UseCollation("C");
+
+                    b.Property<long>("DriveRow")
+                        .HasColumnType("bigint")
+                        .HasColumnName("drive_row");
+
+                    b.Property<int>("Failures")
+                        .HasColumnType("integer")
+                        .HasColumnName("failures");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("file_name")
+                        .UseCollation("C");
+
+                    b.Property<long>("Members")
+                        .HasColumnType("bigint")
+                        .HasColumnName("members");
+
+                    b.Property<long?>("OutgoingTransferId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("outgoing_transfer_id");
+
+                    b.Property<DateTime?>("RetryAfter")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("retry_after");
+
+                    b.Property<string>("Sha256")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("sha256")
+                        .UseCollation("C");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("bigint")
+                        .HasColumnName("size");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("state");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("OutgoingTransferId");
+
+                    b.HasIndex("DriveRow", "Id");
+
+                    b.HasIndex("FileName", "Destination")
+                        .IsUnique()
+                        .HasDatabaseName("ux_drive_contents_one_drive")
+                        .HasFilter("state in ('COPYING','STORED')");
+
+                    b.HasIndex("DriveRow", "State", "Id");
+
+                    b.HasIndex("FileName", "Destination", "State");
+
+                    b.ToTable("drive_contents", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.DriveMember", b =>
+                {
+                    b.Property<long>("ContentId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("content_id");
+
+                    b.Property<string>("Path")
+                        .HasMaxLength(4096)
+                        .HasColumnType("character varying(4096)")
+                        .HasColumnName("path")
+                        .UseCollation("C");
+
+                    b.Property<string>("Sha256")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("sha256")
+                        .UseCollation("C");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("bigint")
+                        .HasColumnName("size");
+
+                    b.HasKey("ContentId", "Path");
+
+                    b.ToTable("drive_members", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.ErrorRecord", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<string>("Caller")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("caller")
+                        .UseCollation("C");
+
+                    b.Property<string>("Category")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("category")
+                        .UseCollation("C");
+
+                    b.Property<bool>("Cleared")
+                        .HasColumnType("boolean")
+                        .HasColumnName("cleared");
+
+                    b.Property<DateTime?>("ClearedTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("cleared_time");
+
+                    b.Property<string>("Message")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("message")
+                        .UseCollation("C");
+
+                    b.Property<DateTime>("RaisedTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("raised_time");
+
+                    b.Property<string>("Severity")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("severity")
+                        .UseCollation("C");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("Cleared", "RaisedTime");
+
+                    b.ToTable("errors", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileCopy", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<bool>("Available")
+                        .HasColumnType("boolean")
+                        .HasColumnName("available");
+
+                    b.Property<string>("CalculatedChecksum")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("calculated_checksum")
+                        .UseCollation("C");
+
+                    b.Property<long?>("CalculatedSize")
+                        .HasColumnType("bigint")
+                        .HasColumnName("calculated_size");
+
+                    b.Property<DateTime?>("ChecksumTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("checksum_time");
+
+                    b.Property<DateTime>("CreatedTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_time");
+
+                    b.Property<string>("DeletionPolicy")
+                        .IsRequired()
+                        .HasMaxLength(16)
+                        .HasColumnType("character varying(16)")
+                        .HasColumnName("deletion_policy");
+
+                    b.Property<string>("FileName")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("file_name")
+                        .UseCollation("C");
+
+                    b.Property<string>("Fingerprint")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("fingerprint")
+                        .UseCollation("C");
+
+                    b.Property<string>("Path")
+                        .IsRequired()
+                        .HasMaxLength(4096)
+                        .HasColumnType("character varying(4096)")
+                        .HasColumnName("path")
+                        .UseCollation("C");
+
+                    b.Property<long>("StoreId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("store_id");
+
+                    b.Property<DateTime?>("VerifiedTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("verified_time");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("FileName", "StoreId")
+                        .IsUnique();
+
+                    b.HasIndex("StoreId", "CreatedTime");
+
+                    b.HasIndex("StoreId", "Path");
+
+                    b.ToTable("instances", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<string>("Checksum")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("checksum")
+                        .UseCollation("C");
+
+                    b.Property<DateTime>("CreateTime")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("create_time");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("bigint")
+                        .HasColumnName("size");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("source")
+                        .UseCollation("C");
+
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("tree_digest")
+                        .UseCollation("C");
+
+                    b.Property<string>("Uploader")
+                        .IsRequired()
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("uploader")
+                        .UseCollation("C");
+
+                    b.HasKey("Name");
+
+                    b.HasIndex("CreateTime", "Name");
+
+                    b.HasIndex("Source", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "CreateTime", "Name")
+                        .IsDescending(false, true, false);
+
+                    b.HasIndex("Uploader", "Source", "CreateTime", "Name")
+                        .IsDescending(false, false, true, false);
+
+                    b.ToTable("files", (string)null);
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDrive", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -392,7 +714,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("drive_arrivals", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrivalFile", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDriveFile", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -400,10 +722,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("id");
 
                     NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<long>("ArrivalId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("arrival_id");
 
                     b.Property<string>("Checksum")
                         .IsRequired()
@@ -418,6 +736,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("character varying(256)")
                         .HasColumnName("file_name")
                         .UseCollation("C");
+
+                    b.Property<long>("IncomingDriveId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("arrival_id");
 
                     b.Property<string>("Message")
                         .HasColumnType("text")
@@ -439,233 +761,24 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("refusal")
                         .UseCollation("C");
 
+                    b.Property<bool>("Reported")
+                        .HasColumnType("boolean")
+                        .HasColumnName("told");
+
                     b.Property<long?>("StoreId")
                         .HasColumnType("bigint")
                         .HasColumnName("store_id");
 
-                    b.Property<bool>("Told")
-                        .HasColumnType("boolean")
-                        .HasColumnName("told");
-
                     b.HasKey("Id");
 
-                    b.HasIndex("ArrivalId", "FileName")
+                    b.HasIndex("IncomingDriveId", "FileName")
                         .IsUnique();
 
-                    b.HasIndex("ArrivalId", "Outcome", "Id");
+                    b.HasIndex("IncomingDriveId", "Outcome", "Id");
 
-                    b.HasIndex("ArrivalId", "Told", "Id");
+                    b.HasIndex("IncomingDriveId", "Reported", "Id");
 
                     b.ToTable("drive_arrival_files", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
-                {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint")
-                        .HasColumnName("id");
-
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<Guid>("AdditionId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("addition_id");
-
-                    b.Property<string>("Destination")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("destination")
-                        .UseCollation("C");
-
-                    b.Property<long>("DriveRow")
-                        .HasColumnType("bigint")
-                        .HasColumnName("drive_row");
-
-                    b.Property<int>("Failures")
-                        .HasColumnType("integer")
-                        .HasColumnName("failures");
-
-                    b.Property<string>("FileName")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("file_name")
-                        .UseCollation("C");
-
-                    b.Property<long>("Members")
-                        .HasColumnType("bigint")
-                        .HasColumnName("members");
-
-                    b.Property<long?>("OutgoingTransferId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("outgoing_transfer_id");
-
-                    b.Property<DateTime?>("RetryAfter")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("retry_after");
-
-                    b.Property<string>("Sha256")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("sha256")
-                        .UseCollation("C");
-
-                    b.Property<long>("Size")
-                        .HasColumnType("bigint")
-                        .HasColumnName("size");
-
-                    b.Property<string>("State")
-                        .IsRequired()
-                        .HasMaxLength(16)
-                        .HasColumnType("character varying(16)")
-                        .HasColumnName("state");
-
-                    b.HasKey("Id");
-
-                    b.HasIndex("OutgoingTransferId");
-
-                    b.HasIndex("FileName", "Destination")
-                        .IsUnique()
-                        .HasDatabaseName("ux_drive_contents_one_drive")
-                        .HasFilter("state in ('COPYING','STORED')");
-
-                    b.HasIndex("DriveRow", "State", "Id");
-
-                    b.HasIndex("FileName", "Destination", "State");
-
-                    b.ToTable("drive_contents", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.DriveMember", b =>
-                {
-                    b.Property<long>("ContentId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("content_id");
-
-                    b.Property<string>("Path")
-                        .HasMaxLength(4096)
-                        .HasColumnType("character varying(4096)")
-                        .HasColumnName("path")
-                        .UseCollation("C");
-
-                    b.Property<string>("Sha256")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("sha256")
-                        .UseCollation("C");
-
-                    b.Property<long>("Size")
-                        .HasColumnType("bigint")
-                        .HasColumnName("size");
-
-                    b.HasKey("ContentId", "Path");
-
-                    b.ToTable("drive_members", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.ErrorRecord", b =>
-                {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint")
-                        .HasColumnName("id");
-
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<string>("Caller")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("caller")
-                        .UseCollation("C");
-
-                    b.Property<string>("Category")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("category")
-                        .UseCollation("C");
-
-                    b.Property<bool>("Cleared")
-                        .HasColumnType("boolean")
-                        .HasColumnName("cleared");
-
-                    b.Property<DateTime?>("ClearedTime")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("cleared_time");
-
-                    b.Property<string>("Message")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("message")
-                        .UseCollation("C");
-
-                    b.Property<DateTime>("RaisedTime")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("raised_time");
-
-                    b.Property<string>("Severity")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("severity")
-                        .UseCollation("C");
-
-                    b.HasKey("Id");
-
-                    b.HasIndex("Cleared", "RaisedTime");
-
-                    b.ToTable("errors", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
-                {
-                    b.Property<string>("Name")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("name")
-                        .UseCollation("C");
-
-                    b.Property<string>("Checksum")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("checksum")
-                        .UseCollation("C");
-
-                    b.Property<DateTime>("CreateTime")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("create_time");
-
-                    b.Property<long>("Size")
-                        .HasColumnType("bigint")
-                        .HasColumnName("size");
-
-                    b.Property<string>("Source")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("source")
-                        .UseCollation("C");
-
-                    b.Property<string>("Uploader")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("uploader")
-                        .UseCollation("C");
-
-                    b.HasKey("Name");
-
-                    b.HasIndex("Source");
-
-                    b.HasIndex("Uploader");
-
-                    b.HasIndex("CreateTime", "Name");
-
-                    b.ToTable("files", (string)null);
                 });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.IncomingTransfer", b =>
@@ -677,6 +790,14 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
 
+                    b.Property<int?>("CallbackTries")
+                        .HasColumnType("integer")
+                        .HasColumnName("callback_tries");
+
+                    b.Property<bool>("Committing")
+                        .HasColumnType("boolean")
+                        .HasColumnName("placing");
+
                     b.Property<DateTime?>("EndTime")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("end_time");
@@ -686,9 +807,15 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("failure_reason")
                         .UseCollation("C");
 
-                    b.Property<bool>("Placing")
+                    b.Property<string>("FileName")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("store_path")
+                        .UseCollation("C");
+
+                    b.Property<bool>("FlushBegun")
                         .HasColumnType("boolean")
-                        .HasColumnName("placing");
+                        .HasColumnName("flush_begun");
 
                     b.Property<string>("Source")
                         .IsRequired()
@@ -721,12 +848,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("bigint")
                         .HasColumnName("store_id");
 
-                    b.Property<string>("StorePath")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("store_path")
-                        .UseCollation("C");
-
                     b.Property<string>("TransferChecksum")
                         .IsRequired()
                         .HasMaxLength(256)
@@ -744,6 +865,12 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("bigint")
                         .HasColumnName("transfer_size");
 
+                    b.Property<string>("TreeDigest")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("tree_digest")
+                        .UseCollation("C");
+
                     b.Property<string>("UploadName")
                         .IsRequired()
                         .HasMaxLength(256)
@@ -760,85 +887,24 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("StagingPath");
-
-                    b.HasIndex("StoreId");
-
-                    b.HasIndex("StorePath")
+                    b.HasIndex("FileName")
                         .IsUnique()
                         .HasDatabaseName("ux_incoming_transfers_placing")
                         .HasFilter("\"placing\"");
 
+                    b.HasIndex("StagingPath");
+
+                    b.HasIndex("FileName", "Status");
+
                     b.HasIndex("Status", "StartTime");
 
-                    b.HasIndex("StorePath", "Status");
+                    b.HasIndex("Source", "CallbackTries", "Id")
+                        .HasDatabaseName("ix_incoming_transfers_callback")
+                        .HasFilter("callback_tries is not null");
+
+                    b.HasIndex("StoreId", "Status", "TransferSize");
 
                     b.ToTable("incoming_transfers", (string)null);
-                });
-
-            modelBuilder.Entity("Librarian.Domain.Catalog.Instance", b =>
-                {
-                    b.Property<long>("Id")
-                        .ValueGeneratedOnAdd()
-                        .HasColumnType("bigint")
-                        .HasColumnName("id");
-
-                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
-
-                    b.Property<bool>("Available")
-                        .HasColumnType("boolean")
-                        .HasColumnName("available");
-
-                    b.Property<string>("CalculatedChecksum")
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("calculated_checksum")
-                        .UseCollation("C");
-
-                    b.Property<long?>("CalculatedSize")
-                        .HasColumnType("bigint")
-                        .HasColumnName("calculated_size");
-
-                    b.Property<DateTime?>("ChecksumTime")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("checksum_time");
-
-                    b.Property<DateTime>("CreatedTime")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("created_time");
-
-                    b.Property<string>("DeletionPolicy")
-                        .IsRequired()
-                        .HasMaxLength(16)
-                        .HasColumnType("character varying(16)")
-                        .HasColumnName("deletion_policy");
-
-                    b.Property<string>("FileName")
-                        .IsRequired()
-                        .HasMaxLength(256)
-                        .HasColumnType("character varying(256)")
-                        .HasColumnName("file_name")
-                        .UseCollation("C");
-
-                    b.Property<string>("Path")
-                        .IsRequired()
-                        .HasMaxLength(4096)
-                        .HasColumnType("character varying(4096)")
-                        .HasColumnName("path")
-                        .UseCollation("C");
-
-                    b.Property<long>("StoreId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("store_id");
-
-                    b.HasKey("Id");
-
-                    b.HasIndex("FileName", "StoreId")
-                        .IsUnique();
-
-                    b.HasIndex("StoreId", "CreatedTime");
-
-                    b.ToTable("instances", (string)null);
                 });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.OutgoingTransfer", b =>
@@ -849,6 +915,10 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("id");
 
                     NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<long?>("CopyId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("instance_id");
 
                     b.Property<string>("DestPath")
                         .HasColumnType("text")
@@ -877,10 +947,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("character varying(256)")
                         .HasColumnName("file_name")
                         .UseCollation("C");
-
-                    b.Property<long?>("InstanceId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("instance_id");
 
                     b.Property<long?>("RemoteTransferId")
                         .HasColumnType("bigint")
@@ -928,7 +994,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
                     b.HasKey("Id");
 
-                    b.HasIndex("InstanceId");
+                    b.HasIndex("CopyId");
 
                     b.HasIndex("FileName", "Destination")
                         .IsUnique()
@@ -944,7 +1010,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("outgoing_transfers", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.PeerLibrarian", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.Peer", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -959,6 +1025,22 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("character varying(1024)")
                         .HasColumnName("authenticator")
                         .UseCollation("C");
+
+                    b.Property<string>("CatalogId")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("catalog_id")
+                        .UseCollation("C");
+
+                    b.Property<string>("CatalogSeen")
+                        .HasMaxLength(512)
+                        .HasColumnType("character varying(512)")
+                        .HasColumnName("catalog_seen")
+                        .UseCollation("C");
+
+                    b.Property<DateTime?>("FullSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("full_since");
 
                     b.Property<DateTime>("LastHeard")
                         .HasColumnType("timestamp with time zone")
@@ -1029,7 +1111,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.ToTable("site_keys", (string)null);
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteInstance", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteCopy", b =>
                 {
                     b.Property<long>("Id")
                         .ValueGeneratedOnAdd()
@@ -1049,7 +1131,7 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnName("file_name")
                         .UseCollation("C");
 
-                    b.Property<long>("LibrarianId")
+                    b.Property<long>("PeerId")
                         .HasColumnType("bigint")
                         .HasColumnName("librarian_id");
 
@@ -1064,11 +1146,19 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasColumnType("bigint")
                         .HasColumnName("store_id");
 
+                    b.Property<DateTime?>("UnconfirmedSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("unconfirmed_since");
+
                     b.HasKey("Id");
 
-                    b.HasIndex("LibrarianId");
+                    b.HasIndex("PeerId");
 
-                    b.HasIndex("FileName", "LibrarianId", "StoreId")
+                    b.HasIndex("PeerId", "UnconfirmedSince")
+                        .HasDatabaseName("ix_remote_instances_unconfirmed")
+                        .HasFilter("unconfirmed_since is not null");
+
+                    b.HasIndex("FileName", "PeerId", "StoreId")
                         .IsUnique();
 
                     b.ToTable("remote_instances", (string)null);
@@ -1141,6 +1231,12 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .HasMaxLength(256)
                         .HasColumnType("character varying(256)")
                         .HasColumnName("name")
+                        .UseCollation("C");
+
+                    b.Property<string>("CatalogId")
+                        .HasMaxLength(256)
+                        .HasColumnType("character varying(256)")
+                        .HasColumnName("catalog_id")
                         .UseCollation("C");
 
                     b.HasKey("Name");
@@ -1264,9 +1360,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
 
             modelBuilder.Entity("Librarian.Domain.Catalog.CloneTransfer", b =>
                 {
-                    b.HasOne("Librarian.Domain.Catalog.Instance", null)
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", null)
                         .WithMany()
-                        .HasForeignKey("DestinationInstanceId")
+                        .HasForeignKey("DestinationCopyId")
                         .OnDelete(DeleteBehavior.SetNull);
 
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
@@ -1275,9 +1371,9 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.Instance", null)
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", null)
                         .WithMany()
-                        .HasForeignKey("SourceInstanceId")
+                        .HasForeignKey("SourceCopyId")
                         .OnDelete(DeleteBehavior.SetNull);
 
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", null)
@@ -1305,15 +1401,6 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.DriveArrivalFile", b =>
-                {
-                    b.HasOne("Librarian.Domain.Catalog.DriveArrival", null)
-                        .WithMany()
-                        .HasForeignKey("ArrivalId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired();
-                });
-
             modelBuilder.Entity("Librarian.Domain.Catalog.DriveContent", b =>
                 {
                     b.HasOne("Librarian.Domain.Catalog.Drive", null)
@@ -1332,6 +1419,34 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                         .IsRequired();
                 });
 
+            modelBuilder.Entity("Librarian.Domain.Catalog.FileCopy", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
+                        .WithMany("Copies")
+                        .HasForeignKey("FileName")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
+                        .WithMany()
+                        .HasForeignKey("StoreId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+
+                    b.Navigation("File");
+
+                    b.Navigation("Store");
+                });
+
+            modelBuilder.Entity("Librarian.Domain.Catalog.IncomingDriveFile", b =>
+                {
+                    b.HasOne("Librarian.Domain.Catalog.IncomingDrive", null)
+                        .WithMany()
+                        .HasForeignKey("IncomingDriveId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
             modelBuilder.Entity("Librarian.Domain.Catalog.IncomingTransfer", b =>
                 {
                     b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
@@ -1342,70 +1457,51 @@ namespace Librarian.Domain.Catalog.Migrations.Postgres
                     b.Navigation("Store");
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.Instance", b =>
-                {
-                    b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
-                        .WithMany("Instances")
-                        .HasForeignKey("FileName")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.HasOne("Librarian.Domain.Catalog.StoreRecord", "Store")
-                        .WithMany()
-                        .HasForeignKey("StoreId")
-                        .OnDelete(DeleteBehavior.Restrict)
-                        .IsRequired();
-
-                    b.Navigation("File");
-
-                    b.Navigation("Store");
-                });
-
             modelBuilder.Entity("Librarian.Domain.Catalog.OutgoingTransfer", b =>
                 {
+                    b.HasOne("Librarian.Domain.Catalog.FileCopy", "Copy")
+                        .WithMany()
+                        .HasForeignKey("CopyId")
+                        .OnDelete(DeleteBehavior.SetNull);
+
                     b.HasOne("Librarian.Domain.Catalog.FileRecord", "File")
                         .WithMany()
                         .HasForeignKey("FileName")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.Instance", "Instance")
-                        .WithMany()
-                        .HasForeignKey("InstanceId")
-                        .OnDelete(DeleteBehavior.SetNull);
-
                     b.HasOne("Librarian.Domain.Catalog.SendQueueItem", null)
                         .WithMany()
                         .HasForeignKey("SendQueueId")
                         .OnDelete(DeleteBehavior.SetNull);
 
-                    b.Navigation("File");
+                    b.Navigation("Copy");
 
-                    b.Navigation("Instance");
+                    b.Navigation("File");
                 });
 
-            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteInstance", b =>
+            modelBuilder.Entity("Librarian.Domain.Catalog.RemoteCopy", b =>
                 {
                     b.HasOne("Librarian.Domain.Catalog.FileRecord", null)
-                        .WithMany("RemoteInstances")
+                        .WithMany("RemoteCopies")
                         .HasForeignKey("FileName")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Librarian.Domain.Catalog.PeerLibrarian", "Librarian")
+                    b.HasOne("Librarian.Domain.Catalog.Peer", "Peer")
                         .WithMany()
-                        .HasForeignKey("LibrarianId")
+                        .HasForeignKey("PeerId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.Navigation("Librarian");
+                    b.Navigation("Peer");
                 });
 
             modelBuilder.Entity("Librarian.Domain.Catalog.FileRecord", b =>
                 {
-                    b.Navigation("Instances");
+                    b.Navigation("Copies");
 
-                    b.Navigation("RemoteInstances");
+                    b.Navigation("RemoteCopies");
                 });
 #pragma warning restore 612, 618
         }
