@@ -1,7 +1,6 @@
 using System.CommandLine;
 using Librarian.Cli.Commands;
 using Librarian.Cli.Connections;
-using Librarian.Cli.Demo;
 using Librarian.Cli.Output;
 
 namespace Librarian.Cli;
@@ -14,11 +13,17 @@ public static class CommandLine
     /// <param name="terminal">Output streams and environment.</param>
     /// <param name="cancellationToken">Interrupts the command, like Ctrl-C.</param>
     /// <returns>One of <see cref="ExitCodes"/>.</returns>
-    public static async Task<int> RunAsync(string[] arguments, Terminal terminal, CancellationToken cancellationToken)
+    public static Task<int> RunAsync(string[] arguments, Terminal terminal, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(arguments);
         ArgumentNullException.ThrowIfNull(terminal);
-        var parsed = Build(terminal).Parse(arguments);
+        return RunAsync(Build(terminal), arguments, terminal, cancellationToken);
+    }
+
+    /// <summary>Runs a command of another program in the same manner.</summary>
+    internal static async Task<int> RunAsync(Command command, string[] arguments, Terminal terminal, CancellationToken cancellationToken)
+    {
+        var parsed = command.Parse(arguments);
         if (parsed.Errors.Count > 0)
         {
             foreach (var error in parsed.Errors)
@@ -40,7 +45,7 @@ public static class CommandLine
                     Output = terminal.Out,
                     Error = terminal.Error,
                     EnableDefaultExceptionHandler = false,
-                    // The demo stops its two sites within this time.
+                    // The demo (samples/Demo) stops its two sites within this time.
                     ProcessTerminationTimeout = TimeSpan.FromSeconds(20),
                 },
                 cancellationToken
@@ -77,6 +82,5 @@ public static class CommandLine
             new AdministrationCommands(terminal).BuildGetStoreList(),
             new DriveCommands(terminal, TimeProvider.System).Build(),
             new OrchestrationCommands(terminal, TimeProvider.System).Build(),
-            new DemoCommand(terminal).Build(),
         };
 }

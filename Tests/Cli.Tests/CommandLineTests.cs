@@ -39,7 +39,6 @@ public sealed class CommandLineTests : IAsyncLifetime
     [InlineData("search-files", "lib", "--max-results", "many")]
     [InlineData("create-user", "lib", "--username", "u", "--password", "p", "--auth-level", "GOD")]
     [InlineData("add-librarian", "lib", "--name", "n")]
-    [InlineData("demo", "--files", "0")]
     [InlineData("frobnicate")]
     public async Task Run_WrongUsage_ExitsTwoAndAsksNothing(params string[] arguments)
     {
@@ -71,7 +70,6 @@ public sealed class CommandLineTests : IAsyncLifetime
                 "get-librarian-list",
                 "get-store-list",
                 "orchestrations",
-                "demo",
             }
         )
             Assert.Contains(command, output, StringComparison.Ordinal);
@@ -504,18 +502,6 @@ public sealed class CommandLineTests : IAsyncLifetime
         });
 
         Assert.Equal(ExitCodes.Interrupted, (await RunAsync(stop.Token, "ping", "lib")).Code);
-    }
-
-    [Fact]
-    public async Task Demo_DirectoryInUse_TouchesNothing()
-    {
-        await File.WriteAllTextAsync(Path.Join(_home, "mine"), "x");
-
-        var (code, _, error) = await RunAsync("demo", "--directory", _home, "--exit");
-
-        Assert.Equal(1, code);
-        Assert.Contains("not empty", error, StringComparison.Ordinal);
-        Assert.Equal(["mine"], Directory.EnumerateFileSystemEntries(_home).Select(Path.GetFileName));
     }
 
     private static FileSearchHit Hit(string name) =>

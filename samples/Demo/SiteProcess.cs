@@ -6,7 +6,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Librarian.Client;
 
-namespace Librarian.Cli.Demo;
+namespace Librarian.Samples.Demo;
 
 /// <summary>One site of the demo: its directories, its address and its process.</summary>
 internal sealed partial class SiteProcess : IAsyncDisposable
@@ -52,9 +52,9 @@ internal sealed partial class SiteProcess : IAsyncDisposable
         var port = FreePort();
         var password = NewPassword();
         var url = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}");
-        var program = Path.Join(AppContext.BaseDirectory, "site", "librarian-site.dll");
+        var program = BuiltProgram.Site;
         if (!File.Exists(program))
-            throw new FileNotFoundException($"The site program {program} is missing. Nothing was started; build the Cli project again.");
+            throw new FileNotFoundException($"The site program {program} is missing. Nothing was started; build samples/Demo again.");
 
         var start = new ProcessStartInfo(DotnetPath(), [program])
         {

@@ -1,7 +1,7 @@
-using Librarian.Cli.Demo;
+using Librarian.Samples.Demo;
 using Librarian.Tests.TestKit;
 
-namespace Librarian.Tests.Cli;
+namespace Librarian.Tests.Samples;
 
 [Quick]
 public sealed class TreeComparisonTests : IDisposable

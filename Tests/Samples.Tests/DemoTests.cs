@@ -3,9 +3,9 @@ using System.Globalization;
 using System.Reflection;
 using Librarian.Cli.Output;
 
-namespace Librarian.Tests.Cli;
+namespace Librarian.Tests.Samples;
 
-/// <summary>Runs <c>librarian demo</c> as people start it: three real processes, real files, real signals.</summary>
+/// <summary>Runs the demo as people start it: three real processes, real files, real signals.</summary>
 public sealed class DemoTests : IDisposable
 {
     private static readonly TimeSpan s_timeout = TimeSpan.FromMinutes(20);
@@ -60,6 +60,33 @@ public sealed class DemoTests : IDisposable
         Assert.Equal("two", await File.ReadAllTextAsync(Path.Join(_work, "sites", "archive", "store", "demo", "book", ".hidden")));
     }
 
+    [Fact]
+    public async Task Demo_DirectoryInUse_TouchesNothing()
+    {
+        await File.WriteAllTextAsync(Path.Join(_work, "mine"), "x");
+        using var demo = Start("--directory", _work, "--exit");
+        var messages = await demo.StandardError.ReadToEndAsync(_limit.Token);
+        await demo.WaitForExitAsync(_limit.Token);
+
+        Assert.Equal(ExitCodes.Failure, demo.ExitCode);
+        Assert.Contains("not empty", messages, StringComparison.Ordinal);
+        Assert.Equal(["mine"], Directory.EnumerateFileSystemEntries(_work).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task Demo_WrongUsage_ExitsTwoAndStartsNothing()
+    {
+        using var demo = Start("--files", "0");
+        var output = demo.StandardOutput.ReadToEndAsync(_limit.Token);
+        var messages = await demo.StandardError.ReadToEndAsync(_limit.Token);
+        await demo.WaitForExitAsync(_limit.Token);
+
+        Assert.Equal(ExitCodes.Usage, demo.ExitCode);
+        Assert.StartsWith("error: --files", messages, StringComparison.Ordinal);
+        Assert.Empty(await output);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(_work));
+    }
+
     [Theory]
     [InlineData("TERM", ExitCodes.Interrupted)]
     [InlineData("INT", ExitCodes.Interrupted)]
@@ -112,10 +139,10 @@ public sealed class DemoTests : IDisposable
     {
         var program = typeof(DemoTests)
             .Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
-            .Single(static data => data.Key == "CliProgram")
+            .Single(static data => data.Key == "DemoProgram")
             .Value!;
         // A shell starts background processes with SIGINT ignored, and children inherit that, for example in a test run with & or nohup.
-        var start = new ProcessStartInfo("env", ["--default-signal=INT", "dotnet", program, "demo", .. arguments])
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", "dotnet", program, .. arguments])
         {
             UseShellExecute = false,
             RedirectStandardOutput = true,

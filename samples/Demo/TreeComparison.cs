@@ -1,7 +1,7 @@
 using Librarian.Client.Uploads;
 using Microsoft.Win32.SafeHandles;
 
-namespace Librarian.Cli.Demo;
+namespace Librarian.Samples.Demo;
 
 /// <summary>Compares a copy with its source byte by byte, without relying on catalogs or checksums.</summary>
 internal static class TreeComparison

@@ -1,14 +1,15 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using Librarian.Cli;
 using Librarian.Cli.Connections;
 using Librarian.Cli.Output;
 using Librarian.Client.Uploads;
 using Spectre.Console;
 
-namespace Librarian.Cli.Demo;
+namespace Librarian.Samples.Demo;
 
-/// <summary><c>demo [FOLDER]</c>: starts two sites on this host, sends files from one to the other, and reads every copy again.</summary>
+/// <summary>Starts two sites on this host, sends files from one to the other, and reads every copy again.</summary>
 internal sealed class DemoCommand(Terminal terminal)
 {
     private const int TableRows = 40;
@@ -43,10 +44,7 @@ internal sealed class DemoCommand(Terminal terminal)
             if (result.GetValueOrDefault<int>() is < 1 or > 100_000)
                 result.AddError("--files must be between 1 and 100000.");
         });
-        var command = new Command(
-            "demo",
-            "Starts two sites, mountain and archive, sends files from one to the other and checks every copy."
-        )
+        var command = new RootCommand("Starts two sites, mountain and archive, sends files from one to the other and checks every copy.")
         {
             _folder,
             _exit,
@@ -253,7 +251,7 @@ internal sealed class DemoCommand(Terminal terminal)
               archive   http://127.0.0.1:{archive.Port}  {SiteProcess.Administrator} / {archive.Password}   log {archive.LogPath}
               uploads   {DemoRun.Observer} / {run.ObserverPassword} at mountain
             Try, in another terminal:
-              alias librarian='{CommandPath()}'
+              alias librarian='dotnet {BuiltProgram.Cli}'
               export {ConnectionFile.PathVariable}={connections}
               librarian check-connections
               librarian upload observer SOME-FILE tries/some-file
@@ -262,12 +260,6 @@ internal sealed class DemoCommand(Terminal terminal)
             """
         );
     }
-
-    // A fresh clone has no librarian command on the path.
-    private static string CommandPath() =>
-        Path.GetFileNameWithoutExtension(Environment.ProcessPath) is "dotnet" or null
-            ? "dotnet " + Path.Join(AppContext.BaseDirectory, "librarian.dll")
-            : Environment.ProcessPath!;
 
     private static void WriteConnections(string path, DemoRun run, SiteProcess mountain, SiteProcess archive)
     {

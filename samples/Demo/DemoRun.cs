@@ -4,7 +4,7 @@ using Librarian.Client;
 using Librarian.Client.Uploads;
 using Librarian.Client.Wire;
 
-namespace Librarian.Cli.Demo;
+namespace Librarian.Samples.Demo;
 
 /// <summary>Progress of the demo, in uploads.</summary>
 internal sealed class DemoCounts

@@ -1,4 +1,4 @@
-namespace Librarian.Cli.Demo;
+namespace Librarian.Samples.Demo;
 
 /// <summary>Sample files to send: single files and directories ("books") of mixed sizes, the same in every run.</summary>
 internal static class SampleFiles
