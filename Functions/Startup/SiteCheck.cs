@@ -193,7 +193,7 @@ public sealed class SiteCheck
         CatalogDatabase? catalog = null;
         try
         {
-            if (CatalogDatabase.KindOf(SiteServices.ConnectionString(_options)) == DatabaseKind.PostgreSql)
+            if (CatalogDatabase.KindOf(SiteDirectory.CatalogConnection(_options)) == DatabaseKind.PostgreSql)
                 catalog = await OpenPostgresAsync(stop);
             else
                 catalog = await OpenSqliteAsync();

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Librarian.Adopt;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Functions.Configuration;
@@ -56,7 +57,13 @@ public static class SiteCommandLine
         ArgumentNullException.ThrowIfNull(errors);
         // This verb reads its own arguments, help included.
         if (args is [AdoptCommand.Verb, ..])
-            return await AdoptCommand.RunAsync(args, () => Settings([]), output, errors, TimeProvider.System);
+            return await AdoptCommand.RunAsync(
+                args,
+                static () => Settings([]).GetSection(SiteOptions.Section).Get<SiteOptions>() ?? new SiteOptions(),
+                output,
+                errors,
+                TimeProvider.System
+            );
 
         var parsed = Build(run, build, output, errors).Parse(args);
         var unknown = parsed.CommandResult.Command.TreatUnmatchedTokensAsErrors ? null : UnknownArgument([.. parsed.UnmatchedTokens]);
@@ -131,15 +138,7 @@ public static class SiteCommandLine
                 (settings, stop) => MigrateAsync(settings, build, output, errors, stop)
             )
         );
-        root.Add(
-            new Command(
-                AdoptCommand.Verb,
-                "Takes the database of a Python Librarian over into this site's catalog; 'adopt --help' says how."
-            )
-            {
-                TreatUnmatchedTokensAsErrors = false,
-            }
-        );
+        root.Add(new Command(AdoptCommand.Verb, AdoptCommand.Summary) { TreatUnmatchedTokensAsErrors = false });
         // For builds; Program handles this verb before anything else.
         root.Add(new Command(Documentation.ApiDocument.Verb) { Hidden = true });
         return root;

@@ -39,7 +39,7 @@ public static class SiteServices
         services.AddSingleton(TimeProvider.System);
 
         services.AddSingleton(provider => new CatalogDatabase(
-            ConnectionString(provider.GetRequiredService<IOptions<SiteOptions>>().Value),
+            SiteDirectory.CatalogConnection(provider.GetRequiredService<IOptions<SiteOptions>>().Value),
             [.. provider.GetServices<IInterceptor>()]
         ));
         services.AddSingleton(provider =>
@@ -118,7 +118,7 @@ public static class SiteServices
             return;
         }
 
-        var isPostgres = CatalogDatabase.KindOf(ConnectionString(options)) == DatabaseKind.PostgreSql;
+        var isPostgres = CatalogDatabase.KindOf(SiteDirectory.CatalogConnection(options)) == DatabaseKind.PostgreSql;
         static string Database(IServiceProvider provider) => provider.GetRequiredService<CatalogDatabase>().ConnectionString;
         services.AddDurableTaskClient(durable => _ = isPostgres ? durable.UsePostgreSql(Database) : durable.UseSqlite(Database));
         services.AddDurableTaskWorker(durable =>
@@ -130,8 +130,4 @@ public static class SiteServices
 
     /// <summary>Drives worked on at the same time; more take turns of half a minute.</summary>
     private const int MostPluggedDrives = 8;
-
-    /// <summary>Connection string of the catalog; without a setting, SQLite in the data directory.</summary>
-    internal static string ConnectionString(SiteOptions options) =>
-        options.Database.Length > 0 ? options.Database : $"Data Source={Path.Combine(options.DataDirectory, "catalog.db")}";
 }

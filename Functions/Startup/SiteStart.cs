@@ -95,7 +95,7 @@ public sealed class SiteStart(
     }
 }
 
-/// <summary>Log messages of the start; event ids 4200 to 4219.</summary>
+/// <summary>Log messages of the start; event ids 4200 to 4203.</summary>
 internal static partial class Logs
 {
     [LoggerMessage(4200, LogLevel.Information, "Site {Name} is ready: catalog on {Database}, {Stores} stores")]
@@ -119,27 +119,4 @@ internal static partial class Logs
             + "it may forget files that senders were told are safe"
     )]
     public static partial void DatabaseIsUnsafe(ILogger logger, string settings);
-
-    [LoggerMessage(
-        4204,
-        LogLevel.Warning,
-        "{Count} files and directories in {Directory} could be read by other accounts; they are the site's alone now (0700, 0600)"
-    )]
-    public static partial void ModesTightened(ILogger logger, int count, string directory);
-
-    [LoggerMessage(
-        4205,
-        LogLevel.Warning,
-        "{Path} can be read by other accounts, and that cannot be changed: {Reason}. It may hold secrets; "
-            + "make it the site's alone (chmod go=)"
-    )]
-    public static partial void ModeNotTightened(ILogger logger, string path, string reason);
-
-    [LoggerMessage(
-        4206,
-        LogLevel.Warning,
-        "The data directory {Directory} stays open to other accounts because {Store} is in it, "
-            + "where senders may have to get; move one of the two"
-    )]
-    public static partial void DirectoryStaysOpen(ILogger logger, string directory, string store);
 }

@@ -1,5 +1,5 @@
 using Librarian.Domain.Catalog;
-using Librarian.Functions.Startup;
+using Librarian.Domain.Configuration;
 using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Functions.Timers;

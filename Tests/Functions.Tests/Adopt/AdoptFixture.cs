@@ -1,8 +1,8 @@
 using System.Text.Json;
-using Librarian.Domain.Adopt;
+using Librarian.Adopt;
 using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
 using Librarian.Domain.Security;
-using Librarian.Functions.Startup;
 using Librarian.Tests.Functions.Api;
 using Librarian.Tests.TestKit;
 using Microsoft.Data.Sqlite;
@@ -111,7 +111,7 @@ public sealed class AdoptFixture : IAsyncDisposable
         await using var errors = new StringWriter();
         var exit = await AdoptCommand.RunAsync(
             ["adopt", "--from", Source.ConnectionString, "--json", "--report", Report(++_runs), .. arguments],
-            () => new ConfigurationBuilder().AddInMemoryCollection(Settings!).Build(),
+            ReadOptions,
             output,
             errors,
             TimeProvider.System,
@@ -119,6 +119,10 @@ public sealed class AdoptFixture : IAsyncDisposable
         );
         return new AdoptRun(exit, output.ToString(), errors.ToString());
     }
+
+    /// <summary>The settings as the site reads them.</summary>
+    public SiteOptions ReadOptions() =>
+        new ConfigurationBuilder().AddInMemoryCollection(Settings!).Build().GetSection(SiteOptions.Section).Get<SiteOptions>()!;
 
     /// <summary>The lines that the last run wrote to its report file.</summary>
     public IEnumerable<(string Kind, string Row, string Effect, string Reason)> Lines() =>

@@ -1,8 +1,7 @@
 using System.Security.Cryptography;
-using Librarian.Domain.Adopt;
+using Librarian.Adopt;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
-using Librarian.Functions.Startup;
 using Librarian.Tests.TestKit;
 using Microsoft.EntityFrameworkCore;
 

@@ -1,7 +1,6 @@
 using System.Diagnostics;
-using Librarian.Domain.Adopt;
+using Librarian.Adopt;
 using Librarian.Domain.Catalog;
-using Librarian.Functions.Startup;
 using Librarian.Tests.TestKit;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
@@ -342,7 +341,7 @@ public class AdoptRunTests(PostgresServer server)
         await using var errors = new StringWriter();
         var exit = await AdoptCommand.RunAsync(
             ["adopt", "--from", fixture.Source.ConnectionString, "--report", Path.Combine(fixture.Root, "r.jsonl")],
-            () => new ConfigurationBuilder().AddInMemoryCollection(fixture.Settings!).Build(),
+            fixture.ReadOptions,
             output,
             errors,
             TimeProvider.System

@@ -8,7 +8,7 @@ public class ProjectTests
     [InlineData("Domain", new string[0])]
     [InlineData("Durable", new string[0])]
     [InlineData("Orchestrations", new[] { "Client", "Domain", "Durable" })]
-    [InlineData("Functions", new[] { "Client", "Domain", "Durable", "Orchestrations" })]
+    [InlineData("Functions", new[] { "Adopt", "Client", "Domain", "Durable", "Orchestrations" })]
     [InlineData("Cli", new[] { "Client" })]
     public void Project_References_OnlyTheProjectsBelow(string project, string[] below)
     {

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>
 /// The report file: one JSON object per line for every row that was not simply adopted. It is written during the adoption, so after a crash

@@ -5,7 +5,7 @@ using Librarian.Domain.Configuration;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>A store of the source, with its contents.</summary>
 /// <param name="Id">Its id there, which peers know.</param>

@@ -2,7 +2,7 @@ using System.IO.Enumeration;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Stores;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <content>Checks copies on the disk; only sizes are read.</content>
 internal sealed partial class AdoptRun

@@ -1,7 +1,7 @@
-using Librarian.Domain.Configuration;
 using Librarian.Domain.Security;
+using Microsoft.Extensions.Logging;
 
-namespace Librarian.Functions.Startup;
+namespace Librarian.Domain.Configuration;
 
 /// <summary>
 /// Keeps the data directory private to the site's account: it holds password hashes, keys and peers' credentials. The site makes everything
@@ -21,6 +21,13 @@ public static class SiteDirectory
     // Anything else in the directory, such as settings that an administrator keeps there, was not made by the site.
     private static readonly string[] Patterns = ["catalog.db*", "site.lock", "encryption.key*", "signing.key*"];
     private static readonly string[] Directories = ["drives", "spool"];
+
+    /// <summary>Connection string of the catalog; without a setting, SQLite in the data directory.</summary>
+    public static string CatalogConnection(SiteOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return options.Database.Length > 0 ? options.Database : $"Data Source={Path.Combine(options.DataDirectory, "catalog.db")}";
+    }
 
     /// <summary>
     /// Makes the directory, or removes other accounts' access to it and to the site's files in it. Safe to repeat; a mode that cannot be
@@ -79,4 +86,31 @@ public static class SiteDirectory
             return 0;
         }
     }
+}
+
+/// <summary>Log messages of the data directory; event ids 4204 to 4206.</summary>
+internal static partial class Logs
+{
+    [LoggerMessage(
+        4204,
+        LogLevel.Warning,
+        "{Count} files and directories in {Directory} could be read by other accounts; they are the site's alone now (0700, 0600)"
+    )]
+    public static partial void ModesTightened(ILogger logger, int count, string directory);
+
+    [LoggerMessage(
+        4205,
+        LogLevel.Warning,
+        "{Path} can be read by other accounts, and that cannot be changed: {Reason}. It may hold secrets; "
+            + "make it the site's alone (chmod go=)"
+    )]
+    public static partial void ModeNotTightened(ILogger logger, string path, string reason);
+
+    [LoggerMessage(
+        4206,
+        LogLevel.Warning,
+        "The data directory {Directory} stays open to other accounts because {Store} is in it, "
+            + "where senders may have to get; move one of the two"
+    )]
+    public static partial void DirectoryStaysOpen(ILogger logger, string directory, string store);
 }

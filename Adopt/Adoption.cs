@@ -5,7 +5,7 @@ using Librarian.Domain.Security;
 using Microsoft.Data.Sqlite;
 using Npgsql;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>Lets tests stop an adoption at named points and observe its connection. Production code passes none.</summary>
 /// <param name="Reach">Called at a point; an exception from it simulates the death of the process there.</param>

@@ -11,7 +11,7 @@ using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 using Npgsql;
 using NpgsqlTypes;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>
 /// Writes many rows of one table at once: COPY on PostgreSQL, one prepared statement on SQLite. Columns and conversions come from the

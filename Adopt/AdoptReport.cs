@@ -1,6 +1,6 @@
 using System.Text.Json.Serialization;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>An administrator's request.</summary>
 /// <param name="From">Connection string of the Python site's database: <c>Data Source=…</c> (SQLite) or <c>Host=…;Database=…</c>

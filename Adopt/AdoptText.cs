@@ -1,7 +1,6 @@
 using System.Text;
-using Librarian.Domain.Adopt;
 
-namespace Librarian.Functions.Startup;
+namespace Librarian.Adopt;
 
 /// <summary>Writes the report of an adoption for people.</summary>
 internal static class AdoptText

@@ -1,13 +1,12 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using Librarian.Domain.Adopt;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 
-namespace Librarian.Functions.Startup;
+namespace Librarian.Adopt;
 
 /// <summary>
 /// The verb <c>librarian-site adopt</c>: takes the database of a Python Librarian over into this site's catalog (docs/adopt.md). It uses
@@ -16,6 +15,9 @@ namespace Librarian.Functions.Startup;
 public static class AdoptCommand
 {
     public const string Verb = "adopt";
+
+    /// <summary>What the program's help says of the verb.</summary>
+    public const string Summary = "Takes the database of a Python Librarian over into this site's catalog; 'adopt --help' says how.";
 
     /// <summary>Everything of the source is in the catalog, and was read back and compared; in a dry run, it would be.</summary>
     public const int Done = 0;
@@ -52,7 +54,7 @@ public static class AdoptCommand
 
     /// <summary>Runs the verb.</summary>
     /// <param name="args">The command line, with the verb.</param>
-    /// <param name="configuration">Reads the site's settings.</param>
+    /// <param name="readOptions">Reads the site's settings.</param>
     /// <param name="output">Receives the report.</param>
     /// <param name="errors">Receives progress and errors.</param>
     /// <param name="time">The clock.</param>
@@ -60,7 +62,7 @@ public static class AdoptCommand
     /// <returns>Exit code.</returns>
     public static async Task<int> RunAsync(
         string[] args,
-        Func<IConfiguration> configuration,
+        Func<SiteOptions> readOptions,
         TextWriter output,
         TextWriter errors,
         TimeProvider time,
@@ -68,7 +70,7 @@ public static class AdoptCommand
     )
     {
         ArgumentNullException.ThrowIfNull(args);
-        ArgumentNullException.ThrowIfNull(configuration);
+        ArgumentNullException.ThrowIfNull(readOptions);
         ArgumentNullException.ThrowIfNull(output);
         ArgumentNullException.ThrowIfNull(errors);
         ArgumentNullException.ThrowIfNull(time);
@@ -87,7 +89,7 @@ public static class AdoptCommand
 
         try
         {
-            var options = configuration().GetSection(SiteOptions.Section).Get<SiteOptions>() ?? new SiteOptions();
+            var options = readOptions();
             var valid = new SiteOptionsValidator().Validate(null, options);
             return valid.Failed
                 ? await FailAsync(errors, string.Join(Environment.NewLine, valid.Failures))
@@ -120,7 +122,7 @@ public static class AdoptCommand
         AdoptSeams? seams
     )
     {
-        using var catalog = new CatalogDatabase(SiteServices.ConnectionString(options));
+        using var catalog = new CatalogDatabase(SiteDirectory.CatalogConnection(options));
         // A dry run makes no directory. Without a data directory, no site can be running.
         if (!request.DryRun)
             SiteDirectory.Prepare(options, NullLogger.Instance);

@@ -1,4 +1,4 @@
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>A row of the source on its way into the catalog.</summary>
 /// <param name="label">Its name or id, for reports.</param>

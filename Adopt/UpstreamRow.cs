@@ -2,7 +2,7 @@ using System.Data.Common;
 using System.Globalization;
 using Librarian.Domain.Catalog;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>
 /// One row of the source. SQLite stores any value in any column, so every value is checked: the first one that the catalog cannot hold is

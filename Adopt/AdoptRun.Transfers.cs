@@ -2,7 +2,7 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Microsoft.EntityFrameworkCore;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <content>
 /// Transfers keep their ids, because peers name them in calls that may still come. Unfinished transfers keep their state if this site can

@@ -5,7 +5,7 @@ using Librarian.Domain.Catalog;
 using Microsoft.Data.Sqlite;
 using Npgsql;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>
 /// The database of a Python Librarian (docs/spec/upstream.md#database), opened so that it cannot be written: SQLite read-only, PostgreSQL

@@ -1,8 +1,7 @@
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Configuration;
 using Librarian.Domain.Security;
 
-namespace Librarian.Functions.Startup;
+namespace Librarian.Domain.Configuration;
 
 /// <summary>An embedded catalog serves one process: the process that works on it holds <c>site.lock</c> in the data directory.</summary>
 public static class SiteLock

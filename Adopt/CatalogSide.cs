@@ -4,7 +4,7 @@ using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>The catalog while it is being filled: one connection and one transaction, which commits at the end or not at all.</summary>
 internal sealed class CatalogSide : IAsyncDisposable

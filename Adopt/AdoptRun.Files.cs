@@ -3,7 +3,7 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <content>Accounts, peers, files and copies.</content>
 internal sealed partial class AdoptRun

@@ -1,7 +1,6 @@
-using Librarian.Domain.Configuration;
 using Librarian.Domain.Security;
 
-namespace Librarian.Functions.Startup;
+namespace Librarian.Domain.Configuration;
 
 public static class SiteKeys
 {

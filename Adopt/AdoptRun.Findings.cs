@@ -1,7 +1,7 @@
 using Librarian.Domain.Catalog;
 using Microsoft.EntityFrameworkCore;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <content>Corrupt copies and errors that the Python site had found.</content>
 internal sealed partial class AdoptRun

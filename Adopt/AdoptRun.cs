@@ -4,7 +4,7 @@ using Librarian.Domain.Security;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 
-namespace Librarian.Domain.Adopt;
+namespace Librarian.Adopt;
 
 /// <summary>
 /// One adoption: <see cref="ExamineAsync"/> examines only the source and the disk, <see cref="FillAsync"/> fills the catalog.
