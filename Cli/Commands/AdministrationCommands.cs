@@ -175,23 +175,27 @@ internal sealed class AdministrationCommands(Terminal terminal)
                     );
                 }
 
-                await terminal.Out.WriteLineAsync(
-                    Readable.Printable(
-                        reply.Value switch
-                        {
-                            { AlreadyExists: false } => $"Librarian {librarian} added.",
-                            { Changed: { Count: > 0 } changed } =>
-                                $"Librarian {librarian} was known; changed: {string.Join(", ", changed)}.",
-                            _ => $"Librarian {librarian} was known with the same values; nothing was changed.",
-                        }
-                    )
-                );
-                foreach (var warning in reply.Value.Warnings ?? [])
-                    await terminal.Error.WriteLineAsync(Readable.Printable("warning: " + warning));
+                await SayAddedAsync(librarian, reply.Value);
                 return ExitCodes.Success;
             }
         );
         return command;
+    }
+
+    private async Task SayAddedAsync(string librarian, LibrarianAddResponse added)
+    {
+        await terminal.Out.WriteLineAsync(
+            Readable.Printable(
+                added switch
+                {
+                    { AlreadyExists: false } => $"Librarian {librarian} added.",
+                    { Changed: { Count: > 0 } changed } => $"Librarian {librarian} was known; changed: {string.Join(", ", changed)}.",
+                    _ => $"Librarian {librarian} was known with the same values; nothing was changed.",
+                }
+            )
+        );
+        foreach (var warning in added.Warnings ?? [])
+            await terminal.Error.WriteLineAsync(Readable.Printable("warning: " + warning));
     }
 
     internal Command BuildGetLibrarianList()

@@ -38,22 +38,8 @@ public sealed class Upload(LibrarianClient client, TimeProvider time)
         ArgumentNullException.ThrowIfNull(destination);
         options ??= new UploadOptions();
         var name = PathText.Normalise(destination);
-        if (name == "." || PathText.IsAbsolute(name) || name.Split('/').Contains("..", StringComparer.Ordinal))
-            return Fail(
-                UploadErrors.Destination,
-                $"The destination \"{destination.Shown()}\" is not a relative path inside the store.",
-                "Give a path such as obs/2026/file.h5."
-            );
-        if (!PathBytes.IsUnicode(name))
-        {
-            return Fail(
-                UploadErrors.Destination,
-                $"The destination \"{destination.Shown()}\" is not valid UTF-8, so no catalog can hold it.",
-                "Choose another name for it, or upload the directory that it lies in as one file: "
-                    + "names inside a directory may be any bytes."
-            );
-        }
-
+        if (WrongDestination(destination, name) is { } wrong)
+            return wrong;
         ContentDigest digest;
         try
         {
@@ -81,39 +67,13 @@ public sealed class Upload(LibrarianClient client, TimeProvider time)
             offer.Value.Hostnames.Contains(hostname, StringComparer.Ordinal)
         );
         if (provider is null)
-        {
-            var hosts = slot.TransferProviders.SelectMany(static offer => offer.Value.Hostnames).Distinct(StringComparer.Ordinal).ToArray();
-            return Fail(
-                UploadErrors.NoProvider,
-                $"Store {slot.StoreName} cannot be written from this host, {hostname}; "
-                    + $"it can be from {(hosts.Length == 0 ? "no host" : string.Join(", ", hosts))}.",
-                hosts.Length == 0
-                    ? "Ask the site's operator to offer a way in for clients on that store."
-                    : "Upload from one of those hosts, or ask the site's operator to list this one with the store."
-            );
-        }
-
+            return NoProvider(slot, hostname);
         if (await CopyAsync(localPath, slot.StagingLocation, digest, progress, cancellationToken) is { } copyFailure)
             return copyFailure;
 
         progress?.Report(new UploadProgress(UploadPhase.Committing, 0, digest.Size));
         var commit = await client.CommitUploadAsync(
-            new UploadCommitRequest(
-                slot.StoreName,
-                slot.StagingName,
-                slot.StagingLocation,
-                slot.UploadName,
-                name,
-                providerName,
-                new SyncProvider(provider.Hostnames),
-                MetaMode: "infer",
-                options.DeletionPolicy == DeletionPolicy.Allowed ? "ALLOWED" : "DISALLOWED",
-                uploader,
-                NullObsid: true
-            )
-            {
-                TransferId = slot.TransferId,
-            },
+            CommitRequest(slot, name, (providerName, provider), options.DeletionPolicy, uploader),
             cancellationToken
         );
         if (commit.IsSuccess)
@@ -123,6 +83,64 @@ public sealed class Upload(LibrarianClient client, TimeProvider time)
         }
 
         return await CommitErrorAsync(localPath, name, digest, commit.Error, options, cancellationToken);
+    }
+
+    private static UploadCommitRequest CommitRequest(
+        UploadStageResponse slot,
+        string name,
+        (string Name, SyncProvider Provider) provider,
+        DeletionPolicy policy,
+        string uploader
+    ) =>
+        new(
+            slot.StoreName,
+            slot.StagingName,
+            slot.StagingLocation,
+            slot.UploadName,
+            name,
+            provider.Name,
+            new SyncProvider(provider.Provider.Hostnames),
+            MetaMode: "infer",
+            policy == DeletionPolicy.Allowed ? "ALLOWED" : "DISALLOWED",
+            uploader,
+            NullObsid: true
+        )
+        {
+            TransferId = slot.TransferId,
+        };
+
+    private static UploadOutcome? WrongDestination(string destination, string name)
+    {
+        if (name == "." || PathText.IsAbsolute(name) || name.Split('/').Contains("..", StringComparer.Ordinal))
+            return Fail(
+                UploadErrors.Destination,
+                $"The destination \"{destination.Shown()}\" is not a relative path inside the store.",
+                "Give a path such as obs/2026/file.h5."
+            );
+        if (!PathBytes.IsUnicode(name))
+        {
+            return Fail(
+                UploadErrors.Destination,
+                $"The destination \"{destination.Shown()}\" is not valid UTF-8, so no catalog can hold it.",
+                "Choose another name for it, or upload the directory that it lies in as one file: "
+                    + "names inside a directory may be any bytes."
+            );
+        }
+
+        return null;
+    }
+
+    private static UploadOutcome NoProvider(UploadStageResponse slot, string hostname)
+    {
+        var hosts = slot.TransferProviders.SelectMany(static offer => offer.Value.Hostnames).Distinct(StringComparer.Ordinal).ToArray();
+        return Fail(
+            UploadErrors.NoProvider,
+            $"Store {slot.StoreName} cannot be written from this host, {hostname}; "
+                + $"it can be from {(hosts.Length == 0 ? "no host" : string.Join(", ", hosts))}.",
+            hosts.Length == 0
+                ? "Ask the site's operator to offer a way in for clients on that store."
+                : "Upload from one of those hosts, or ask the site's operator to list this one with the store."
+        );
     }
 
     // A crash or error between stage and commit leaves an unfinished transfer and a staging directory at the site. When the same content is

@@ -1,6 +1,4 @@
 using System.Globalization;
-using System.Text.Json;
-using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 
 namespace Librarian.Client.Wire;
@@ -103,81 +101,4 @@ public static partial class WireTime
         matchTimeoutMilliseconds: 1000
     )]
     private static partial Regex IsoPattern();
-}
-
-/// <summary>Converts times by the rules of <see cref="WireTime"/>; a number is Unix time.</summary>
-public sealed class WireTimeConverter : JsonConverter<DateTime>
-{
-    /// <inheritdoc/>
-    public override bool HandleNull => true;
-
-    /// <inheritdoc/>
-    public override DateTime Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
-    {
-        DateTime utc = default;
-        var valid = reader.TokenType switch
-        {
-            JsonTokenType.String => WireTime.TryParse(reader.GetString()!, out utc),
-            JsonTokenType.Number => reader.TryGetDecimal(out var number) && WireTime.TryFromUnix(number, out utc),
-            _ => false,
-        };
-        return valid ? utc : throw new JsonException("Input should be a valid datetime.");
-    }
-
-    /// <inheritdoc/>
-    public override void Write(Utf8JsonWriter writer, DateTime value, JsonSerializerOptions options) =>
-        writer.WriteStringValue(WireTime.Format(value));
-}
-
-/// <summary>A time window that includes both ends; on the wire an array of exactly two times (docs/spec/wire.md#time-windows).</summary>
-/// <param name="Start">First time, UTC.</param>
-/// <param name="End">Last time, UTC.</param>
-[JsonConverter(typeof(TimeWindowConverter))]
-public readonly record struct TimeWindow(DateTime Start, DateTime End)
-{
-    /// <summary>The value that Python's client sends for an open start: year 1.</summary>
-    public static DateTime Earliest { get; } = new(1, 1, 1, 0, 0, 0, DateTimeKind.Utc);
-
-    /// <summary>The value that Python's client sends for an open end: the last microsecond of year 9999.</summary>
-    public static DateTime Latest { get; } = new DateTime(9999, 12, 31, 23, 59, 59, 999, 999, DateTimeKind.Utc);
-}
-
-/// <summary>Converts <see cref="TimeWindow"/> to and from an array of two times.</summary>
-public sealed class TimeWindowConverter : JsonConverter<TimeWindow>
-{
-    private static readonly WireTimeConverter s_time = new();
-
-    /// <inheritdoc/>
-    public override bool HandleNull => true;
-
-    /// <inheritdoc/>
-    public override TimeWindow Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
-    {
-        if (reader.TokenType != JsonTokenType.StartArray)
-            throw Malformed();
-        var start = Next(ref reader, options);
-        var end = Next(ref reader, options);
-        if (!reader.Read() || reader.TokenType != JsonTokenType.EndArray)
-            throw Malformed();
-        return new TimeWindow(start, end);
-    }
-
-    /// <inheritdoc/>
-    public override void Write(Utf8JsonWriter writer, TimeWindow value, JsonSerializerOptions options)
-    {
-        ArgumentNullException.ThrowIfNull(writer);
-        writer.WriteStartArray();
-        s_time.Write(writer, value.Start, options);
-        s_time.Write(writer, value.End, options);
-        writer.WriteEndArray();
-    }
-
-    private static DateTime Next(ref Utf8JsonReader reader, JsonSerializerOptions options)
-    {
-        if (!reader.Read() || reader.TokenType is JsonTokenType.EndArray)
-            throw Malformed();
-        return s_time.Read(ref reader, typeof(DateTime), options);
-    }
-
-    private static JsonException Malformed() => new("A time window should be an array of exactly 2 datetimes.");
 }

@@ -172,17 +172,7 @@ public sealed class CopyProbe(CatalogDatabase database, CopyChecks checks, IOpti
             {
                 if (unnamed && finding.Digest?.TreeDigest != names)
                     return OtherNames;
-                // Checksums of different algorithms cannot be compared, but the reading has computed both.
-                return
-                    comparison == ChecksumComparison.Equal
-                    || finding.Digest?.Checksums.GetValueOrDefault(theirs.Algorithm).CompareTo(theirs) == ChecksumComparison.Equal
-                    ? new FileFinding(
-                        FilePresence.Intact,
-                        "",
-                        copy.StoreId,
-                        finding.Digest is null ? copy.VerifiedTime : time.GetUtcNow().UtcDateTime
-                    )
-                    : new FileFinding(FilePresence.OtherContent, $"Other content has this name here: {file.Size} bytes, {file.Checksum}.");
+                return Compared(file, copy, finding, comparison, theirs);
             }
 
             why.Add(finding.Message);
@@ -202,6 +192,21 @@ public sealed class CopyProbe(CatalogDatabase database, CopyChecks checks, IOpti
                 FilePresence.NoCopy,
                 $"{message} It is catalogued with {file.Checksum}, and only content declared by a checksum of that kind can replace it."
             );
+    }
+
+    private FileFinding Compared(FileRecord file, FileCopy copy, CopyFinding finding, ChecksumComparison comparison, Checksum theirs)
+    {
+        // Checksums of different algorithms cannot be compared, but the reading has computed both.
+        return
+            comparison == ChecksumComparison.Equal
+            || finding.Digest?.Checksums.GetValueOrDefault(theirs.Algorithm).CompareTo(theirs) == ChecksumComparison.Equal
+            ? new FileFinding(
+                FilePresence.Intact,
+                "",
+                copy.StoreId,
+                finding.Digest is null ? copy.VerifiedTime : time.GetUtcNow().UtcDateTime
+            )
+            : new FileFinding(FilePresence.OtherContent, $"Other content has this name here: {file.Size} bytes, {file.Checksum}.");
     }
 
     private async Task<CopyFinding> ProbeAsync(

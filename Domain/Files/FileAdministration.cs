@@ -110,6 +110,20 @@ public sealed class FileAdministration(
                 AddOutcome.Invalid,
                 $"A transfer is storing '{name}' at this moment. Nothing was catalogued. Look in a minute whether it has ended well."
             );
+        if (await UnfitAsync(store, path, data, cancellationToken) is { } unfit)
+            return unfit;
+        var seen = await store.FingerprintAsync(path, cancellationToken);
+        return await CatalogueAsync(db, data, row.Id, (name, path), seen.Fingerprint, cancellationToken);
+    }
+
+    /// <summary>Reads the data and compares them with the declaration; null when they can be catalogued.</summary>
+    private async Task<(AddOutcome Outcome, string Message)?> UnfitAsync(
+        LocalStore store,
+        FileName path,
+        StoredData data,
+        CancellationToken cancellationToken
+    )
+    {
         var expected = new ContentDescription(Checksum.Parse(data.Checksum), data.Size);
         var digest = await store.DigestAsync(
             path,
@@ -145,14 +159,25 @@ public sealed class FileAdministration(
                 $"No store takes what lies there: {inspection.Findings[0].Finding} at '{inspection.Findings[0].Path}'. "
                     + "Nothing was catalogued. Replace links by the files they lead to."
             );
-        var seen = await store.FingerprintAsync(path, cancellationToken);
+        return null;
+    }
+
+    private async Task<(AddOutcome Outcome, string Message)> CatalogueAsync(
+        CatalogContext db,
+        StoredData data,
+        long storeId,
+        (FileName Name, FileName Path) at,
+        string? fingerprint,
+        CancellationToken cancellationToken
+    )
+    {
         var now = time.GetUtcNow().UtcDateTime;
         // Uses the caller's time, which upstream drops (W19): data that have been here for years are not new.
         var created = DateTime.SpecifyKind(data.CreateTime, DateTimeKind.Utc);
         db.Files.Add(
             new FileRecord
             {
-                Name = name.Value,
+                Name = at.Name.Value,
                 CreateTime = created < now ? created : now,
                 Size = data.Size,
                 Checksum = data.Checksum,
@@ -163,13 +188,13 @@ public sealed class FileAdministration(
         db.Copies.Add(
             new FileCopy
             {
-                Path = path.Value,
-                FileName = name.Value,
-                StoreId = row.Id,
+                Path = at.Path.Value,
+                FileName = at.Name.Value,
+                StoreId = storeId,
                 DeletionPolicy = DeletionPolicy.Disallowed,
                 CreatedTime = now,
                 Available = true,
-                Fingerprint = seen.Fingerprint,
+                Fingerprint = fingerprint,
                 VerifiedTime = now,
             }
         );
@@ -232,39 +257,4 @@ public sealed class FileAdministration(
             ? DeleteOutcome.Deleted
             : DeleteOutcome.Unknown;
     }
-}
-
-/// <summary>Log lines about files; event ids 2300 to 2319.</summary>
-internal static partial class Logs
-{
-    [LoggerMessage(2300, LogLevel.Warning, "The data at {Path} were not deleted, and its instance was kept: {Reason}")]
-    public static partial void DataNotDeleted(ILogger logger, string path, string reason);
-
-    [LoggerMessage(2301, LogLevel.Information, "The copy of {Name} at {Path} was removed from the catalog; its data too: {DataDeleted}")]
-    public static partial void InstanceForgotten(ILogger logger, string name, string path, bool dataDeleted);
-
-    [LoggerMessage(
-        2302,
-        LogLevel.Critical,
-        "The copy of {Name} at {Path} is corrupt: it has {Size} bytes with {Checksum}, "
-            + "the catalog says {CataloguedSize} bytes with {CataloguedChecksum}. "
-            + "It no longer counts as a copy and is kept until a replacement has been verified"
-    )]
-    public static partial void CopyCorrupt(
-        ILogger logger,
-        string name,
-        string path,
-        long size,
-        string checksum,
-        long cataloguedSize,
-        string cataloguedChecksum
-    );
-
-    [LoggerMessage(
-        2303,
-        LogLevel.Critical,
-        "The copy of {Name} at {Path} is gone, and its store is mounted. It no longer counts as a copy; "
-            + "put it back, upload it again, or forget it with admin/instance/delete_local"
-    )]
-    public static partial void CopyMissing(ILogger logger, string name, string path);
 }

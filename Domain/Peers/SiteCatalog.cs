@@ -172,24 +172,7 @@ public sealed class SiteCatalog(CatalogDatabase database, TimeProvider time, ILo
                 lately < MostSkips
                     ? await SkipNumbersAsync(db, cancellationToken)
                     : "the numbers of its transfers were moved ahead several times today already, and stay where they are.";
-            db.Errors.Add(
-                new ErrorRecord
-                {
-                    Severity = ErrorSeverity.Critical,
-                    Category = ErrorCategory.DataAvailability,
-                    Caller = "catalog restored",
-                    RaisedTime = now,
-                    Message =
-                        "This catalog was restored from a backup, or its database has lost commits: "
-                        + $"{reportedBy} has heard from it what it does not know (incarnation {seen.Incarnation}, {seen.Counter}). "
-                        + $"The newest start that it knows was at {newest:u}; what happened later is not in it. "
-                        + "Nothing on the stores was changed. By itself the site now tells its peers, "
-                        + "which ask for the copies that they count on here and send what is gone; "
-                        + $"it asks for those that it counts on there; {numbers} "
-                        + "Files that clients have uploaded since the backup lie on the stores and are not in the catalog: "
-                        + "upload them again, identical data are taken over where they lie.",
-                }
-            );
+            db.Errors.Add(RestoredError(reportedBy, seen, newest, numbers, now));
             await db.SaveChangesAsync(cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             _current = _current! with { Catalog = id };
@@ -204,6 +187,24 @@ public sealed class SiteCatalog(CatalogDatabase database, TimeProvider time, ILo
 
     /// <inheritdoc />
     public void Dispose() => _turn.Dispose();
+
+    private static ErrorRecord RestoredError(string reportedBy, CatalogVersion seen, DateTime? newest, string numbers, DateTime now) =>
+        new()
+        {
+            Severity = ErrorSeverity.Critical,
+            Category = ErrorCategory.DataAvailability,
+            Caller = "catalog restored",
+            RaisedTime = now,
+            Message =
+                "This catalog was restored from a backup, or its database has lost commits: "
+                + $"{reportedBy} has heard from it what it does not know (incarnation {seen.Incarnation}, {seen.Counter}). "
+                + $"The newest start that it knows was at {newest:u}; what happened later is not in it. "
+                + "Nothing on the stores was changed. By itself the site now tells its peers, "
+                + "which ask for the copies that they count on here and send what is gone; "
+                + $"it asks for those that it counts on there; {numbers} "
+                + "Files that clients have uploaded since the backup lie on the stores and are not in the catalog: "
+                + "upload them again, identical data are taken over where they lie.",
+        };
 
     private static async Task<bool> KnowsAsync(CatalogContext db, CatalogVersion seen, CancellationToken cancellationToken)
     {

@@ -83,64 +83,7 @@ public sealed partial class LocalStore
     {
         try
         {
-            using var root = OpenRoot(_storeRoot);
-            using var stagingRoot = OpenRoot(_stagingRoot);
-            using var parent = TryOpenParent(root, commit.Destination);
-            using var stagedParent = commit.UploadName is null
-                ? stagingRoot.OpenDirectory(EntryName.Self)
-                : TryOpenStagedParent(stagingRoot, commit.StagingName, commit.UploadName);
-            var (name, stagedName) = (NameOf(commit.Destination), StagedNameOf(commit));
-            if (parent?.Status(name) is not { } lying)
-                return new TakenResult(
-                    TakenStatus.Later,
-                    $"Nothing lies at '{commit.Destination}' any more. Nothing was lost. It is tried again."
-                );
-            if (stagedParent?.Status(stagedName) is null)
-                return new TakenResult(
-                    TakenStatus.StagedMissing,
-                    $"There are no staged data for '{commit.Destination}'. Send the data again."
-                );
-            // A flush that failed long ago is no longer reported, and data that it lost may still be in memory. So the data are read from
-            // the disk and not from memory.
-            parent.SyncFileSystem();
-            Reach("adopt.flushed");
-            var pass = new TreePass(
-                [commit.Expected.Checksum.Algorithm],
-                new DigestOptions
-                {
-                    FromMedium = true,
-                    FlushToDisk = true,
-                    MaxBytes = MostOf(commit.Expected),
-                },
-                progress: null
-            );
-            var found = Read(commit, pass, parent, name, cancellationToken);
-            if (found.Status is DigestStatus.IoError or DigestStatus.NoSpace or DigestStatus.FlushFailed or DigestStatus.Missing)
-                return new TakenResult(
-                    TakenStatus.Later,
-                    $"What lies at '{commit.Destination}' cannot be read: {found.Message} Nothing was lost. "
-                        + "Remove the cause; it is tried again."
-                );
-            if (Difference(commit, found, parent, stagedParent, cancellationToken) is { } difference)
-            {
-                return new TakenResult(
-                    TakenStatus.Different,
-                    $"{DescribeTaken(commit.Destination, lying, difference)} "
-                        + "If they are right, catalogue them with admin/add_file; otherwise move them away, or choose another name."
-                );
-            }
-
-            Reach("adopt.compared");
-            if (IsShared(parent, name, cancellationToken))
-                return new TakenResult(
-                    TakenStatus.Shared,
-                    $"What lies at '{commit.Destination}' is what was sent, but it has further links, "
-                        + "another owner or is writable by others."
-                );
-            parent.Sync();
-            SetModes(parent, name, cancellationToken);
-            Reach("adopt.examined");
-            return new TakenResult(TakenStatus.Identical, $"What lies at '{commit.Destination}' is what was sent.");
+            return CompareTaken(commit, cancellationToken);
         }
         catch (PosixException failure)
         {
@@ -150,6 +93,65 @@ public sealed partial class LocalStore
                     + "Remove the cause; it is tried again."
             );
         }
+    }
+
+    private TakenResult CompareTaken(FileCommit commit, CancellationToken cancellationToken)
+    {
+        using var root = OpenRoot(_storeRoot);
+        using var stagingRoot = OpenRoot(_stagingRoot);
+        using var parent = TryOpenParent(root, commit.Destination);
+        using var stagedParent = commit.UploadName is null
+            ? stagingRoot.OpenDirectory(EntryName.Self)
+            : TryOpenStagedParent(stagingRoot, commit.StagingName, commit.UploadName);
+        var (name, stagedName) = (NameOf(commit.Destination), StagedNameOf(commit));
+        if (parent?.Status(name) is not { } lying)
+            return new TakenResult(
+                TakenStatus.Later,
+                $"Nothing lies at '{commit.Destination}' any more. Nothing was lost. It is tried again."
+            );
+        if (stagedParent?.Status(stagedName) is null)
+            return new TakenResult(TakenStatus.StagedMissing, $"There are no staged data for '{commit.Destination}'. Send the data again.");
+        // A flush that failed long ago is no longer reported, and data that it lost may still be in memory. So the data are read from
+        // the disk and not from memory.
+        parent.SyncFileSystem();
+        Reach("adopt.flushed");
+        var pass = new TreePass(
+            [commit.Expected.Checksum.Algorithm],
+            new DigestOptions
+            {
+                FromMedium = true,
+                FlushToDisk = true,
+                MaxBytes = MostOf(commit.Expected),
+            },
+            progress: null
+        );
+        var found = Read(commit, pass, parent, name, cancellationToken);
+        if (found.Status is DigestStatus.IoError or DigestStatus.NoSpace or DigestStatus.FlushFailed or DigestStatus.Missing)
+            return new TakenResult(
+                TakenStatus.Later,
+                $"What lies at '{commit.Destination}' cannot be read: {found.Message} Nothing was lost. "
+                    + "Remove the cause; it is tried again."
+            );
+        if (Difference(commit, found, parent, stagedParent, cancellationToken) is { } difference)
+        {
+            return new TakenResult(
+                TakenStatus.Different,
+                $"{DescribeTaken(commit.Destination, lying, difference)} "
+                    + "If they are right, catalogue them with admin/add_file; otherwise move them away, or choose another name."
+            );
+        }
+
+        Reach("adopt.compared");
+        if (IsShared(parent, name, cancellationToken))
+            return new TakenResult(
+                TakenStatus.Shared,
+                $"What lies at '{commit.Destination}' is what was sent, but it has further links, "
+                    + "another owner or is writable by others."
+            );
+        parent.Sync();
+        SetModes(parent, name, cancellationToken);
+        Reach("adopt.examined");
+        return new TakenResult(TakenStatus.Identical, $"What lies at '{commit.Destination}' is what was sent.");
     }
 
     private static long MostOf(ContentDescription expected) =>

@@ -8,35 +8,6 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Domain.Stores;
 
-/// <summary>A store with its catalog id.</summary>
-/// <param name="Id">Row id in <c>store_metadata</c>; peers identify the store by it.</param>
-/// <param name="Store">The store.</param>
-public sealed record SiteStore(long Id, LocalStore Store)
-{
-    /// <summary>Name of the identity file below the store root.</summary>
-    public const string MarkerFile = StoreIdentity.MarkerFileName;
-
-    /// <summary>Receives the finding of each probe; null for drives.</summary>
-    internal StoreWatch? Watch { get; init; }
-
-    /// <summary>
-    /// Whether the directory really is this store. An empty mount point, or another disk mounted in its place, has another identity or
-    /// none, and nothing is then read from it or written to it.
-    /// </summary>
-    public bool IsMounted => IsDrive ? Store.IsAvailable : Identify().IsMounted;
-
-    /// <summary>Whether the store is a drive, which is recognised by its marker; configured stores have an identity of their own.</summary>
-    internal bool IsDrive => Store.Options.Medium is not null;
-
-    /// <summary>Checks which store is mounted at a configured store's path.</summary>
-    public StoreFinding Identify()
-    {
-        var finding = Store.Identify();
-        Watch?.Seen(finding);
-        return finding;
-    }
-}
-
 /// <summary>The stores of this site: the configuration joined with the catalog's ids and switches.</summary>
 /// <param name="database">The catalog.</param>
 /// <param name="options">The site's settings.</param>
@@ -150,12 +121,7 @@ public sealed class SiteStores(
             }
 
             row.Ingestable = configured.Ingestable;
-            row.StoreData = new JsonObject
-            {
-                ["staging_path"] = configured.StagingPath,
-                ["store_path"] = configured.StorePath,
-                ["marker"] = identity.ToString("D"),
-            }.ToJsonString(JsonSerializerOptions.Web);
+            row.StoreData = DataOf(configured, identity);
             stores.Add(
                 (
                     row,
@@ -180,6 +146,14 @@ public sealed class SiteStores(
         ];
         await ExamineAsync(moved, cancellationToken);
     }
+
+    private static string DataOf(StoreOptions configured, Guid identity) =>
+        new JsonObject
+        {
+            ["staging_path"] = configured.StagingPath,
+            ["store_path"] = configured.StorePath,
+            ["marker"] = identity.ToString("D"),
+        }.ToJsonString(JsonSerializerOptions.Web);
 
     /// <summary>Why a start would refuse a configured store or wait for it; null if it would use the store. Writes nothing.</summary>
     /// <param name="db">The catalog; null if it does not exist yet.</param>
@@ -401,55 +375,4 @@ public sealed class SiteStores(
 
         return null;
     }
-}
-
-/// <summary>Log lines about stores; event ids 2100 to 2119.</summary>
-internal static partial class Logs
-{
-    [LoggerMessage(2100, LogLevel.Error, "{Message}")]
-    public static partial void NotMounted(ILogger logger, string message);
-
-    [LoggerMessage(2101, LogLevel.Information, "Store {Store} is mounted again at {Path}")]
-    public static partial void MountedAgain(ILogger logger, string store, string path);
-
-    [LoggerMessage(
-        2102,
-        LogLevel.Information,
-        "Store {Store} has moved from {Before} and was found again at {Path} by its identity; all its files are where the catalog says"
-    )]
-    public static partial void Moved(ILogger logger, string store, string before, string path);
-
-    [LoggerMessage(
-        2103,
-        LogLevel.Warning,
-        "Store {Store} at {Path} carries the identity {Identity} of this site, which the catalog did not know: it was taken over. "
-            + "Files that lie there and are not catalogued stay untouched; "
-            + "if the catalog was lost, restore it from a backup or catalogue them with admin/add_file"
-    )]
-    public static partial void TakenOver(ILogger logger, string store, string path, Guid identity);
-
-    [LoggerMessage(
-        2105,
-        LogLevel.Information,
-        "{Count} copies on store {Store} that an older release had recorded by their absolute paths were found again below {Path}"
-    )]
-    public static partial void PathsResolved(ILogger logger, int count, string store, string path);
-
-    [LoggerMessage(
-        2106,
-        LogLevel.Warning,
-        "{Count} copies are catalogued on store {Store} by paths that do not lie below its StorePath {Path}, "
-            + "the first of them {First}: an older release recorded them before the store moved. "
-            + "They are neither read nor sent; nothing was changed. "
-            + "Start once with the StorePath of that time (a symbolic link there to the store's place will do): "
-            + "the paths are then made independent of it"
-    )]
-    public static partial void OutsideStore(ILogger logger, int count, string store, string path, string first);
-
-    [LoggerMessage(
-        2104,
-        LogLevel.Warning,
-        "The identity file of store {Store} could not be completed: {Problem}. The store is used all the same; the next start tries again"
-    )]
-    public static partial void IdentityNotWritten(ILogger logger, string store, string problem);
 }

@@ -64,29 +64,7 @@ public sealed partial class IncomingTransfers
         await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
-            var lost = await db
-                .CorruptFiles.Where(c => finding.LostCopies!.Contains(c.CopyId))
-                .OrderBy(c => c.CopyId)
-                .Join(
-                    db.Copies,
-                    c => c.CopyId,
-                    i => i.Id,
-                    (c, i) =>
-                        new
-                        {
-                            c.Id,
-                            i.StoreId,
-                            i.Store!.Enabled,
-                            i.Store.Name,
-                            // A replacement from another sender that is complete, or under way, may finish.
-                            Busy = db.IncomingTransfers.Any(t =>
-                                t.Id == c.IncomingTransferId
-                                && Unfinished.Contains(t.Status)
-                                && (t.Committing || t.Status != TransferStatus.Initiated)
-                            ),
-                        }
-                )
-                .ToListAsync(cancellationToken);
+            var lost = await LostCopiesAsync(db, finding, cancellationToken);
             if (lost.Count == 0 || lost.Exists(l => l.Busy))
                 return Refuse(StageRefusal.CopyBeingRead, $"{finding.Message} A replacement is being stored at this moment.", []);
             var home = lost.Select(l =>
@@ -111,25 +89,70 @@ public sealed partial class IncomingTransfers
                 return await RefuseFullAsync(incoming.Size, []);
             }
 
-            var name = incoming.DestinationLocation;
-            given = await AbandonAsync(
+            (accepted, given) = await AcceptReplacementAsync(
                 db,
-                db.IncomingTransfers.Where(t => t.FileName == name && t.Source == source && t.SourceTransferId == null),
-                "Replaced by a new upload of the same file.",
+                incoming,
+                (uploader, source),
+                usable.Id,
+                (store, probe),
                 cancellationToken
             );
-            var row = (await InsertAsync(db, [NewTransfer(incoming, uploader, source, store.Id)], cancellationToken))[0];
-            await db
-                .CorruptFiles.Where(c => c.Id == usable.Id)
-                .ExecuteUpdateAsync(
-                    s => s.SetProperty(c => c.ReplacementRequested, true).SetProperty(c => c.IncomingTransferId, row.Id),
-                    cancellationToken
-                );
-            accepted = new StageResult.Accepted(store, probe.FreeBytes, [SlotOf(row, store)]);
             await transaction.CommitAsync(cancellationToken);
         }
 
         return await FinishAsync(accepted, given);
+    }
+
+    private static Task<List<LostCopy>> LostCopiesAsync(CatalogContext db, FileFinding finding, CancellationToken cancellationToken) =>
+        db
+            .CorruptFiles.Where(c => finding.LostCopies!.Contains(c.CopyId))
+            .OrderBy(c => c.CopyId)
+            .Join(
+                db.Copies,
+                c => c.CopyId,
+                i => i.Id,
+                (c, i) =>
+                    new LostCopy(
+                        c.Id,
+                        i.StoreId,
+                        i.Store!.Enabled,
+                        i.Store.Name,
+                        // A replacement from another sender that is complete, or under way, may finish.
+                        db.IncomingTransfers.Any(t =>
+                            t.Id == c.IncomingTransferId
+                            && Unfinished.Contains(t.Status)
+                            && (t.Committing || t.Status != TransferStatus.Initiated)
+                        )
+                    )
+            )
+            .ToListAsync(cancellationToken);
+
+    private async Task<(StageResult.Accepted Accepted, List<(long? StoreId, string? Staging)> Given)> AcceptReplacementAsync(
+        CatalogContext db,
+        IncomingFile incoming,
+        (string Uploader, string Source) sender,
+        long corruptId,
+        (SiteStore Store, StoreProbe Probe) home,
+        CancellationToken cancellationToken
+    )
+    {
+        var (uploader, source) = sender;
+        var (store, probe) = home;
+        var name = incoming.DestinationLocation;
+        var given = await AbandonAsync(
+            db,
+            db.IncomingTransfers.Where(t => t.FileName == name && t.Source == source && t.SourceTransferId == null),
+            "Replaced by a new upload of the same file.",
+            cancellationToken
+        );
+        var row = (await InsertAsync(db, [NewTransfer(incoming, uploader, source, store.Id)], cancellationToken))[0];
+        await db
+            .CorruptFiles.Where(c => c.Id == corruptId)
+            .ExecuteUpdateAsync(
+                s => s.SetProperty(c => c.ReplacementRequested, true).SetProperty(c => c.IncomingTransferId, row.Id),
+                cancellationToken
+            );
+        return (new StageResult.Accepted(store, probe.FreeBytes, [SlotOf(row, store)]), given);
     }
 
     private async Task<StageResult> StageAndAskCopiesAsync(
@@ -169,27 +192,7 @@ public sealed partial class IncomingTransfers
 
         var firm = judged.FindAll(j => j.Finding.Presence != FilePresence.Lost);
         if (firm.Count > 0)
-        {
-            return Refuse(
-                StageRefusal.FileExists,
-                firm[0].Finding is { Presence: not FilePresence.Intact } other
-                    ? $"'{firm[0].Incoming.DestinationLocation}': {other.Message}"
-                    : $"'{firm[0].Incoming.DestinationLocation}' is catalogued here.",
-                Ids(firm.Select(f => f.Incoming))
-            ) with
-            {
-                Verified =
-                [
-                    .. firm.Where(f => f.Finding.Presence == FilePresence.Intact)
-                        .Select(f => new VerifiedCopy(
-                            f.Incoming.SourceTransferId ?? -1,
-                            f.Finding.StoreId!.Value,
-                            f.Finding.VerifiedTime ?? default
-                        )),
-                ],
-            };
-        }
-
+            return Existing(firm);
         // All are accepted now. If the second attempt is refused too, their store is not that of the rest of the batch, or is full.
         var again = await StageBatchAsync(incoming, totalSize, source, caller, ongoingFirst, cancellationToken);
         return again is StageResult.Refused { Why: StageRefusal.FileExists } still
@@ -201,6 +204,26 @@ public sealed partial class IncomingTransfers
             )
             : again;
     }
+
+    private static StageResult.Refused Existing(List<(IncomingFile Incoming, FileFinding Finding)> firm) =>
+        Refuse(
+            StageRefusal.FileExists,
+            firm[0].Finding is { Presence: not FilePresence.Intact } other
+                ? $"'{firm[0].Incoming.DestinationLocation}': {other.Message}"
+                : $"'{firm[0].Incoming.DestinationLocation}' is catalogued here.",
+            Ids(firm.Select(f => f.Incoming))
+        ) with
+        {
+            Verified =
+            [
+                .. firm.Where(f => f.Finding.Presence == FilePresence.Intact)
+                    .Select(f => new VerifiedCopy(
+                        f.Incoming.SourceTransferId ?? -1,
+                        f.Finding.StoreId!.Value,
+                        f.Finding.VerifiedTime ?? default
+                    )),
+            ],
+        };
 
     private async Task RequestReplacementsAsync(List<long> copies, CancellationToken cancellationToken)
     {
@@ -214,4 +237,6 @@ public sealed partial class IncomingTransfers
 
     private static DeclaredFile Declared(IncomingFile incoming) =>
         new(incoming.DestinationLocation, incoming.Size, incoming.Checksum, incoming.TreeDigest);
+
+    private sealed record LostCopy(long Id, long StoreId, bool Enabled, string Name, bool Busy);
 }

@@ -12,53 +12,11 @@ namespace Librarian.Domain.Transfers;
 /// <param name="Files">Number of files.</param>
 public sealed record SendBatch(long QueueId, string Destination, int Files);
 
-/// <summary>Outcome of <c>clone/complete</c> (docs/spec/wire.md#clone-complete).</summary>
-public enum AcknowledgeOutcome
-{
-    /// <summary>The remote copy is recorded, now or by an earlier delivery of the same call.</summary>
-    Recorded,
-
-    /// <summary>The caller sees no outgoing transfer with that id.</summary>
-    UnknownTransfer,
-
-    /// <summary>
-    /// The transfer with that id is for another file, or has another id at the destination: one of the two catalogs was restored from a
-    /// backup and uses its ids again.
-    /// </summary>
-    OtherTransfer,
-
-    /// <summary>Only the id says that it is this transfer; ask the destination.</summary>
-    Unproven,
-
-    /// <summary>The transfer is in a state that cannot be completed.</summary>
-    WrongState,
-
-    /// <summary>The destination is no longer registered.</summary>
-    UnknownLibrarian,
-}
-
-/// <summary>The contents of <c>clone/complete</c>.</summary>
-/// <param name="TransferId">This site's outgoing transfer.</param>
-/// <param name="DestinationTransferId">The destination's incoming transfer; negative when a person or a drive's receipt
-/// acknowledges.</param>
-/// <param name="StoreId">The destination's store.</param>
-/// <param name="FileName">The file, when the destination runs this software.</param>
-/// <param name="Checksum">Its checksum, likewise.</param>
-/// <param name="Size">Its bytes, likewise.</param>
-public sealed record Acknowledgement(
-    long TransferId,
-    long DestinationTransferId,
-    long StoreId,
-    string? FileName = null,
-    string? Checksum = null,
-    long? Size = null
-);
-
 /// <summary>
 /// The rules for files that this site sends. Every state change is one conditional UPDATE that names the states it may leave, so that a
 /// callback, a review and the batch's own orchestration can run concurrently without undoing each other.
 /// </summary>
-public sealed class OutgoingTransfers(TimeProvider time, SiteStores? stores = null)
+public sealed partial class OutgoingTransfers(TimeProvider time, SiteStores? stores = null)
 {
     /// <summary>States in which a transfer is still on its way.</summary>
     public static readonly TransferStatus[] Unfinished = [TransferStatus.Initiated, TransferStatus.Ongoing, TransferStatus.Staged];
@@ -139,37 +97,8 @@ public sealed class OutgoingTransfers(TimeProvider time, SiteStores? stores = nu
             })
             .Take(policy.BatchSize)
             .ToListAsync(cancellationToken);
-        var oldest = await lacking
-            .OrderBy(f => f.CreateTime)
-            .ThenBy(f => f.Name)
-            .Select(f => (DateTime?)f.CreateTime)
-            .FirstOrDefaultAsync(cancellationToken);
-        var settled = now - Settling;
-        _passed[destination] = new Passed(
-            librarian,
-            oldest < settled ? oldest.Value : settled,
-            newest,
-            passed?.ForceFullScan ?? now + FullScanInterval
-        );
-        // A query of its own: as a part of the query above, it would number the copies of all files first.
-        List<string> names = [.. files.Select(f => f.Name)];
-        var found =
-            names.Count == 0
-                ? []
-                : await db
-                    .IntactCopies.AsNoTracking()
-                    .Where(i => names.Contains(i.FileName) && !db.Drives.Any(d => d.StoreId == i.StoreId))
-                    .Select(i => new
-                    {
-                        i.FileName,
-                        i.Id,
-                        i.StoreId,
-                        i.Path,
-                    })
-                    .ToListAsync(cancellationToken);
-        var copies = found
-            .GroupBy(i => i.FileName, StringComparer.Ordinal)
-            .ToDictionary(g => g.Key, g => g.MinBy(i => i.Id)!, StringComparer.Ordinal);
+        await RememberPassedAsync(destination, librarian, lacking, newest, passed, now, cancellationToken);
+        var copies = await CopiesToSendAsync(db, [.. files.Select(f => f.Name)], cancellationToken);
         files.RemoveAll(f => !copies.ContainsKey(f.Name));
         if (files.Count == 0)
             return null;
@@ -194,6 +123,52 @@ public sealed class OutgoingTransfers(TimeProvider time, SiteStores? stores = nu
         );
         await db.SaveChangesAsync(cancellationToken);
         return new SendBatch(queue.Id, destination, files.Count);
+    }
+
+    /// <summary>Remembers where the next search for files without a copy at the destination may begin.</summary>
+    private async Task RememberPassedAsync(
+        string destination,
+        long librarian,
+        IQueryable<FileRecord> lacking,
+        long newest,
+        Passed? passed,
+        DateTime now,
+        CancellationToken cancellationToken
+    )
+    {
+        var oldest = await lacking
+            .OrderBy(f => f.CreateTime)
+            .ThenBy(f => f.Name)
+            .Select(f => (DateTime?)f.CreateTime)
+            .FirstOrDefaultAsync(cancellationToken);
+        var settled = now - Settling;
+        _passed[destination] = new Passed(
+            librarian,
+            oldest < settled ? oldest.Value : settled,
+            newest,
+            passed?.ForceFullScan ?? now + FullScanInterval
+        );
+    }
+
+    /// <summary>For each name an intact copy that can be sent.</summary>
+    private static async Task<Dictionary<string, CopyToSend>> CopiesToSendAsync(
+        CatalogContext db,
+        List<string> names,
+        CancellationToken cancellationToken
+    )
+    {
+        // A query of its own: as a part of the search for files, it would number the copies of all files first.
+        var found =
+            names.Count == 0
+                ? []
+                : await db
+                    .IntactCopies.AsNoTracking()
+                    .Where(i => names.Contains(i.FileName) && !db.Drives.Any(d => d.StoreId == i.StoreId))
+                    .Select(i => new CopyToSend(i.FileName, i.Id, i.StoreId, i.Path))
+                    .ToListAsync(cancellationToken);
+        return found
+            .GroupBy(i => i.FileName, StringComparer.Ordinal)
+            .ToDictionary(g => g.Key, g => g.MinBy(i => i.Id)!, StringComparer.Ordinal);
     }
 
     /// <summary>
@@ -341,188 +316,6 @@ public sealed class OutgoingTransfers(TimeProvider time, SiteStores? stores = nu
         TimeSpan.FromTicks(Math.Min(LongestRetry.Ticks, FirstRetry.Ticks * (1L << Math.Clamp(failures, 0, 16))));
 
     /// <summary>
-    /// Records a destination's statement that it holds a verified copy. The statement must match the transfer in every part that it
-    /// contains, because an id alone may belong to another transfer. Repeating the call is harmless: callbacks may be delivered twice
-    /// (docs/spec/wire.md#repeated-callbacks).
-    /// </summary>
-    /// <param name="db">Unit of work in a transaction.</param>
-    /// <param name="told">The statement.</param>
-    /// <param name="caller">The destination that makes it.</param>
-    /// <param name="sender">This site's name.</param>
-    /// <param name="isProven">True when the destination was asked and holds the file: then a transfer may end although its id there is not
-    /// known.</param>
-    /// <param name="cancellationToken">Cancels.</param>
-    public async Task<AcknowledgeOutcome> AcknowledgeAsync(
-        CatalogContext db,
-        Acknowledgement told,
-        string caller,
-        string sender,
-        bool isProven,
-        CancellationToken cancellationToken
-    )
-    {
-        ArgumentNullException.ThrowIfNull(db);
-        ArgumentNullException.ThrowIfNull(told);
-        var transfer = await db.OutgoingTransfers.AsNoTracking().SingleOrDefaultAsync(t => t.Id == told.TransferId, cancellationToken);
-        if (transfer is null || transfer.Destination != caller)
-            return AcknowledgeOutcome.UnknownTransfer;
-        if (!Fits(transfer, told))
-            return AcknowledgeOutcome.OtherTransfer;
-        if (!await db.Peers.AnyAsync(l => l.Name == caller, cancellationToken))
-            return AcknowledgeOutcome.UnknownLibrarian;
-        if (transfer.Status is TransferStatus.Initiated or TransferStatus.Failed or TransferStatus.Cancelled)
-            return AcknowledgeOutcome.WrongState;
-        if (!isProven && !IsProven(transfer, told))
-            return AcknowledgeOutcome.Unproven;
-        var outcome = await EndAsync(
-            db,
-            transfer,
-            told.StoreId,
-            [TransferStatus.Ongoing, TransferStatus.Staged],
-            sender,
-            cancellationToken
-        );
-        // From now on the id counts too: the same callback comes again with the same id.
-        if (outcome == AcknowledgeOutcome.Recorded && transfer.RemoteTransferId is null && told.DestinationTransferId > 0)
-            await db
-                .OutgoingTransfers.Where(t => t.Id == transfer.Id)
-                .ExecuteUpdateAsync(s => s.SetProperty(t => t.RemoteTransferId, told.DestinationTransferId), cancellationToken);
-        return outcome;
-    }
-
-    /// <summary>
-    /// Records a copy that this site has found at the destination itself and ends the transfer, an INITIATED one too
-    /// (docs/spec/wire.md#review-of-outgoing-transfers), in the caller's transaction.
-    /// </summary>
-    public async Task<AcknowledgeOutcome> RecordFoundAsync(
-        CatalogContext db,
-        long transferId,
-        long remoteStoreId,
-        string sender,
-        CancellationToken cancellationToken
-    )
-    {
-        ArgumentNullException.ThrowIfNull(db);
-        return await db.OutgoingTransfers.AsNoTracking().SingleOrDefaultAsync(t => t.Id == transferId, cancellationToken) is { } transfer
-            ? await EndAsync(db, transfer, remoteStoreId, Unfinished, sender, cancellationToken)
-            : AcknowledgeOutcome.UnknownTransfer;
-    }
-
-    /// <summary>
-    /// Records a copy that was found at the destination, whichever transfer brought it, and ends the unfinished transfer of the file to it,
-    /// in the caller's transaction.
-    /// </summary>
-    /// <returns>That transfer; null when there is none.</returns>
-    public async Task<long?> RecordCopyAsync(
-        CatalogContext db,
-        string fileName,
-        string destination,
-        long remoteStoreId,
-        string sender,
-        CancellationToken cancellationToken
-    )
-    {
-        ArgumentNullException.ThrowIfNull(db);
-        var open = await db
-            .OutgoingTransfers.AsNoTracking()
-            .SingleOrDefaultAsync(
-                t => t.FileName == fileName && t.Destination == destination && Unfinished.Contains(t.Status),
-                cancellationToken
-            );
-        if (open is not null)
-        {
-            await EndAsync(db, open, remoteStoreId, Unfinished, sender, cancellationToken);
-            return open.Id;
-        }
-
-        if (
-            await db.Peers.Where(l => l.Name == destination).Select(l => (long?)l.Id).SingleOrDefaultAsync(cancellationToken) is
-            { } librarian
-        )
-            await KeepCopyAsync(db, fileName, librarian, remoteStoreId, sender, cancellationToken);
-        return null;
-    }
-
-    /// <summary>Whether the parts of a statement match the transfer.</summary>
-    private static bool Fits(OutgoingTransfer transfer, Acknowledgement told) =>
-        (told.FileName is null || told.FileName == transfer.FileName)
-        && (told.Checksum is null || told.Checksum == transfer.TransferChecksum)
-        && (told.Size is null || told.Size == transfer.TransferSize)
-        && (told.DestinationTransferId < 0 || transfer.RemoteTransferId is null || told.DestinationTransferId == transfer.RemoteTransferId);
-
-    /// <summary>Proven by both ids, by name and checksum, or by a person's statement about a copy that was carried by hand.</summary>
-    private static bool IsProven(OutgoingTransfer transfer, Acknowledgement told) =>
-        told is { FileName: not null, Checksum: not null }
-        || (
-            transfer.RemoteTransferId is null
-                ? transfer.SendQueueId is null && told.DestinationTransferId < 0
-                : told.DestinationTransferId == transfer.RemoteTransferId
-        );
-
-    private async Task<AcknowledgeOutcome> EndAsync(
-        CatalogContext db,
-        OutgoingTransfer transfer,
-        long remoteStoreId,
-        TransferStatus[] from,
-        string sender,
-        CancellationToken cancellationToken
-    )
-    {
-        if (
-            await db.Peers.Where(l => l.Name == transfer.Destination).Select(l => (long?)l.Id).SingleOrDefaultAsync(cancellationToken)
-            is not { } librarian
-        )
-            return AcknowledgeOutcome.UnknownLibrarian;
-        if (transfer.Status == TransferStatus.Completed)
-        {
-            return await db.RemoteCopies.AnyAsync(
-                r => r.FileName == transfer.FileName && r.PeerId == librarian && r.StoreId == remoteStoreId,
-                cancellationToken
-            )
-                ? AcknowledgeOutcome.Recorded
-                : AcknowledgeOutcome.WrongState;
-        }
-
-        var now = Now;
-        var changed = await db
-            .OutgoingTransfers.Where(t => t.Id == transfer.Id && from.Contains(t.Status))
-            .ExecuteUpdateAsync(
-                s => s.SetProperty(t => t.Status, TransferStatus.Completed).SetProperty(t => t.EndTime, now),
-                cancellationToken
-            );
-        if (changed == 0)
-            return AcknowledgeOutcome.WrongState;
-        await KeepCopyAsync(db, transfer.FileName, librarian, remoteStoreId, sender, cancellationToken);
-        return AcknowledgeOutcome.Recorded;
-    }
-
-    /// <summary>Keeps one row per file, peer and store; a copy in doubt is confirmed.</summary>
-    private async Task KeepCopyAsync(
-        CatalogContext db,
-        string fileName,
-        long librarian,
-        long remoteStoreId,
-        string sender,
-        CancellationToken cancellationToken
-    )
-    {
-        var same = db.RemoteCopies.Where(r => r.FileName == fileName && r.PeerId == librarian && r.StoreId == remoteStoreId);
-        if (await same.ExecuteUpdateAsync(s => s.SetProperty(r => r.UnconfirmedSince, (DateTime?)null), cancellationToken) > 0)
-            return;
-        db.RemoteCopies.Add(
-            new RemoteCopy
-            {
-                FileName = fileName,
-                PeerId = librarian,
-                StoreId = remoteStoreId,
-                CopyTime = Now,
-                Sender = sender,
-            }
-        );
-        await db.SaveChangesAsync(cancellationToken);
-    }
-
-    /// <summary>
     /// Finds the batches of these transfers that have no unfinished transfer left, so that their orchestrations can be woken. Locks the
     /// batch rows first: of two callbacks that end the last two transfers at the same time, the later one sees it.
     /// </summary>
@@ -561,4 +354,6 @@ public sealed class OutgoingTransfers(TimeProvider time, SiteStores? stores = nu
     /// <param name="NewestInstance">Newest copy when this was found; older files may be added later.</param>
     /// <param name="ForceFullScan">When this fact expires.</param>
     private sealed record Passed(long Librarian, DateTime CreateTime, long NewestInstance, DateTime ForceFullScan);
+
+    private sealed record CopyToSend(string FileName, long Id, long StoreId, string Path);
 }

@@ -100,6 +100,19 @@ public sealed partial class StagedFileIngest
 
         var commit = FileCommitOf(transfer, staging, uploadName, path, expected) with { Verified = verified };
         var committed = await store.CommitFileAsync(commit, cancellationToken);
+        return await EndReplacementAsync(transfer, bad, store, commit, committed, path, cancellationToken);
+    }
+
+    private async Task<IngestResult> EndReplacementAsync(
+        IncomingTransfer transfer,
+        BadCopy bad,
+        LocalStore store,
+        FileCommit commit,
+        FileCommitResult committed,
+        FileName path,
+        CancellationToken cancellationToken
+    )
+    {
         switch (committed.Status)
         {
             case FileCommitStatus.Committed:
@@ -131,7 +144,7 @@ public sealed partial class StagedFileIngest
             case FileCommitStatus.NoSpace or FileCommitStatus.IoError:
                 return await WaitAsync(transfer, committed);
             default:
-                var back = await store.RestoreFromQuarantineAsync(path, staging, cancellationToken);
+                var back = await store.RestoreFromQuarantineAsync(path, commit.StagingName, cancellationToken);
                 return back.Status == QuarantineStatus.IoError
                     ? Result(transfer, IngestOutcome.TryLater, back.Message)
                     : await FailAsync(
@@ -190,37 +203,7 @@ public sealed partial class StagedFileIngest
                 );
             if (completed == 0)
                 return await CurrentAsync(db, transfer, cancellationToken);
-            // Checksums calculated from the bad copy do not apply to this one.
-            var known = await db
-                .Copies.Where(i => i.Id == bad.CopyId)
-                .ExecuteUpdateAsync(
-                    s =>
-                        s.SetProperty(i => i.Available, true)
-                            .SetProperty(i => i.Fingerprint, fingerprint)
-                            .SetProperty(i => i.VerifiedTime, now)
-                            .SetProperty(i => i.CalculatedChecksum, (string?)null)
-                            .SetProperty(i => i.CalculatedSize, (long?)null)
-                            .SetProperty(i => i.ChecksumTime, (DateTime?)null),
-                    cancellationToken
-                );
-            if (known == 0)
-            {
-                db.Copies.Add(
-                    new FileCopy
-                    {
-                        Path = bad.Path,
-                        FileName = bad.FileName,
-                        StoreId = bad.StoreId,
-                        DeletionPolicy = DeletionPolicy.Disallowed,
-                        CreatedTime = now,
-                        Available = true,
-                        Fingerprint = fingerprint,
-                        VerifiedTime = now,
-                    }
-                );
-                await db.SaveChangesAsync(cancellationToken);
-            }
-
+            await RecordCopyAsync(db, bad, fingerprint, now, cancellationToken);
             await db.CorruptFiles.Where(c => c.Id == bad.CorruptId).ExecuteDeleteAsync(cancellationToken);
             await transaction.CommitAsync(cancellationToken);
         }
@@ -229,5 +212,45 @@ public sealed partial class StagedFileIngest
         await _errors.SettleAsync($"copy {bad.CopyId}", cancellationToken);
         await _errors.SettleAsync($"repair {bad.CopyId}", cancellationToken);
         return await DoneAsync(transfer, cancellationToken);
+    }
+
+    private static async Task RecordCopyAsync(
+        CatalogContext db,
+        BadCopy bad,
+        string? fingerprint,
+        DateTime now,
+        CancellationToken cancellationToken
+    )
+    {
+        // Checksums calculated from the bad copy do not apply to this one.
+        var known = await db
+            .Copies.Where(i => i.Id == bad.CopyId)
+            .ExecuteUpdateAsync(
+                s =>
+                    s.SetProperty(i => i.Available, true)
+                        .SetProperty(i => i.Fingerprint, fingerprint)
+                        .SetProperty(i => i.VerifiedTime, now)
+                        .SetProperty(i => i.CalculatedChecksum, (string?)null)
+                        .SetProperty(i => i.CalculatedSize, (long?)null)
+                        .SetProperty(i => i.ChecksumTime, (DateTime?)null),
+                cancellationToken
+            );
+        if (known == 0)
+        {
+            db.Copies.Add(
+                new FileCopy
+                {
+                    Path = bad.Path,
+                    FileName = bad.FileName,
+                    StoreId = bad.StoreId,
+                    DeletionPolicy = DeletionPolicy.Disallowed,
+                    CreatedTime = now,
+                    Available = true,
+                    Fingerprint = fingerprint,
+                    VerifiedTime = now,
+                }
+            );
+            await db.SaveChangesAsync(cancellationToken);
+        }
     }
 }

@@ -1,5 +1,4 @@
 using System.Data.Common;
-using System.Runtime.CompilerServices;
 using Librarian.Durable.Engine;
 using Librarian.Durable.Stores;
 using Librarian.Durable.Worker;
@@ -8,8 +7,11 @@ using Microsoft.Extensions.Options;
 namespace Librarian.Durable.Client;
 
 /// <summary>The client on the database; it needs no worker in its process.</summary>
-internal sealed class StoreDurableTaskClient(string name, WorkerServices services, IOptionsMonitor<DurableTaskClientOptions> clientOptions)
-    : DatabaseDurableTaskClient(name)
+internal sealed partial class StoreDurableTaskClient(
+    string name,
+    WorkerServices services,
+    IOptionsMonitor<DurableTaskClientOptions> clientOptions
+) : DatabaseDurableTaskClient(name)
 {
     private const int PurgeBatch = 500;
     private static readonly long DefaultDedupe = Mask([
@@ -167,15 +169,6 @@ internal sealed class StoreDurableTaskClient(string name, WorkerServices service
         return _queries.GetAsync(instanceId, getInputsAndOutputs, _converter, cancellation);
     }
 
-    public override AsyncPageable<OrchestrationMetadata> GetAllInstancesAsync(OrchestrationQuery? filter = null)
-    {
-        var query = filter ?? new OrchestrationQuery();
-        ArgumentOutOfRangeException.ThrowIfLessThan(query.PageSize, 1, nameof(filter));
-        if (query is InstanceQuery { Names: { } names } more)
-            query = more with { Names = [.. names.Select(services.Registry.SpellingOf)] };
-        return new InstancePages(this, query);
-    }
-
     public override async Task<IReadOnlyList<PendingActivity>> GetPendingActivitiesAsync(
         string instanceId,
         CancellationToken cancellation = default
@@ -265,26 +258,6 @@ internal sealed class StoreDurableTaskClient(string name, WorkerServices service
         return history;
     }
 
-    public override Task<Page<string>> ListInstanceIdsAsync(
-        IEnumerable<OrchestrationRuntimeStatus>? runtimeStatus = null,
-        DateTimeOffset? completedTimeFrom = null,
-        DateTimeOffset? completedTimeTo = null,
-        int pageSize = 100,
-        string? lastInstanceKey = null,
-        CancellationToken cancellation = default
-    )
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(pageSize, 1);
-        return _queries.ListIdsAsync(
-            runtimeStatus,
-            completedTimeFrom,
-            completedTimeTo,
-            Math.Min(pageSize, 1000),
-            PageToken.Parse(lastInstanceKey),
-            cancellation
-        );
-    }
-
     public override async Task<IList<global::DurableTask.Core.History.HistoryEvent>> GetOrchestrationHistoryAsync(
         string instanceId,
         CancellationToken cancellation = default
@@ -367,60 +340,6 @@ internal sealed class StoreDurableTaskClient(string name, WorkerServices service
             {
                 delay = TimeSpan.FromMilliseconds(Math.Min(500, delay.TotalMilliseconds * 1.5));
             }
-        }
-    }
-
-    private static long Mask(IEnumerable<OrchestrationRuntimeStatus> statuses) =>
-        statuses.Aggregate(0L, (mask, status) => mask | (1L << (int)status));
-
-    private StartRow ToRow(OrchestrationStart start)
-    {
-        ArgumentException.ThrowIfNullOrEmpty(start.Name.Name, nameof(start));
-        var options = start.Options;
-        var id = options?.InstanceId ?? Guid.NewGuid().ToString("N");
-        if (id.Length is 0 or > MaxInstanceIdLength || id.Any(char.IsControl))
-            throw new ArgumentException(
-                $"An instance id has 1 to {MaxInstanceIdLength} characters and no control characters.",
-                nameof(start)
-            );
-        var dedupe = options?.DedupeStatuses is { } names ? Mask(names.Select(Enum.Parse<OrchestrationRuntimeStatus>)) : DefaultDedupe;
-        return new(
-            id,
-            services.Registry.SpellingOf(start.Name),
-            options?.Version is { } asked ? asked.Version : _defaultVersion,
-            _converter.Serialize(start.Input),
-            ClientQueries.TagsText(options?.Tags ?? new Dictionary<string, string>(StringComparer.Ordinal)),
-            options?.StartAt?.ToUnixTimeMilliseconds(),
-            dedupe
-        );
-    }
-
-    private sealed class InstancePages(StoreDurableTaskClient client, OrchestrationQuery query) : AsyncPageable<OrchestrationMetadata>
-    {
-        public override async IAsyncEnumerable<Page<OrchestrationMetadata>> AsPages(
-            string? continuationToken = null,
-            int? pageSizeHint = null
-        )
-        {
-            await foreach (
-                var page in PagesAsync(continuationToken ?? query.ContinuationToken, Math.Clamp(pageSizeHint ?? query.PageSize, 1, 1000))
-            )
-                yield return page;
-        }
-
-        private async IAsyncEnumerable<Page<OrchestrationMetadata>> PagesAsync(
-            string? token,
-            int size,
-            [EnumeratorCancellation] CancellationToken cancellation = default
-        )
-        {
-            do
-            {
-                var rows = await client._queries.ListAsync(query, size + 1, PageToken.Parse(token), client._converter, cancellation);
-                var values = rows.Take(size).ToList();
-                token = rows.Count > size ? PageToken.Of(values[^1].CreatedAt, values[^1].InstanceId) : null;
-                yield return new(values, token);
-            } while (token is not null);
         }
     }
 }

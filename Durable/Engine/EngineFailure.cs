@@ -1,6 +1,4 @@
 using System.Collections;
-using System.Text.Json;
-using System.Text.Json.Serialization;
 using CoreFailure = DurableTask.Core.FailureDetails;
 using CoreTaskFailedException = DurableTask.Core.Exceptions.TaskFailedException;
 
@@ -64,66 +62,3 @@ internal sealed record EngineFailure(
     // The compiler would generate one that lists all members.
     public override string ToString() => $"{ErrorType}: {ErrorMessage}";
 }
-
-/// <summary>The form in which tables and recorded histories store a failure.</summary>
-internal sealed record FailureText(
-    string ErrorType,
-    string ErrorMessage,
-    string? StackTrace,
-    FailureText? InnerFailure,
-    Dictionary<string, string>? Properties = null,
-    bool IsNonRetriable = false
-)
-{
-    public static FailureText Of(TaskFailureDetails failure) =>
-        new(
-            failure.ErrorType,
-            failure.ErrorMessage,
-            failure.StackTrace,
-            failure.InnerFailure is { } inner ? Of(inner) : null,
-            failure.Properties?.ToDictionary(pair => pair.Key, pair => pair.Value?.ToString() ?? "", StringComparer.Ordinal),
-            EngineFailure.IsFinal(failure)
-        );
-
-    public EngineFailure ToFailure() =>
-        new(
-            TodaysName(ErrorType),
-            ErrorMessage,
-            StackTrace,
-            InnerFailure?.ToFailure(),
-            Properties?.ToDictionary(pair => pair.Key, object? (pair) => pair.Value, StringComparer.Ordinal)
-        )
-        {
-            IsNonRetriable = IsNonRetriable,
-        };
-
-    /// <summary>
-    /// Before the engine used Microsoft's types it had its own exceptions (docs/adr/0007-microsoft-durabletask.md), and stored failures
-    /// still name them. An orchestrator that checks the cause of a failure must get the same answer in every replay.
-    /// </summary>
-    private static string TodaysName(string errorType) =>
-        errorType switch
-        {
-            "Librarian.Durable.TaskFailedException" => typeof(TaskFailedException).FullName!,
-            "Librarian.Durable.OrchestrationAlreadyExistsException" => typeof(OrchestrationAlreadyExistsException).FullName!,
-            _ => errorType,
-        };
-}
-
-/// <summary>Reads and writes failures in their stored form; serializing Microsoft's record directly would lose details.</summary>
-internal sealed class FailureJsonConverter : JsonConverter<TaskFailureDetails>
-{
-    public override TaskFailureDetails? Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        JsonSerializer.Deserialize(ref reader, DurableJson.Default.FailureText)?.ToFailure();
-
-    public override void Write(Utf8JsonWriter writer, TaskFailureDetails value, JsonSerializerOptions options) =>
-        JsonSerializer.Serialize(writer, FailureText.Of(value), DurableJson.Default.FailureText);
-}
-
-[JsonSourceGenerationOptions(
-    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault
-)]
-[JsonSerializable(typeof(FailureText))]
-[JsonSerializable(typeof(Dictionary<string, string>))]
-internal sealed partial class DurableJson : JsonSerializerContext;

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
 
@@ -8,7 +7,7 @@ namespace Librarian.Durable.Engine;
 /// One execution of an orchestration in memory: it takes history and makes decisions. It does no I/O, and one thread at a time uses it.
 /// After an exception it must be discarded and rebuilt from rows (docs/spec/durable-engine.md#r3-memory-is-a-cache).
 /// </summary>
-internal sealed class OrchestrationExecution
+internal sealed partial class OrchestrationExecution
 {
     private readonly OrchestrationPump _pump = new();
     private readonly OrchestrationContext _context;
@@ -110,6 +109,42 @@ internal sealed class OrchestrationExecution
         }
 
         var late = new List<HistoryEvent>();
+        mismatch = Take(inputs, events, late, mismatch);
+        if (mismatch is null)
+            mismatch = FindEscape();
+        if (mismatch is not null && _end?.Status != OrchestrationRuntimeStatus.Terminated)
+        {
+            End(new(OrchestrationRuntimeStatus.Failed, null, mismatch.ToDetails()));
+            outcome.ForgetDecisions();
+            _unmatched.Clear();
+        }
+
+        events.AddRange(_unmatched);
+        _unmatched.Clear();
+        if (_end is { ContinueAsNew: true })
+        {
+            IEnumerable<HistoryEvent> kept = _continueAsNew!.Value.PreserveEvents ? [.. _bufferedEvents, .. late] : [];
+            _end = _end with { Carried = _suspension is null ? [.. kept] : [.. kept, _suspension] };
+        }
+        else if (_end is not null)
+            events.Add(new(EventKind.ExecutionCompleted, -1, _end.Status.ToString(), _end.Output, FailureText(_end.Failure), started.At));
+        outcome.End = _end;
+        outcome.CustomStatus = CustomStatus;
+        outcome.Suspended = IsSuspended;
+        outcome.AwaitsWork = AwaitsWork;
+        HistoryLength += events.Count;
+        _outcome = null;
+        return outcome;
+    }
+
+    /// <summary>Applies the inputs in their order; returns the first contradiction between code and history.</summary>
+    private NonDeterminismException? Take(
+        IReadOnlyCollection<HistoryEvent> inputs,
+        List<HistoryEvent> events,
+        List<HistoryEvent> late,
+        NonDeterminismException? mismatch
+    )
+    {
         foreach (var input in inputs)
         {
             if (input.Kind == EventKind.ExecutionTerminated)
@@ -122,24 +157,7 @@ internal sealed class OrchestrationExecution
 
             if (_end is not null)
             {
-                if (_end.ContinueAsNew && input.Kind == EventKind.EventRaised && IsWanted(input))
-                    late.Add(input);
-                // Suspensions and resumptions address the instance, not the execution that has just ended.
-                else if (
-                    _end.ContinueAsNew
-                    && (input.Kind is EventKind.ExecutionSuspended or EventKind.ExecutionResumed)
-                    && IsWanted(input)
-                )
-                    Apply(input);
-                // The code failed before it handled these; a rewind finds them in the history. A rewind message with its reason is always
-                // recorded.
-                else if (
-                    (
-                        input.Kind == EventKind.ExecutionRewound
-                        || (_end.Status == OrchestrationRuntimeStatus.Failed && IsKeptAfterFailure(input.Kind))
-                    ) && IsWanted(input)
-                )
-                    events.Add(input);
+                TakeAfterEnd(input, _end, events, late);
                 continue;
             }
 
@@ -167,31 +185,26 @@ internal sealed class OrchestrationExecution
             }
         }
 
-        if (mismatch is null)
-            mismatch = FindEscape();
-        if (mismatch is not null && _end?.Status != OrchestrationRuntimeStatus.Terminated)
-        {
-            End(new(OrchestrationRuntimeStatus.Failed, null, mismatch.ToDetails()));
-            outcome.ForgetDecisions();
-            _unmatched.Clear();
-        }
+        return mismatch;
+    }
 
-        events.AddRange(_unmatched);
-        _unmatched.Clear();
-        if (_end is { ContinueAsNew: true })
-        {
-            IEnumerable<HistoryEvent> kept = _continueAsNew!.Value.PreserveEvents ? [.. _bufferedEvents, .. late] : [];
-            _end = _end with { Carried = _suspension is null ? [.. kept] : [.. kept, _suspension] };
-        }
-        else if (_end is not null)
-            events.Add(new(EventKind.ExecutionCompleted, -1, _end.Status.ToString(), _end.Output, FailureText(_end.Failure), started.At));
-        outcome.End = _end;
-        outcome.CustomStatus = CustomStatus;
-        outcome.Suspended = IsSuspended;
-        outcome.AwaitsWork = AwaitsWork;
-        HistoryLength += events.Count;
-        _outcome = null;
-        return outcome;
+    /// <summary>Takes an input behind the end of the execution in the same turn.</summary>
+    private void TakeAfterEnd(HistoryEvent input, ExecutionEnd end, List<HistoryEvent> events, List<HistoryEvent> late)
+    {
+        if (end.ContinueAsNew && input.Kind == EventKind.EventRaised && IsWanted(input))
+            late.Add(input);
+        // Suspensions and resumptions address the instance, not the execution that has just ended.
+        else if (end.ContinueAsNew && (input.Kind is EventKind.ExecutionSuspended or EventKind.ExecutionResumed) && IsWanted(input))
+            Apply(input);
+        // The code failed before it handled these; a rewind finds them in the history. A rewind message with its reason is always
+        // recorded.
+        else if (
+            (
+                input.Kind == EventKind.ExecutionRewound
+                || (end.Status == OrchestrationRuntimeStatus.Failed && IsKeptAfterFailure(input.Kind))
+            ) && IsWanted(input)
+        )
+            events.Add(input);
     }
 
     /// <summary>
@@ -234,101 +247,10 @@ internal sealed class OrchestrationExecution
         (text is null ? null : JsonSerializer.Deserialize(text, DurableJson.Default.FailureText)?.ToFailure())
         ?? new EngineFailure("Unknown", "no details were recorded");
 
-    public int NextTaskId() => _nextTaskId++;
-
-    public Task<string?> ScheduleTask(string name, string? input, string queue, string version)
-    {
-        var id = NextTaskId();
-        var task = new ScheduledTask(id, name, input, queue, version);
-        Decide(new(EventKind.TaskScheduled, id, name, input, null, Now), outcome => outcome.Tasks.Add(task));
-        return AddOpen(id, EventKind.TaskScheduled, name, task).Task;
-    }
-
-    public Task<string?> ScheduleChild(string name, string instanceId, string? input, string version)
-    {
-        var id = NextTaskId();
-        var child = new CreatedChild(id, name, instanceId, input, version);
-        Decide(new(EventKind.SubOrchestrationCreated, id, name, instanceId, null, Now), outcome => outcome.Children.Add(child));
-        return AddOpen(id, EventKind.SubOrchestrationCreated, name, child).Task;
-    }
-
-    public Task CreateTimer(long fireAt, CancellationToken cancellationToken)
-    {
-        if (cancellationToken.IsCancellationRequested)
-            return Task.FromCanceled(cancellationToken);
-        var id = NextTaskId();
-        var created = new CreatedTimer(id, fireAt);
-        Decide(new(EventKind.TimerCreated, id, null, fireAt.ToString(CultureInfo.InvariantCulture), null, Now), outcome =>
-            outcome.Timers.Add(created)
-        );
-        var open = AddOpen(id, EventKind.TimerCreated, "timer", created);
-        if (cancellationToken.CanBeCanceled)
-        {
-            open.Cancellation = cancellationToken.UnsafeRegister(
-                _ =>
-                {
-                    if (!_pump.IsInside() || !_open.Remove(id))
-                        return;
-                    // If the timer was created in this turn, it has no row to cancel.
-                    if (_outcome is not null && _outcome.Timers.RemoveAll(timer => timer.TaskId == id) == 0)
-                        _outcome.CancelledTimers.Add(id);
-                    open.TrySetCanceled(cancellationToken);
-                },
-                null
-            );
-        }
-
-        return open.Task;
-    }
-
-    public void SendEvent(string instanceId, string name, string? data)
-    {
-        var id = NextTaskId();
-        Decide(new(EventKind.EventSent, id, name, data, null, Now), outcome => outcome.SentEvents.Add(new(id, instanceId, name, data)));
-    }
-
-    public Task<string?> WaitForEvent(string name, CancellationToken cancellationToken)
-    {
-        if (cancellationToken.IsCancellationRequested)
-            return Task.FromCanceled<string?>(cancellationToken);
-        var buffered = _bufferedEvents.FindIndex(candidate => string.Equals(candidate.Name, name, StringComparison.OrdinalIgnoreCase));
-        if (buffered >= 0)
-        {
-            var data = _bufferedEvents[buffered].Data;
-            _bufferedEvents.RemoveAt(buffered);
-            return Task.FromResult(data);
-        }
-
-        if (!_waiters.TryGetValue(name, out var waiters))
-            _waiters[name] = waiters = [];
-        var waiter = new EventWaiter();
-        waiters.Add(waiter);
-        if (cancellationToken.CanBeCanceled)
-        {
-            waiter.Cancellation = cancellationToken.UnsafeRegister(
-                _ =>
-                {
-                    if (_pump.IsInside() && waiters.Remove(waiter))
-                        waiter.TrySetCanceled(cancellationToken);
-                },
-                null
-            );
-        }
-
-        return waiter.Task;
-    }
-
     public void ContinueAsNew(string? input, bool preserveEvents, string? version) => _continueAsNew = (input, preserveEvents, version);
 
     private static ExecutionEnd Terminated(HistoryEvent input) =>
         new(OrchestrationRuntimeStatus.Terminated, input.Data, null) { TerminateChildren = input.Name == ControlMessages.Recursive };
-
-    private OpenTask AddOpen(int id, EventKind kind, string name, object decision)
-    {
-        var open = new OpenTask(kind, name, decision);
-        _open.Add(id, open);
-        return open;
-    }
 
     private void Decide(HistoryEvent decision, Action<TurnOutcome> record)
     {
@@ -448,85 +370,6 @@ internal sealed class OrchestrationExecution
 
     private void End(ExecutionEnd end) => _end = end;
 
-    private void Match(HistoryEvent recorded)
-    {
-        if (!_unmatched.TryDequeue(out var decided))
-            throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did nothing there");
-        if (
-            decided.Kind != recorded.Kind
-            || decided.TaskId != recorded.TaskId
-            || !string.Equals(decided.Name, recorded.Name, StringComparison.OrdinalIgnoreCase)
-        )
-            throw Mismatch(recorded.TaskId, $"history has {Describe(recorded)}, the code did {Describe(decided)}");
-        // Inputs and due times may change with the code; the recorded ones apply. A child under another id would be a child that was never
-        // started.
-        if (
-            recorded.Kind == EventKind.TaskScheduled
-            && _open.TryGetValue(recorded.TaskId, out var open)
-            && open.Decision is ScheduledTask task
-        )
-            open.Decision = task with { Input = recorded.Data };
-        if (recorded.Kind == EventKind.SubOrchestrationCreated && !string.Equals(decided.Data, recorded.Data, StringComparison.Ordinal))
-            throw Mismatch(
-                recorded.TaskId,
-                $"history has {Describe(recorded)} as instance '{recorded.Data}', the code did it as instance '{decided.Data}'"
-            );
-        if (
-            recorded.Kind == EventKind.TimerCreated
-            && _open.TryGetValue(recorded.TaskId, out var timer)
-            && long.TryParse(recorded.Data, NumberStyles.None, CultureInfo.InvariantCulture, out var due)
-        )
-            timer.Decision = new CreatedTimer(recorded.TaskId, due);
-    }
-
-    private void ThrowIfUnmatched()
-    {
-        if (_unmatched.TryPeek(out var extra))
-            throw Mismatch(extra.TaskId, $"history has nothing there, the code did {Describe(extra)}");
-    }
-
-    private NonDeterminismException Mismatch(int position, string what) =>
-        new(
-            $"NonDeterministicOrchestration: replay of orchestrator '{Identity.Name}' differs from its history at position "
-                + $"{position}: {what}. The history is intact. Run the code this instance was started with, or start a new instance."
-        );
-
-    private static string Describe(HistoryEvent entry) =>
-        entry.Kind switch
-        {
-            EventKind.TaskScheduled => $"a call of activity '{entry.Name}'",
-            EventKind.SubOrchestrationCreated => $"a call of sub-orchestrator '{entry.Name}'",
-            EventKind.TimerCreated => "a timer",
-            EventKind.EventSent => $"a sent event '{entry.Name}'",
-            _ => entry.Kind.ToString(),
-        };
-
-    private void Close(HistoryEvent entry, Action<OpenTask> complete)
-    {
-        if (!_open.Remove(entry.TaskId, out var open))
-            return;
-        open.Cancellation.Dispose();
-        _pump.Run(() => complete(open));
-    }
-
-    private void Raise(HistoryEvent entry)
-    {
-        if (entry.MessageId is not null)
-            _messageIds.Add(entry.MessageId);
-        if (_waiters.TryGetValue(entry.Name ?? "", out var waiters) && waiters.Count > 0)
-        {
-            // The newest waiter comes first, as in the SDK: after a timeout the older waiter is usually the abandoned one.
-            var waiter = waiters[^1];
-            waiters.RemoveAt(waiters.Count - 1);
-            waiter.Cancellation.Dispose();
-            _pump.Run(() => waiter.TrySetResult(entry.Data));
-        }
-        else
-        {
-            _bufferedEvents.Add(entry);
-        }
-    }
-
     /// <summary>Returns a failure if the waiting code has left its flow of control or waits for something that is not durable.</summary>
     public NonDeterminismException? FindEscape()
     {
@@ -547,31 +390,5 @@ internal sealed class OrchestrationExecution
                 + "The history is intact. Use a timer of the context for delays and an activity for any other work, "
                 + "then rewind the instance."
         );
-
-    // Continuations run inline on the pump (no RunContinuationsAsynchronously): otherwise Task.WhenAll would finish on the thread pool.
-#pragma warning disable MA0173
-    private sealed class OpenTask(EventKind kind, string name, object decision) : TaskCompletionSource<string?>
-    {
-        public EventKind Kind { get; } = kind;
-
-        /// <summary>The recorded decision; its rows can be made from it again.</summary>
-        public object Decision { get; set; } = decision;
-
-        public string Name { get; } = name;
-
-        public CancellationTokenRegistration Cancellation { get; set; }
-    }
-
-    private sealed class EventWaiter : TaskCompletionSource<string?>
-    {
-        public CancellationTokenRegistration Cancellation { get; set; }
-    }
 #pragma warning restore MA0173
-}
-
-/// <summary>Names that control messages use.</summary>
-internal static class ControlMessages
-{
-    /// <summary>Name of a terminate message that also applies to the children.</summary>
-    public const string Recursive = "recursive";
 }

@@ -1,26 +1,12 @@
 using System.Data.Common;
-using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Librarian.Durable.Engine;
 
 namespace Librarian.Durable.Stores;
 
-/// <summary>
-/// The values of a start's rows. If bit n of <paramref name="DedupeMask"/> is set, an existing instance in status n refuses the start.
-/// </summary>
-internal sealed record StartRow(
-    string InstanceId,
-    string Name,
-    string Version,
-    string? Input,
-    string? Tags,
-    long? StartAt,
-    long DedupeMask
-);
-
 /// <summary>The statements of clients: starts, messages, queries and purges.</summary>
-internal sealed class ClientQueries(DurableStore store)
+internal sealed partial class ClientQueries(DurableStore store)
 {
     private static readonly DurableJson PlainJson = new(
         new JsonSerializerOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }
@@ -58,21 +44,6 @@ internal sealed class ClientQueries(DurableStore store)
         CancellationToken cancellationToken
     )
     {
-        SqlStatement OnRows(string text, IEnumerable<StartRow> rows) =>
-            new SqlStatement(text).WithRows("rows", rows.OrderBy(row => row.InstanceId, StringComparer.Ordinal), (json, row) =>
-            {
-                json.WriteString("instance_id", row.InstanceId);
-                json.WriteString("name", row.Name);
-                json.WriteString("version", row.Version);
-                json.WriteString("input", row.Input);
-                json.WriteString("tags", row.Tags);
-                if (row.StartAt is { } at)
-                    json.WriteNumber("start_at", at);
-                else
-                    json.WriteNull("start_at");
-                json.WriteNumber("dedupe", row.DedupeMask);
-            });
-
         var integer = store.IsShared ? "int" : "integer";
         var replaced =
             $"(select x.instance_id from dt_instance x join {_startRows} on r.instance_id = x.instance_id "
@@ -120,6 +91,21 @@ internal sealed class ClientQueries(DurableStore store)
         return started;
     }
 
+    private static SqlStatement OnRows(string text, IEnumerable<StartRow> rows) =>
+        new SqlStatement(text).WithRows("rows", rows.OrderBy(row => row.InstanceId, StringComparer.Ordinal), (json, row) =>
+        {
+            json.WriteString("instance_id", row.InstanceId);
+            json.WriteString("name", row.Name);
+            json.WriteString("version", row.Version);
+            json.WriteString("input", row.Input);
+            json.WriteString("tags", row.Tags);
+            if (row.StartAt is { } at)
+                json.WriteNumber("start_at", at);
+            else
+                json.WriteNull("start_at");
+            json.WriteNumber("dedupe", row.DedupeMask);
+        });
+
     /// <summary>Puts a message into the inbox of an active instance. It hits one row, or none if nothing was stored.</summary>
     public SqlStatement Post(string instanceId, EventKind kind, string? name, string? data, string? messageId) =>
         new SqlStatement(_post)
@@ -128,67 +114,6 @@ internal sealed class ClientQueries(DurableStore store)
             .With("name", name)
             .With("data", data)
             .With("message", messageId);
-
-    /// <summary>
-    /// Makes a failed instance active again and posts a message that makes its next worker rewind it; false if it is not failed. It is one
-    /// transaction: of two clients only one succeeds, and a start that replaces the instance comes entirely before or after it.
-    /// </summary>
-    public Task<bool> RewindAsync(string instanceId, string? reason, CancellationToken cancellationToken) =>
-        store.TransactAsync(
-            async session =>
-            {
-                var execution = await session.QueryAsync(
-                    new SqlStatement(
-                        $"""
-                        update dt_instance set status = {(int)OrchestrationRuntimeStatus.Running}, output = null, failure = null,
-                          completed_at = null, attempts = 0, not_before = 0, updated_at = {store.Now}
-                        where instance_id = @i and status = {(int)OrchestrationRuntimeStatus.Failed} returning execution_id
-                        """
-                    ).With("i", instanceId),
-                    reader => reader.GetInt64(0),
-                    cancellationToken
-                );
-                if (execution.Count == 0)
-                    return false;
-                // Failures of activities that ended after the instance failed: these activities run again, like those that failed before.
-                await session.ExecuteAsync(
-                    new SqlStatement($"delete from dt_inbox where instance_id = @i and kind = {(int)EventKind.TaskFailed}").With(
-                        "i",
-                        instanceId
-                    ),
-                    cancellationToken
-                );
-                await session.ExecuteAsync(
-                    new SqlStatement(
-                        "insert into dt_inbox(instance_id, execution_id, visible_at, kind, data) "
-                            + $"values (@i, @e, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason)"
-                    )
-                        .With("i", instanceId)
-                        .With("e", execution[0])
-                        .With("reason", reason),
-                    cancellationToken
-                );
-                return true;
-            },
-            cancellationToken
-        );
-
-    /// <summary>The current execution's history, in order.</summary>
-    public async Task<List<OrchestrationHistoryEvent>> HistoryAsync(string instanceId, CancellationToken cancellationToken)
-    {
-        await using var session = await store.OpenAsync(cancellationToken);
-        return await session.QueryAsync(
-            new SqlStatement(
-                """
-                select h.seq, h.kind, h.task_id, h.name, h.data, h.failure, h.at from dt_history h
-                join dt_instance i on i.instance_id = h.instance_id and i.execution_id = h.execution_id
-                where h.instance_id = @i order by h.seq
-                """
-            ).With("i", instanceId),
-            ReadHistory,
-            cancellationToken
-        );
-    }
 
     /// <summary>Ended instances, ordered by end time, then id.</summary>
     public async Task<Page<string>> ListIdsAsync(
@@ -318,117 +243,10 @@ internal sealed class ClientQueries(DurableStore store)
         return await session.QueryAsync(statement, reader => Read(reader, query.FetchInputsAndOutputs, converter), cancellationToken);
     }
 
-    /// <summary>
-    /// Removes a finished instance in one transaction. With <paramref name="recursive"/> it also removes its descendants, as far as the
-    /// chain of finished instances reaches.
-    /// </summary>
-    public Task<int> PurgeAsync(string instanceId, bool recursive, CancellationToken cancellationToken) =>
-        store.TransactAsync(
-            async session =>
-            {
-                var text = recursive
-                    ? $"""
-                        with recursive tree(id) as (
-                          select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}
-                          union
-                          select c.instance_id from dt_instance c join tree t on c.parent_id = t.id where c.status in {DurableStore.Final})
-                        select id from tree
-                        """
-                    : $"select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}";
-                var ids = await session.QueryAsync(
-                    new SqlStatement(text).With("i", instanceId),
-                    reader => reader.GetString(0),
-                    cancellationToken
-                );
-                return await DeleteAsync(session, ids, cancellationToken);
-            },
-            cancellationToken
-        );
-
-    /// <summary>Removes up to <paramref name="limit"/> finished instances that match the filter, in one transaction.</summary>
-    public Task<int> PurgeAsync(PurgeInstancesFilter filter, int limit, CancellationToken cancellationToken) =>
-        store.TransactAsync(
-            async session =>
-            {
-                var completedTo = (filter as EndedInstancesFilter)?.CompletedTo;
-                var statuses =
-                    filter.Statuses is { } wanted && wanted.Any() ? [.. wanted.Select(status => (long)status)] : (long[])[1, 3, 5];
-                var text = $"""
-                    select instance_id from dt_instance where status in {DurableStore.Final} and {store.In("status", "@statuses")}
-                      and created_at >= @from and created_at <= @to and completed_at <= @completed
-                    order by created_at, instance_id limit @limit
-                    """;
-                var statement = new SqlStatement(text)
-                    .With("statuses", statuses)
-                    .With("from", filter.CreatedFrom?.ToUnixTimeMilliseconds() ?? 0)
-                    .With("to", (filter.CreatedTo ?? completedTo)?.ToUnixTimeMilliseconds() ?? long.MaxValue)
-                    .With("completed", completedTo?.ToUnixTimeMilliseconds() ?? long.MaxValue)
-                    .With("limit", limit);
-                var ids = await session.QueryAsync(statement, reader => reader.GetString(0), cancellationToken);
-                return await DeleteAsync(session, ids, cancellationToken);
-            },
-            cancellationToken
-        );
-
     public static string? TagsText(IReadOnlyDictionary<string, string> tags) =>
         tags.Count == 0
             ? null
             : SqlStatement.Unescaped(JsonSerializer.Serialize(new Dictionary<string, string>(tags), PlainJson.DictionaryStringString));
-
-    private async Task<int> DeleteAsync(StoreSession session, List<string> ids, CancellationToken cancellationToken)
-    {
-        if (ids.Count == 0)
-            return 0;
-        // Instance rows first, and only those that are still finished: a start that has replaced an instance meanwhile keeps its rows.
-        var gone = await session.QueryAsync(
-            new SqlStatement(
-                $"delete from dt_instance where {store.In("instance_id", "@ids")} and status in {DurableStore.Final} returning instance_id"
-            ).With("ids", ids),
-            reader => reader.GetString(0),
-            cancellationToken
-        );
-        if (gone.Count == 0)
-            return 0;
-        await session.ExecuteAsync(
-            ((string[])["dt_inbox", "dt_activity", "dt_history"])
-                .Select(table => new SqlStatement($"delete from {table} where {store.In("instance_id", "@ids")}").With("ids", gone))
-                .ToList(),
-            cancellationToken
-        );
-        return gone.Count;
-    }
-
-    private static OrchestrationHistoryEvent ReadHistory(DbDataReader reader)
-    {
-        var kind = (EventKind)reader.GetInt64(1);
-        var taskId = (int)reader.GetInt64(2);
-        var (name, data, failure) = (reader.Text(3), reader.Text(4), reader.Text(5));
-        var row = new OrchestrationHistoryEvent(
-            (int)reader.GetInt64(0),
-            kind.ToString(),
-            DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(6)),
-            taskId < 0 ? null : taskId
-        )
-        {
-            Name = kind == EventKind.ExecutionCompleted ? null : name,
-            FailureDetails = failure is null ? null : OrchestrationExecution.ReadFailure(failure),
-        };
-        return kind switch
-        {
-            EventKind.ExecutionStarted or EventKind.TaskScheduled or EventKind.EventRaised or EventKind.EventSent => row with
-            {
-                Input = data,
-            },
-            EventKind.TaskCompleted or EventKind.SubOrchestrationCompleted => row with { Result = data },
-            EventKind.TimerCreated when long.TryParse(data, NumberStyles.None, CultureInfo.InvariantCulture, out var at) => row with
-            {
-                FireAt = DateTimeOffset.FromUnixTimeMilliseconds(at),
-            },
-            EventKind.SubOrchestrationCreated => row with { ChildInstanceId = data },
-            EventKind.ExecutionCompleted => row with { OrchestrationStatus = name, Result = data },
-            _ => row with { Reason = data },
-        };
-    }
 
     private static string SelectList(bool withData) =>
         withData ? Columns : Columns.Replace("input, output, custom_status", "null, null, null", StringComparison.Ordinal);

@@ -339,7 +339,3 @@ internal sealed class SqliteStore : DurableStore
             ownership == Ownership.Writer ? ValueTask.CompletedTask : command.DisposeAsync();
     }
 }
-
-[System.Text.Json.Serialization.JsonSerializable(typeof(IReadOnlyCollection<string>))]
-[System.Text.Json.Serialization.JsonSerializable(typeof(IReadOnlyCollection<long>))]
-internal sealed partial class StoreJson : System.Text.Json.Serialization.JsonSerializerContext;

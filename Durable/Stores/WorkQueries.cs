@@ -3,82 +3,8 @@ using Librarian.Durable.Engine;
 
 namespace Librarian.Durable.Stores;
 
-/// <summary>An instance that this worker owns. <paramref name="Claim"/> is its fencing token.</summary>
-internal sealed record ClaimedInstance(
-    ExecutionIdentity Identity,
-    OrchestrationRuntimeStatus Status,
-    string? CustomStatus,
-    long? ParentExecution,
-    int ParentTask,
-    string Owner,
-    long Claim,
-    int Attempts
-)
-{
-    public string InstanceId => Identity.InstanceId;
-
-    /// <summary>W3C trace context of the operation that started the instance.</summary>
-    public string? TraceParent { get; init; }
-}
-
-/// <summary>An activity that this worker owns.</summary>
-internal sealed record ClaimedActivity(
-    string InstanceId,
-    long ExecutionId,
-    int TaskId,
-    string Name,
-    string Queue,
-    string? Input,
-    string Owner,
-    long Claim,
-    int Attempts,
-    string Version = ""
-)
-{
-    /// <summary>W3C trace context of the turn that scheduled it.</summary>
-    public string? TraceParent { get; init; }
-
-    public string OperationId => $"{InstanceId}/{ExecutionId}/{TaskId}";
-}
-
-/// <summary>A message in the inbox. If <paramref name="ExecutionId"/> is null, the message is for the current execution.</summary>
-internal sealed record InboxMessage(long Id, long? ExecutionId, HistoryEvent Event);
-
-/// <summary>The end of an activity, recorded only if this worker still owns the activity.</summary>
-internal sealed record ActivityResult(ClaimedActivity Activity, string? Output, string? Failure)
-{
-    public EventKind Kind => Failure is null ? EventKind.TaskCompleted : EventKind.TaskFailed;
-
-    public HistoryEvent ToEvent(long at) => new(Kind, Activity.TaskId, Activity.Name, Output, Failure, at);
-}
-
-/// <summary>What a worker can claim. Names are in the form that <see cref="DurableStore.Fold"/> makes.</summary>
-internal sealed record PollRequest(
-    string Owner,
-    int FreeInstances,
-    TimeSpan FirstBackoff,
-    IReadOnlyCollection<string> Orchestrators,
-    IReadOnlyCollection<string> Activities,
-    IReadOnlyList<(string Queue, int Free)> Queues
-);
-
-internal sealed class PollResult
-{
-    public List<ClaimedInstance> Instances { get; } = [];
-
-    public List<ClaimedActivity> Activities { get; } = [];
-
-    /// <summary>Instances that this worker owns already and that have messages.</summary>
-    public List<string> Ready { get; } = [];
-
-    public long Now { get; set; }
-
-    /// <summary>Time (epoch milliseconds) at which the next row becomes due, if any row waits.</summary>
-    public long? NextDue { get; set; }
-}
-
 /// <summary>The statements of workers, except turns (see <see cref="TurnWriter"/>): claims, loads and ends of activities.</summary>
-internal sealed class WorkQueries(DurableStore store)
+internal sealed partial class WorkQueries(DurableStore store)
 {
     /// <summary>Maximum number of messages that one turn takes.</summary>
     public const int Page = 1000;
@@ -86,30 +12,6 @@ internal sealed class WorkQueries(DurableStore store)
     private const string InstanceColumns =
         "instance_id, execution_id, name, version, parent_id, parent_name, status, custom_status, "
         + "parent_execution, parent_task, owner, claim, attempts, trace_parent";
-
-    private static readonly string[] ResultColumns =
-    [
-        "instance_id text",
-        "execution_id bigint",
-        "task_id bigint",
-        "kind bigint",
-        "name text",
-        "data text",
-        "failure text",
-    ];
-
-    private static readonly string[] OwnedResultColumns =
-    [
-        "instance_id text",
-        "execution_id bigint",
-        "task_id bigint",
-        "owner text",
-        "claim bigint",
-        "kind bigint",
-        "name text",
-        "data text",
-        "failure text",
-    ];
 
     /// <summary>
     /// Work that was delivered three times without success (<see cref="Schema.SuspectAfter"/>) is suspect
@@ -188,56 +90,6 @@ internal sealed class WorkQueries(DurableStore store)
             {(int)EventKind.LocalActivityLost})
           or not exists (select 1 from dt_instance i where i.instance_id = @i and i.status = {(int)OrchestrationRuntimeStatus.Suspended}))
         order by visible_at, id limit @limit
-        """;
-
-    private readonly string _deleteActivities = $"""
-        delete from dt_activity where (instance_id, execution_id, task_id, owner, claim) in
-          (select r.instance_id, r.execution_id, r.task_id, r.owner, r.claim
-           from {store.Rows("@rows", "instance_id text", "execution_id bigint", "task_id bigint", "owner text", "claim bigint")})
-        returning instance_id, execution_id, task_id
-        """;
-
-    private readonly string _postResults = $"""
-        insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, name, data, failure)
-        select r.instance_id, r.execution_id, {store.Now}, r.kind, r.task_id, r.name, r.data, r.failure
-        from {store.Rows("@rows", ResultColumns)}
-        join dt_instance i on i.instance_id = r.instance_id and i.execution_id = r.execution_id
-        where i.status in {DurableStore.TakesResults}
-        """;
-
-    /// <summary>
-    /// Combines the two statements above. SQLite cannot write inside a common table expression, and round trips cost it nothing.
-    /// </summary>
-    private readonly string _completeActivities = $"""
-        with r as materialized (select * from {store.Rows("@rows", OwnedResultColumns)}),
-        gone as (
-          delete from dt_activity a using r
-          where a.instance_id = r.instance_id and a.execution_id = r.execution_id and a.task_id = r.task_id
-            and a.owner is not distinct from r.owner and a.claim = r.claim
-          returning r.instance_id, r.execution_id, r.task_id, r.kind, r.name, r.data, r.failure),
-        posted as (
-          insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, name, data, failure)
-          select g.instance_id, g.execution_id, {store.Now}, g.kind, g.task_id, g.name, g.data, g.failure
-          from gone g join dt_instance i on i.instance_id = g.instance_id and i.execution_id = g.execution_id
-          where i.status in {DurableStore.TakesResults})
-        select distinct instance_id from gone
-        """;
-
-    private readonly string _escape = $"""
-        insert into dt_inbox(instance_id, execution_id, visible_at, kind, data, message_id)
-        select i.instance_id, i.execution_id, {store.Now}, {(int)EventKind.OrchestratorEscaped}, @data, @message from dt_instance i
-        where i.instance_id = @i and i.execution_id = @e and i.status in {DurableStore.Active}
-        on conflict (instance_id, message_id) do nothing
-        """;
-
-    private readonly string _releaseActivity = $"""
-        update dt_activity set owner = null, attempts = attempts - @back, not_before = {store.Now} + @delay
-        where instance_id = @i and execution_id = @e and task_id = @t and owner is not distinct from @me and claim = @claim
-        """;
-
-    private const string Progress = """
-        update dt_activity set progress = @progress
-        where instance_id = @i and execution_id = @e and task_id = @t and owner is not distinct from @me and claim = @claim
         """;
 
     private readonly string _releaseInstance = $"""
@@ -405,96 +257,6 @@ internal sealed class WorkQueries(DurableStore store)
         return (history, inbox);
     }
 
-    /// <summary>
-    /// Records results of activities whose instance is not in this worker's memory. Idempotent: a result is dropped if its row is gone or
-    /// has another owner (docs/spec/durable-engine.md#r4-results-are-repeated). Returns the instances that got a message.
-    /// </summary>
-    public Task<List<string>> CompleteAsync(IReadOnlyCollection<ActivityResult> results, CancellationToken cancellationToken) =>
-        store.IsShared
-            ? store.QueryAsync(
-                [OnResults(_completeActivities, results)],
-                static () => new List<string>(),
-                static (posted, _, reader) => posted.Add(reader.GetString(0)),
-                cancellationToken
-            )
-            : store.TransactAsync(session => CompleteAsync(session, results, cancellationToken), cancellationToken);
-
-    /// <summary>
-    /// As above, inside the open transaction of a transactional activity. On a shared database it locks the instance's row, so it commits
-    /// before a turn of the instance begins to commit, or waits for that turn. Otherwise a rewound turn could open the activity again
-    /// between the removal of its row and its message, and the effect would happen twice.
-    /// </summary>
-    public async Task<List<string>> CompleteAsync(StoreSession session, ActivityResult result, CancellationToken cancellationToken)
-    {
-        if (!store.IsShared)
-            return await CompleteAsync(session, [result], cancellationToken);
-        var posted = new List<string>();
-        await session.QueryAsync(
-            [
-                new SqlStatement("select 1 from dt_instance where instance_id = @i for share").With("i", result.Activity.InstanceId),
-                OnResults(_completeActivities, [result]),
-            ],
-            (index, reader) =>
-            {
-                if (index == 1)
-                    posted.Add(reader.GetString(0));
-            },
-            cancellationToken
-        );
-        return posted;
-    }
-
-    private async Task<List<string>> CompleteAsync(
-        StoreSession session,
-        IReadOnlyCollection<ActivityResult> results,
-        CancellationToken cancellationToken
-    )
-    {
-        var mine = (
-            await session.QueryAsync(
-                OnResults(_deleteActivities, results),
-                reader => (reader.GetString(0), reader.GetInt64(1), (int)reader.GetInt64(2)),
-                cancellationToken
-            )
-        ).ToHashSet();
-        var posted = results
-            .Where(result => mine.Contains((result.Activity.InstanceId, result.Activity.ExecutionId, result.Activity.TaskId)))
-            .ToList();
-        if (posted.Count == 0)
-            return [];
-        await session.ExecuteAsync(OnResults(_postResults, posted), cancellationToken);
-        return [.. posted.Select(result => result.Activity.InstanceId).Distinct(StringComparer.Ordinal)];
-    }
-
-    /// <summary>Sends an execution the message that its code ran outside its flow of control; repeated calls store one message.</summary>
-    public SqlStatement Escape(ExecutionIdentity identity, string what) =>
-        new SqlStatement(_escape)
-            .With("i", identity.InstanceId)
-            .With("e", identity.ExecutionId)
-            .With("data", what)
-            .With("message", string.Create(System.Globalization.CultureInfo.InvariantCulture, $"escape:{identity.ExecutionId}"));
-
-    /// <summary>Releases an activity for another delivery; no effect if this claim no longer owns it.</summary>
-    public SqlStatement ReleaseActivity(ClaimedActivity activity, TimeSpan delay, bool countsAsDelivery) =>
-        new SqlStatement(_releaseActivity)
-            .With("i", activity.InstanceId)
-            .With("e", activity.ExecutionId)
-            .With("t", activity.TaskId)
-            .With("me", activity.Owner)
-            .With("claim", activity.Claim)
-            .With("delay", (long)delay.TotalMilliseconds)
-            .With("back", countsAsDelivery ? 0 : 1);
-
-    /// <summary>Writes progress; no effect if this claim no longer owns the activity.</summary>
-    public static SqlStatement ReportProgress(ClaimedActivity activity, string? progress) =>
-        new SqlStatement(Progress)
-            .With("i", activity.InstanceId)
-            .With("e", activity.ExecutionId)
-            .With("t", activity.TaskId)
-            .With("me", activity.Owner)
-            .With("claim", activity.Claim)
-            .With("progress", progress);
-
     /// <summary>Releases an instance; no effect if this claim no longer owns it.</summary>
     public SqlStatement ReleaseInstance(ClaimedInstance instance, TimeSpan delay, int attemptsBack) =>
         new SqlStatement(_releaseInstance)
@@ -525,24 +287,6 @@ internal sealed class WorkQueries(DurableStore store)
     public Task ExecuteAsync(IReadOnlyList<SqlStatement> statements, CancellationToken cancellationToken) =>
         store.ExecuteAsync(statements, cancellationToken);
 
-    private static SqlStatement OnResults(string text, IEnumerable<ActivityResult> results) =>
-        new SqlStatement(text).WithRows(
-            "rows",
-            results.OrderBy(result => result.Activity.OperationId, StringComparer.Ordinal),
-            (json, result) =>
-            {
-                json.WriteString("instance_id", result.Activity.InstanceId);
-                json.WriteNumber("execution_id", result.Activity.ExecutionId);
-                json.WriteNumber("task_id", result.Activity.TaskId);
-                json.WriteString("owner", result.Activity.Owner);
-                json.WriteNumber("claim", result.Activity.Claim);
-                json.WriteNumber("kind", (int)result.Kind);
-                json.WriteString("name", result.Activity.Name);
-                json.WriteString("data", result.Output);
-                json.WriteString("failure", result.Failure);
-            }
-        );
-
     private static ClaimedInstance ReadInstance(DbDataReader reader) =>
         new(
             new(reader.GetString(0), reader.GetInt64(1), reader.GetString(2), reader.GetString(3), reader.Text(4), reader.Text(5)),
@@ -556,22 +300,5 @@ internal sealed class WorkQueries(DurableStore store)
         )
         {
             TraceParent = reader.Text(13),
-        };
-
-    private static ClaimedActivity ReadActivity(DbDataReader reader) =>
-        new(
-            reader.GetString(0),
-            reader.GetInt64(1),
-            (int)reader.GetInt64(2),
-            reader.GetString(3),
-            reader.GetString(4),
-            reader.Text(5),
-            reader.GetString(6),
-            reader.GetInt64(7),
-            (int)reader.GetInt64(8),
-            reader.GetString(9)
-        )
-        {
-            TraceParent = reader.Text(10),
         };
 }

@@ -143,56 +143,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             var wait = _services.Options.PollInterval;
             try
             {
-                var saturated = _turns.CurrentCount == 0;
-                var room = saturated ? 0 : Math.Clamp(_services.Options.MaxResidentInstances - _residents.Count, 0, ClaimsPerPoll);
-                var queues = Activities.FreeSlots;
-                var asked = _services.Time.GetTimestamp();
-                var found = await _services.Queries.PollAsync(
-                    new(
-                        Id,
-                        room,
-                        _services.Options.FirstBackoff,
-                        _services.Registry.FoldedOrchestrators,
-                        _services.Registry.FoldedActivities,
-                        queues
-                    ),
-                    Stopping
-                );
-                // Before a process's first poll the earlier state of the clock is unknown, so the recorded times are checked.
-                _clockWentBack |= _services.Clock.Observe(found.Now, asked);
-                if (_clockWentBack)
-                {
-                    var moved = await _services.ClockQueries.RewindAsync(_services.Options.LeaseDuration, Stopping);
-                    _clockWentBack = false;
-                    if (moved > 0)
-                    {
-                        _services.Logger.ClockWentBack(moved);
-                        _services.Signal.Raise();
-                    }
-                }
-
-                if (found.Instances.Count > 0)
-                    await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
-                if (found.Activities.Count > 0)
-                    await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
-                Activities.NoteClaims(queues, found.Activities);
-                foreach (var activity in found.Activities)
-                    Activities.Start(activity, reserved: false);
-                foreach (var instance in found.Instances)
-                    Begin(instance);
-                var missed = false;
-                foreach (var ready in found.Ready)
-                    missed |= !_residents.TryGetValue(ready, out var resident) || !resident.TryNotify();
-                if (found.NextDue is { } due && due - found.Now < wait.TotalMilliseconds)
-                    wait = TimeSpan.FromMilliseconds(Math.Max(1, due - found.Now));
-                // All turn slots are taken: one poll in a while covers all slots that become free meanwhile.
-                if (saturated && wait > Saturated)
-                    wait = Saturated;
-                if (room > 0 && found.Instances.Count == room)
-                    wait = TimeSpan.Zero;
-                // The database says that this worker owns the instance, but it is just closing: its release is on the way.
-                else if (missed && wait > TimeSpan.FromMilliseconds(50))
-                    wait = TimeSpan.FromMilliseconds(50);
+                wait = await PollAsync(wait);
             }
             catch (OperationCanceledException) when (Stopping.IsCancellationRequested)
             {
@@ -219,6 +170,62 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 }
             }
         }
+    }
+
+    /// <summary>Claims work once and begins it; returns how long to wait until the next poll.</summary>
+    private async Task<TimeSpan> PollAsync(TimeSpan wait)
+    {
+        var saturated = _turns.CurrentCount == 0;
+        var room = saturated ? 0 : Math.Clamp(_services.Options.MaxResidentInstances - _residents.Count, 0, ClaimsPerPoll);
+        var queues = Activities.FreeSlots;
+        var asked = _services.Time.GetTimestamp();
+        var found = await _services.Queries.PollAsync(
+            new(
+                Id,
+                room,
+                _services.Options.FirstBackoff,
+                _services.Registry.FoldedOrchestrators,
+                _services.Registry.FoldedActivities,
+                queues
+            ),
+            Stopping
+        );
+        // Before a process's first poll the earlier state of the clock is unknown, so the recorded times are checked.
+        _clockWentBack |= _services.Clock.Observe(found.Now, asked);
+        if (_clockWentBack)
+        {
+            var moved = await _services.ClockQueries.RewindAsync(_services.Options.LeaseDuration, Stopping);
+            _clockWentBack = false;
+            if (moved > 0)
+            {
+                _services.Logger.ClockWentBack(moved);
+                _services.Signal.Raise();
+            }
+        }
+
+        if (found.Instances.Count > 0)
+            await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
+        if (found.Activities.Count > 0)
+            await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
+        Activities.NoteClaims(queues, found.Activities);
+        foreach (var activity in found.Activities)
+            Activities.Start(activity, reserved: false);
+        foreach (var instance in found.Instances)
+            Begin(instance);
+        var missed = false;
+        foreach (var ready in found.Ready)
+            missed |= !_residents.TryGetValue(ready, out var resident) || !resident.TryNotify();
+        if (found.NextDue is { } due && due - found.Now < wait.TotalMilliseconds)
+            wait = TimeSpan.FromMilliseconds(Math.Max(1, due - found.Now));
+        // All turn slots are taken: one poll in a while covers all slots that become free meanwhile.
+        if (saturated && wait > Saturated)
+            wait = Saturated;
+        if (room > 0 && found.Instances.Count == room)
+            wait = TimeSpan.Zero;
+        // The database says that this worker owns the instance, but it is just closing: its release is on the way.
+        else if (missed && wait > TimeSpan.FromMilliseconds(50))
+            wait = TimeSpan.FromMilliseconds(50);
+        return wait;
     }
 
     private void Begin(ClaimedInstance claimed)

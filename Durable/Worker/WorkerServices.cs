@@ -1,5 +1,4 @@
 using Librarian.Durable.Stores;
-using Microsoft.DurableTask.Converters;
 using Microsoft.DurableTask.Worker;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -66,38 +65,4 @@ internal sealed class WorkerServices(
 
     public CompletionQueue Completions { get; } =
         new(store, new WorkQueries(store), time, triggers, loggerFactory.CreateLogger<CompletionQueue>());
-}
-
-/// <summary>Points between two durable steps at which tests make a worker fail, hang or die; not used in production.</summary>
-internal sealed class TurnTriggers
-{
-    public Func<string, string, Task>? Hit { get; set; }
-
-    public Task HitAsync(string point, string instanceId) => Hit?.Invoke(point, instanceId) ?? Task.CompletedTask;
-}
-
-/// <summary>Rejects payloads that would bloat the tables.</summary>
-internal sealed class LimitedDataConverter(DataConverter inner, int limit) : DataConverter
-{
-    /// <summary>
-    /// Wraps the converter of the worker or client options. They contain Microsoft's default if none was set; then the host's converter is
-    /// used.
-    /// </summary>
-    public static LimitedDataConverter Of(DataConverter fromOptions, DataConverter ofHost, int limit) =>
-        new(ReferenceEquals(fromOptions, JsonDataConverter.Default) ? ofHost : fromOptions, limit);
-
-    public override string? Serialize(object? value)
-    {
-        if (value is null)
-            return null;
-        var text = inner.Serialize(value);
-        var bytes = System.Text.Encoding.UTF8.GetByteCount(text);
-        return bytes <= limit ? text : throw new PayloadTooLargeException(bytes, limit);
-    }
-
-    public override object? Deserialize(string? data, Type targetType) => inner.Deserialize(data, targetType);
-
-    // Microsoft's converter casts null to T, which throws if T is a value type.
-    public override T? Deserialize<T>(string? data)
-        where T : default => Deserialize(data, typeof(T)) is T value ? value : default;
 }

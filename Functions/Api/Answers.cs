@@ -47,78 +47,22 @@ internal static class Answers
     public static Caller Caller(this HttpRequest request) => Security.BasicAuthentication.CallerOf(request.HttpContext);
 
     /// <summary>Answers where no function did: unknown routes, wrong methods, bodies that are not JSON, and internal errors.</summary>
-    public static void UseWireErrors(this IApplicationBuilder app)
-    {
+    public static void UseWireErrors(this IApplicationBuilder app) =>
         app.Use(
             async (context, next) =>
             {
                 try
                 {
                     await next(context);
-                    if (
-                        context.Response is
-                        {
-                            HasStarted: false,
-                            ContentLength: null,
-                            ContentType: null,
-                            StatusCode: StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed
-                        } response
-                    )
-                    {
-                        await response.WriteAsJsonAsync(
-                            new WrappedFailure(response.StatusCode == 404 ? "Not Found" : "Method Not Allowed"),
-                            WireJson.Wire.WrappedFailure
-                        );
-                    }
-                    else if (context.Response is { HasStarted: false, StatusCode: StatusCodes.Status415UnsupportedMediaType })
-                    {
-                        context.Response.StatusCode = StatusCodes.Status422UnprocessableEntity;
-                        await context.Response.WriteAsJsonAsync(
-                            new Failure("The request body is not valid.", "Send JSON with Content-Type: application/json."),
-                            WireJson.Wire.Failure
-                        );
-                    }
-                    else if (
-                        context.Response is
-                        { HasStarted: false, ContentLength: null, ContentType: null, StatusCode: StatusCodes.Status413PayloadTooLarge }
-                    )
-                    {
-                        // The framework's own refusal, sent while it binds the body, has no text.
-                        await context.Response.WriteAsJsonAsync(
-                            new Failure("The request body is too large.", "Send less at once. Nothing was changed."),
-                            WireJson.Wire.Failure
-                        );
-                    }
+                    await DescribeAsync(context);
                 }
                 catch (BadHttpRequestException e) when (!context.Response.HasStarted)
                 {
-                    // Without a detail object: Python's client cannot read the framework's own 422 (docs/spec/wire.md#generic-failures,
-                    // docs/spec/wire.md#python-client-answers).
-                    var status =
-                        e.StatusCode == StatusCodes.Status413PayloadTooLarge ? e.StatusCode : StatusCodes.Status422UnprocessableEntity;
-                    var what =
-                        status == StatusCodes.Status413PayloadTooLarge
-                            ? "The request body is too large."
-                            : "The request body is not valid.";
-                    var why = e.InnerException is JsonException json ? json.Message : e.Message;
-                    Log(context.Request, status, what, why);
-                    context.Response.Clear();
-                    context.Response.StatusCode = status;
-                    await context.Response.WriteAsJsonAsync(new Failure(what, why), WireJson.Wire.Failure);
+                    await AnswerAsync(context, e);
                 }
                 catch (Exception e) when (!context.Response.HasStarted && IsUnstorableText(e))
                 {
-                    // PostgreSQL's own limits (NUL, too long for the column), for texts that no rule above checks.
-                    Log(context.Request, 422, "The request body is not valid.", e.GetBaseException().Message);
-                    context.Response.Clear();
-                    context.Response.StatusCode = StatusCodes.Status422UnprocessableEntity;
-                    await context.Response.WriteAsJsonAsync(
-                        new Failure(
-                            "The request body is not valid.",
-                            "A text contains U+0000 or is longer than 256 characters. Nothing was changed."
-                        ),
-                        WireJson.Wire.Failure
-                    );
+                    await AnswerUnstorableAsync(context, e);
                 }
                 catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
                 {
@@ -126,52 +70,124 @@ internal static class Answers
                 }
                 catch (HubException e) when (!context.Response.HasStarted)
                 {
-                    var status = e.Code switch
-                    {
-                        HubException.Unavailable => StatusCodes.Status503ServiceUnavailable,
-                        HubException.Unsupported => StatusCodes.Status501NotImplemented,
-                        _ => StatusCodes.Status502BadGateway,
-                    };
-                    var remedy = e.IsTransient
-                        ? "Nothing was acknowledged. Ask again in a moment."
-                        : "Nothing was changed. docs/orchestrations.md says what a site on a hub can do.";
-                    Log(context.Request, status, e.Message, remedy);
-                    context.Response.Clear();
-                    context.Response.StatusCode = status;
-                    if (e.IsTransient)
-                        context.Response.Headers.RetryAfter = "10";
-                    await context.Response.WriteAsJsonAsync(new Failure(e.Message, remedy), WireJson.Wire.Failure);
+                    await AnswerAsync(context, e);
                 }
                 catch (Exception e) when (!context.Response.HasStarted && CatalogDatabase.IsAway(e))
                 {
-                    const string Remedy =
-                        "Nothing was acknowledged. Try again in a moment: "
-                        + "the site goes on by itself when its database (Site:Database) answers.";
-                    Log(
-                        context.Request,
-                        StatusCodes.Status503ServiceUnavailable,
-                        Reasons.DatabaseAway,
-                        $"{e.GetBaseException().Message} {Remedy}"
-                    );
-                    context.Response.Clear();
-                    context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
-                    context.Response.Headers.RetryAfter = "10";
-                    await context.Response.WriteAsJsonAsync(new Failure(Reasons.DatabaseAway, Remedy), WireJson.Wire.Failure);
+                    await AnswerAwayAsync(context, e);
                 }
                 catch (Exception e) when (!context.Response.HasStarted)
                 {
-                    Logs.Unhandled(Logger(context.Request), e, context.Request.Path);
-                    context.Response.Clear();
-                    context.Response.StatusCode = StatusCodes.Status500InternalServerError;
-                    await context.Response.WriteAsJsonAsync(
-                        new Failure(
-                            Reasons.Internal,
-                            "Nothing was acknowledged. Try again; if it persists, ask the site's administrator for the log of this moment."
-                        ),
-                        WireJson.Wire.Failure
-                    );
+                    await AnswerUnhandledAsync(context, e);
                 }
             }
+        );
+
+    /// <summary>Gives the framework's own refusals a text.</summary>
+    private static async Task DescribeAsync(HttpContext context)
+    {
+        if (
+            context.Response is
+            {
+                HasStarted: false,
+                ContentLength: null,
+                ContentType: null,
+                StatusCode: StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed
+            } response
+        )
+        {
+            await response.WriteAsJsonAsync(
+                new WrappedFailure(response.StatusCode == 404 ? "Not Found" : "Method Not Allowed"),
+                WireJson.Wire.WrappedFailure
+            );
+        }
+        else if (context.Response is { HasStarted: false, StatusCode: StatusCodes.Status415UnsupportedMediaType })
+        {
+            context.Response.StatusCode = StatusCodes.Status422UnprocessableEntity;
+            await context.Response.WriteAsJsonAsync(
+                new Failure("The request body is not valid.", "Send JSON with Content-Type: application/json."),
+                WireJson.Wire.Failure
+            );
+        }
+        else if (
+            context.Response is
+            { HasStarted: false, ContentLength: null, ContentType: null, StatusCode: StatusCodes.Status413PayloadTooLarge }
+        )
+        {
+            // The framework's own refusal, sent while it binds the body, has no text.
+            await context.Response.WriteAsJsonAsync(
+                new Failure("The request body is too large.", "Send less at once. Nothing was changed."),
+                WireJson.Wire.Failure
+            );
+        }
+    }
+
+    private static async Task AnswerAsync(HttpContext context, BadHttpRequestException e)
+    {
+        // Without a detail object: Python's client cannot read the framework's own 422 (docs/spec/wire.md#generic-failures,
+        // docs/spec/wire.md#python-client-answers).
+        var status = e.StatusCode == StatusCodes.Status413PayloadTooLarge ? e.StatusCode : StatusCodes.Status422UnprocessableEntity;
+        var what = status == StatusCodes.Status413PayloadTooLarge ? "The request body is too large." : "The request body is not valid.";
+        var why = e.InnerException is JsonException json ? json.Message : e.Message;
+        Log(context.Request, status, what, why);
+        context.Response.Clear();
+        context.Response.StatusCode = status;
+        await context.Response.WriteAsJsonAsync(new Failure(what, why), WireJson.Wire.Failure);
+    }
+
+    private static async Task AnswerUnstorableAsync(HttpContext context, Exception e)
+    {
+        // PostgreSQL's own limits (NUL, too long for the column), for texts that no rule above checks.
+        Log(context.Request, 422, "The request body is not valid.", e.GetBaseException().Message);
+        context.Response.Clear();
+        context.Response.StatusCode = StatusCodes.Status422UnprocessableEntity;
+        await context.Response.WriteAsJsonAsync(
+            new Failure("The request body is not valid.", "A text contains U+0000 or is longer than 256 characters. Nothing was changed."),
+            WireJson.Wire.Failure
+        );
+    }
+
+    private static async Task AnswerAsync(HttpContext context, HubException e)
+    {
+        var status = e.Code switch
+        {
+            HubException.Unavailable => StatusCodes.Status503ServiceUnavailable,
+            HubException.Unsupported => StatusCodes.Status501NotImplemented,
+            _ => StatusCodes.Status502BadGateway,
+        };
+        var remedy = e.IsTransient
+            ? "Nothing was acknowledged. Ask again in a moment."
+            : "Nothing was changed. docs/orchestrations.md says what a site on a hub can do.";
+        Log(context.Request, status, e.Message, remedy);
+        context.Response.Clear();
+        context.Response.StatusCode = status;
+        if (e.IsTransient)
+            context.Response.Headers.RetryAfter = "10";
+        await context.Response.WriteAsJsonAsync(new Failure(e.Message, remedy), WireJson.Wire.Failure);
+    }
+
+    private static async Task AnswerAwayAsync(HttpContext context, Exception e)
+    {
+        const string Remedy =
+            "Nothing was acknowledged. Try again in a moment: " + "the site goes on by itself when its database (Site:Database) answers.";
+        Log(context.Request, StatusCodes.Status503ServiceUnavailable, Reasons.DatabaseAway, $"{e.GetBaseException().Message} {Remedy}");
+        context.Response.Clear();
+        context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+        context.Response.Headers.RetryAfter = "10";
+        await context.Response.WriteAsJsonAsync(new Failure(Reasons.DatabaseAway, Remedy), WireJson.Wire.Failure);
+    }
+
+    private static async Task AnswerUnhandledAsync(HttpContext context, Exception e)
+    {
+        Logs.Unhandled(Logger(context.Request), e, context.Request.Path);
+        context.Response.Clear();
+        context.Response.StatusCode = StatusCodes.Status500InternalServerError;
+        await context.Response.WriteAsJsonAsync(
+            new Failure(
+                Reasons.Internal,
+                "Nothing was acknowledged. Try again; if it persists, ask the site's administrator for the log of this moment."
+            ),
+            WireJson.Wire.Failure
         );
     }
 
@@ -183,14 +199,4 @@ internal static class Answers
 
     private static ILogger Logger(HttpRequest request) =>
         request.HttpContext.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Librarian.Functions.Api");
-}
-
-/// <summary>Log messages of the HTTP functions; event ids 4100 to 4119.</summary>
-internal static partial class Logs
-{
-    [LoggerMessage(4100, LogLevel.Warning, "{User} {Path} answered {Status}: {Reason} {Remedy}")]
-    public static partial void Answered(ILogger logger, string user, string path, int status, string reason, string remedy);
-
-    [LoggerMessage(4101, LogLevel.Error, "Unhandled error at {Path}")]
-    public static partial void Unhandled(ILogger logger, Exception exception, string path);
 }

@@ -126,28 +126,7 @@ public sealed class CloneFunctions(
             cancellationToken
         );
         if (result is StageResult.Refused refused)
-        {
-            var (status, reason) = Refusal(refused.Why);
-            if (
-                status is 400 or 413
-                && refused.Why
-                    is StageRefusal.NegativeSize
-                        or StageRefusal.NoStore
-                        or StageRefusal.StoreAway
-                        or StageRefusal.PromisedTooMuch
-            )
-            {
-                return Answers.Wrapped(request, status, new TransferFailure(reason, refused.Detail, -1, -1));
-            }
-
-            AddVerifiedHeader(request, refused);
-            return Answers.Fail(
-                request,
-                status,
-                new BatchFailure(reason, refused.Detail, refused.SourceTransferIds, [.. refused.SourceTransferIds.Select(_ => -1L)])
-            );
-        }
-
+            return RefuseBatch(request, refused);
         // The source relies on the transfer ids in this answer. One advance of the catalog covers the batch.
         await catalog.AdvanceAsync(cancellationToken);
         var accepted = (StageResult.Accepted)result;
@@ -172,6 +151,25 @@ public sealed class CloneFunctions(
                     accepted.Unfit.Count == 0 ? null : [.. accepted.Unfit.Select(u => new CloneBatchRefusal(u.SourceTransferId, u.Reason))],
             },
             StatusCodes.Status201Created
+        );
+    }
+
+    private static IResult RefuseBatch(HttpRequest request, StageResult.Refused refused)
+    {
+        var (status, reason) = Refusal(refused.Why);
+        if (
+            status is 400 or 413
+            && refused.Why is StageRefusal.NegativeSize or StageRefusal.NoStore or StageRefusal.StoreAway or StageRefusal.PromisedTooMuch
+        )
+        {
+            return Answers.Wrapped(request, status, new TransferFailure(reason, refused.Detail, -1, -1));
+        }
+
+        AddVerifiedHeader(request, refused);
+        return Answers.Fail(
+            request,
+            status,
+            new BatchFailure(reason, refused.Detail, refused.SourceTransferIds, [.. refused.SourceTransferIds.Select(_ => -1L)])
         );
     }
 

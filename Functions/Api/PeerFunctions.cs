@@ -54,26 +54,9 @@ public sealed class PeerFunctions(
     )
     {
         var (name, explain) = (body.LibrarianName, body.Offline is not null);
+        if (Invalid(request, body) is { } invalid)
+            return invalid;
         var colon = body.Authenticator.IndexOf(':', StringComparison.Ordinal);
-        if (
-            colon < 1
-            || name.Length is 0 or > CatalogContext.MaxText
-            || body.Url.Length > CatalogContext.MaxText
-            || body.Authenticator.Length > 512
-        )
-            return Answers.Fail(
-                request,
-                400,
-                "The librarian is not valid.",
-                "Give a name of 1 to 256 characters and an authenticator of the form user:password."
-            );
-        if (name == options.Value.Name)
-            return Answers.Fail(
-                request,
-                400,
-                $"Librarian {name} is this site itself.",
-                "Nothing was changed. Give the name and address of the other site."
-            );
         if (
             !SiteConnection.TryCreate(
                 body.Url,
@@ -123,6 +106,32 @@ public sealed class PeerFunctions(
                 explain ? finding?.Problems ?? [] : null
             )
         );
+    }
+
+    private IResult? Invalid(HttpRequest request, LibrarianAddRequest body)
+    {
+        var name = body.LibrarianName;
+        var colon = body.Authenticator.IndexOf(':', StringComparison.Ordinal);
+        if (
+            colon < 1
+            || name.Length is 0 or > CatalogContext.MaxText
+            || body.Url.Length > CatalogContext.MaxText
+            || body.Authenticator.Length > 512
+        )
+            return Answers.Fail(
+                request,
+                400,
+                "The librarian is not valid.",
+                "Give a name of 1 to 256 characters and an authenticator of the form user:password."
+            );
+        return name == options.Value.Name
+            ? Answers.Fail(
+                request,
+                400,
+                $"Librarian {name} is this site itself.",
+                "Nothing was changed. Give the name and address of the other site."
+            )
+            : null;
     }
 
     /// <summary>Lists peers. With <c>ping</c> or <c>check</c>, calls all of them at the same time.</summary>

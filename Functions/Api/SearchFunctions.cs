@@ -37,19 +37,7 @@ public sealed class SearchFunctions(
         await using var db = database.Open();
         // One connection for all three queries instead of one for each.
         await db.Database.OpenConnectionAsync(cancellationToken);
-        var query = db.Files.AsNoTracking();
-        if (body.Name is { } name)
-            query = query.Where(f => f.Name == name);
-        if (body.Uploader is { } uploader)
-            query = query.Where(f => f.Uploader == uploader);
-        if (body.Source is { } source)
-            query = query.Where(f => f.Source == source);
-        if (body.CreateTimeWindow is { } window)
-        {
-            var (from, to) = Utc(window);
-            query = query.Where(f => f.CreateTime >= from && f.CreateTime <= to);
-        }
-
+        var query = Filtered(db.Files.AsNoTracking(), body);
         // Copies are selected by name, not by the same search again: a file that arrives in between would push another one out of the
         // second result, and a hit without instances stops a peer's recovery (docs/spec/wire.md#search-file-store-id).
         var files =
@@ -62,6 +50,33 @@ public sealed class SearchFunctions(
         // A peer relies on the copies in this answer, so this catalog must record that it was given.
         if (request.IsFromPeer())
             await catalog.AdvanceAsync(cancellationToken);
+        return Answers.Json(await HitsAsync(db, files, cancellationToken));
+    }
+
+    private static IQueryable<FileRecord> Filtered(IQueryable<FileRecord> query, FileSearchRequest body)
+    {
+        if (body.Name is { } name)
+            query = query.Where(f => f.Name == name);
+        if (body.Uploader is { } uploader)
+            query = query.Where(f => f.Uploader == uploader);
+        if (body.Source is { } source)
+            query = query.Where(f => f.Source == source);
+        if (body.CreateTimeWindow is { } window)
+        {
+            var (from, to) = Utc(window);
+            query = query.Where(f => f.CreateTime >= from && f.CreateTime <= to);
+        }
+
+        return query;
+    }
+
+    /// <summary>The files with their copies.</summary>
+    private async Task<IReadOnlyList<FileSearchHit>> HitsAsync(
+        CatalogContext db,
+        List<FileRecord> files,
+        CancellationToken cancellationToken
+    )
+    {
         var names = files.ConvertAll(f => f.Name);
         var local = (
             await db
@@ -84,7 +99,7 @@ public sealed class SearchFunctions(
                 .ToListAsync(cancellationToken)
         ).ToLookup(r => r.FileName, StringComparer.Ordinal);
         var roots = await stores.RootsAsync(db, local.SelectMany(l => l).Select(i => i.Copy.StoreId), cancellationToken);
-        IReadOnlyList<FileSearchHit> hits =
+        return
         [
             .. files.Select(f => new FileSearchHit(
                 f.Name,
@@ -108,7 +123,6 @@ public sealed class SearchFunctions(
                 f.TreeDigest
             )),
         ];
-        return Answers.Json(hits);
     }
 
     /// <summary>Finds recorded errors (docs/spec/wire.md#search-error).</summary>
@@ -178,16 +192,7 @@ public sealed class SearchFunctions(
         if (body.Id is { } id)
             query = query.Where(i => i.Id == id);
         if (body.Path is { } path)
-        {
-            // Every copy is on one of the few stores. With their ids, the index by store and path serves a search that names no store.
-            var all = await db.Stores.Select(s => s.Id).ToListAsync(cancellationToken);
-            List<(long StoreId, string Path)> inside = [.. (await stores.RootsAsync(db, all, cancellationToken)).Find(path)];
-            // A path inside a store would name a copy on every store; paths on the wire are absolute.
-            List<string> paths = StoreRoots.IsAbsolute(path) ? [path, .. inside.Select(p => p.Path)] : [];
-            var holders = inside.ConvertAll(p => p.StoreId);
-            query = query.Where(i => all.Contains(i.StoreId) && paths.Contains(i.Path) && (i.Path == path || holders.Contains(i.StoreId)));
-        }
-
+            query = await AtPathAsync(db, query, path, cancellationToken);
         if (body.FileName is { } name)
             query = query.Where(i => i.FileName == name);
         if (body.StoreId is { } store)
@@ -231,6 +236,22 @@ public sealed class SearchFunctions(
             )),
         ];
         return Answers.Json(hits);
+    }
+
+    private async Task<IQueryable<FileCopy>> AtPathAsync(
+        CatalogContext db,
+        IQueryable<FileCopy> query,
+        string path,
+        CancellationToken cancellationToken
+    )
+    {
+        // Every copy is on one of the few stores. With their ids, the index by store and path serves a search that names no store.
+        var all = await db.Stores.Select(s => s.Id).ToListAsync(cancellationToken);
+        List<(long StoreId, string Path)> inside = [.. (await stores.RootsAsync(db, all, cancellationToken)).Find(path)];
+        // A path inside a store would name a copy on every store; paths on the wire are absolute.
+        List<string> paths = StoreRoots.IsAbsolute(path) ? [path, .. inside.Select(p => p.Path)] : [];
+        var holders = inside.ConvertAll(p => p.StoreId);
+        return query.Where(i => all.Contains(i.StoreId) && paths.Contains(i.Path) && (i.Path == path || holders.Contains(i.StoreId)));
     }
 
     /// <summary>

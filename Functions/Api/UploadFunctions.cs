@@ -41,41 +41,7 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
             cancellationToken
         );
         if (result is StageResult.Refused refused)
-        {
-            return refused.Why switch
-            {
-                StageRefusal.NegativeSize => Answers.Fail(request, 400, Reasons.SizeNegative, refused.Detail),
-                StageRefusal.TooLarge => Answers.Fail(request, 413, Reasons.SizeTooLarge, refused.Detail),
-                StageRefusal.FileExists => Exists(request, refused),
-                StageRefusal.CopyUnknown => Later(
-                    request,
-                    Reasons.CopyUnknown,
-                    refused.Detail + " Keep your copy and upload again later.",
-                    seconds: 300
-                ),
-                StageRefusal.CopyBeingRead => Later(
-                    request,
-                    Reasons.CopyBeingRead,
-                    refused.Detail + " Keep your copy and upload again in a minute.",
-                    seconds: 30
-                ),
-                StageRefusal.StoreAway => Later(
-                    request,
-                    Reasons.StoreAway,
-                    refused.Detail + " Keep your copy and upload again when the store is mounted.",
-                    seconds: 300
-                ),
-                StageRefusal.PromisedTooMuch => Answers.Fail(request, 413, Reasons.PromisedTooMuch, refused.Detail),
-                StageRefusal.NoStore => Answers.Fail(
-                    request,
-                    413,
-                    Reasons.NoStore,
-                    refused.Detail + " Keep your copy and try again when space has been made."
-                ),
-                _ => Answers.Fail(request, 400, "The path is not valid.", refused.Detail),
-            };
-        }
-
+            return Refuse(request, refused);
         var accepted = (StageResult.Accepted)result;
         var slot = accepted.Slots[0];
         return Answers.Json(
@@ -92,6 +58,40 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
             StatusCodes.Status201Created
         );
     }
+
+    private static IResult Refuse(HttpRequest request, StageResult.Refused refused) =>
+        refused.Why switch
+        {
+            StageRefusal.NegativeSize => Answers.Fail(request, 400, Reasons.SizeNegative, refused.Detail),
+            StageRefusal.TooLarge => Answers.Fail(request, 413, Reasons.SizeTooLarge, refused.Detail),
+            StageRefusal.FileExists => Exists(request, refused),
+            StageRefusal.CopyUnknown => Later(
+                request,
+                Reasons.CopyUnknown,
+                refused.Detail + " Keep your copy and upload again later.",
+                seconds: 300
+            ),
+            StageRefusal.CopyBeingRead => Later(
+                request,
+                Reasons.CopyBeingRead,
+                refused.Detail + " Keep your copy and upload again in a minute.",
+                seconds: 30
+            ),
+            StageRefusal.StoreAway => Later(
+                request,
+                Reasons.StoreAway,
+                refused.Detail + " Keep your copy and upload again when the store is mounted.",
+                seconds: 300
+            ),
+            StageRefusal.PromisedTooMuch => Answers.Fail(request, 413, Reasons.PromisedTooMuch, refused.Detail),
+            StageRefusal.NoStore => Answers.Fail(
+                request,
+                413,
+                Reasons.NoStore,
+                refused.Detail + " Keep your copy and try again when space has been made."
+            ),
+            _ => Answers.Fail(request, 400, "The path is not valid.", refused.Detail),
+        };
 
     private static IResult Exists(HttpRequest request, StageResult.Refused refused)
     {

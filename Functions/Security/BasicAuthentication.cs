@@ -6,18 +6,10 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.AspNetCore.Authentication;
-using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.DataProtection;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Functions.Security;
-
-/// <summary>The lowest level that a caller needs for a function (docs/spec/wire.md#level-of-each-endpoint).</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class RequiresAttribute(AuthLevel level) : AuthorizeAttribute($"level:{level}")
-{
-    public AuthLevel Level { get; } = level;
-}
 
 /// <summary>
 /// HTTP Basic against the site's accounts (docs/spec/wire.md#generic-failures, docs/spec/wire.md#basic-authentication). Every refusal is a
@@ -116,11 +108,4 @@ public sealed class BasicAuthentication(
         (username, password) = (text[..colon], text[(colon + 1)..]);
         return true;
     }
-}
-
-/// <summary>Log messages of access control; event ids 4120 to 4139.</summary>
-internal static partial class Logs
-{
-    [LoggerMessage(4120, LogLevel.Warning, "Refused {User} at {Path}: wrong credentials or level too low")]
-    public static partial void Refused(ILogger logger, string user, string path);
 }

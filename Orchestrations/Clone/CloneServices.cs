@@ -8,6 +8,8 @@ public static class CloneServices
 {
     public static IServiceCollection AddCloning(this IServiceCollection services)
     {
+        services.AddSingleton<BatchCalls>();
+        services.AddSingleton<BatchNumbers>();
         services.AddSingleton<BatchWork>();
         services.AddSingleton<CopyConfirmation>();
         services.AddSingleton<CloneScheduler>();

@@ -48,9 +48,9 @@ public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider ti
         var roots = work.Policy(input.Destination).LocalRoots;
         foreach (var chunk in transfers.Chunk(SwitchedOffWithin))
         {
-            var (peer, why) = await work.ConnectAsync(input.Destination, stop);
+            var (peer, why) = await work.Calls.ConnectAsync(input.Destination, stop);
             if (peer is null)
-                return await work.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
+                return await work.Calls.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
             var sources = await SourcesAsync(chunk, stop);
             var failures = new ConcurrentBag<Unsent>();
             await Parallel.ForEachAsync(
@@ -70,7 +70,7 @@ public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider ti
             given += failures.Count;
         }
 
-        return await work.StepAsync(StepOutcome.Done, input.QueueId, $"{copied} files copied, {given} could not be.", stop);
+        return await work.Calls.StepAsync(StepOutcome.Done, input.QueueId, $"{copied} files copied, {given} could not be.", stop);
     }
 
     /// <summary>Returns null if the file is at the destination.</summary>

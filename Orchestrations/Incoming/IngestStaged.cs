@@ -1,7 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
-using Microsoft.Extensions.Logging;
 
 namespace Librarian.Orchestrations.Incoming;
 
@@ -41,37 +40,5 @@ public sealed class IngestStaged : TaskOrchestrator<IngestInput, IngestResult>
             context.ContinueAsNew(input with { Waits = waits });
             return result;
         }
-    }
-}
-
-/// <summary>Names of activity queues that have their own limits.</summary>
-public static class Queues
-{
-    /// <summary>Activities that verify staged data and commit them to their store.</summary>
-    public const string StagedFiles = "ingest";
-}
-
-/// <summary>
-/// Runs <see cref="Domain.Transfers.StagedFileIngest"/>, which can be repeated at any point, and wakes the workflow that notifies the
-/// source.
-/// </summary>
-/// <remarks>
-/// A crash between the two steps repeats the activity. If the whole workflow is lost, a timer finds notifications that are still due.
-/// </remarks>
-[DurableTask(nameof(IngestFile))]
-public sealed class IngestFile(Domain.Transfers.StagedFileIngest ingest, SourceCallbacks callbacks, ILogger<IngestFile> log)
-    : TaskActivity<IngestInput, IngestResult>
-{
-    /// <inheritdoc />
-    public override async Task<IngestResult> RunAsync(TaskActivityContext context, IngestInput input)
-    {
-        ArgumentNullException.ThrowIfNull(context);
-        ArgumentNullException.ThrowIfNull(input);
-        var result = await ingest.RunAsync(input.TransferId, input.Policy, context.CancellationToken);
-        if (result.Outcome == IngestOutcome.TryLater)
-            Logs.IngestWaits(log, input.TransferId, result.Message);
-        else if (result is { Source: { } source, SourceTransferId: not null })
-            await callbacks.WakeAsync(source, context.CancellationToken);
-        return result;
     }
 }

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using Librarian.Durable;
 using Librarian.Durable.Hosting;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Incoming;

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
-using Librarian.Cli.Output;
+using Librarian.Cli;
 
 namespace Librarian.Tests.Samples;
 

@@ -1,4 +1,5 @@
 using Librarian.Cli;
+using Librarian.Cli.Output;
 using Librarian.Samples.Demo;
 
 var arguments = ProcessArguments.Exact(args, static () => File.ReadAllBytes("/proc/self/cmdline"));

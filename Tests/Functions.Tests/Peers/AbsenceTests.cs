@@ -262,12 +262,20 @@ public abstract class AbsenceTests(PostgresServer server, DatabaseKind kind) : I
             durable.Services.AddSingleton(site.GetRequiredService<SiteCatalog>());
             durable.Services.AddSingleton(_ => ActivatorUtilities.CreateInstance<ErrorLog>(site, _time));
             durable.Services.AddSingleton(services =>
-                ActivatorUtilities.CreateInstance<BatchWork>(
+                ActivatorUtilities.CreateInstance<BatchCalls>(
                     site,
                     _time,
                     services.GetRequiredService<ErrorLog>(),
                     services.GetRequiredService<PeerConnections>(),
                     services.GetRequiredService<PeerPresence>()
+                )
+            );
+            durable.Services.AddSingleton(site.GetRequiredService<BatchNumbers>());
+            durable.Services.AddSingleton(services =>
+                ActivatorUtilities.CreateInstance<BatchWork>(
+                    site,
+                    services.GetRequiredService<ErrorLog>(),
+                    services.GetRequiredService<BatchCalls>()
                 )
             );
             durable.Services.AddSingleton(services =>

@@ -13,14 +13,3 @@ internal sealed class SqliteCatalogDesign : IDesignTimeDbContextFactory<SqliteCa
                 .Options
         );
 }
-
-/// <summary>Lets <c>dotnet ef migrations add NAME --context PostgresCatalog -o Postgres</c> build the model.</summary>
-internal sealed class PostgresCatalogDesign : IDesignTimeDbContextFactory<PostgresCatalog>
-{
-    public PostgresCatalog CreateDbContext(string[] args) =>
-        new(
-            new DbContextOptionsBuilder<PostgresCatalog>()
-                .UseNpgsql("Host=design", o => o.MigrationsAssembly(CatalogDatabase.MigrationsAssembly))
-                .Options
-        );
-}

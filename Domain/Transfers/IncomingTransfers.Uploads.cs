@@ -1,0 +1,203 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Stores;
+using Microsoft.EntityFrameworkCore;
+
+namespace Librarian.Domain.Transfers;
+
+public sealed partial class IncomingTransfers
+{
+    /// <summary>Most concurrent uploads that are accepted in one transaction.</summary>
+    private const int MostUploadsAtOnce = 64;
+
+    /// <summary>Accepts or refuses a client's upload (docs/spec/wire.md#upload-stage).</summary>
+    public async Task<StageResult> StageUploadAsync(
+        IncomingFile incoming,
+        string uploader,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
+    {
+        ArgumentNullException.ThrowIfNull(incoming);
+        ArgumentNullException.ThrowIfNull(caller);
+        if (incoming.Size < 0)
+            return Refuse(StageRefusal.NegativeSize, $"The declared size is {incoming.Size} bytes.", []);
+        if (incoming.Size > _options.Value.MaximalUploadSizeBytes)
+            return Refuse(
+                StageRefusal.TooLarge,
+                $"The declared size is {incoming.Size} bytes; this site takes at most {_options.Value.MaximalUploadSizeBytes}.",
+                []
+            );
+        if ((Invalid(incoming) ?? InvalidText("uploader", uploader)) is { } problem)
+            return Refuse(StageRefusal.InvalidPath, problem, []);
+
+        var probes = await _stores.ProbeAsync(cancellationToken);
+        var finishing = await _uploads.RunAsync(
+            new UploadRequest(incoming, uploader, caller.Username, caller.IsAdmin, probes),
+            cancellationToken
+        );
+        var result = await finishing.WaitAsync(cancellationToken);
+        return result is StageResult.Refused { Why: StageRefusal.FileExists } taken
+            ? await AskCopiesAsync(incoming, uploader, caller, taken, probes, cancellationToken)
+            : result;
+    }
+
+    /// <summary>
+    /// Accepts uploads in one transaction and a fixed number of queries. Uploads of the same name are handled one after the other; so are
+    /// all when there is not enough space for all, and each is then judged by itself. Only the catalog is queried here; work on file
+    /// systems is started but not awaited.
+    /// </summary>
+    private async Task<IReadOnlyList<Task<StageResult>>> StageUploadsAsync(IReadOnlyList<UploadRequest> group)
+    {
+        var names = group.Select(r => r.Incoming.DestinationLocation).ToHashSet(StringComparer.Ordinal);
+        if (names.Count < group.Count)
+            return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
+        HashSet<string> catalogued;
+        ILookup<string, (long? StoreId, string? Staging)> given = Array.Empty<(long?, string?)>().ToLookup(_ => "");
+        (SiteStore Store, long FreeBytes)? chosen = null;
+        string? overdrawn = null;
+        Dictionary<string, IncomingTransfer> rows = [];
+        await using (var db = _database.Open())
+        await using (var transaction = await db.Database.BeginTransactionAsync())
+        {
+            catalogued = (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync()).ToHashSet(
+                StringComparer.Ordinal
+            );
+            var open = group.Where(r => !catalogued.Contains(r.Incoming.DestinationLocation)).ToList();
+            if (open.Count > 0)
+            {
+                given = await AbandonEarlierAsync(db, names, open);
+                chosen = await ChooseAsync(db, open);
+                // The stores' rows are locked by now, so two requests of an account cannot reserve the same space.
+                if (chosen is not null)
+                    overdrawn = await AccountReservations.RefusalAsync(
+                        db,
+                        [.. open.Where(r => !r.IsAdmin).Select(r => (r.Source, r.Incoming.Size))],
+                        _options.Value.PromisedBytesPerAccount,
+                        CancellationToken.None
+                    );
+                if (overdrawn is not null)
+                {
+                    // Nothing is committed: an earlier attempt that this one would have replaced stays.
+                    given = Array.Empty<(long?, string?)>().ToLookup(_ => "");
+                }
+                else if (chosen is { } home)
+                    rows = await InsertEachAsync(db, open, home.Store.Id);
+                else if (group.Count == 1)
+                    await RecordRefusalAsync(db, open[0]);
+                if (overdrawn is null && (chosen is not null || group.Count == 1))
+                    await transaction.CommitAsync();
+            }
+        }
+
+        // Nothing was committed.
+        if ((chosen is null || overdrawn is not null) && group.Count > 1 && catalogued.Count < group.Count)
+            return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
+        return
+        [
+            .. group.Select(r =>
+                r.Incoming.DestinationLocation is var name && catalogued.Contains(name)
+                    ? Task.FromResult<StageResult>(Refuse(StageRefusal.FileExists, $"'{name}' is catalogued here.", []))
+                : overdrawn is not null ? Task.FromResult<StageResult>(Refuse(StageRefusal.PromisedTooMuch, overdrawn, []))
+                : chosen is { } slot
+                    ? FinishAsync(new StageResult.Accepted(slot.Store, slot.FreeBytes, [SlotOf(rows[name], slot.Store)]), given[name])
+                : RefuseFullAsync(r.Incoming.Size, given[name])
+            ),
+        ];
+    }
+
+    private Task<(SiteStore Store, long FreeBytes)?> ChooseAsync(CatalogContext db, List<UploadRequest> open) =>
+        // The last request has the latest probes.
+        _stores.ChooseAsync(
+            db,
+            open.Aggregate(0L, (sum, r) => sum > long.MaxValue - r.Incoming.Size ? long.MaxValue : sum + r.Incoming.Size),
+            open[^1].Probes,
+            CancellationToken.None
+        );
+
+    /// <summary>Abandons earlier uploads of the same files by the same clients; returns their staging directories by file name.</summary>
+    private async Task<ILookup<string, (long? StoreId, string? Staging)>> AbandonEarlierAsync(
+        CatalogContext db,
+        HashSet<string> names,
+        List<UploadRequest> open
+    )
+    {
+        // A client that starts over replaces its own earlier attempt at the same file, nobody else's (upstream W4).
+        var earlier = await db
+            .IncomingTransfers.Where(t => names.Contains(t.FileName!) && t.SourceTransferId == null && Unfinished.Contains(t.Status))
+            .Select(t => new
+            {
+                t.Id,
+                t.FileName,
+                t.Source,
+                t.StagingPath,
+            })
+            .ToListAsync();
+        var replaced = earlier
+            .Join(open, t => (t.FileName!, t.Source), r => (r.Incoming.DestinationLocation, r.Source), (t, _) => t)
+            .ToList();
+        List<long> ids = [.. replaced.Select(t => t.Id)];
+        if (ids.Count > 0)
+        {
+            var gone = await AbandonAsync(
+                db,
+                db.IncomingTransfers.Where(t => ids.Contains(t.Id)),
+                "Replaced by a new upload of the same file.",
+                CancellationToken.None
+            );
+            return gone.Join(replaced, g => g.Staging, t => t.StagingPath, (g, t) => (t.FileName, Given: g))
+                .ToLookup(g => g.FileName!, g => g.Given);
+        }
+
+        return Array.Empty<(long?, string?)>().ToLookup(_ => "");
+    }
+
+    private async Task<Dictionary<string, IncomingTransfer>> InsertEachAsync(CatalogContext db, List<UploadRequest> open, long storeId)
+    {
+        Dictionary<string, IncomingTransfer> rows = [];
+        foreach (var same in open.GroupBy(r => (r.Uploader, r.Source)))
+        {
+            foreach (
+                var row in await InsertAsync(
+                    db,
+                    [.. same.Select(r => NewTransfer(r.Incoming, r.Uploader, r.Source, storeId))],
+                    CancellationToken.None
+                )
+            )
+                rows[row.FileName!] = row;
+        }
+
+        return rows;
+    }
+
+    /// <summary>Records an upload for which there is no space.</summary>
+    private async Task RecordRefusalAsync(CatalogContext db, UploadRequest request)
+    {
+        var row = NewTransfer(request.Incoming, request.Uploader, request.Source, storeId: null);
+        (row.Status, row.EndTime, row.FailureReason) = (TransferStatus.Failed, row.StartTime, "No store that is mounted has space.");
+        db.IncomingTransfers.Add(row);
+        await db.SaveChangesAsync();
+    }
+
+    /// <summary>Creates the directories of accepted uploads, and removes those of the attempts that they replace.</summary>
+    private async Task<StageResult> FinishAsync(StageResult result, IEnumerable<(long? StoreId, string? Staging)> given)
+    {
+        // Started before anybody else can see the committed rows: whoever abandons them waits for it (RemoveStagingAsync).
+        var making = MakeDirectoriesAsync(result, CancellationToken.None);
+        await RemoveStagingAsync(given, CancellationToken.None);
+        return await making;
+    }
+
+    private async Task<StageResult> RefuseFullAsync(long bytes, IEnumerable<(long? StoreId, string? Staging)> given)
+    {
+        await RemoveStagingAsync(given, CancellationToken.None);
+        return await NoStoreAsync(bytes, CancellationToken.None);
+    }
+
+    private sealed record UploadRequest(
+        IncomingFile Incoming,
+        string Uploader,
+        string Source,
+        bool IsAdmin,
+        IReadOnlyDictionary<long, StoreProbe> Probes
+    );
+}

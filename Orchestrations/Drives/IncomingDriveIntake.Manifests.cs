@@ -1,0 +1,207 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Drives;
+using Librarian.Domain.Formats;
+using Librarian.Domain.Stores;
+using Microsoft.EntityFrameworkCore;
+
+namespace Librarian.Orchestrations.Drives;
+
+public sealed partial class IncomingDriveIntake
+{
+    private async Task<(DriveAnswer, IncomingDrive?)> ExamineAsync(PluggedDrive plugged, CancellationToken cancellationToken)
+    {
+        if (await DriveMarker.TryReadAsync(plugged.Path, cancellationToken) is not { } marker)
+            return (
+                new DriveAnswer(
+                    "drive.not_a_drive",
+                    $"{plugged.Path} has no readable marker ({DriveMarker.FileName}): the drive is not mounted there, "
+                        + "or it is none of a Librarian's. Nothing was read or written. "
+                        + "For a drive of the Python Librarian add --upstream-manifest."
+                ),
+                null
+            );
+        if (WrongSite(marker) is { } wrong)
+            return (wrong, null);
+        var staged = Path.Combine(dispatch.Archive, $"examined-{Guid.NewGuid():N}.manifest");
+        try
+        {
+            if (await CopyManifestAsync(plugged.Path, ManifestWriter.FileName, staged, cancellationToken) is { } missing)
+                return (missing, null);
+            var check = await ManifestReader.CheckAsync(staged, cancellationToken);
+            if (!check.Accepted)
+                return (new DriveAnswer(check.Refusal.Code, check.Refusal.Message), null);
+            var header = check.Header;
+            if (
+                (header.DriveId, header.Trip, header.Site, header.Destination)
+                != (marker.DriveId, marker.Trip, marker.Site, options.Value.Name)
+            )
+                return (
+                    new DriveAnswer(
+                        "manifest.other_drive",
+                        $"The manifest is of drive '{header.Drive}', trip {header.Trip} of '{header.Site}' to '{header.Destination}', "
+                            + $"but this is drive '{marker.Name}', trip {marker.Trip} of '{marker.Site}'. Nothing was read. "
+                            + $"Put the right manifest on the drive ('librarian drive manifest' at '{marker.Site}' writes it)."
+                    ),
+                    null
+                );
+            await commands.LearnKeyAsync(header.Site, header.SiteKey, plugged.AcceptKey, cancellationToken);
+            if (await WrongKeyAsync(header, cancellationToken) is { } untrusted)
+                return (untrusted, null);
+            // A known drive keeps its archived copy; RegisterAsync compares the digests.
+            if (!await IsKnownAsync(marker.DriveId, marker.Trip, cancellationToken))
+                DriveFile.GiveName(staged, ingest.ManifestPath(marker.DriveId, marker.Trip));
+            return (
+                DriveAnswer.Done(""),
+                NewRow(
+                    marker.DriveId,
+                    marker.Trip,
+                    marker.Name,
+                    header.Site,
+                    plugged.Path,
+                    DriveStore.DataPathOf(plugged.Path),
+                    isUpstream: false,
+                    check.Seal.Sha256,
+                    header.Files,
+                    header.Bytes
+                )
+            );
+        }
+        finally
+        {
+            File.Delete(staged);
+        }
+    }
+
+    private DriveAnswer? WrongSite(DriveMarker marker)
+    {
+        var own = options.Value.Name;
+        if (marker.Site == own)
+            return new DriveAnswer(
+                "drive.own",
+                $"Drive '{marker.Name}' belongs to this site. It is ingested at '{marker.Destination}'. Nothing was changed."
+            );
+        if (marker.Destination != own)
+            return new DriveAnswer(
+                "drive.other_destination",
+                $"Drive '{marker.Name}' of '{marker.Site}' is for '{marker.Destination}', not for '{own}'. Nothing was read. "
+                    + "Carry it there."
+            );
+        return null;
+    }
+
+    private async Task<DriveAnswer?> WrongKeyAsync(ManifestHeader header, CancellationToken cancellationToken)
+    {
+        var known = await keyring.FindAsync(header.Site, cancellationToken);
+        if (known is null)
+            return new DriveAnswer(
+                "manifest.unknown_key",
+                $"The key of '{header.Site}' is not known here, so the manifest cannot be trusted. Nothing was read. "
+                    + $"Compare its fingerprint, {header.SiteKey.Fingerprint}, with what 'librarian drive key' prints there, "
+                    + $"then repeat with --accept-key '{header.SiteKey.Fingerprint}'."
+            );
+        if (known != header.SiteKey)
+            return new DriveAnswer(
+                "manifest.other_key",
+                $"The manifest is signed with another key than the one known for '{header.Site}' "
+                    + $"({header.SiteKey.Fingerprint} instead of {known.Fingerprint}). Nothing was read. "
+                    + "If that site was installed anew, compare fingerprints by another way and repeat with --accept-key."
+            );
+        return null;
+    }
+
+    private async Task<(DriveAnswer, IncomingDrive?)> ExamineUpstreamAsync(PluggedDrive plugged, CancellationToken cancellationToken)
+    {
+        if (!plugged.AllowUnsigned)
+            return (
+                new DriveAnswer(
+                    "manifest.unsigned",
+                    "A manifest of the Python Librarian is not signed: nobody can tell whether it was changed on the way. "
+                        + "Nothing was read. If you trust how it came here, repeat with --unsigned."
+                ),
+                null
+            );
+        var root = plugged.StoreRoot ?? plugged.Path;
+        if (!Path.IsPathFullyQualified(root) || !Directory.Exists(root))
+            return (new DriveAnswer("drive.no_directory", $"{root} is not an absolute path of a directory on this site's machine."), null);
+        if (!Path.IsPathFullyQualified(plugged.UpstreamManifest!))
+            return (new DriveAnswer("manifest.missing", "Give the manifest's absolute path on this site's machine."), null);
+        var staged = Path.Combine(dispatch.Archive, $"examined-{Guid.NewGuid():N}.manifest");
+        try
+        {
+            if (
+                await CopyManifestAsync(
+                    Path.GetDirectoryName(plugged.UpstreamManifest)!,
+                    Path.GetFileName(plugged.UpstreamManifest)!,
+                    staged,
+                    cancellationToken
+                ) is
+                { } missing
+            )
+                return (missing, null);
+            var check = await UpstreamManifest.CheckAsync(staged, cancellationToken);
+            if (!check.Accepted)
+                return (new DriveAnswer(check.Refusal.Code, check.Refusal.Message), null);
+            var header = check.Header;
+            if (header.LibrarianName == options.Value.Name)
+                return (new DriveAnswer("drive.own", "The manifest is this site's own. Nothing was changed."), null);
+            var identity = new Guid(Convert.FromHexString(header.Sha256).AsSpan(0, 16));
+            if (!await IsKnownAsync(identity, 0, cancellationToken))
+                DriveFile.GiveName(staged, ingest.ManifestPath(identity, 0));
+            var unusable =
+                header.Unusable == 0
+                    ? ""
+                    : $"{header.Unusable} of {header.Files} entries of its manifest cannot be used; "
+                        + "their files are not taken, the others are.";
+            return (
+                DriveAnswer.Done(unusable),
+                NewRow(
+                    identity,
+                    0,
+                    header.StoreName,
+                    header.LibrarianName,
+                    plugged.Path,
+                    root,
+                    isUpstream: true,
+                    header.Sha256,
+                    header.Files,
+                    header.Bytes
+                )
+            );
+        }
+        finally
+        {
+            File.Delete(staged);
+        }
+    }
+
+    private async Task<bool> IsKnownAsync(Guid drive, int trip, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        return await db.IncomingDrives.AnyAsync(a => a.DriveId == drive && a.Trip == trip, cancellationToken);
+    }
+
+    private static async Task<DriveAnswer?> CopyManifestAsync(string root, string name, string to, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await using var from = DriveFile.TryOpenRead(root, name);
+            if (from is null)
+                return new DriveAnswer(
+                    "manifest.missing",
+                    $"{Path.Combine(root, name)} does not exist. Nothing was read. Write the manifest at the drive's site first."
+                );
+            await using var file = Domain.Security.PrivateFile.Create(to);
+            await from.CopyToAsync(file, cancellationToken);
+            file.Flush(flushToDisk: true);
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new DriveAnswer(
+                "manifest.unreadable",
+                $"{Path.Combine(root, name)} could not be copied to the archive: {e.Message} Nothing was ingested. "
+                    + "If the drive fails, have its source write the manifest again, or bring the manifest another way."
+            );
+        }
+    }
+}

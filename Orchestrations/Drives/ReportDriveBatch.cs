@@ -1,0 +1,160 @@
+using Librarian.Client;
+using Librarian.Client.Wire;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Drives;
+using Librarian.Domain.Errors;
+using Librarian.Domain.Peers;
+using Librarian.Orchestrations.Peers;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
+using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
+using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
+
+namespace Librarian.Orchestrations.Drives;
+
+/// <summary>
+/// Reports one batch: in one call to a site of this project, file by file to a Python Librarian, which has no such call. It can be
+/// repeated, because a source records each copy only once.
+/// </summary>
+[DurableTask(ReportDriveBatch.TaskName)]
+public sealed class ReportDriveBatch(
+    CatalogDatabase database,
+    PeerConnections peers,
+    PeerPresence presence,
+    SiteCatalog catalog,
+    ErrorLog errors,
+    ILogger<ReportDriveBatch> log
+) : TaskActivity<IncomingDriveInput, ReportStep>
+{
+    /// <summary>The name in histories, which workflows of earlier builds have too.</summary>
+    public const string TaskName = "TellDriveBatch";
+
+    private const int SingleBatch = 100;
+
+    /// <inheritdoc />
+    public override async Task<ReportStep> RunAsync(TaskActivityContext context, IncomingDriveInput input)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(input);
+        var stop = context.CancellationToken;
+        presence.Tries(context.InstanceId);
+        await using var db = database.Open();
+        var incoming = await db.IncomingDrives.AsNoTracking().SingleOrDefaultAsync(a => a.Id == input.ArrivalId, stop);
+        if (incoming is null)
+            return new ReportStep("The drive is no longer on record.", false, true, true);
+        var step = await NotifyAsync(db, incoming, stop);
+        if (!step.IsReachable)
+            presence.Waits(incoming.Source, context.InstanceId);
+        return step;
+    }
+
+    private async Task<ReportStep> NotifyAsync(CatalogContext db, IncomingDrive incoming, CancellationToken stop)
+    {
+        var batch = await db
+            .IncomingDriveFiles.AsNoTracking()
+            .Where(f => f.IncomingDriveId == incoming.Id && !f.Reported)
+            .OrderBy(f => f.Id)
+            .Take(DriveDeliveries.MaxBatch)
+            .ToListAsync(stop);
+        if (batch.Count == 0)
+        {
+            return incoming.State == IncomingDriveState.Ingested
+                ? new ReportStep($"'{incoming.Source}' has heard of every file.", false, true, true)
+                : new ReportStep("Nothing to tell yet.", false, true, false);
+        }
+
+        if (await peers.FindAsync(incoming.Source, stop) is not { } peer)
+        {
+            await errors.RaiseAsync(
+                ErrorSeverity.Warning,
+                ErrorCategory.Configuration,
+                $"callback {incoming.Source}",
+                $"'{incoming.Source}' sent drive '{incoming.Name}' but is not a registered librarian here, "
+                    + "so it cannot be told what arrived. "
+                    + "Add it with 'librarian add-librarian', or send the receipt back: librarian drive receipt.",
+                stop
+            );
+            return new ReportStep($"'{incoming.Source}' is not a registered librarian.", false, false, false);
+        }
+
+        await catalog.AdvanceAsync(stop);
+        var answer = await peer.Client.ReportDeliveriesAsync(Reports(incoming, batch), stop);
+        if (answer.IsSuccess)
+        {
+            await MarkAsync(
+                batch.ConvertAll(f => (f.Id, answer.Value.Refused.FirstOrDefault(r => r.SourceTransferId == f.OutgoingTransferId)?.Reason)),
+                stop
+            );
+            return new ReportStep($"{batch.Count} files reported to '{incoming.Source}'.", true, true, false);
+        }
+
+        if (answer.Error is Refused { Status: 404 or 405 })
+            return await NotifyOneByOneAsync(peer, incoming, batch, stop);
+        Logs.DriveCallbackWaits(log, incoming.Name, incoming.Source, answer.Error.ToString()!);
+        return new ReportStep(answer.Error.ToString()!, false, false, false);
+    }
+
+    private static DeliveriesRequest Reports(IncomingDrive incoming, List<IncomingDriveFile> batch) =>
+        new(
+            incoming.DriveId,
+            incoming.Trip,
+            [
+                .. batch.Select(f => new DeliveryReport(
+                    f.OutgoingTransferId,
+                    f.FileName,
+                    f.Checksum,
+                    f.Outcome != DriveFileOutcome.Failed,
+                    f.StoreId,
+                    f.Message
+                )),
+            ]
+        );
+
+    private async Task<ReportStep> NotifyOneByOneAsync(
+        PeerClient peer,
+        IncomingDrive incoming,
+        List<IncomingDriveFile> batch,
+        CancellationToken stop
+    )
+    {
+        foreach (var chunk in batch.Take(SingleBatch).GroupBy(f => f.Outcome == DriveFileOutcome.Failed))
+        {
+            if (chunk.Key)
+            {
+                var failed = await peer.Client.UpdateCheckinAsync(
+                    new CheckinUpdateRequest([.. chunk.Select(f => f.OutgoingTransferId)], [], Client.Wire.TransferStatus.Failed),
+                    stop
+                );
+                if (!failed.IsSuccess)
+                    return new ReportStep(failed.Error.ToString()!, false, false, false);
+                await MarkAsync(chunk.Select(f => (f.Id, (string?)null)).ToList(), stop);
+                continue;
+            }
+
+            foreach (var file in chunk)
+            {
+                var notified = await peer.Client.CompleteCloneAsync(
+                    new CloneCompleteRequest(file.OutgoingTransferId, -1, file.StoreId!.Value),
+                    stop
+                );
+                if (notified.Error is not null and not Refused { Status: 400 or 404 or 406 or 409 or 422 })
+                    return new ReportStep(notified.Error.ToString()!, false, false, false);
+                await MarkAsync([(file.Id, notified.Error?.ToString())], stop);
+            }
+        }
+
+        return new ReportStep($"Files of drive '{incoming.Name}' reported to '{incoming.Source}' one by one.", true, true, false);
+    }
+
+    private async Task MarkAsync(List<(long Id, string? Refusal)> notified, CancellationToken stop)
+    {
+        await using var db = database.Open();
+        foreach (var group in notified.GroupBy(t => t.Refusal))
+        {
+            List<long> ids = [.. group.Select(t => t.Id)];
+            await db
+                .IncomingDriveFiles.Where(f => ids.Contains(f.Id))
+                .ExecuteUpdateAsync(s => s.SetProperty(f => f.Reported, true).SetProperty(f => f.Refusal, group.Key), stop);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+using Librarian.Client;
+using Librarian.Client.Wire;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Errors;
+using Librarian.Domain.Peers;
+using Librarian.Orchestrations.Peers;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
+using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
+using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
+using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
+
+namespace Librarian.Orchestrations.Incoming;
+
+/// <summary>
+/// Notifies a source of a page of transfers: one <c>clone/complete</c> for each stored file, one <c>checkin/update</c> FAILED for all
+/// others. The first call is made alone, and the others only if the source answers it. Transfers on which the source itself has failed
+/// before come last, so that they delay no others.
+/// </summary>
+/// <remarks>
+/// A crash between a call and its record repeats the call; every source has to accept that (docs/spec/wire.md#repeated-callbacks).
+/// </remarks>
+[DurableTask(NotifyBatch.TaskName)]
+public sealed class NotifyBatch(
+    CatalogDatabase database,
+    PeerConnections peers,
+    PeerPresence presence,
+    SourceCallbacks callbacks,
+    SiteCatalog catalog,
+    ErrorLog errors,
+    TimeProvider time,
+    ILogger<NotifyBatch> log
+) : TaskActivity<NotifySourceInput, NotifyStep>
+{
+    /// <summary>The name in histories, which workflows of earlier builds have too.</summary>
+    public const string TaskName = "TellBatch";
+
+    private const int PageSize = 64;
+    private const int AtOnce = 8;
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan ReportErrorAfter = TimeSpan.FromDays(1);
+
+    private enum NotificationOutcome
+    {
+        /// <summary>The source knows the outcome, or has definitely refused the callback.</summary>
+        Notified,
+
+        /// <summary>The source may know already; its status decides.</summary>
+        Ambiguous,
+
+        /// <summary>The source failed on this transfer.</summary>
+        Failed,
+
+        /// <summary>The source accepts no callbacks now.</summary>
+        Away,
+    }
+
+    /// <inheritdoc />
+    public override async Task<NotifyStep> RunAsync(TaskActivityContext context, NotifySourceInput input)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(input);
+        var stop = context.CancellationToken;
+        presence.Tries(context.InstanceId);
+        var due = await DueAsync(input.Source, stop);
+        if (due.Count == 0)
+        {
+            await errors.SettleAsync(ErrorKey(input.Source), stop);
+            return new NotifyStep(NotifyOutcome.Done, $"'{input.Source}' knows of everything that has ended here.");
+        }
+
+        if (await peers.FindAsync(input.Source, stop) is not { } found || peers.For(found.Login, AnswerTimeout) is not { } peer)
+        {
+            await callbacks.DropAsync(input.Source, stop);
+            return new NotifyStep(NotifyOutcome.Done, $"'{input.Source}' is not a registered librarian.");
+        }
+
+        // Once for the page: this records that the source relies on these callbacks, so a later state without the record shows a restored
+        // backup.
+        await catalog.AdvanceAsync(stop);
+        var pass = new Pass(peer, log);
+        try
+        {
+            await NotifyAsync(pass, due, stop);
+        }
+        finally
+        {
+            await RecordAsync(pass, CancellationToken.None);
+        }
+
+        if (pass.Refusal is { } refusal)
+        {
+            await errors.RaiseAsync(
+                ErrorSeverity.Warning,
+                ErrorCategory.Transfer,
+                $"callback refused by {input.Source}",
+                $"'{input.Source}' does not want to hear that transfers of its have ended; what is stored here is safe, "
+                    + $"and it finds it when it reviews its transfers: {refusal}",
+                stop
+            );
+        }
+
+        var step = await StepAsync(input.Source, pass, due, stop);
+        if (step.Outcome == NotifyOutcome.Wait)
+            presence.Waits(input.Source, context.InstanceId);
+        return step;
+    }
+
+    private async Task<List<Notice>> DueAsync(string source, CancellationToken stop)
+    {
+        await using var db = database.Open();
+        return await db
+            .IncomingTransfers.Where(t => t.Source == source && t.CallbackTries != null)
+            .OrderBy(t => t.CallbackTries)
+            .ThenBy(t => t.Id)
+            .Select(t => new Notice(
+                t.Id,
+                t.SourceTransferId!.Value,
+                t.Status == TransferStatus.Completed,
+                t.StoreId,
+                t.EndTime,
+                t.FileName,
+                t.TransferChecksum,
+                t.TransferSize
+            ))
+            .Take(PageSize)
+            .ToListAsync(stop);
+    }
+
+    private static async Task NotifyAsync(Pass pass, List<Notice> due, CancellationToken stop)
+    {
+        var failures = due.FindAll(n => !n.Stored);
+        if (failures.Count > 0)
+            await pass.NotifyFailedAsync(failures, stop);
+        var stored = due.FindAll(n => n.Stored);
+        for (var i = 0; i < stored.Count && !pass.IsHopeless; )
+        {
+            var some = stored.GetRange(i, Math.Min(i == 0 && failures.Count == 0 ? 1 : AtOnce, stored.Count - i));
+            i += some.Count;
+            await pass.NotifyStoredAsync(some, stop);
+        }
+
+        await pass.ResolveDoubtsAsync(stop);
+    }
+
+    private async Task RecordAsync(Pass pass, CancellationToken stop)
+    {
+        await using var db = database.Open();
+        if (pass.Notified.Count > 0)
+            await db
+                .IncomingTransfers.Where(t => pass.Notified.Contains(t.Id))
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.CallbackTries, (int?)null), stop);
+        if (pass.Failed.Count > 0)
+            await db
+                .IncomingTransfers.Where(t => pass.Failed.Contains(t.Id))
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.CallbackTries, t => t.CallbackTries + 1), stop);
+    }
+
+    private async Task<NotifyStep> StepAsync(string source, Pass pass, List<Notice> due, CancellationToken stop)
+    {
+        if (pass.Trouble is null || (pass.Notified.Count > 0 && !pass.IsHopeless))
+            return new NotifyStep(NotifyOutcome.Continue, $"'{source}' was told of {pass.Notified.Count} transfers.");
+        var why = pass.Trouble.ToString()!;
+        Logs.CallbacksWait(log, source, why);
+        if (PeerCalls.IsForPerson(pass.Trouble) || pass.Trouble is Refused { Status: 400 })
+        {
+            await errors.RaiseAsync(
+                ErrorSeverity.Error,
+                ErrorCategory.Configuration,
+                ErrorKey(source),
+                $"'{source}' does not hear us: {why} It is told again until it does; the files are safe here. "
+                    + "Our account there needs level CALLBACK and this site's name, and it must know this site as a librarian.",
+                stop
+            );
+        }
+        else if (due.Min(n => n.Ended) < time.GetUtcNow().UtcDateTime - ReportErrorAfter)
+        {
+            await errors.RaiseAsync(
+                ErrorSeverity.Error,
+                ErrorCategory.LibrarianNetworkAvailability,
+                ErrorKey(source),
+                $"'{source}' could not be told for more than a day that files of its have arrived: {why} "
+                    + "They are safe here, and it is told when it answers.",
+                stop
+            );
+        }
+
+        return new NotifyStep(NotifyOutcome.Wait, why);
+    }
+
+    private static string ErrorKey(string source) => $"callback {source}";
+
+    /// <summary>A transfer whose source has to be notified.</summary>
+    private sealed record Notice(
+        long Id,
+        long Theirs,
+        bool Stored,
+        long? StoreId,
+        DateTime? Ended,
+        string? Name,
+        string Checksum,
+        long Size
+    );
+
+    /// <summary>The calls of one run and their results.</summary>
+    private sealed class Pass(PeerClient peer, ILogger log)
+    {
+        private readonly LibrarianClient _client = peer.Client;
+        private readonly string _source = peer.Login.Name;
+
+        /// <summary>
+        /// A restored catalog hands out its transfer ids again. A site of this project therefore gets both ids, file and checksum, and
+        /// answers only if they match; a Python site accepts only the fields of its protocol.
+        /// </summary>
+        private readonly bool _tellsCatalog = peer.Login.SendsCatalogHeaders;
+
+        private readonly List<Notice> _ambiguous = [];
+        private bool _allFailed;
+
+        public List<long> Notified { get; } = [];
+
+        public List<long> Failed { get; } = [];
+
+        /// <summary>The error for which some callbacks have to wait.</summary>
+        public ReplyError? Trouble { get; private set; }
+
+        /// <summary>The last definite refusal.</summary>
+        public ReplyError? Refusal { get; private set; }
+
+        /// <summary>Whether further calls would only fail in the same way.</summary>
+        public bool IsHopeless { get; private set; }
+
+        public async Task NotifyFailedAsync(List<Notice> notices, CancellationToken stop)
+        {
+            var reply = await _client.UpdateCheckinAsync(
+                new CheckinUpdateRequest([.. notices.Select(n => n.Theirs)], [], Client.Wire.TransferStatus.Failed, Counterparts(notices)),
+                stop
+            );
+            foreach (var notice in notices)
+                Take(notice, reply.Error);
+        }
+
+        /// <summary>Makes several calls at the same time. If all calls of two groups in a row fail, the rest is left for later.</summary>
+        public async Task NotifyStoredAsync(List<Notice> notices, CancellationToken stop)
+        {
+            var replies = await Task.WhenAll(
+                notices.Select(n =>
+                    _client.CompleteCloneAsync(
+                        _tellsCatalog
+                            ? new CloneCompleteRequest(n.Theirs, n.Id, n.StoreId!.Value, n.Name, n.Checksum, n.Size)
+                            : new CloneCompleteRequest(n.Theirs, n.Id, n.StoreId!.Value),
+                        stop
+                    )
+                )
+            );
+            var outcomes = notices.Zip(replies, (notice, reply) => Take(notice, reply.Error)).ToList();
+            var allFailed = outcomes.TrueForAll(f => f == NotificationOutcome.Failed);
+            IsHopeless |= allFailed && _allFailed;
+            _allFailed = allFailed;
+        }
+
+        /// <summary>
+        /// Resolves ambiguous answers. A source answers 406 to a repeated callback, and also to one for a transfer that it has abandoned;
+        /// the status of its transfer shows which.
+        /// </summary>
+        public async Task ResolveDoubtsAsync(CancellationToken stop)
+        {
+            if (_ambiguous.Count == 0)
+                return;
+            var asked = await _client.GetCheckinStatusAsync(
+                new CheckinStatusRequest([.. _ambiguous.Select(n => n.Theirs)], [], Counterparts(_ambiguous)),
+                stop
+            );
+            foreach (var notice in _ambiguous)
+            {
+                if (!asked.IsSuccess)
+                {
+                    Trouble = asked.Error;
+                    continue;
+                }
+
+                switch (asked.Value.SourceTransferStatus.GetValueOrDefault(notice.Theirs))
+                {
+                    case Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing or Client.Wire.TransferStatus.Staged:
+                        Failed.Add(notice.Id);
+                        Trouble ??= new Refused(406, Reasons.NotOngoingOrStaged, "", Body: null);
+                        break;
+                    default:
+                        // Completed: the source knows. Abandoned, unknown, or an id that now means another transfer: the source does not
+                        // count this site's copy, so it offers the file again and learns that this site has it.
+                        Notified.Add(notice.Id);
+                        break;
+                }
+            }
+        }
+
+        private List<long>? Counterparts(List<Notice> notices) => _tellsCatalog ? notices.ConvertAll(n => n.Id) : null;
+
+        private NotificationOutcome Take(Notice notice, ReplyError? error)
+        {
+            var outcome = OutcomeOf(error);
+            switch (outcome)
+            {
+                case NotificationOutcome.Notified:
+                    Notified.Add(notice.Id);
+                    if (error is null)
+                        break;
+                    Refusal = error;
+                    Logs.CallbackRefused(log, notice.Id, _source, error.ToString()!);
+                    break;
+                case NotificationOutcome.Ambiguous:
+                    _ambiguous.Add(notice);
+                    break;
+                case NotificationOutcome.Failed:
+                    Failed.Add(notice.Id);
+                    Trouble = error;
+                    break;
+                default:
+                    Trouble = error;
+                    IsHopeless = true;
+                    break;
+            }
+
+            return outcome;
+        }
+
+        private static NotificationOutcome OutcomeOf(ReplyError? error) =>
+            error switch
+            {
+                null => NotificationOutcome.Notified,
+                Refused { Status: 406 } => NotificationOutcome.Ambiguous,
+                // The source's own error may concern this transfer alone. A silent source, or a proxy's error page, concerns them all.
+                Refused { Status: 500 } or Malformed => NotificationOutcome.Failed,
+                // The source has lost the registration of this site, not the transfer (docs/spec/wire.md#clone-complete).
+                Refused { Status: 400 } refused when refused.Reason.Contains("librarian", StringComparison.OrdinalIgnoreCase) =>
+                    NotificationOutcome.Away,
+                _ when PeerCalls.IsForLater(error) || PeerCalls.IsForPerson(error) => NotificationOutcome.Away,
+                _ => NotificationOutcome.Notified,
+            };
+    }
+}
