@@ -28,7 +28,10 @@ public static class SiteWorker
         builder.Services.AddTransient<IStartupFilter>(services => services.GetRequiredService<UnpairedRequests>());
         builder.ConfigureFunctionsWebApplication();
         builder.UseMiddleware<SiteInvocations>();
-        builder.Services.TryAddSingleton(services => ActivatorUtilities.CreateInstance<SiteInvocations>(services, useSite));
+        // UseMiddleware has registered the class, whose pipeline the container does not know.
+        builder.Services.Replace(
+            ServiceDescriptor.Singleton(services => ActivatorUtilities.CreateInstance<SiteInvocations>(services, useSite))
+        );
         builder.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IFunctionMetadataTransformer, OfferedFunctions>());
         builder.Services.AddHostedService(services => ActivatorUtilities.CreateInstance<ParentWatchdog>(services, parent));
         // The worker inherits the host's environment, and the addresses in it are the host's.
