@@ -113,6 +113,7 @@ internal sealed partial class OrchestrationExecution
     {
         public CancellationTokenRegistration Cancellation { get; set; }
     }
+#pragma warning restore MA0173
 
     private void Raise(HistoryEvent entry)
     {

@@ -390,5 +390,4 @@ internal sealed partial class OrchestrationExecution
                 + "The history is intact. Use a timer of the context for delays and an activity for any other work, "
                 + "then rewind the instance."
         );
-#pragma warning restore MA0173
 }

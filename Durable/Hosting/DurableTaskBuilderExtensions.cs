@@ -199,7 +199,7 @@ public static class DurableTaskBuilderExtensions
     {
         if (name.Length > 0)
             throw new NotSupportedException(
-                $"The worker or client is named '{name}'. A process has one place for orchestrations; leave the name out."
+                $"The worker or client is named '{name}'. A process has one worker and one client, which have no names; leave it out."
             );
         services.TryAddSingleton<DataConverter>(_ => new JsonDataConverter(JsonSerializerOptions.Web));
         services.TryAddSingleton(TimeProvider.System);

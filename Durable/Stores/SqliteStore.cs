@@ -103,8 +103,9 @@ internal sealed class SqliteStore : DurableStore
     public override bool IsTransient(Exception exception) =>
         exception switch
         {
-            // 5: busy, 6: locked.
-            SqliteException { SqliteErrorCode: 5 or 6 } => true,
+            // 5: busy, 6: locked. 10, 13 and 14: the disk fails, is full, or does not open the file. People mend that; the work is not to
+            // blame for it, and what runs need not end.
+            SqliteException { SqliteErrorCode: 5 or 6 or 10 or 13 or 14 } => true,
             _ => exception.InnerException is { } inner && IsTransient(inner),
         };
 

@@ -190,6 +190,16 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             ),
             Stopping
         );
+        if (found.Instances.Count > 0)
+            await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
+        if (found.Activities.Count > 0)
+            await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
+        Activities.NoteClaims(queues, found.Activities);
+        foreach (var activity in found.Activities)
+            Activities.Start(activity, reserved: false);
+        foreach (var instance in found.Instances)
+            Begin(instance);
+        // Only now: if the correction fails, what was claimed runs all the same.
         // Before a process's first poll the earlier state of the clock is unknown, so the recorded times are checked.
         _clockWentBack |= _services.Clock.Observe(found.Now, asked);
         if (_clockWentBack)
@@ -203,15 +213,6 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             }
         }
 
-        if (found.Instances.Count > 0)
-            await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
-        if (found.Activities.Count > 0)
-            await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
-        Activities.NoteClaims(queues, found.Activities);
-        foreach (var activity in found.Activities)
-            Activities.Start(activity, reserved: false);
-        foreach (var instance in found.Instances)
-            Begin(instance);
         var missed = false;
         foreach (var ready in found.Ready)
             missed |= !_residents.TryGetValue(ready, out var resident) || !resident.TryNotify();
