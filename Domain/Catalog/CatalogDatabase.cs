@@ -113,7 +113,13 @@ public sealed class CatalogDatabase : IDisposable
     /// PostgreSQL processes that start together.
     /// </summary>
     /// <exception cref="InvalidOperationException">The database is not fit for a catalog, or its catalog is too old.</exception>
-    public async Task MigrateAsync(CancellationToken cancellationToken)
+    public Task MigrateAsync(CancellationToken cancellationToken) => MigrateAsync(site: null, cancellationToken);
+
+    /// <summary>As above, for a site. The catalog of another site is refused before anything in it is changed.</summary>
+    /// <param name="site">The name of the site whose catalog it has to be; null: any.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    /// <exception cref="InvalidOperationException">As above, or the catalog belongs to another site.</exception>
+    public async Task MigrateAsync(string? site, CancellationToken cancellationToken)
     {
         if (Kind == DatabaseKind.Sqlite)
         {
@@ -140,11 +146,26 @@ public sealed class CatalogDatabase : IDisposable
             await RequireUtf8Async(context, cancellationToken);
         // An index over ten million rows takes minutes, and a second process waits as long for the lock.
         AllowLongStatements(context);
+        if (site is not null)
+            await RequireOwnerAsync(context, site, cancellationToken);
         await EarlierMigrations.ReplaceAsync(context, cancellationToken);
         // Migrating also builds the last migration's model and compares it with the present one, at every start.
         if (!(await context.Database.GetPendingMigrationsAsync(cancellationToken)).Any())
             return;
         await context.Database.MigrateAsync(cancellationToken);
+    }
+
+    private static async Task RequireOwnerAsync(CatalogContext context, string site, CancellationToken cancellationToken)
+    {
+        // The first migration made the table of the site.
+        if (!(await context.Database.GetAppliedMigrationsAsync(cancellationToken)).Any())
+            return;
+        var owner = await context.Site.AsNoTracking().Select(s => s.Name).FirstOrDefaultAsync(cancellationToken);
+        if (owner is not null && owner != site)
+            throw new InvalidOperationException(
+                $"Setting Site:Name is '{site}', but the catalog belongs to site '{owner}'. Nothing was changed. "
+                    + "Correct Site:Name or Site:Database."
+            );
     }
 
     /// <summary>

@@ -51,8 +51,8 @@ public static class EarlierMigrations
     /// <remarks>
     /// One transaction, which changes nothing but the record. A crash before its commit leaves the old record, and the next start does the
     /// same again; a crash after it leaves the new one, and nothing remains to be done. PostgreSQL processes that start together wait for
-    /// the lock, which EF Core takes for a migration too; the later ones then read the new record. A SQLite transaction locks the file from
-    /// its beginning.
+    /// the lock, which excludes itself and EF Core's lock for migrations, but not readers such as pg_dump; the later ones then read the new
+    /// record. A SQLite transaction locks the file from its beginning.
     /// </remarks>
     /// <exception cref="InvalidOperationException">See <see cref="FindRefusal"/>.</exception>
     internal static async Task ReplaceAsync(CatalogContext db, CancellationToken cancellationToken)
@@ -62,7 +62,7 @@ public static class EarlierMigrations
             return;
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         if (db.Database.IsNpgsql())
-            await db.Database.ExecuteSqlAsync($"""lock table "__EFMigrationsHistory" in access exclusive mode""", cancellationToken);
+            await db.Database.ExecuteSqlAsync($"""lock table "__EFMigrationsHistory" in share row exclusive mode""", cancellationToken);
         List<string> applied = [.. await db.Database.GetAppliedMigrationsAsync(cancellationToken)];
         if (FindRefusal(applied) is { } refusal)
             throw new InvalidOperationException(refusal);

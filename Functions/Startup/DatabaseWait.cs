@@ -87,7 +87,7 @@ public sealed class DatabaseWait(CatalogDatabase database, IOptions<SiteOptions>
     /// <summary>The message about a server on which these settings are off.</summary>
     public static string Unsafe(IReadOnlyList<string> off) =>
         $"{string.Join(" and ", off)} {(off.Count == 1 ? "is" : "are")} off in the database of Site:Database: "
-        + "when its machine stops, it may forget files that senders were told are safe, or be damaged. Nothing was changed. "
+        + "when its machine stops, it may forget files that senders count as safe, or be damaged. Nothing was changed. "
         + $"Set {string.Join(", ", off.Select(s => s + " = on"))} in postgresql.conf (ALTER SYSTEM) "
         + "and for the site's account and database (ALTER ROLE, ALTER DATABASE), "
         + "or Site:AllowUnsafeDatabase to true for a test.";

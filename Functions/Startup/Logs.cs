@@ -1,6 +1,6 @@
 namespace Librarian.Functions.Startup;
 
-/// <summary>Log messages of the start; event ids 4200 to 4203.</summary>
+/// <summary>Log messages of the start; event ids 4200 to 4203 and 4207.</summary>
 internal static partial class Logs
 {
     [LoggerMessage(4200, LogLevel.Information, "Site {Name} is ready: catalog on {Database}, {Stores} stores")]
@@ -21,7 +21,10 @@ internal static partial class Logs
         4203,
         LogLevel.Warning,
         "{Settings} off in the database of Site:Database, which Site:AllowUnsafeDatabase allows: when its machine stops, "
-            + "it may forget files that senders were told are safe"
+            + "it may forget files that senders count as safe"
     )]
     public static partial void DatabaseIsUnsafe(ILogger logger, string settings);
+
+    [LoggerMessage(4207, LogLevel.Warning, "Data that were deleted from store {Store} before it stopped still use its space: {Reason}")]
+    public static partial void LeftoversNotRemoved(ILogger logger, string store, string reason);
 }

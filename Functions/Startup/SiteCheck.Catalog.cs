@@ -83,7 +83,7 @@ public sealed partial class SiteCheck
                 await WarnAsync(
                     "database",
                     $"{string.Join(", ", off)} off, which Site:AllowUnsafeDatabase allows: "
-                        + "it may forget files that senders were told are safe."
+                        + "it may forget files that senders count as safe."
                 );
             else if (off.Count > 0)
                 await ErrorAsync("database", DatabaseWait.Unsafe(off));
@@ -130,9 +130,22 @@ public sealed partial class SiteCheck
         }
 
         // A killed site left changes beside the catalog, and reading them means applying them, so a copy of both files is read.
-        _copy = Directory.CreateTempSubdirectory("librarian-check-");
-        File.Copy(file, Path.Combine(_copy.FullName, "catalog.db"));
-        log.CopyTo(Path.Combine(_copy.FullName, "catalog.db-wal"));
+        try
+        {
+            _copy = Directory.CreateTempSubdirectory("librarian-check-");
+            File.Copy(file, Path.Combine(_copy.FullName, "catalog.db"));
+            log.CopyTo(Path.Combine(_copy.FullName, "catalog.db-wal"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            await ErrorAsync(
+                "database",
+                $"{file} was not closed properly, and no copy of it can be made to read it: {e.Message}. "
+                    + "Start the site once, or set TMPDIR to a directory with space for it."
+            );
+            return null;
+        }
+
         return new CatalogDatabase($"Data Source={Path.Combine(_copy.FullName, "catalog.db")};Pooling=False");
     }
 

@@ -170,12 +170,14 @@ public static class SiteCommandLine
             SiteDirectory.Prepare(options, app.Services.GetRequiredService<ILogger<SiteStart>>());
             using var hold = SiteLock.Take(catalog.Kind, options);
             await app.Services.GetRequiredService<DatabaseWait>().UntilReachableAsync(cancellationToken);
-            await catalog.MigrateAsync(cancellationToken);
+            await catalog.MigrateAsync(options.Name, cancellationToken);
             await output.WriteLineAsync("The catalog is up to date.");
             return Success;
         }
         catch (Exception e)
-            when (e is InvalidOperationException or OptionsValidationException or IOException or UnauthorizedAccessException)
+            when (e is InvalidOperationException or OptionsValidationException or IOException or UnauthorizedAccessException
+                || CatalogDatabase.IsDatabaseFailure(e)
+            )
         {
             await errors.WriteLineAsync(e.Message);
             return Failure;

@@ -35,7 +35,7 @@ public sealed class SiteStart(
         _hold = SiteLock.Take(database.Kind, options.Value);
         await wait.UntilReachableAsync(cancellationToken);
         await wait.RequireDurableAsync(cancellationToken);
-        await database.MigrateAsync(cancellationToken);
+        await database.MigrateAsync(options.Value.Name, cancellationToken);
         await ClaimCatalogAsync(cancellationToken);
         await catalog.StartAsync(cancellationToken);
         await stores.SynchroniseAsync(cancellationToken);
@@ -50,8 +50,11 @@ public sealed class SiteStart(
 
         foreach (var store in stores.All)
         {
-            if (await stores.FindAsync(store.Id, cancellationToken) is { } mounted)
-                await mounted.RemoveLeftoversAsync(cancellationToken);
+            if (
+                await stores.FindAsync(store.Id, cancellationToken) is { } mounted
+                && await mounted.RemoveLeftoversAsync(cancellationToken) is { IsGone: false } left
+            )
+                Logs.LeftoversNotRemoved(log, mounted.Options.Name, left.Message);
         }
 
         await incoming.SweepAsync(cancellationToken);
@@ -65,17 +68,12 @@ public sealed class SiteStart(
     public void Dispose() => _hold?.Dispose();
 
     /// <summary>
-    /// Refuses a catalog of another site, and credentials that the key cannot decrypt (a lost key is restored, never replaced).
+    /// Gives a new catalog to this site, and refuses credentials that the key cannot decrypt (a lost key is restored, never replaced).
     /// </summary>
     private async Task ClaimCatalogAsync(CancellationToken cancellationToken)
     {
         await using var db = database.Open();
         var owner = await db.Site.AsNoTracking().Select(s => s.Name).FirstOrDefaultAsync(cancellationToken);
-        if (owner is not null && owner != options.Value.Name)
-            throw new InvalidOperationException(
-                $"Setting Site:Name is '{options.Value.Name}', but the catalog belongs to site '{owner}'. Nothing was changed. "
-                    + "Correct Site:Name or Site:Database."
-            );
         var authenticator = await db.Peers.AsNoTracking().Select(l => l.Authenticator).FirstOrDefaultAsync(cancellationToken);
         if (authenticator is not null && SiteKeys.IsMissing(options.Value))
             throw new InvalidOperationException(

@@ -73,6 +73,23 @@ public sealed class EarlierMigrationsTests(PostgresServer server) : IDisposable
     }
 
     [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
+    public async Task Migrate_CatalogOfAnotherSite_IsRefusedAndChangesNothing(DatabaseKind kind)
+    {
+        var connection = await MakeAsync(kind, last: true);
+        await using (var open = await OpenAsync(connection))
+            await ExecuteAsync(open, "insert into site (name) values ('archive')");
+        var history = await HistoryAsync(connection);
+        using var database = new CatalogDatabase(connection);
+
+        var refusal = await Assert.ThrowsAsync<InvalidOperationException>(() => database.MigrateAsync("mountain", Stop));
+
+        Assert.Contains("belongs to site 'archive'", refusal.Message, StringComparison.Ordinal);
+        Assert.Equal(history, await HistoryAsync(connection));
+        await database.MigrateAsync("archive", Stop);
+        Assert.Equal(["Initial"], await HistoryAsync(connection));
+    }
+
+    [Theory, InlineData(DatabaseKind.Sqlite), InlineData(DatabaseKind.PostgreSql)]
     public async Task Migrate_KilledBeforeItsCommit_IsRepeated(DatabaseKind kind)
     {
         var connection = await MakeAsync(kind, last: true);
@@ -280,7 +297,7 @@ public sealed class EarlierMigrationsTests(PostgresServer server) : IDisposable
         {
             if (Interlocked.Increment(ref _arrived) == processes)
                 _all.SetResult();
-            await _all.Task.WaitAsync(cancellationToken);
+            await _all.Task.WaitAsync(Wait.Limit, cancellationToken);
             return result;
         }
     }
