@@ -9,7 +9,7 @@ internal static partial class Logs
         2320,
         LogLevel.Critical,
         "This catalog was restored from a backup: {ReportedBy} has heard {Seen} from it, which it does not know. Its new id is {Id}; "
-            + "peers are told, and copies are asked for on both sides"
+            + "peers are notified, and copies are asked for on both sides"
     )]
     public static partial void Restored(ILogger logger, string reportedBy, string seen, string id);
 

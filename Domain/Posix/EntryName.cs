@@ -42,13 +42,13 @@ internal readonly struct EntryName
 
 internal enum EntryType
 {
-    /// <summary>The file system did not say; a status call tells.</summary>
+    /// <summary>The file system did not say; a status call is needed.</summary>
     Unknown,
     RegularFile,
     Directory,
     Symlink,
 
-    /// <summary>The file system did not say; a status call is needed.</summary>
+    /// <summary>A device, pipe or socket.</summary>
     Special,
 }
 

@@ -97,9 +97,10 @@ public sealed partial class LocalStore
     {
         try
         {
-            parent.RenameWithoutReplacing(name, stagedParent, stagedName);
+            RenameBack(parent, name, stagedParent, stagedName);
         }
-        catch (PosixException failure) when (failure.Errno is Errno.Exists or Errno.NoEntry)
+        catch (PosixException failure)
+            when (failure.Errno is Errno.Exists or Errno.NotEmpty or Errno.NotADirectory or Errno.IsADirectory or Errno.NoEntry)
         {
             // Their name in staging is taken or gone. Whoever swaps data in staging has the originals.
             DeleteEntry(root, parent, name, cancellationToken);

@@ -37,14 +37,23 @@ public sealed partial class LocalStore
                         return new RemovalResult(RemovalStatus.NothingThere, "store.nothing_there", "No interrupted deletion was found.");
                     using var stream = trash.OpenStream();
                     var found = false;
+                    PosixException? first = null;
                     while (stream.TryRead(out var entry))
                     {
                         found = true;
-                        TreeRemoval.Remove(trash, entry.Name, cancellationToken);
+                        try
+                        {
+                            TreeRemoval.Remove(trash, entry.Name, cancellationToken);
+                        }
+                        catch (PosixException failure)
+                        {
+                            // An entry that nobody may remove does not keep the others.
+                            first ??= failure;
+                        }
                     }
 
-                    return found
-                        ? new RemovalResult(RemovalStatus.Removed, "store.removed", "Interrupted deletions were finished.")
+                    return first is not null ? RemovalFailed(first)
+                        : found ? new RemovalResult(RemovalStatus.Removed, "store.removed", "Interrupted deletions were finished.")
                         : new RemovalResult(RemovalStatus.NothingThere, "store.nothing_there", "No interrupted deletion was found.");
                 }
                 catch (PosixException failure)

@@ -97,6 +97,31 @@ public sealed partial class LocalStore
         }
     }
 
+    /// <summary>
+    /// Undoes a move. It replaces no data, also where the file system has no such rename: a link to a file, or a directory that replaces an
+    /// empty one at most.
+    /// </summary>
+    private void RenameBack(PosixDirectory from, EntryName name, PosixDirectory to, EntryName newName)
+    {
+        try
+        {
+            if (_faults?.LacksRenameWithoutReplacing == true)
+                throw new PosixException(Errno.Invalid, "rename", from.PathOf(name));
+            from.RenameWithoutReplacing(name, to, newName);
+        }
+        catch (PosixException failure) when (failure.Errno is Errno.Invalid or Errno.NotImplemented or Errno.NotSupported)
+        {
+            if (from.Status(name) is { Type: EntryType.Directory })
+            {
+                from.Rename(name, to, newName);
+                return;
+            }
+
+            from.Link(name, to, newName);
+            from.RemoveFile(name);
+        }
+    }
+
     private PosixFile LockName(PosixDirectory root, FileName destination)
     {
         // One of 256 locks. Lock files are never removed, so nobody can hold a lock on a file that is no longer used.

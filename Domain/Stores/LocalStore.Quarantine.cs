@@ -113,9 +113,21 @@ public sealed partial class LocalStore
                     }
                 }
 
+                PosixException? first = null;
                 foreach (var name in old)
-                    TreeRemoval.Remove(all, name, cancellationToken);
-                return old.Count;
+                {
+                    try
+                    {
+                        TreeRemoval.Remove(all, name, cancellationToken);
+                    }
+                    catch (PosixException failure)
+                    {
+                        // An entry that nobody may remove does not keep the others.
+                        first ??= failure;
+                    }
+                }
+
+                return first is null ? old.Count : throw first;
             },
             cancellationToken
         );
@@ -179,7 +191,7 @@ public sealed partial class LocalStore
         catch (PosixException failure) when (failure.IsFlush)
         {
             // Moved back, so that the next attempt writes both entries anew: flushing them once more would prove nothing.
-            to.RenameWithoutReplacing(newName, from, name);
+            RenameBack(to, newName, from, name);
             throw;
         }
 

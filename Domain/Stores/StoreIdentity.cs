@@ -170,10 +170,18 @@ public sealed record StoreIdentity(Guid StoreId, string? Site, string? Store)
         }
         catch (PosixException e) when (e.Errno is Errno.Invalid or Errno.NotImplemented or Errno.NotSupported)
         {
-            // Old network file systems. A process that comes between this check and the rename gives the directory its first identity, too.
-            if (working.Status(s_name) is null)
-                working.Rename(temporary, working, s_name);
-            return true;
+            // NFS has no such rename. A hard link does not replace anything either.
+            try
+            {
+                working.Link(temporary, working, s_name);
+                working.RemoveFile(temporary);
+                return true;
+            }
+            catch (PosixException taken) when (taken.Errno is Errno.Exists)
+            {
+                working.RemoveFile(temporary);
+                return false;
+            }
         }
     }
 

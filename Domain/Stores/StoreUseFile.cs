@@ -19,8 +19,8 @@ public sealed record StoreUser(string Name, Func<string, bool> IsRunning, Func<s
 /// </summary>
 /// <remarks>
 /// No lock is held, so that a store can be unmounted while its site runs. A new process gives way if the process in the file certainly runs
-/// on the same machine. Otherwise it takes the store, and the other process finds that out at its next check. A file that cannot be written
-/// blocks nobody, because then nothing else is written there either.
+/// on the same machine. Otherwise it takes the store, and the other process finds that out at its next check. Where the file may not be
+/// written, nothing else is written either, so it blocks nobody; after any other failure the next check tries again.
 /// </remarks>
 /// <param name="catalog">
 /// Identifies the catalog in use: a new value for each start on SQLite, which serves one process; the same for all processes on one
@@ -57,9 +57,9 @@ public sealed class StoreUseFile(string catalog, StoreUser user)
             Write(working);
             _taken = true;
         }
-        catch (PosixException)
+        catch (PosixException e)
         {
-            _unwritable = true;
+            _unwritable = e.Errno is Errno.ReadOnlyFileSystem or Errno.AccessDenied or Errno.NotPermitted;
         }
 
         return null;

@@ -89,7 +89,7 @@ public sealed class LocalTransferManager(IOptions<SiteOptions> options)
             using var parent = await BlockingWork.RunAsync(() => OpenParent(root, destination, uploadName), cancellationToken);
             return parent is null
                 ? Failed(
-                    $"The staging place {destination} has no parent directory: the destination has given the transfer up. "
+                    $"The staging slot {destination} has no parent directory: the destination has abandoned the transfer. "
                         + "The local copy is untouched."
                 )
                 : await CopyIntoAsync(

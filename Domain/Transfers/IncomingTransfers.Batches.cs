@@ -213,7 +213,7 @@ public sealed partial class IncomingTransfers
             ? null
             : Refuse(
                 StageRefusal.Duplicate,
-                $"An earlier attempt at '{restaged[0].Name}' has been given up; ask again.",
+                $"An earlier attempt at '{restaged[0].Name}' was abandoned; ask again.",
                 Ids(restaged.Select(r => r.Incoming)),
                 restaged[0].TransferId
             );

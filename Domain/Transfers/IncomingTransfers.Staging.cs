@@ -125,20 +125,34 @@ public sealed partial class IncomingTransfers
         {
             if (await _stores.FindAsync(store.Id, cancellationToken) is null)
                 continue;
-            var chunk = new List<string>(SweepChunk);
-            await foreach (var entry in store.Store.ListStagingAsync(cancellationToken))
+            try
             {
-                chunk.Add(entry.Name.ToString("D"));
-                if (chunk.Count < SweepChunk)
-                    continue;
-                removed += await SweepAsync(store.Id, chunk, cancellationToken);
-                chunk.Clear();
+                removed += await SweepStoreAsync(store, cancellationToken);
             }
-
-            removed += await SweepAsync(store.Id, chunk, cancellationToken);
+            catch (IOException e)
+            {
+                // One store whose staging cannot be listed must not keep the site from starting, or the others from being swept.
+                Logs.StagingNotSwept(_log, store.Store.Options.Name, e.Message);
+            }
         }
 
         return removed;
+    }
+
+    private async Task<int> SweepStoreAsync(SiteStore store, CancellationToken cancellationToken)
+    {
+        var removed = 0;
+        var chunk = new List<string>(SweepChunk);
+        await foreach (var entry in store.Store.ListStagingAsync(cancellationToken))
+        {
+            chunk.Add(entry.Name.ToString("D"));
+            if (chunk.Count < SweepChunk)
+                continue;
+            removed += await SweepAsync(store.Id, chunk, cancellationToken);
+            chunk.Clear();
+        }
+
+        return removed + await SweepAsync(store.Id, chunk, cancellationToken);
     }
 
     private async Task<int> SweepAsync(long storeId, List<string> names, CancellationToken cancellationToken)

@@ -5,7 +5,7 @@ namespace Librarian.Domain.Transfers;
 /// <summary>Log messages of transfers; event ids 2000 to 2099.</summary>
 internal static partial class Logs
 {
-    [LoggerMessage(2000, LogLevel.Information, "Incoming transfer {TransferId} given up: {Reason}")]
+    [LoggerMessage(2000, LogLevel.Information, "Incoming transfer {TransferId} abandoned: {Reason}")]
     public static partial void IncomingAbandoned(ILogger logger, long transferId, string reason);
 
     [LoggerMessage(2001, LogLevel.Warning, "Staging directory {Staging} could not be removed now and will be swept later: {Reason}")]
@@ -51,9 +51,16 @@ internal static partial class Logs
     public static partial void Quarantined(ILogger logger, string name, long transferId, string reason);
 
     [LoggerMessage(
+        2008,
+        LogLevel.Warning,
+        "The staging area of store {Store} cannot be listed; directories of ended transfers stay in it for now. Nothing was lost: {Reason}"
+    )]
+    public static partial void StagingNotSwept(ILogger logger, string store, string reason);
+
+    [LoggerMessage(
         2007,
         LogLevel.Warning,
-        "{Count} files of a batch from {Source} can never be taken and got no place, the others did: {Reason}"
+        "{Count} files of a batch from {Source} can never be taken and got no staging slot, the others did: {Reason}"
     )]
     public static partial void Unfit(ILogger logger, int count, string source, string reason);
 }

@@ -266,7 +266,7 @@ public sealed partial class StagedFileIngest
             outcome is IngestOutcome.Mismatch or IngestOutcome.FlushFailed ? ErrorCategory.DataIntegrity : ErrorCategory.Transfer,
             $"ingest {transfer.FileName}",
             $"'{transfer.FileName}' from '{transfer.Source}' was not ingested ({outcome}): {message} "
-                + "Nothing was stored under this name; the sender still has it and was told.",
+                + "Nothing of this transfer was stored. The sender still has it and is notified.",
             cancellationToken
         );
         await _incoming.RemoveStagingAsync([(transfer.StoreId, transfer.StagingPath)], cancellationToken);

@@ -1,11 +1,18 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging;
 
 namespace Librarian.Orchestrations.Repair;
 
 /// <summary>Starts a <see cref="RepairCopy"/> for every corrupt copy without one, and purges quarantined data after a week.</summary>
-public sealed class RepairScheduler(CatalogDatabase database, SiteStores stores, DatabaseDurableTaskClient client, TimeProvider time)
+public sealed class RepairScheduler(
+    CatalogDatabase database,
+    SiteStores stores,
+    DatabaseDurableTaskClient client,
+    TimeProvider time,
+    ILogger<RepairScheduler> log
+)
 {
     private const int PageSize = 500;
 
@@ -49,8 +56,16 @@ public sealed class RepairScheduler(CatalogDatabase database, SiteStores stores,
 
         foreach (var store in stores.Configured)
         {
-            if (await stores.FindAsync(store.Id, cancellationToken) is { } mounted)
+            if (await stores.FindAsync(store.Id, cancellationToken) is not { } mounted)
+                continue;
+            try
+            {
                 await mounted.PurgeQuarantineAsync(time.GetUtcNow() - KeepReplaced, cancellationToken);
+            }
+            catch (IOException e)
+            {
+                Logs.QuarantineNotPurged(log, mounted.Options.Name, e.Message);
+            }
         }
 
         return started;
