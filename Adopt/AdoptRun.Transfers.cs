@@ -148,7 +148,7 @@ internal sealed partial class AdoptRun
             report.Notes.Add(
                 $"Transfers are on their way to {Quoted(unnamed)}, which Site:Peers does not name: "
                     + "configure them (Send, LocalRoots) before you start the site, "
-                    + "or the transfers that have not been copied are given up."
+                    + "or the transfers that have not been copied are abandoned."
             );
     }
 

@@ -63,6 +63,9 @@ internal sealed partial class AdoptRun(
         }
 
         await ClaimAsync(cancellationToken);
+        // Stores get an identity with the site's name, which must not be a wrong one.
+        if (report.Refusals.Count > 0)
+            return;
         await AdoptStoresAsync(cancellationToken);
         if (report.Refusals.Count > 0)
             return;

@@ -97,6 +97,8 @@ public sealed class AccountDirectory(
     {
         if (password is not null && !IsValidPassword(password))
             return AccountChange.Invalid;
+        // Before the transaction: on SQLite it stops all other writers, and hashing waits behind pending logins.
+        var token = password is null ? null : await hasher.HashAsync(password, cancellationToken);
         try
         {
             await using var db = database.Open();
@@ -106,8 +108,8 @@ public sealed class AccountDirectory(
                 return AccountChange.Unknown;
             if (level is not null && level != AuthLevel.Admin && await IsLastAdministratorAsync(db, username, cancellationToken))
                 return AccountChange.LastAdministrator;
-            if (password is not null)
-                user.AuthToken = await hasher.HashAsync(password, cancellationToken);
+            if (token is not null)
+                user.AuthToken = token;
             if (level is { } l)
                 user.AuthLevel = l;
             await db.SaveChangesAsync(cancellationToken);

@@ -101,22 +101,40 @@ public sealed class FileAdministration(
             return (AddOutcome.UnknownStore, stores.WhyAway(row.Id));
         if (!FileName.TryParse(StoreRoots.Inside(store.Options.RootPath, data.Path), out var path, out _))
             return (AddOutcome.Missing, $"The path must be below {store.Options.RootPath} and contain no '..'.");
-        if (await SharedData.At(db, row.Id, path.Value).Select(i => i.FileName).FirstOrDefaultAsync(cancellationToken) is { } holder)
-            return (AddOutcome.Invalid, $"The path belongs to the catalogued file '{holder}' or contains it; two files cannot share data.");
-        if ((await NestedNames.BlockedAsync(db, [name.Value], cancellationToken)).GetValueOrDefault(name.Value) is { } nested)
-            return (AddOutcome.Invalid, nested);
-        if (await db.IncomingTransfers.AnyAsync(t => t.Committing && t.FileName == name.Value, cancellationToken))
-            return (
-                AddOutcome.Invalid,
-                $"A transfer is storing '{name}' at this moment. Nothing was catalogued. Look in a minute whether it has ended well."
-            );
+        if (await BlockedAsync(db, row.Id, name, path, cancellationToken) is { } blocked)
+            return (AddOutcome.Invalid, blocked);
         if (await UnfitAsync(store, path, data, cancellationToken) is { } unfit)
             return unfit;
         var seen = await store.FingerprintAsync(path, cancellationToken);
-        return await CatalogueAsync(db, data, row.Id, (name, path), seen.Fingerprint, cancellationToken);
+        // The reading may have taken hours, in which another file may have got the data or the name.
+        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
+        if (await BlockedAsync(db, row.Id, name, path, cancellationToken) is { } meanwhile)
+            return (AddOutcome.Invalid, meanwhile);
+        var added = await CatalogueAsync(db, data, row.Id, (name, path), seen.Fingerprint, cancellationToken);
+        if (added.Outcome == AddOutcome.Added)
+            await transaction.CommitAsync(cancellationToken);
+        return added;
     }
 
     /// <summary>Reads the data and compares them with the declaration; null when they can be catalogued.</summary>
+    /// <summary>Why data cannot get a name now; null if they can.</summary>
+    private static async Task<string?> BlockedAsync(
+        CatalogContext db,
+        long storeId,
+        FileName name,
+        FileName path,
+        CancellationToken cancellationToken
+    )
+    {
+        if (await SharedData.At(db, storeId, path.Value).Select(i => i.FileName).FirstOrDefaultAsync(cancellationToken) is { } holder)
+            return $"The path belongs to the catalogued file '{holder}' or contains it; two files cannot share data.";
+        if ((await NestedNames.BlockedAsync(db, [name.Value], cancellationToken)).GetValueOrDefault(name.Value) is { } nested)
+            return nested;
+        return await db.IncomingTransfers.AnyAsync(t => t.Committing && t.FileName == name.Value, cancellationToken)
+            ? $"A transfer is storing '{name}' at this moment. Nothing was catalogued. Try again in a minute."
+            : null;
+    }
+
     private async Task<(AddOutcome Outcome, string Message)?> UnfitAsync(
         LocalStore store,
         FileName path,
