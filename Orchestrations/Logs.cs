@@ -11,7 +11,7 @@ internal static partial class Logs
     [LoggerMessage(
         3001,
         LogLevel.Warning,
-        "Outgoing transfer {TransferId} of {Name} to {Destination} given up, to be offered again later; "
+        "Outgoing transfer {TransferId} of {Name} to {Destination} deferred, to be offered again later; "
             + "the local copy is untouched: {Reason}"
     )]
     public static partial void TransferAbandoned(ILogger logger, long transferId, string name, string destination, string reason);
@@ -108,4 +108,11 @@ internal static partial class Logs
 
     [LoggerMessage(3007, LogLevel.Warning, "Ingest of incoming transfer {TransferId} waits: {Reason}")]
     public static partial void IngestWaits(ILogger logger, long transferId, string reason);
+
+    [LoggerMessage(
+        3063,
+        LogLevel.Warning,
+        "Replaced data that are more than a week old stay in quarantine of store {Store} because they cannot be removed: {Reason}"
+    )]
+    public static partial void QuarantineNotPurged(ILogger logger, string store, string reason);
 }

@@ -287,7 +287,7 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
         CatalogDatabase.AllowLongStatements(db);
         ArgumentNullException.ThrowIfNull(drive);
         if (drive.State == DriveState.Lost)
-            return DriveAnswer.Done($"Drive '{drive.Name}' was given up before.");
+            return DriveAnswer.Done($"Drive '{drive.Name}' was recorded as lost before.");
         var last =
             drive.State == DriveState.Recycling
                 ? []
@@ -324,7 +324,7 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
                 cancellationToken
             );
         return DriveAnswer.Done(
-            $"Drive '{drive.Name}' is given up; {open} files that were not acknowledged are offered again, as far as there is a copy.{gone}"
+            $"Drive '{drive.Name}' is recorded as lost; {open} unacknowledged files are offered again, as far as there is a copy.{gone}"
         );
     }
 

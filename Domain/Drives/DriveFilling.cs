@@ -393,7 +393,7 @@ public sealed class DriveFilling(
                     FillOutcome.Frozen,
                     0,
                     0,
-                    $"Drive '{drive.Name}' was frozen or given up meanwhile. "
+                    $"Drive '{drive.Name}' was frozen or recorded as lost meanwhile. "
                         + "What was copied since is removed from it again and waits for the next drive."
                 ),
                 []
@@ -645,7 +645,7 @@ public sealed class DriveFilling(
                 FillOutcome.Frozen,
                 0,
                 0,
-                $"Drive '{drive.Name}' was frozen or given up meanwhile. "
+                $"Drive '{drive.Name}' was frozen or recorded as lost meanwhile. "
                     + "What was copied since is removed from it again and waits for the next drive."
             );
         }
@@ -930,14 +930,4 @@ public sealed class DriveLock : IDisposable
 
     /// <inheritdoc />
     public void Dispose() => _file.Dispose();
-}
-
-/// <summary>Log messages of drives; event ids 2400 to 2449.</summary>
-internal static partial class Logs
-{
-    [LoggerMessage(2400, LogLevel.Warning, "{File} was not put on drive {Drive} ({Status}): {Message}")]
-    public static partial void NotPutOn(ILogger logger, string file, string drive, string status, string message);
-
-    [LoggerMessage(2401, LogLevel.Warning, "{File} was not taken from drive {Drive}: {Message}")]
-    public static partial void NotIngested(ILogger logger, string file, string drive, string message);
 }

@@ -874,7 +874,7 @@ public sealed partial class DriveIngest(
                 ErrorCategory.DataIntegrity,
                 $"drive ingest {entry.File.Name}",
                 $"'{entry.File.Name}' was not taken from drive '{incoming.Name}' of '{incoming.Source}': {message} "
-                    + "The source still has it and is told, so that it sends the file again.",
+                    + "The source still has it and is notified, so that it sends the file again.",
                 cancellationToken
             );
         }

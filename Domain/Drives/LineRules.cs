@@ -53,7 +53,8 @@ internal static class LineRules
     internal static string? MemberRefusal(string path) =>
         Encoding.UTF8.GetByteCount(path) > MaxWrittenPathBytes
             ? $"a path in it is longer than {MaxWrittenPathBytes} bytes; a drive cannot carry it"
-        : !PathBytes.IsUnicode(path) ? $"the path {Quote(path)} in it is not valid UTF-8; rename it in a new book, a drive cannot carry it"
+        : !PathBytes.IsUnicode(path)
+            ? $"the path {Quote(path)} in it is not valid UTF-8; rename it and ingest it as a new file; a drive cannot carry it"
         : MemberPath(path) is { } problem ? problem.What + " (in it); a drive cannot carry it"
         : null;
 

@@ -67,7 +67,7 @@ public sealed partial class NewDriveCheck(SiteSigningKey key, IOptions<SiteOptio
                 marker.Site == options.Value.Name
                 && marker.Name == wanted.Name
                 && marker.Destination == wanted.Destination
-                && marker.Trip == 1
+                && marker.Trip == (existing?.Trip ?? 0) + 1
                 && marker.SiteKey == key.PublicKey
                 && !await db.Drives.AnyAsync(d => d.DriveId == marker.DriveId, cancellationToken)
                 && !Directory
@@ -81,7 +81,7 @@ public sealed partial class NewDriveCheck(SiteSigningKey key, IOptions<SiteOptio
             return new DriveAnswer(
                 own ? "drive.not_empty" : "drive.marked",
                 own
-                    ? $"This is drive '{wanted.Name}', which was given up; it still holds what it carried. Nothing was written. "
+                    ? $"This is drive '{wanted.Name}', which was recorded as lost; it still holds what it carried. Nothing was written. "
                         + "Make sure that nothing on it is needed, make a new file system on it, and try again."
                     : $"{wanted.Path} is drive '{marker.Name}' of site '{marker.Site}' "
                         + $"(trip {marker.Trip} to '{marker.Destination}'). Nothing was written. "

@@ -8,6 +8,7 @@ using Librarian.Domain.Errors;
 using Librarian.Domain.Peers;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -96,6 +97,7 @@ public sealed class ConfirmPage(
     CatalogDatabase database,
     PeerConnections peers,
     OutgoingTransfers outgoing,
+    EndedTransfers endedTransfers,
     ErrorLog errors,
     IOptions<SiteOptions> options,
     ILogger<ConfirmPage> log
@@ -258,8 +260,15 @@ public sealed class ConfirmPage(
 
             await db.RemoteCopies.Where(r => lost.Contains(r.Id) && r.UnconfirmedSince != null).ExecuteDeleteAsync(stop);
             // The copy is on another store than before; it counts all the same.
+            List<long> ended = [];
             foreach (var doubt in moved)
-                await outgoing.RecordCopyAsync(db, doubt.Name, peer, answers[doubt.Id][0], options.Value.Name, stop);
+            {
+                if (await outgoing.RecordCopyAsync(db, doubt.Name, peer, answers[doubt.Id][0], options.Value.Name, stop) is { } transfer)
+                    ended.Add(transfer);
+            }
+
+            if (ended.Count > 0)
+                await endedTransfers.PublishAsync(db, ended, stop);
             await transaction.CommitAsync(stop);
         }
 

@@ -59,6 +59,6 @@ public sealed class FinishBatch(BatchWork work, TimeProvider time) : TaskActivit
             await transaction.CommitAsync(stop);
         }
 
-        return $"{completed?.Count ?? 0} files acknowledged by {input.Destination}, {failed} given up for now.";
+        return $"{completed?.Count ?? 0} files acknowledged by {input.Destination}, {failed} abandoned for now.";
     }
 }

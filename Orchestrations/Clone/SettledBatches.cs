@@ -9,7 +9,7 @@ namespace Librarian.Orchestrations.Clone;
 public sealed class SettledBatches(DatabaseDurableTaskClient client) : IEndedTransfersHandler
 {
     /// <inheritdoc />
-    public async Task WakeAsync(
+    public async Task HandleAsync(
         CatalogContext db,
         IReadOnlyCollection<long> transferIds,
         DbTransaction transaction,

@@ -29,7 +29,7 @@ public sealed class StageBatch(BatchWork work, BatchNumbers numbers, LocalTransf
         var pending = open.FindAll(t => t is { Status: TransferStatus.Initiated, RemoteTransferId: null });
 
         if (pending.Count == 0)
-            return await work.Calls.StepAsync(StepOutcome.Done, input.QueueId, "All files have a place.", stop);
+            return await work.Calls.StepAsync(StepOutcome.Done, input.QueueId, "All files have a staging slot.", stop);
         work.Calls.Tries(input);
         var (peer, why) = await work.Calls.ConnectAsync(input.Destination, stop);
         if (peer is null)

@@ -75,7 +75,7 @@ internal sealed class StagingRun(
                 return await work.Calls.StepAsync(
                     StepOutcome.Continue,
                     input.QueueId,
-                    $"{_committed} files have a place, the others are asked for next.",
+                    $"{_committed} files have a staging slot, the others are asked for next.",
                     stop
                 );
             // Read this before the request: then all ids that the peer gave out earlier are below the new ones, in whatever order answers
@@ -108,7 +108,7 @@ internal sealed class StagingRun(
         return await work.Calls.StepAsync(
             StepOutcome.Done,
             input.QueueId,
-            $"{_committed} files have a place{(_store is null ? "" : " on store " + _store)}.",
+            $"{_committed} files have a staging slot{(_store is null ? "" : " on store " + _store)}.",
             stop
         );
     }

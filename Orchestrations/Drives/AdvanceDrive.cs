@@ -69,7 +69,7 @@ public sealed class AdvanceDrive(
         drive?.State switch
         {
             null => new DriveStep("", $"Drive '{input.Name}' is no longer in the catalog.", 0, IsOver: true),
-            DriveState.Lost => new DriveStep(nameof(DriveState.Lost), $"Drive '{drive.Name}' was given up.", 0, IsOver: true),
+            DriveState.Lost => new DriveStep(nameof(DriveState.Lost), $"Drive '{drive.Name}' was recorded as lost.", 0, IsOver: true),
             DriveState.Filling => await FillAsync(drive, stop),
             DriveState.InTransit => await AwaitDeliveryAsync(drive, stop),
             DriveState.Recycling => StepOf(drive, await deliveries.WipeAsync(database, drive, key.PublicKey, options.Value.Name, stop), 0),

@@ -59,8 +59,8 @@ public sealed class ReportDriveBatch(
         if (batch.Count == 0)
         {
             return incoming.State == IncomingDriveState.Ingested
-                ? new ReportStep($"'{incoming.Source}' has heard of every file.", false, true, true)
-                : new ReportStep("Nothing to tell yet.", false, true, false);
+                ? new ReportStep($"'{incoming.Source}' was notified of every file.", false, true, true)
+                : new ReportStep("Nothing to report yet.", false, true, false);
         }
 
         if (await peers.FindAsync(incoming.Source, stop) is not { } peer)
@@ -68,19 +68,20 @@ public sealed class ReportDriveBatch(
             await errors.RaiseAsync(
                 ErrorSeverity.Warning,
                 ErrorCategory.Configuration,
-                $"callback {incoming.Source}",
-                $"'{incoming.Source}' sent drive '{incoming.Name}' but is not a registered librarian here, "
-                    + "so it cannot be told what arrived. "
+                ErrorKey(incoming.Source),
+                $"'{incoming.Source}' sent drive '{incoming.Name}' but is not a registered peer here, "
+                    + "so it cannot be notified of what arrived. "
                     + "Add it with 'librarian add-librarian', or send the receipt back: librarian drive receipt.",
                 stop
             );
-            return new ReportStep($"'{incoming.Source}' is not a registered librarian.", false, false, false);
+            return new ReportStep($"'{incoming.Source}' is not a registered peer.", false, false, false);
         }
 
         await catalog.AdvanceAsync(stop);
         var answer = await peer.Client.ReportDeliveriesAsync(Reports(incoming, batch), stop);
         if (answer.IsSuccess)
         {
+            await errors.SettleAsync(ErrorKey(incoming.Source), stop);
             await MarkAsync(
                 batch.ConvertAll(f => (f.Id, answer.Value.Refused.FirstOrDefault(r => r.SourceTransferId == f.OutgoingTransferId)?.Reason)),
                 stop
@@ -88,11 +89,35 @@ public sealed class ReportDriveBatch(
             return new ReportStep($"{batch.Count} files reported to '{incoming.Source}'.", true, true, false);
         }
 
-        if (answer.Error is Refused { Status: 404 or 405 })
+        // A Python Librarian has no such call. A site of this project has: there the answer is a proxy's or that of a wrong address.
+        if (answer.Error is Refused { Status: 404 or 405 } && !peer.Login.SendsCatalogHeaders)
             return await NotifyOneByOneAsync(peer, incoming, batch, stop);
-        Logs.DriveCallbackWaits(log, incoming.Name, incoming.Source, answer.Error.ToString()!);
-        return new ReportStep(answer.Error.ToString()!, false, false, false);
+        return await WaitAsync(incoming, answer.Error, stop);
     }
+
+    /// <summary>Ends a step without success; what is due is reported again later.</summary>
+    private async Task<ReportStep> WaitAsync(IncomingDrive incoming, ReplyError error, CancellationToken stop)
+    {
+        var why = error.ToString()!;
+        Logs.DriveCallbackWaits(log, incoming.Name, incoming.Source, why);
+        if (PeerCalls.IsForPerson(error) || error is Refused { Status: 400 })
+        {
+            await errors.RaiseAsync(
+                ErrorSeverity.Error,
+                ErrorCategory.Configuration,
+                ErrorKey(incoming.Source),
+                $"'{incoming.Source}' accepts no reports on drive '{incoming.Name}': {why} This site repeats them until it does; the files "
+                    + "are safe here. This site's account there needs level CALLBACK and this site's name, and this site must be "
+                    + "registered there. The receipt can also be sent back: librarian drive receipt.",
+                stop
+            );
+        }
+
+        return new ReportStep(why, false, false, false);
+    }
+
+    /// <summary>As for other notifications to the source (<see cref="Incoming.NotifyBatch"/>).</summary>
+    private static string ErrorKey(string source) => $"callback {source}";
 
     private static DeliveriesRequest Reports(IncomingDrive incoming, List<IncomingDriveFile> batch) =>
         new(
@@ -125,8 +150,8 @@ public sealed class ReportDriveBatch(
                     new CheckinUpdateRequest([.. chunk.Select(f => f.OutgoingTransferId)], [], Client.Wire.TransferStatus.Failed),
                     stop
                 );
-                if (!failed.IsSuccess)
-                    return new ReportStep(failed.Error.ToString()!, false, false, false);
+                if (failed.Error is { } refused && PeerCalls.OutcomeOf(refused) is NotificationOutcome.Failed or NotificationOutcome.Away)
+                    return await WaitAsync(incoming, refused, stop);
                 await MarkAsync(chunk.Select(f => (f.Id, (string?)null)).ToList(), stop);
                 continue;
             }
@@ -137,12 +162,13 @@ public sealed class ReportDriveBatch(
                     new CloneCompleteRequest(file.OutgoingTransferId, -1, file.StoreId!.Value),
                     stop
                 );
-                if (notified.Error is not null and not Refused { Status: 400 or 404 or 406 or 409 or 422 })
-                    return new ReportStep(notified.Error.ToString()!, false, false, false);
+                if (notified.Error is { } error && PeerCalls.OutcomeOf(error) is NotificationOutcome.Failed or NotificationOutcome.Away)
+                    return await WaitAsync(incoming, error, stop);
                 await MarkAsync([(file.Id, notified.Error?.ToString())], stop);
             }
         }
 
+        await errors.SettleAsync(ErrorKey(incoming.Source), stop);
         return new ReportStep($"Files of drive '{incoming.Name}' reported to '{incoming.Source}' one by one.", true, true, false);
     }
 

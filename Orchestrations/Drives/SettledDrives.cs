@@ -5,11 +5,13 @@ using Librarian.Orchestrations.TransferEvents;
 
 namespace Librarian.Orchestrations.Drives;
 
-/// <summary>Wakes the trip of a drive that carries one of the ended transfers.</summary>
+/// <summary>
+/// Settles the contents of drives whose transfers have ended (<see cref="DriveDeliveries.SettleAsync"/>), and wakes the drives' trips.
+/// </summary>
 public sealed class SettledDrives(DatabaseDurableTaskClient client) : IEndedTransfersHandler
 {
     /// <inheritdoc />
-    public async Task WakeAsync(
+    public async Task HandleAsync(
         CatalogContext db,
         IReadOnlyCollection<long> transferIds,
         DbTransaction transaction,

@@ -40,21 +40,6 @@ public sealed class NotifyBatch(
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan ReportErrorAfter = TimeSpan.FromDays(1);
 
-    private enum NotificationOutcome
-    {
-        /// <summary>The source knows the outcome, or has definitely refused the callback.</summary>
-        Notified,
-
-        /// <summary>The source may know already; its status decides.</summary>
-        Ambiguous,
-
-        /// <summary>The source failed on this transfer.</summary>
-        Failed,
-
-        /// <summary>The source accepts no callbacks now.</summary>
-        Away,
-    }
-
     /// <inheritdoc />
     public override async Task<NotifyStep> RunAsync(TaskActivityContext context, NotifySourceInput input)
     {
@@ -72,7 +57,7 @@ public sealed class NotifyBatch(
         if (await peers.FindAsync(input.Source, stop) is not { } found || peers.For(found.Login, AnswerTimeout) is not { } peer)
         {
             await callbacks.DropAsync(input.Source, stop);
-            return new NotifyStep(NotifyOutcome.Done, $"'{input.Source}' is not a registered librarian.");
+            return new NotifyStep(NotifyOutcome.Done, $"'{input.Source}' is not a registered peer.");
         }
 
         // Once for the page: this records that the source relies on these callbacks, so a later state without the record shows a restored
@@ -94,7 +79,7 @@ public sealed class NotifyBatch(
                 ErrorSeverity.Warning,
                 ErrorCategory.Transfer,
                 $"callback refused by {input.Source}",
-                $"'{input.Source}' does not want to hear that transfers of its have ended; what is stored here is safe, "
+                $"'{input.Source}' refused notifications that its transfers have ended. What is stored here is safe, "
                     + $"and it finds it when it reviews its transfers: {refusal}",
                 stop
             );
@@ -159,7 +144,7 @@ public sealed class NotifyBatch(
     private async Task<NotifyStep> StepAsync(string source, Pass pass, List<Notice> due, CancellationToken stop)
     {
         if (pass.Trouble is null || (pass.Notified.Count > 0 && !pass.IsHopeless))
-            return new NotifyStep(NotifyOutcome.Continue, $"'{source}' was told of {pass.Notified.Count} transfers.");
+            return new NotifyStep(NotifyOutcome.Continue, $"'{source}' was notified of {pass.Notified.Count} transfers.");
         var why = pass.Trouble.ToString()!;
         Logs.CallbacksWait(log, source, why);
         if (PeerCalls.IsForPerson(pass.Trouble) || pass.Trouble is Refused { Status: 400 })
@@ -168,8 +153,8 @@ public sealed class NotifyBatch(
                 ErrorSeverity.Error,
                 ErrorCategory.Configuration,
                 ErrorKey(source),
-                $"'{source}' does not hear us: {why} It is told again until it does; the files are safe here. "
-                    + "Our account there needs level CALLBACK and this site's name, and it must know this site as a librarian.",
+                $"'{source}' accepts no notifications: {why} This site repeats them until it does; the files are safe here. "
+                    + "This site's account there needs level CALLBACK and this site's name, and this site must be registered there.",
                 stop
             );
         }
@@ -179,8 +164,8 @@ public sealed class NotifyBatch(
                 ErrorSeverity.Error,
                 ErrorCategory.LibrarianNetworkAvailability,
                 ErrorKey(source),
-                $"'{source}' could not be told for more than a day that files of its have arrived: {why} "
-                    + "They are safe here, and it is told when it answers.",
+                $"'{source}' could not be notified for more than a day that its files have arrived: {why} "
+                    + "They are safe here, and it is notified when it answers.",
                 stop
             );
         }
@@ -298,7 +283,7 @@ public sealed class NotifyBatch(
 
         private NotificationOutcome Take(Notice notice, ReplyError? error)
         {
-            var outcome = OutcomeOf(error);
+            var outcome = PeerCalls.OutcomeOf(error);
             switch (outcome)
             {
                 case NotificationOutcome.Notified:
@@ -323,19 +308,5 @@ public sealed class NotifyBatch(
 
             return outcome;
         }
-
-        private static NotificationOutcome OutcomeOf(ReplyError? error) =>
-            error switch
-            {
-                null => NotificationOutcome.Notified,
-                Refused { Status: 406 } => NotificationOutcome.Ambiguous,
-                // The source's own error may concern this transfer alone. A silent source, or a proxy's error page, concerns them all.
-                Refused { Status: 500 } or Malformed => NotificationOutcome.Failed,
-                // The source has lost the registration of this site, not the transfer (docs/spec/wire.md#clone-complete).
-                Refused { Status: 400 } refused when refused.Reason.Contains("librarian", StringComparison.OrdinalIgnoreCase) =>
-                    NotificationOutcome.Away,
-                _ when PeerCalls.IsForLater(error) || PeerCalls.IsForPerson(error) => NotificationOutcome.Away,
-                _ => NotificationOutcome.Notified,
-            };
     }
 }

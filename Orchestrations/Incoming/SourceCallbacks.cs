@@ -96,7 +96,7 @@ public sealed class SourceCallbacks(
             ErrorSeverity.Error,
             ErrorCategory.Configuration,
             $"callback {source}",
-            $"'{source}' sends files but is not a registered librarian here, so it cannot be told that they have arrived. "
+            $"'{source}' sends files but is not a registered peer here, so it cannot be notified that they have arrived. "
                 + "Add it with 'librarian add-librarian'; it also finds out by itself when it reviews its transfers.",
             cancellationToken
         );

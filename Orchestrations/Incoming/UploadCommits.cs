@@ -175,7 +175,7 @@ public sealed class UploadCommits
         }
 
         return group.Count == 1
-            ? [new CommitResult(CommitOutcome.NotInStaging, "The upload was given up at this moment. Start again with upload/stage.")]
+            ? [new CommitResult(CommitOutcome.NotInStaging, "The upload was abandoned at this moment. Start again with upload/stage.")]
             : await GroupCommit.OneByOneAsync(group, StageAsync);
     }
 
@@ -202,7 +202,7 @@ public sealed class UploadCommits
             TransferStatus.Completed => new CommitResult(CommitOutcome.NotInStaging, $"This upload was stored as '{transfer.FileName}'."),
             TransferStatus.Failed or TransferStatus.Cancelled => new CommitResult(
                 CommitOutcome.NotInStaging,
-                $"This upload has been given up: {transfer.FailureReason} Start again with upload/stage."
+                $"This upload was abandoned: {transfer.FailureReason} Start again with upload/stage."
             ),
             TransferStatus.Staged when transfer.FileName != destination.Value => new CommitResult(
                 CommitOutcome.NotInStaging,

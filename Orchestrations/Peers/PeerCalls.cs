@@ -45,6 +45,22 @@ internal static class PeerCalls
     public static bool IsForLater(ReplyError error) =>
         error is not Refused refused || refused.Status >= 500 || refused.Status is 408 or 429;
 
+    /// <summary>Classifies the answer to <c>clone/complete</c> or <c>checkin/update</c>.</summary>
+    /// <param name="error">Null if the source accepted the notification.</param>
+    public static NotificationOutcome OutcomeOf(ReplyError? error) =>
+        error switch
+        {
+            null => NotificationOutcome.Notified,
+            Refused { Status: 406 } => NotificationOutcome.Ambiguous,
+            // The source's own error may concern this transfer alone. A silent source, or a proxy's error page, concerns them all.
+            Refused { Status: 500 } or Malformed => NotificationOutcome.Failed,
+            // The source has lost the registration of this site, not the transfer (docs/spec/wire.md#clone-complete).
+            Refused { Status: 400 } refused when refused.Reason.Contains("librarian", StringComparison.OrdinalIgnoreCase) =>
+                NotificationOutcome.Away,
+            _ when IsForLater(error) || IsForPerson(error) => NotificationOutcome.Away,
+            _ => NotificationOutcome.Notified,
+        };
+
     /// <summary>
     /// A random time between half of the pause and all of it, so that workflows that began to wait together do not return together.
     /// </summary>

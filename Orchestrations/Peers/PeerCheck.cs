@@ -145,7 +145,7 @@ public sealed class PeerCheck(PeerConnections connections, AccountDirectory acco
                 + "then this command again.";
         if (level == AuthLevel.ReadOnly)
             yield return $"Our account '{login.User}' at '{login.Name}' has level READONLY: nothing can be sent there, "
-                + $"and it cannot be told what has arrived from it. {raise}";
+                + $"and it cannot be notified of what has arrived from it. {raise}";
         if (level == AuthLevel.Callback)
         {
             yield return options.Value.Peers.Exists(p => p.Name == login.Name && p.Send)

@@ -4,11 +4,11 @@ using Microsoft.EntityFrameworkCore.Storage;
 
 namespace Librarian.Orchestrations.TransferEvents;
 
-/// <summary>Wakes workflows that wait for the end of outgoing transfers.</summary>
+/// <summary>Updates what depends on outgoing transfers that have ended, and wakes the workflows that wait for them.</summary>
 public interface IEndedTransfersHandler
 {
-    /// <summary>Wakes each workflow that waits for one of the transfers, inside the caller's transaction.</summary>
-    Task WakeAsync(
+    /// <summary>Handles the end of the transfers inside the caller's transaction, which also ends them.</summary>
+    Task HandleAsync(
         CatalogContext db,
         IReadOnlyCollection<long> transferIds,
         DbTransaction transaction,
@@ -32,6 +32,6 @@ public sealed class EndedTransfers(IEnumerable<IEndedTransfersHandler> handlers)
         var transaction = db.Database.CurrentTransaction?.GetDbTransaction()
             ?? throw new InvalidOperationException("PublishAsync needs the caller's transaction.");
         foreach (var handler in handlers)
-            await handler.WakeAsync(db, transferIds, transaction, cancellationToken);
+            await handler.HandleAsync(db, transferIds, transaction, cancellationToken);
     }
 }

@@ -164,7 +164,7 @@ public abstract class AbsenceTests(PostgresServer server, DatabaseKind kind) : I
         Assert.All(await _fixture.ErrorsAsync(), e => Assert.True(e.Cleared));
         await _fixture.Peer.ReceiveCloneAsync();
         var end = await host.RunToCompletionAsync(id, stop);
-        Assert.Equal("20 files acknowledged by aaa, 0 given up for now.", end.ReadOutputAs<string>());
+        Assert.Equal("20 files acknowledged by aaa, 0 abandoned for now.", end.ReadOutputAs<string>());
     }
 
     [Fact]

@@ -9,6 +9,8 @@ public class ProjectTests
     [InlineData("Durable", new string[0])]
     [InlineData("Orchestrations", new[] { "Client", "Domain", "Durable" })]
     [InlineData("Functions", new[] { "Adopt", "Client", "Domain", "Durable", "Orchestrations" })]
+    [InlineData("Adopt", new[] { "Domain" })]
+    [InlineData("Migrations", new[] { "Domain" })]
     [InlineData("Cli", new[] { "Client" })]
     public void Project_References_OnlyTheProjectsBelow(string project, string[] below)
     {
