@@ -1,4 +1,5 @@
 using System.Net.Http.Headers;
+using System.Runtime.ExceptionServices;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Librarian.Client.Wire;
@@ -8,6 +9,8 @@ namespace Librarian.Client;
 /// <summary>Calls for SneakerNet drives (docs/drives.md). These endpoints are not in upstream's protocol.</summary>
 public sealed partial class LibrarianClient
 {
+    private const int BufferSize = 1 << 16;
+
     /// <summary>drives/initialise: turns an empty, mounted file system into a drive of the site.</summary>
     /// <param name="request">The request.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
@@ -79,6 +82,7 @@ public sealed partial class LibrarianClient
     /// <param name="to">Receives the bytes.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>The number of bytes.</returns>
+    /// <exception cref="IOException"><paramref name="to"/> refused the bytes, for example because its disk is full.</exception>
     public Task<Reply<long>> GetDriveManifestAsync(DriveRequest request, Stream to, CancellationToken cancellationToken = default) =>
         DownloadAsync(
             DriveRoutes.Manifest,
@@ -92,6 +96,7 @@ public sealed partial class LibrarianClient
     /// <param name="to">Receives the bytes.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>The number of bytes.</returns>
+    /// <exception cref="IOException"><paramref name="to"/> refused the bytes, for example because its disk is full.</exception>
     public Task<Reply<long>> GetDriveReceiptAsync(DriveReceiptRequest request, Stream to, CancellationToken cancellationToken = default) =>
         DownloadAsync(
             DriveRoutes.Receipt,
@@ -141,10 +146,13 @@ public sealed partial class LibrarianClient
         CancellationToken cancellationToken
     ) => PostAsync(route, JsonSerializer.SerializeToUtf8Bytes(request, how), answer, cancellationToken);
 
-    private Task<Reply<long>> DownloadAsync(string route, byte[] body, Stream to, CancellationToken cancellationToken)
+    /// <exception cref="IOException">The destination refused the bytes, for example because its disk is full.</exception>
+    private async Task<Reply<long>> DownloadAsync(string route, byte[] body, Stream to, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(to);
-        return ExchangeAsync<long>(
+        // A failure of the destination must not look like a failure of the site.
+        ExceptionDispatchInfo? notWritten = null;
+        var reply = await ExchangeAsync<long>(
             HttpMethod.Post,
             new Uri(_root, route),
             body,
@@ -154,10 +162,27 @@ public sealed partial class LibrarianClient
                 if (!response.IsSuccessStatusCode)
                     return FailureBody.Decode((int)response.StatusCode, await ReadLimitedAsync(response, token));
                 await using var stream = new LimitedStream(await response.Content.ReadAsStreamAsync(token), AnswerLimits.Download);
+                var buffer = new byte[BufferSize];
+                long written = 0;
                 try
                 {
-                    await stream.CopyToAsync(to, token);
-                    return response.Content.Headers.ContentLength ?? 0;
+                    int read;
+                    while ((read = await stream.ReadAsync(buffer, token)) > 0)
+                    {
+                        try
+                        {
+                            await to.WriteAsync(buffer.AsMemory(0, read), token);
+                        }
+                        catch (IOException error)
+                        {
+                            notWritten = ExceptionDispatchInfo.Capture(error);
+                            return written;
+                        }
+
+                        written += read;
+                    }
+
+                    return written;
                 }
                 catch (AnswerTooLongException error)
                 {
@@ -166,5 +191,7 @@ public sealed partial class LibrarianClient
             },
             cancellationToken
         );
+        notWritten?.Throw();
+        return reply;
     }
 }

@@ -53,7 +53,7 @@ internal sealed partial class DriveCommands
                             Time(a.Since),
                             $"{a.FilesDone} of {a.Files}",
                             Readable.Size(a.Bytes),
-                            a.Untold > 0 ? $"{a.Untold} to tell" : "",
+                            a.Untold > 0 ? $"{a.Untold} to report" : "",
                             a.NextStep
                         )
                     );
@@ -131,7 +131,7 @@ internal sealed partial class DriveCommands
             "decided",
             $"{Number(a.FilesDone)} of {Number(a.Files)} files, {Readable.Size(a.BytesDone)} of {Readable.Size(a.Bytes)}"
         );
-        await LineAsync("told", $"{Number(a.Untold)} decisions are still to be reported to {a.Source}");
+        await LineAsync("to report", $"{Number(a.Untold)} outcomes are still to be reported to {a.Source}");
         if (a.Problem is { } problem)
             await LineAsync("problem", Readable.Printable(problem));
         await LineAsync("workflow", $"librarian orchestrations show CONN {a.InstanceId}");
@@ -159,10 +159,14 @@ internal sealed partial class DriveCommands
                     return terminal.Fail(list.Error);
                 if (list.Value.Arrivals is not [var newest, ..])
                     return terminal.Fail($"No drive named {name} was plugged in here.");
-                await using var file = new FileStream(parsed.GetRequiredValue(output), FileMode.Create, FileAccess.Write);
-                var got = await client.GetDriveReceiptAsync(new DriveReceiptRequest(newest.DriveId, newest.Trip), file, cancellationToken);
-                if (!got.IsSuccess)
-                    return terminal.Fail(got.Error);
+                var request = new DriveReceiptRequest(newest.DriveId, newest.Trip);
+                if (
+                    await DownloadedFile.SaveAsync(terminal, parsed.GetRequiredValue(output), to =>
+                        client.GetDriveReceiptAsync(request, to, cancellationToken)
+                    ) is
+                    { } failed
+                )
+                    return failed;
                 await terminal.Out.WriteLineAsync(
                     $"Receipt of drive {Readable.Printable(name)}, trip {Number(newest.Trip)}, for {newest.Source}. "
                         + "There: librarian drive acknowledge CONN RECEIPT"

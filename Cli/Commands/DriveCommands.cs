@@ -105,13 +105,14 @@ internal sealed partial class DriveCommands(Terminal terminal, TimeProvider time
                 var (status, failed) = await AwaitManifestAsync(client, name, cancellationToken);
                 if (status is null)
                     return failed;
-                if (parsed.GetValue(output) is { } file)
-                {
-                    await using var to = new FileStream(file, FileMode.Create, FileAccess.Write);
-                    var got = await client.GetDriveManifestAsync(new DriveRequest(name), to, cancellationToken);
-                    if (!got.IsSuccess)
-                        return terminal.Fail(got.Error);
-                }
+                if (
+                    parsed.GetValue(output) is { } file
+                    && await DownloadedFile.SaveAsync(terminal, file, to =>
+                        client.GetDriveManifestAsync(new DriveRequest(name), to, cancellationToken)
+                    )
+                        is { } notSaved
+                )
+                    return notSaved;
 
                 await terminal.Out.WriteLineAsync(
                     string.Create(

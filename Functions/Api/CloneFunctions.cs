@@ -297,7 +297,7 @@ public sealed class CloneFunctions(
 
     /// <summary>Abandons a transfer; a file that is already stored stays stored (docs/spec/wire.md#clone-fail).</summary>
     [Function("CloneFail"), Requires(AuthLevel.ReadAppend)]
-    [Responds<TransferPairResponse>(200, "It is given up, unless it had been stored already.")]
+    [Responds<TransferPairResponse>(200, "It is abandoned, unless it had been stored already.")]
     [Refuses<TransferFailure>(404, "Could not find transfer with ID {destination_transfer_id}.")]
     public async Task<IResult> FailAsync(
         [HttpTrigger(AuthorizationLevel.Anonymous, "post", Route = Routes.Prefix + Routes.CloneFail)] HttpRequest request,

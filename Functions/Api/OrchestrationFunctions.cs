@@ -144,7 +144,7 @@ public sealed partial class OrchestrationFunctions(
     [RespondsHeader(202, "Retry-After", "Seconds to wait before looking again.")]
     [Refuses<Failure>(400, Refusals.InstanceIdInvalid, Refusals.ParameterInvalid)]
     [Refuses<Failure>(404, Refusals.InstanceNotFound)]
-    [Responds<Either<OrchestrationInstance, Failure>>(500, "It failed, when asked to be told so; or `Internal server error.`")]
+    [Responds<Either<OrchestrationInstance, Failure>>(500, "It failed, when the query asks for that status; or `Internal server error.`")]
     [Refuses<Failure>(501, Refusals.HubUnsupported)]
     [Refuses<Failure>(503, Refusals.HubUnavailable)]
     public async Task<IResult> GetAsync(

@@ -76,7 +76,7 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
                 $"Librarian {body.DestinationLibrarian} does not exist.",
                 "Add it with admin/librarians/add. No transfer was made" + (body.DisableStore ? "; the store is switched off." : ".")
             );
-        return new StreamedManifest(
+        return new SpooledManifest(
             options.Value.Name,
             body.StoreName,
             manifests.ListAsync(
@@ -84,7 +84,8 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
                 body.CreateOutgoingTransfers ? body.DestinationLibrarian : null,
                 body.MarkLocalInstancesAsUnavailable,
                 cancellationToken
-            )
+            ),
+            options.Value.DataDirectory
         );
     }
 
@@ -92,21 +93,45 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
         Answers.Fail(request, 400, $"Store {name} does not exist.", "List the stores with admin/stores/list.");
 
     /// <summary>
-    /// Writes lines as they come, because a store may hold millions of files. The list ends in the body only after its changes are
-    /// committed, so a caller that can parse the answer knows that they are.
+    /// Writes the lines to a file as they come, because a store may hold millions of files, and sends the file when their changes are
+    /// committed. The transaction must not wait for the caller: on SQLite it stops all other writers.
     /// </summary>
-    private sealed class StreamedManifest(string site, string store, IAsyncEnumerable<ManifestLine> lines) : IResult
+    private sealed class SpooledManifest(string site, string store, IAsyncEnumerable<ManifestLine> lines, string directory) : IResult
     {
         private const int FlushAt = 64 * 1024;
 
         public async Task ExecuteAsync(HttpContext httpContext)
         {
             var stop = httpContext.RequestAborted;
+            await using var spool = Spool();
+            await WriteAsync(spool, stop);
+            spool.Position = 0;
             httpContext.Response.ContentType = "application/json";
-            await using var writer = new Utf8JsonWriter(
-                httpContext.Response.BodyWriter,
-                new JsonWriterOptions { Encoder = WireJson.Wire.Options.Encoder }
+            await spool.CopyToAsync(httpContext.Response.Body, stop);
+        }
+
+        /// <summary>A file without a name: nothing of it stays after a crash.</summary>
+        private FileStream Spool()
+        {
+            var path = Path.Combine(directory, $"manifest-{Guid.NewGuid():N}.tmp");
+            var file = new FileStream(
+                path,
+                new FileStreamOptions
+                {
+                    Mode = FileMode.CreateNew,
+                    Access = FileAccess.ReadWrite,
+                    Share = FileShare.ReadWrite | FileShare.Delete,
+                    Options = FileOptions.Asynchronous,
+                    UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                }
             );
+            File.Delete(path);
+            return file;
+        }
+
+        private async Task WriteAsync(FileStream spool, CancellationToken stop)
+        {
+            await using var writer = new Utf8JsonWriter(spool, new JsonWriterOptions { Encoder = WireJson.Wire.Options.Encoder });
             writer.WriteStartObject();
             writer.WriteString("librarian_name", site);
             writer.WriteString("store_name", store);
@@ -136,13 +161,11 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
                 if (writer.BytesPending < FlushAt)
                     continue;
                 await writer.FlushAsync(stop);
-                await httpContext.Response.BodyWriter.FlushAsync(stop);
             }
 
             writer.WriteEndArray();
             writer.WriteEndObject();
             await writer.FlushAsync(stop);
-            await httpContext.Response.BodyWriter.FlushAsync(stop);
         }
     }
 }

@@ -22,7 +22,7 @@ public sealed class SiteInvocations : IFunctionsWorkerMiddleware, IHostedService
     /// <param name="services">The site's services.</param>
     /// <param name="useSite">Adds the site's pipeline.</param>
     /// <param name="timers">The timer functions.</param>
-    /// <param name="logger">Receives what no caller can be told.</param>
+    /// <param name="logger">Receives failures that come after an answer has begun.</param>
     public SiteInvocations(
         IServiceProvider services,
         Action<IApplicationBuilder> useSite,

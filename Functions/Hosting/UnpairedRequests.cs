@@ -10,7 +10,7 @@ namespace Librarian.Functions.Hosting;
 /// </summary>
 public sealed class UnpairedRequests(ILogger<UnpairedRequests> logger) : IFunctionsWorkerMiddleware, IStartupFilter
 {
-    /// <summary>What the client is told.</summary>
+    /// <summary>The reason in the answer.</summary>
     public const string Reason =
         "The machine of the site is too busy, or was stopped for a while: the request did not reach its function in time.";
 
@@ -64,7 +64,7 @@ public sealed class UnpairedRequests(ILogger<UnpairedRequests> logger) : IFuncti
         try
         {
             if (!TryEnter(invocation, abandoned))
-                throw new TimeoutException("The call was given up before its request arrived.");
+                throw new TimeoutException("The call ended before its request arrived.");
             await next(http);
         }
         catch (Exception exception)

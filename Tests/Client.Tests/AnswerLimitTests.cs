@@ -42,6 +42,21 @@ public sealed class AnswerLimitTests
     }
 
     [Fact]
+    public async Task Download_DestinationRefusesTheBytes_ThrowsItsErrorAndDoesNotBlameTheSite()
+    {
+        using var body = new EndlessStream();
+        using var http = new HttpClient(new Answers(body, HttpStatusCode.OK));
+        using var client = new LibrarianClient(new SiteConnection(new Uri("http://site/"), "ann", "x"), http);
+        await using var full = new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+
+        var error = await Assert.ThrowsAsync<IOException>(() =>
+            client.GetDriveManifestAsync(new DriveRequest("d"), full, TestContext.Current.CancellationToken)
+        );
+
+        Assert.Contains("No space left", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Failure_WithoutEnd_IsCut()
     {
         using var body = new EndlessStream();
