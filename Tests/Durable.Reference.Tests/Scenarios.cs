@@ -23,7 +23,7 @@ internal static class Scenarios
     /// <summary>The same of one that is, in this flow of a test: then only a hang takes so long.</summary>
     private static readonly AsyncLocal<bool> GoesOn = new();
 
-    private static TimeSpan Patience => GoesOn.Value ? Wait.Limit : WatchTime;
+    private static TimeSpan AnswerTimeout => GoesOn.Value ? Wait.Limit : WatchTime;
 
     /// <summary>
     /// How long nothing must change: neither engine says that it has ignored a message, and Microsoft's has no virtual clock.
@@ -184,7 +184,7 @@ internal static class Scenarios
         StartOrchestrationOptions? options = null
     ) => Show(await EndAsync(client, await client.ScheduleNewOrchestrationInstanceAsync(name, input, options)));
 
-    /// <summary>How an instance ends (of a failure the types), or that it does not within <see cref="Patience"/>.</summary>
+    /// <summary>How an instance ends (of a failure the types), or that it does not within <see cref="AnswerTimeout"/>.</summary>
     private static async Task<string> WatchAsync(
         DurableTaskClient client,
         string name,
@@ -193,7 +193,7 @@ internal static class Scenarios
     )
     {
         var id = await client.ScheduleNewOrchestrationInstanceAsync(name, input, options);
-        using var limit = new CancellationTokenSource(Patience);
+        using var limit = new CancellationTokenSource(AnswerTimeout);
         try
         {
             var end = await client.WaitForInstanceCompletionAsync(id, getInputsAndOutputs: true, limit.Token);
@@ -215,13 +215,13 @@ internal static class Scenarios
     private static async Task<string> StatusAsync(DurableTaskClient client, string id) =>
         (await client.GetInstanceAsync(id))?.RuntimeStatus.ToString() ?? "unknown";
 
-    /// <summary>The first status other than Running, or Running when the instance keeps it for <see cref="Patience"/>.</summary>
+    /// <summary>The first status other than Running, or Running when the instance keeps it for <see cref="AnswerTimeout"/>.</summary>
     private static async Task<string> NextStatusAsync(DurableTaskClient client, string id)
     {
         for (var watched = Stopwatch.StartNew(); ; await Task.Delay(100))
         {
             var status = await StatusAsync(client, id);
-            if (status != "Running" || watched.Elapsed >= Patience)
+            if (status != "Running" || watched.Elapsed >= AnswerTimeout)
                 return status;
         }
     }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Reflection;
+using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.EndToEnd;
 
@@ -50,8 +51,17 @@ public class SampleTests
         };
         start.Environment["LIBRARIAN_PASSWORD"] = password;
         using var process = Process.Start(start)!;
-        var (output, errors) = (process.StandardOutput.ReadToEndAsync(Stop), process.StandardError.ReadToEndAsync(Stop));
-        await process.WaitForExitAsync(Stop);
-        return (process.ExitCode, await output, await errors);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        limit.CancelAfter(Wait.Limit);
+        try
+        {
+            var (output, errors) = (process.StandardOutput.ReadToEndAsync(limit.Token), process.StandardError.ReadToEndAsync(limit.Token));
+            await process.WaitForExitAsync(limit.Token);
+            return (process.ExitCode, await output, await errors);
+        }
+        finally
+        {
+            process.Kill();
+        }
     }
 }

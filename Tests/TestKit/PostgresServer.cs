@@ -93,6 +93,8 @@ public sealed class PostgresServer : IAsyncLifetime
     /// <param name="cancellationToken">Stops the creation.</param>
     public async Task<string> CreateCopyAsync(string template, Func<string, Task> fill, CancellationToken cancellationToken = default)
     {
+        // Before the template is made: the refusal of one test must not stay in it for all.
+        QuickTier.Refuse("a PostgreSQL server");
         var original = _templates.GetOrAdd(template, _ => new Lazy<Task<string>>(() => CreateTemplateAsync(fill)));
         return await CreateAsync($"template {await original.Value}", cancellationToken);
     }

@@ -62,7 +62,7 @@ internal sealed partial class SiteProcess : IAsyncDisposable
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            // Not the program's own folder, because a site writes its data elsewhere (architecture: hosting).
+            // Not the program's own folder, because a site writes its data elsewhere (docs/configuration.md).
             WorkingDirectory = folder,
         };
         var settings = start.Environment;

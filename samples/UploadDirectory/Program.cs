@@ -34,6 +34,7 @@ try
     }
 
     Console.WriteLine($"{receipt.Name} is stored and verified: {receipt.Digest.Size} bytes, {receipt.Digest.Checksum}.");
+    Console.WriteLine($"Waiting for a copy at {peer}. Ctrl-C ends the wait, not the transfer.");
     return await WaitForCopyAsync(receipt.Name);
 }
 catch (OperationCanceledException)

@@ -213,7 +213,7 @@ public sealed class TestSite : WebApplicationFactory<PingFunctions>
     {
         _client?.Dispose();
         await base.DisposeAsync();
-        await _connections.CloseAsync();
+        await _connections.CloseAsync().WaitAsync(Wait.Limit);
         SqliteConnection.ClearAllPools();
         _directory.Delete(recursive: true);
     }
