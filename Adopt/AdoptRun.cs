@@ -1,7 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Security;
-using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Adopt;

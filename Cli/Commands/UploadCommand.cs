@@ -3,7 +3,6 @@ using Librarian.Cli.Connections;
 using Librarian.Cli.Output;
 using Librarian.Client;
 using Librarian.Client.Uploads;
-using Librarian.Client.Wire;
 using Spectre.Console;
 
 namespace Librarian.Cli.Commands;

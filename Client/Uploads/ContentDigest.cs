@@ -1,5 +1,4 @@
 using System.IO.Hashing;
-using System.Text;
 
 namespace Librarian.Client.Uploads;
 
@@ -9,8 +8,6 @@ namespace Librarian.Client.Uploads;
 public sealed record ContentDigest(long Size, string Checksum)
 {
     internal const int BufferSize = 1 << 20;
-
-    private const string Prefix = "xxh3:::";
 
     /// <summary>
     /// Digest of a directory that also covers the names of its members (docs/formats/tree-digest-v1.md). Equality ignores it, because sites
@@ -72,21 +69,20 @@ public sealed record ContentDigest(long Size, string Checksum)
     /// <summary>A buffer that is no larger than the data to read.</summary>
     internal static byte[] BufferFor(SourceTree tree) => new byte[Math.Clamp(tree.TotalSize + 1, 4096, BufferSize)];
 
-    /// <summary>
-    /// Combines file digests as docs/spec/wire.md#directory-checksum defines: sorts the hex digests and digests their concatenation. Holds
-    /// one digest per file, 32 characters each.
-    /// </summary>
+    /// <summary>Combines the digests of files (docs/spec/wire.md#directory-checksum). Holds 32 bytes per file.</summary>
     internal sealed class Gathered(SourceTree tree)
     {
-        private readonly TreeNames _names = new();
-        private readonly List<string> _hexes = [];
+        private readonly TreeDigest _names = new();
+        private readonly MemberDigests _contents = new(ChecksumAlgorithm.Xxh3.DigestLength());
+        private Contracts.Checksum _last;
         private long _size;
 
         /// <summary>Adds one file and resets the hash for the next one.</summary>
         internal void Add(XxHash128 hash, long size, string relative)
         {
             var content = hash.GetHashAndReset();
-            _hexes.Add(Convert.ToHexStringLower(content));
+            _last = Contracts.Checksum.FromDigest(ChecksumAlgorithm.Xxh3, content);
+            _contents.Add(content);
             _names.AddFile(PathBytes.ToZeroTerminated(relative).AsSpan()[..^1], size, content);
             _size += size;
         }
@@ -94,14 +90,10 @@ public sealed record ContentDigest(long Size, string Checksum)
         internal ContentDigest ToDigest()
         {
             if (!tree.IsDirectory)
-                return new ContentDigest(_size, Prefix + _hexes.Single());
-            _hexes.Sort(StringComparer.Ordinal);
-            var hash = new XxHash128();
-            foreach (var hex in _hexes)
-                hash.Append(Encoding.ASCII.GetBytes(hex));
+                return new ContentDigest(_size, _last.Text);
             foreach (var directory in tree.Directories)
                 _names.AddDirectory(PathBytes.ToZeroTerminated(directory).AsSpan()[..^1]);
-            return new ContentDigest(_size, Prefix + Convert.ToHexStringLower(hash.GetHashAndReset())) { TreeDigest = _names.ToText() };
+            return new ContentDigest(_size, _contents.Combine(ChecksumAlgorithm.Xxh3).Text) { TreeDigest = _names.Combine() };
         }
     }
 }

@@ -1,6 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
-
 namespace Librarian.Client.Uploads;
 
 /// <summary>
@@ -9,15 +6,6 @@ namespace Librarian.Client.Uploads;
 /// </summary>
 internal static class RecordedChecksum
 {
-    private const string Separator = ":::";
-    private static readonly (string Name, HashAlgorithmName Algorithm)[] Kinds =
-    [
-        ("md5", HashAlgorithmName.MD5),
-        ("sha1", HashAlgorithmName.SHA1),
-        ("sha256", HashAlgorithmName.SHA256),
-        ("sha512", HashAlgorithmName.SHA512),
-    ];
-
     /// <summary>Whether the source has the recorded checksum. Reads the source once more if the algorithms differ.</summary>
     /// <param name="recorded">Checksum in the site's catalog.</param>
     /// <param name="digest">Digest of the source.</param>
@@ -26,23 +14,19 @@ internal static class RecordedChecksum
     /// <exception cref="IOException">The source can no longer be read.</exception>
     internal static async Task<bool> IsOfAsync(string recorded, ContentDigest digest, string localPath, CancellationToken cancellationToken)
     {
-        if (recorded == digest.Checksum)
-            return true;
-        if (recorded.StartsWith("xxh3" + Separator, StringComparison.Ordinal))
-            return false;
-        // A checksum without a prefix is an MD5 digest.
-        var (name, algorithm) = Kinds.FirstOrDefault(k => recorded.StartsWith(k.Name + Separator, StringComparison.Ordinal));
-        var hex = name is null ? recorded : recorded[(name.Length + Separator.Length)..];
-        var tree = SourceTree.List(localPath, cancellationToken);
-        return hex == await DigestAsync(tree, name is null ? HashAlgorithmName.MD5 : algorithm, cancellationToken);
+        var theirs = Checksum.Parse(recorded);
+        var ours = Checksum.Parse(digest.Checksum);
+        if (theirs.Algorithm != ours.Algorithm)
+            ours = await ReadAsync(SourceTree.List(localPath, cancellationToken), theirs.Algorithm, cancellationToken);
+        return ours.CompareTo(theirs) == ChecksumComparison.Equal;
     }
 
-    // The rule of docs/spec/wire.md#directory-checksum, as in ContentDigest.
-    private static async Task<string> DigestAsync(SourceTree tree, HashAlgorithmName algorithm, CancellationToken cancellationToken)
+    private static async Task<Checksum> ReadAsync(SourceTree tree, ChecksumAlgorithm algorithm, CancellationToken cancellationToken)
     {
-        using var hash = IncrementalHash.CreateHash(algorithm);
+        using var hash = new MultiHash([algorithm]);
+        var members = new MemberDigests(algorithm.DigestLength());
+        var content = new byte[algorithm.DigestLength()];
         var buffer = ContentDigest.BufferFor(tree);
-        List<string> hexes = [];
         foreach (var (relative, _) in tree.Files)
         {
             using var file = tree.Open(relative);
@@ -50,18 +34,14 @@ internal static class RecordedChecksum
             int read;
             while ((read = await RandomAccess.ReadAsync(file, buffer, size, cancellationToken)) > 0)
             {
-                hash.AppendData(buffer.AsSpan(0, read));
+                hash.Append(buffer.AsSpan(0, read));
                 size += read;
             }
 
-            hexes.Add(Convert.ToHexStringLower(hash.GetHashAndReset()));
+            _ = hash.FinishAndReset(0, content);
+            members.Add(content);
         }
 
-        if (!tree.IsDirectory)
-            return hexes.Single();
-        hexes.Sort(StringComparer.Ordinal);
-        foreach (var hex in hexes)
-            hash.AppendData(Encoding.ASCII.GetBytes(hex));
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
+        return tree.IsDirectory ? members.Combine(algorithm) : Checksum.FromDigest(algorithm, content);
     }
 }

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using Librarian.Client.Wire;
 
 namespace Librarian.Client.Uploads;
 

@@ -1,5 +1,3 @@
-using Librarian.Domain.Catalog;
-
 namespace Librarian.Domain.Accounts;
 
 /// <summary>The stored half of a login.</summary>

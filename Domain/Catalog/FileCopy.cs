@@ -6,7 +6,7 @@ public sealed class FileCopy
     public long Id { get; init; }
 
     /// <summary>
-    /// Path inside its store, in the normal form of <see cref="Stores.FileName"/>, because a store may move. Absolute only where an older
+    /// Path inside its store, in the normal form of <see cref="FileName"/>, because a store may move. Absolute only where an older
     /// release recorded a path outside the store; such a copy is neither read nor sent.
     /// </summary>
     public required string Path { get; set; }

@@ -1,7 +1,5 @@
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Files;
-using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Domain.Drives;

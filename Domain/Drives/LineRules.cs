@@ -1,8 +1,6 @@
 using System.Buffers;
 using System.Text;
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Formats;
-using Librarian.Domain.Stores;
 
 namespace Librarian.Domain.Drives;
 

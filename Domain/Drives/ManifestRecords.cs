@@ -1,5 +1,4 @@
 using System.Text.Json.Serialization;
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Security;
 
 namespace Librarian.Domain.Drives;

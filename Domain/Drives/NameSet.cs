@@ -15,7 +15,7 @@ internal sealed class NameSet
 
     internal void Add(string name)
     {
-        Span<byte> bytes = stackalloc byte[Encoding.UTF8.GetMaxByteCount(Stores.FileName.MaxLength * 2)];
+        Span<byte> bytes = stackalloc byte[Encoding.UTF8.GetMaxByteCount(FileName.MaxLength * 2)];
         var hash = XxHash128.HashToUInt128(bytes[..Encoding.UTF8.GetBytes(name, bytes)], _seed);
         _lists[(int)(hash >> 120)].Add(hash);
     }

@@ -4,7 +4,6 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Formats;
 
 namespace Librarian.Domain.Drives;

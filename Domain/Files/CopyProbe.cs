@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;

@@ -1,5 +1,3 @@
-using Librarian.Domain.Catalog;
-
 namespace Librarian.Domain.Transfers;
 
 /// <summary>An authenticated caller.</summary>

@@ -133,7 +133,7 @@ public sealed partial class IncomingTransfers
             Source = source,
             TransferSize = incoming.Size,
             TransferChecksum = incoming.Checksum,
-            TreeDigest = Checksums.TreeDigest.Understood(incoming.TreeDigest),
+            TreeDigest = Contracts.TreeDigest.Understood(incoming.TreeDigest),
             StoreId = storeId,
             StartTime = Now,
             StagingPath = storeId is null ? null : Guid.NewGuid().ToString("D"),

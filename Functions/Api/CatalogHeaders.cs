@@ -1,4 +1,3 @@
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Peers;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Clone;

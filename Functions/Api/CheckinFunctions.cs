@@ -3,7 +3,6 @@ using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Clone;
 using Microsoft.AspNetCore.Mvc;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
@@ -28,7 +27,7 @@ public sealed class CheckinFunctions(CloneCallbacks callbacks, Domain.Catalog.Ca
         var (outgoing, arriving) = await callbacks.UpdateAsync(
             new(body.SourceTransferIds, body.SourceCounterpartIds),
             new(body.DestinationTransferIds, body.DestinationCounterpartIds),
-            (Domain.Catalog.TransferStatus)body.NewStatus,
+            body.NewStatus,
             request.Caller(),
             cancellationToken
         );
@@ -81,14 +80,11 @@ public sealed class CheckinFunctions(CloneCallbacks callbacks, Domain.Catalog.Ca
             ? null
             : "A list of counterpart ids has one id for each id of its list. Nothing was changed.";
 
-    private static OrderedDictionary<long, TransferStatus?> Map(
-        IEnumerable<long> ids,
-        IReadOnlyDictionary<long, Domain.Catalog.TransferStatus> states
-    )
+    private static OrderedDictionary<long, TransferStatus?> Map(IEnumerable<long> ids, IReadOnlyDictionary<long, TransferStatus> states)
     {
         var result = new OrderedDictionary<long, TransferStatus?>();
         foreach (var id in ids)
-            result[id] = states.TryGetValue(id, out var status) ? (TransferStatus)status : null;
+            result[id] = states.TryGetValue(id, out var status) ? status : null;
         return result;
     }
 }

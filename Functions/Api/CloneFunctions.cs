@@ -8,7 +8,6 @@ using Librarian.Functions.Security;
 using Librarian.Orchestrations.Clone;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
@@ -186,8 +185,8 @@ public sealed class CloneFunctions(
         await callbacks.AdvanceIncomingAsync(
             body.DestinationTransferId,
             body.SourceTransferId,
-            Domain.Catalog.TransferStatus.Initiated,
-            Domain.Catalog.TransferStatus.Ongoing,
+            TransferStatus.Initiated,
+            TransferStatus.Ongoing,
             request.Caller(),
             cancellationToken
         ) switch
@@ -219,8 +218,8 @@ public sealed class CloneFunctions(
         await callbacks.AdvanceIncomingAsync(
             body.DestinationTransferId,
             body.SourceTransferId,
-            Domain.Catalog.TransferStatus.Ongoing,
-            Domain.Catalog.TransferStatus.Staged,
+            TransferStatus.Ongoing,
+            TransferStatus.Staged,
             request.Caller(),
             cancellationToken
         ) switch

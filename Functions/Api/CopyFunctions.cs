@@ -6,7 +6,6 @@ using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 

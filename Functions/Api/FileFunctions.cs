@@ -3,7 +3,6 @@ using Librarian.Domain.Files;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 

@@ -4,7 +4,6 @@ using Librarian.Durable;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.DurableTask.Client;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 using DurableStatus = Microsoft.DurableTask.Client.OrchestrationRuntimeStatus;
 using OrchestrationAlreadyExistsException = DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException;
 

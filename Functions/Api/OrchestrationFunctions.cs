@@ -7,7 +7,6 @@ using Librarian.Functions.Security;
 using Microsoft.DurableTask;
 using Microsoft.DurableTask.Client;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 using DurableQuery = Microsoft.DurableTask.Client.OrchestrationQuery;
 using DurableStatus = Microsoft.DurableTask.Client.OrchestrationRuntimeStatus;
 using OrchestrationAlreadyExistsException = DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException;

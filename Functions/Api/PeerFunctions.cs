@@ -9,7 +9,6 @@ using Librarian.Orchestrations.Peers;
 using Librarian.Orchestrations.PeerUpkeep;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 

@@ -4,7 +4,6 @@ using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 

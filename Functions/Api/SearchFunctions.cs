@@ -9,7 +9,6 @@ using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
@@ -113,7 +112,7 @@ public sealed class SearchFunctions(
                         .OrderBy(i => i.Copy.Id)
                         .Select(i => new LocalInstance(
                             roots.Locate(i.Copy.StoreId, i.Copy.Path),
-                            (Client.Wire.DeletionPolicy)i.Copy.DeletionPolicy,
+                            i.Copy.DeletionPolicy,
                             i.Copy.CreatedTime,
                             i.Intact,
                             StoreId: i.Copy.StoreId
@@ -139,9 +138,9 @@ public sealed class SearchFunctions(
         var query = db.Errors.AsNoTracking();
         if (body.Id is { } id)
             query = query.Where(e => e.Id == id);
-        if ((Domain.Catalog.ErrorCategory?)body.Category is { } category)
+        if (body.Category is { } category)
             query = query.Where(e => e.Category == category);
-        if ((Domain.Catalog.ErrorSeverity?)body.Severity is { } severity)
+        if (body.Severity is { } severity)
             query = query.Where(e => e.Severity == severity);
         if (!body.IncludeResolved)
             query = query.Where(e => !e.Cleared);
@@ -165,8 +164,8 @@ public sealed class SearchFunctions(
         [
             .. found.Select(e => new ErrorSearchHit(
                 e.Id,
-                (Client.Wire.ErrorSeverity)e.Severity,
-                (Client.Wire.ErrorCategory)e.Category,
+                e.Severity,
+                e.Category,
                 e.Message,
                 e.RaisedTime,
                 e.ClearedTime,
@@ -207,7 +206,7 @@ public sealed class SearchFunctions(
             // Only these two names match anything, as upstream on SQLite.
             if (policy is not ("ALLOWED" or "DISALLOWED"))
                 take = 0;
-            var wanted = policy == "ALLOWED" ? Domain.Catalog.DeletionPolicy.Allowed : Domain.Catalog.DeletionPolicy.Disallowed;
+            var wanted = policy == "ALLOWED" ? DeletionPolicy.Allowed : DeletionPolicy.Disallowed;
             query = query.Where(i => i.DeletionPolicy == wanted);
         }
 
@@ -227,7 +226,7 @@ public sealed class SearchFunctions(
         [
             .. found.Select(i => new LocalInstance(
                 roots.Locate(i.Copy.StoreId, i.Copy.Path),
-                (Client.Wire.DeletionPolicy)i.Copy.DeletionPolicy,
+                i.Copy.DeletionPolicy,
                 i.Copy.CreatedTime,
                 i.Intact,
                 i.Copy.Id,

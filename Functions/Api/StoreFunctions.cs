@@ -9,7 +9,6 @@ using Librarian.Orchestrations.Drives;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
@@ -151,7 +150,7 @@ public sealed class StoreFunctions(CatalogDatabase database, SiteStores stores, 
                         file.Uploader,
                         source,
                         path,
-                        (Client.Wire.DeletionPolicy)copy.DeletionPolicy,
+                        copy.DeletionPolicy,
                         copy.CreatedTime,
                         true,
                         transfer ?? -1

@@ -6,7 +6,6 @@ using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Incoming;
 using Microsoft.AspNetCore.Mvc;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
@@ -137,8 +136,8 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
         // Only the word "allowed" allows deletion. Upstream reads the Python client's "1" as disallowed, which keeps data safe
         // (docs/spec/wire.md#deletion-policy).
         var policy = body.DeletionPolicy.Equals("allowed", StringComparison.OrdinalIgnoreCase)
-            ? Domain.Catalog.DeletionPolicy.Allowed
-            : Domain.Catalog.DeletionPolicy.Disallowed;
+            ? DeletionPolicy.Allowed
+            : DeletionPolicy.Disallowed;
         var result = await commits.CommitAsync(
             new UploadCommit(body.TransferId, body.StoreName, body.DestinationLocation, body.TransferProviderName, policy),
             request.Caller(),

@@ -4,8 +4,6 @@ using Librarian.Domain.Catalog;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Microsoft.AspNetCore.Mvc;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
-using WireLevel = Librarian.Client.Wire.AuthLevel;
 
 namespace Librarian.Functions.Api;
 
@@ -28,7 +26,7 @@ public sealed class UserFunctions(AccountDirectory accounts)
         CancellationToken cancellationToken
     )
     {
-        var change = await accounts.CreateAsync(body.Username, body.Password, (AuthLevel)body.Permission, cancellationToken);
+        var change = await accounts.CreateAsync(body.Username, body.Password, body.Permission, cancellationToken);
         return Change(change, body.Username, StatusCodes.Status201Created);
     }
 
@@ -71,8 +69,8 @@ public sealed class UserFunctions(AccountDirectory accounts)
         CancellationToken cancellationToken
     ) =>
         await accounts.FindAsync(body.Username, cancellationToken) is { } level
-            ? Answers.Json(new UserResponse(body.Username, (WireLevel)level))
-            : Answers.Json(new UserResponse(body.Username, WireLevel.None), StatusCodes.Status400BadRequest);
+            ? Answers.Json(new UserResponse(body.Username, level))
+            : Answers.Json(new UserResponse(body.Username, AuthLevel.None), StatusCodes.Status400BadRequest);
 
     /// <summary>Changes the caller's own password. Unlike upstream, the old one must be right (W48).</summary>
     [Function("UserPasswordUpdate"), Requires(AuthLevel.ReadOnly)]

@@ -3,7 +3,6 @@ using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Validation;
 using Microsoft.AspNetCore.Mvc;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Functions.Api;
 

@@ -42,7 +42,7 @@ internal static class Operations
             rest +=
                 (rest.Length == 0 ? "" : "\n\n")
                 + (
-                    level == Domain.Catalog.AuthLevel.None
+                    level == AuthLevel.None
                         ? "Any credentials do, but some must be sent."
                         : $"Needs an account of level {word} ({(int)level}) or higher."
                 );

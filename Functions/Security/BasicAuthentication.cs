@@ -2,7 +2,6 @@ using System.Security.Claims;
 using System.Text;
 using System.Text.Encodings.Web;
 using Librarian.Domain.Accounts;
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.AspNetCore.Authentication;

@@ -1,4 +1,3 @@
-using Librarian.Domain.Catalog;
 using Microsoft.AspNetCore.Authorization;
 
 namespace Librarian.Functions.Security;

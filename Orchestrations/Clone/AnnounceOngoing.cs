@@ -1,5 +1,3 @@
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
-
 namespace Librarian.Orchestrations.Clone;
 
 /// <summary>Announces ONGOING for every file that has a staging slot.</summary>

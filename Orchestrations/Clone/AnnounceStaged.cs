@@ -1,5 +1,3 @@
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
-
 namespace Librarian.Orchestrations.Clone;
 
 /// <summary>Announces STAGED for every file whose data have been copied.</summary>

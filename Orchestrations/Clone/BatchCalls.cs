@@ -7,8 +7,6 @@ using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
-using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
-using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 
 namespace Librarian.Orchestrations.Clone;
 
@@ -160,11 +158,7 @@ public sealed class BatchCalls(
     /// A status update for the peer's transfers. For a site of this project it includes this site's ids, because a restored catalog hands
     /// out its ids again.
     /// </summary>
-    public static CheckinUpdateRequest Update(
-        PeerClient peer,
-        IReadOnlyList<(long Theirs, long Ours)> transfers,
-        Client.Wire.TransferStatus status
-    )
+    public static CheckinUpdateRequest Update(PeerClient peer, IReadOnlyList<(long Theirs, long Ours)> transfers, TransferStatus status)
     {
         ArgumentNullException.ThrowIfNull(peer);
         return new(

@@ -1,11 +1,9 @@
 using Librarian.Client;
 using Librarian.Client.Wire;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 
@@ -40,7 +38,7 @@ public sealed partial class BatchWork
             cancellationToken
         );
         var notified = await peer.Client.UpdateCheckinAsync(
-            BatchCalls.Update(peer, [.. byRemote.Select(t => (t.Key, t.Value.Id))], (Client.Wire.TransferStatus)status),
+            BatchCalls.Update(peer, [.. byRemote.Select(t => (t.Key, t.Value.Id))], status),
             cancellationToken
         );
         if (!notified.IsSuccess)
@@ -83,7 +81,7 @@ public sealed partial class BatchWork
     private async Task<List<OutgoingTransfer>> GoneAsync(
         PeerClient peer,
         List<OutgoingTransfer> refused,
-        IReadOnlyDictionary<long, Client.Wire.TransferStatus?> there,
+        IReadOnlyDictionary<long, TransferStatus?> there,
         TransferStatus status,
         List<long> accepted,
         CancellationToken cancellationToken
@@ -93,10 +91,10 @@ public sealed partial class BatchWork
         foreach (var transfer in refused)
         {
             var theirs = there.GetValueOrDefault(transfer.RemoteTransferId!.Value);
-            if (theirs is { } known && known < Client.Wire.TransferStatus.Completed && (int)known >= (int)status)
+            if (theirs is { } known && known < TransferStatus.Completed && (int)known >= (int)status)
                 accepted.Add(transfer.Id);
             else if (
-                theirs == Client.Wire.TransferStatus.Completed
+                theirs == TransferStatus.Completed
                 && await ReconcileAsync(peer, transfer, probed: true, cancellationToken) is not false
             )
                 continue;

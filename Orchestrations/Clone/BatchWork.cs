@@ -8,10 +8,7 @@ using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
-using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
-using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 
@@ -195,7 +192,7 @@ public sealed partial class BatchWork(
             await peer.Client.FailCloneAsync(new CloneFailRequest(only.Id, only.RemoteTransferId!.Value, reason), cancellationToken);
         else
             await peer.Client.UpdateCheckinAsync(
-                BatchCalls.Update(peer, [.. known.Select(t => (t.RemoteTransferId!.Value, t.Id))], Client.Wire.TransferStatus.Failed),
+                BatchCalls.Update(peer, [.. known.Select(t => (t.RemoteTransferId!.Value, t.Id))], TransferStatus.Failed),
                 cancellationToken
             );
     }
@@ -237,17 +234,12 @@ public sealed partial class BatchWork(
         List<(long Theirs, long Ours)> waiting =
         [
             .. ended.Where(t =>
-                asked.Value.DestinationTransferStatus.GetValueOrDefault(t.Theirs)
-                    is Client.Wire.TransferStatus.Initiated
-                        or Client.Wire.TransferStatus.Ongoing
+                asked.Value.DestinationTransferStatus.GetValueOrDefault(t.Theirs) is TransferStatus.Initiated or TransferStatus.Ongoing
             ),
         ];
         if (waiting.Count == 0)
             return false;
-        var notified = await peer.Client.UpdateCheckinAsync(
-            BatchCalls.Update(peer, waiting, Client.Wire.TransferStatus.Failed),
-            cancellationToken
-        );
+        var notified = await peer.Client.UpdateCheckinAsync(BatchCalls.Update(peer, waiting, TransferStatus.Failed), cancellationToken);
         return notified.IsSuccess && notified.Value.ModifiedDestinationTransferIds.Count > 0;
     }
 

@@ -5,8 +5,6 @@ using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Peers;
 using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
-using DeletionPolicy = Librarian.Domain.Catalog.DeletionPolicy;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 

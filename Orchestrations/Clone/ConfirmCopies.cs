@@ -2,7 +2,6 @@ using System.Text.Json.Serialization;
 using Librarian.Client;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Peers;
@@ -12,8 +11,6 @@ using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
-using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
-using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 
 namespace Librarian.Orchestrations.Clone;
 
@@ -285,6 +282,6 @@ public sealed class ConfirmPage(
         public bool IsSame(long size, string checksum, string? treeDigest) =>
             size == Size
             && (treeDigest is null || TreeDigest is null || treeDigest == TreeDigest)
-            && Domain.Checksums.Checksum.Parse(Checksum).CompareTo(Domain.Checksums.Checksum.Parse(checksum)) == ChecksumComparison.Equal;
+            && Contracts.Checksum.Parse(Checksum).CompareTo(Contracts.Checksum.Parse(checksum)) == ChecksumComparison.Equal;
     }
 }

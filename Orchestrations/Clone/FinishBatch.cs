@@ -1,6 +1,5 @@
 using Librarian.Domain.Catalog;
 using Microsoft.EntityFrameworkCore;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 

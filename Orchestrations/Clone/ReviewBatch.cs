@@ -1,5 +1,4 @@
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 
@@ -40,22 +39,17 @@ public sealed class ReviewBatch(BatchWork work) : TaskActivity<SendCloneInput, B
         foreach (var transfer in open)
         {
             var theirs = transfer.RemoteTransferId is { } id ? asked.Value.DestinationTransferStatus.GetValueOrDefault(id) : null;
-            if (
-                theirs is Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing
-                && transfer.Status == TransferStatus.Staged
-            )
+            if (theirs is TransferStatus.Initiated or TransferStatus.Ongoing && transfer.Status == TransferStatus.Staged)
                 forgotten.Add((transfer.RemoteTransferId!.Value, transfer.Id));
-            else if (
-                theirs is Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing or Client.Wire.TransferStatus.Staged
-            )
+            else if (theirs is TransferStatus.Initiated or TransferStatus.Ongoing or TransferStatus.Staged)
                 continue;
-            else if (await work.ReconcileAsync(peer, transfer, probed: theirs == Client.Wire.TransferStatus.Completed, stop) is false)
+            else if (await work.ReconcileAsync(peer, transfer, probed: theirs == TransferStatus.Completed, stop) is false)
                 gone.Add(transfer);
         }
 
         // The peer was restored from a backup and does not know that the data are in its staging: announce them again.
         if (forgotten.Count > 0)
-            await peer.Client.UpdateCheckinAsync(BatchCalls.Update(peer, forgotten, Client.Wire.TransferStatus.Staged), stop);
+            await peer.Client.UpdateCheckinAsync(BatchCalls.Update(peer, forgotten, TransferStatus.Staged), stop);
         await work.FailAsync(
             peer,
             gone,

@@ -1,6 +1,5 @@
 using Librarian.Domain.TransferManagers;
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 

@@ -4,7 +4,6 @@ using Librarian.Domain.TransferManagers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Clone;
 

@@ -7,8 +7,6 @@ using Librarian.Domain.Peers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
-using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
-using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 
 namespace Librarian.Orchestrations.Drives;
 
@@ -147,7 +145,7 @@ public sealed class ReportDriveBatch(
             if (chunk.Key)
             {
                 var failed = await peer.Client.UpdateCheckinAsync(
-                    new CheckinUpdateRequest([.. chunk.Select(f => f.OutgoingTransferId)], [], Client.Wire.TransferStatus.Failed),
+                    new CheckinUpdateRequest([.. chunk.Select(f => f.OutgoingTransferId)], [], TransferStatus.Failed),
                     stop
                 );
                 if (failed.Error is { } refused && PeerCalls.OutcomeOf(refused) is NotificationOutcome.Failed or NotificationOutcome.Away)

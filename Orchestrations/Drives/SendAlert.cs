@@ -4,8 +4,6 @@ using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
-using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
-using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 
 namespace Librarian.Orchestrations.Drives;
 

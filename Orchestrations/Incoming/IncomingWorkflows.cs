@@ -187,10 +187,7 @@ public sealed class IncomingWorkflows(
             await AdoptStagedAsync(
                 [
                     .. clones
-                        .Where(t =>
-                            asked.Value.SourceTransferStatus.GetValueOrDefault(t.SourceTransferId!.Value)
-                            == Client.Wire.TransferStatus.Staged
-                        )
+                        .Where(t => asked.Value.SourceTransferStatus.GetValueOrDefault(t.SourceTransferId!.Value) == TransferStatus.Staged)
                         .Select(t => t.Id),
                 ],
                 cancellationToken
@@ -198,11 +195,7 @@ public sealed class IncomingWorkflows(
             // An id that is missing from the answer says nothing about its transfer (upstream ends the transfer on any odd reply, W13).
             var ended = clones.Where(t =>
                 asked.Value.SourceTransferStatus.TryGetValue(t.SourceTransferId!.Value, out var status)
-                && status
-                    is null
-                        or Client.Wire.TransferStatus.Failed
-                        or Client.Wire.TransferStatus.Cancelled
-                        or Client.Wire.TransferStatus.Completed
+                && status is null or TransferStatus.Failed or TransferStatus.Cancelled or TransferStatus.Completed
             );
             await AbandonAsync(ended.Select(t => t.Id), $"Its source '{group.Key}' has ended the transfer.", cancellationToken);
         }

@@ -1,4 +1,3 @@
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 

@@ -6,9 +6,6 @@ using Librarian.Domain.Peers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
-using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
-using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Incoming;
 
@@ -218,7 +215,7 @@ public sealed class NotifyBatch(
         public async Task NotifyFailedAsync(List<Notice> notices, CancellationToken stop)
         {
             var reply = await _client.UpdateCheckinAsync(
-                new CheckinUpdateRequest([.. notices.Select(n => n.Theirs)], [], Client.Wire.TransferStatus.Failed, Counterparts(notices)),
+                new CheckinUpdateRequest([.. notices.Select(n => n.Theirs)], [], TransferStatus.Failed, Counterparts(notices)),
                 stop
             );
             foreach (var notice in notices)
@@ -266,7 +263,7 @@ public sealed class NotifyBatch(
 
                 switch (asked.Value.SourceTransferStatus.GetValueOrDefault(notice.Theirs))
                 {
-                    case Client.Wire.TransferStatus.Initiated or Client.Wire.TransferStatus.Ongoing or Client.Wire.TransferStatus.Staged:
+                    case TransferStatus.Initiated or TransferStatus.Ongoing or TransferStatus.Staged:
                         Failed.Add(notice.Id);
                         Trouble ??= new Refused(406, Reasons.NotOngoingOrStaged, "", Body: null);
                         break;

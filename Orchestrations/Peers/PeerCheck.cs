@@ -5,7 +5,6 @@ using Librarian.Domain.Accounts;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Peers;
 using Microsoft.Extensions.Options;
-using AuthLevel = Librarian.Domain.Catalog.AuthLevel;
 
 namespace Librarian.Orchestrations.Peers;
 

@@ -1,5 +1,4 @@
 using Librarian.Client.Wire;
-using Librarian.Domain.Checksums;
 
 namespace Librarian.Orchestrations.Peers;
 

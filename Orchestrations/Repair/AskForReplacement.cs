@@ -9,8 +9,6 @@ using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
-using ErrorCategory = Librarian.Domain.Catalog.ErrorCategory;
-using ErrorSeverity = Librarian.Domain.Catalog.ErrorSeverity;
 
 namespace Librarian.Orchestrations.Repair;
 

@@ -11,7 +11,6 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Options;
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Orchestrations.Repair;
 

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
-using Librarian.Domain.Catalog;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Incoming;

@@ -11,7 +11,6 @@ using Librarian.Client.Uploads;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Tests.TestKit;
-using AuthLevel = Librarian.Client.Wire.AuthLevel;
 
 var files = Option("--files", 10_000);
 var gibibytes = Option("--gib", 2);
@@ -150,7 +149,7 @@ try
                         StoreId = store.Id,
                         CreatedTime = now,
                         Available = true,
-                        DeletionPolicy = Librarian.Domain.Catalog.DeletionPolicy.Disallowed,
+                        DeletionPolicy = DeletionPolicy.Disallowed,
                     }),
                     CancellationToken.None
                 );
@@ -162,7 +161,7 @@ try
                         StoreId = drive.StoreId,
                         CreatedTime = now,
                         Available = true,
-                        DeletionPolicy = Librarian.Domain.Catalog.DeletionPolicy.Disallowed,
+                        DeletionPolicy = DeletionPolicy.Disallowed,
                     }),
                     CancellationToken.None
                 );

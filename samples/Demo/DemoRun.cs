@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Librarian.Client;
 using Librarian.Client.Uploads;
 using Librarian.Client.Wire;
+using Librarian.Contracts;
 
 namespace Librarian.Samples.Demo;
 

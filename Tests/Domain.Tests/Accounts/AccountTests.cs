@@ -1,6 +1,5 @@
 using CsCheck;
 using Librarian.Domain.Accounts;
-using Librarian.Domain.Catalog;
 using Librarian.Tests.TestKit;
 using Microsoft.Extensions.Time.Testing;
 

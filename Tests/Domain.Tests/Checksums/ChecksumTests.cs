@@ -1,5 +1,4 @@
 using CsCheck;
-using Librarian.Domain.Checksums;
 using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Checksums;

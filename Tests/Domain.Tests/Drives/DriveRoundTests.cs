@@ -1,6 +1,5 @@
 using System.Data.Common;
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Errors;

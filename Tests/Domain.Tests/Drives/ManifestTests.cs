@@ -1,8 +1,6 @@
 using System.Text;
 using CsCheck;
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Drives;
-using Librarian.Domain.Stores;
 using Librarian.Tests.Domain.Stores;
 using Librarian.Tests.TestKit;
 

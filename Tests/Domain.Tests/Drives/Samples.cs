@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Security;
 

@@ -1,5 +1,4 @@
 using System.Text;
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Drives;
 using Librarian.Tests.Domain.Stores;
 using Librarian.Tests.TestKit;

@@ -1,5 +1,4 @@
 using CsCheck;
-using Librarian.Domain.Stores;
 using Librarian.Tests.TestKit;
 
 namespace Librarian.Tests.Domain.Stores;

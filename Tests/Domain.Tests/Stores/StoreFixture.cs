@@ -40,7 +40,7 @@ public sealed class StoreFixture : IDisposable
 
     public static FileName Name(string text)
     {
-        Assert.True(Librarian.Domain.Stores.FileName.TryParse(text, out var path, out _));
+        Assert.True(FileName.TryParse(text, out var path, out _));
         return path;
     }
 

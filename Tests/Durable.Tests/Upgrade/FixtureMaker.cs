@@ -2,7 +2,7 @@ using System.Data.Common;
 using System.Globalization;
 using System.IO.Compression;
 using System.Text;
-using Librarian.Domain.Catalog;
+using Librarian.Contracts;
 using Librarian.Durable.Stores;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;

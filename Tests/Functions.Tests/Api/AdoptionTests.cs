@@ -1,7 +1,6 @@
 using System.Net;
 using System.Text.Json;
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Stores;
 using Librarian.Domain.Transfers;
 using Librarian.Tests.TestKit;

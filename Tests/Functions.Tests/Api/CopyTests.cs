@@ -4,7 +4,6 @@ using Librarian.Client;
 using Librarian.Client.Uploads;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Files;
 using Librarian.Domain.Stores;
@@ -14,8 +13,6 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 using ContentDigest = Librarian.Domain.Checksums.ContentDigest;
-using DeletionPolicy = Librarian.Domain.Catalog.DeletionPolicy;
-using TransferStatus = Librarian.Domain.Catalog.TransferStatus;
 
 namespace Librarian.Tests.Functions.Api;
 
@@ -116,7 +113,7 @@ public abstract class CopyTests(PostgresServer server, DatabaseKind kind) : IAsy
         var (status, _, reason) = await StageUploadAsync();
         Assert.Equal((503, Reasons.StoreAway), (status, reason));
         await using var db = _site.Catalog.Open();
-        Assert.Equal(0, await db.Errors.CountAsync(e => e.Category == Librarian.Domain.Catalog.ErrorCategory.StoreFull, Stop));
+        Assert.Equal(0, await db.Errors.CountAsync(e => e.Category == ErrorCategory.StoreFull, Stop));
     }
 
     [Fact]

@@ -4,14 +4,15 @@ namespace Librarian.Tests.Orchestrations.Architecture;
 public class ProjectTests
 {
     [Theory]
-    [InlineData("Client", new string[0])]
-    [InlineData("Domain", new string[0])]
+    [InlineData("Contracts", new string[0])]
+    [InlineData("Client", new[] { "Contracts" })]
+    [InlineData("Domain", new[] { "Contracts" })]
     [InlineData("Durable", new string[0])]
-    [InlineData("Orchestrations", new[] { "Client", "Domain", "Durable" })]
-    [InlineData("Functions", new[] { "Adopt", "Client", "Domain", "Durable", "Orchestrations" })]
-    [InlineData("Adopt", new[] { "Domain" })]
+    [InlineData("Orchestrations", new[] { "Client", "Contracts", "Domain", "Durable" })]
+    [InlineData("Functions", new[] { "Adopt", "Client", "Contracts", "Domain", "Durable", "Orchestrations" })]
+    [InlineData("Adopt", new[] { "Contracts", "Domain" })]
     [InlineData("Migrations", new[] { "Domain" })]
-    [InlineData("Cli", new[] { "Client" })]
+    [InlineData("Cli", new[] { "Client", "Contracts" })]
     public void Project_References_OnlyTheProjectsBelow(string project, string[] below)
     {
         using var module = Assemblies.Read(project);

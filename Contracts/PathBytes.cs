@@ -1,18 +1,18 @@
 using System.Buffers;
 using System.Text;
 
-// Compiled into several projects: documentation comments would stand in the XML files of all of them, and the description of the API is
-// made from these.
-namespace Librarian;
+namespace Librarian.Contracts;
 
-// Paths and names of files as text without loss. A name is bytes, and instruments write some that are no UTF-8; each byte that is none
-// becomes an unpaired surrogate, U+DC80 to U+DCFF, as Python has it (PEP 383). Text in which such surrogates stand is for this machine's
-// file system only: nothing else can encode it.
-internal static class PathBytes
+/// <summary>
+/// Converts paths and names of files to text without loss. A name is bytes, and instruments write some that are not UTF-8: each such byte
+/// becomes an unpaired surrogate, U+DC80 to U+DCFF, as in Python (PEP 383). Text with such surrogates is for this machine's file system
+/// only, because nothing else can encode it.
+/// </summary>
+public static class PathBytes
 {
-    // The text of a name or path.
-    // path: Its bytes, without a terminating zero.
-    internal static string ToText(ReadOnlySpan<byte> path)
+    /// <summary>Returns the text of a name or path.</summary>
+    /// <param name="path">Its bytes, without a terminating zero.</param>
+    public static string ToText(ReadOnlySpan<byte> path)
     {
         if (System.Text.Unicode.Utf8.IsValid(path))
             return Encoding.UTF8.GetString(path);
@@ -34,10 +34,12 @@ internal static class PathBytes
         return text.ToString();
     }
 
-    // The bytes that a text stands for, with a terminating zero, as the kernel's calls take them.
-    // path: A text that ToText gave, or any ordinary one.
-    // Throws ArgumentException: No path has this text: it holds a zero, or a surrogate that stands for no byte.
-    internal static byte[] ToZeroTerminated(string path)
+    /// <summary>Returns the bytes that a text stands for, with a terminating zero, as system calls need them.</summary>
+    /// <param name="path">A text that <see cref="ToText"/> returned, or any other.</param>
+    /// <exception cref="ArgumentException">
+    /// No path has this text: it contains a zero character, or a surrogate that stands for no byte.
+    /// </exception>
+    public static byte[] ToZeroTerminated(string path)
     {
         if (path.Contains('\0', StringComparison.Ordinal))
             throw new ArgumentException("A path has no zero character.", nameof(path));
@@ -64,9 +66,8 @@ internal static class PathBytes
         return bytes.WrittenSpan.ToArray();
     }
 
-    // Whether a text can be written as UTF-8, and so can travel.
-    // text: Any text.
-    internal static bool IsUnicode(ReadOnlySpan<char> text)
+    /// <summary>Whether a text can be written as UTF-8, and so can be sent.</summary>
+    public static bool IsUnicode(ReadOnlySpan<char> text)
     {
         while (!text.IsEmpty)
         {

@@ -1,19 +1,20 @@
 using System.Globalization;
 using System.Text;
 
-// Compiled into several projects: documentation comments would stand in the XML files of all of them, and the description of the API is
-// made from these.
-namespace Librarian;
+namespace Librarian.Contracts;
 
-// Text from elsewhere as a person may see it. A name may hold anything that a file system holds: in a terminal, a log or a page it must
-// neither move the cursor, nor begin another line, nor turn the reading direction of what follows.
-internal static class ShownText
+/// <summary>
+/// Makes text from elsewhere safe to show. A name may contain anything that a file system can hold. In a terminal, a log or a page it must
+/// not move the cursor, begin another line or change the direction of the text that follows.
+/// </summary>
+public static class ShownText
 {
-    // Control characters, line separators and marks of direction as \xNN or \uNNNN, bytes that are no UTF-8 (PathBytes)
-    // as \xNN. Everything else stays as it is, a backslash too: this is for reading, not for reading back.
-    // text: Any text.
-    // One line of printable text.
-    internal static string Shown(this string text)
+    /// <summary>
+    /// Writes control characters, line separators and direction marks as \xNN or \uNNNN, and bytes that are not UTF-8
+    /// (<see cref="PathBytes"/>) as \xNN. Everything else stays as it is, also a backslash: the result is for reading, not for parsing.
+    /// </summary>
+    /// <returns>One line of printable text.</returns>
+    public static string Shown(this string text)
     {
         var first = FirstUnfit(text, 0);
         if (first < 0)

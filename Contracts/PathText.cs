@@ -1,4 +1,4 @@
-namespace Librarian.Client.Wire;
+namespace Librarian.Contracts;
 
 /// <summary>Handles paths as text by the wire's POSIX rules (docs/spec/wire.md#paths), without access to the file system.</summary>
 public static class PathText

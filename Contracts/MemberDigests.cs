@@ -1,4 +1,4 @@
-namespace Librarian.Domain.Checksums;
+namespace Librarian.Contracts;
 
 /// <summary>
 /// The digests of a directory's files for one algorithm: raw bytes in fixed chunks (16 MB for a million files with XXH3), sorted once at

@@ -1,7 +1,7 @@
 using System.IO.Hashing;
 using System.Security.Cryptography;
 
-namespace Librarian.Domain.Checksums;
+namespace Librarian.Contracts;
 
 /// <summary>Feeds the same bytes to several algorithms, so that data are read once for any number of checksums.</summary>
 internal sealed class MultiHash : IDisposable

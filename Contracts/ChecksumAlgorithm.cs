@@ -1,6 +1,6 @@
 using System.Collections.Frozen;
 
-namespace Librarian.Domain.Checksums;
+namespace Librarian.Contracts;
 
 /// <summary>
 /// The algorithms that every site knows (docs/spec/wire.md#checksum-text), in the order in which their prefixes are tried.
@@ -13,13 +13,17 @@ public enum ChecksumAlgorithm
     /// <summary>XXH3 with 128 bits and seed 0. Clients compute it by default.</summary>
     Xxh3,
 
+    /// <summary>SHA-1.</summary>
     Sha1,
 
+    /// <summary>SHA-256.</summary>
     Sha256,
 
+    /// <summary>SHA-512.</summary>
     Sha512,
 }
 
+/// <summary>Names and lengths of the algorithms.</summary>
 public static class ChecksumAlgorithmExtensions
 {
     private static readonly FrozenDictionary<ChecksumAlgorithm, (string Name, int Length)> Known = new Dictionary<

@@ -1,40 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
 
-namespace Librarian.Domain.Stores;
-
-/// <summary>Why a text is not a file name.</summary>
-public enum FileNameRefusal
-{
-    /// <summary>The text is a file name.</summary>
-    None,
-
-    /// <summary>Empty, or only "." and "/": it would name the store itself.</summary>
-    Empty,
-
-    /// <summary>It begins with "/", and so names something outside the store.</summary>
-    Absolute,
-
-    /// <summary>It has a ".." component.</summary>
-    ParentReference,
-
-    /// <summary>It has a zero character, which neither a file system nor PostgreSQL can hold.</summary>
-    ZeroCharacter,
-
-    /// <summary>It has an unpaired surrogate, which no file name on disk can hold.</summary>
-    NotUnicode,
-
-    /// <summary>It is longer than <see cref="FileName.MaxLength"/> characters, the width of the catalog's columns.</summary>
-    TooLong,
-
-    /// <summary>
-    /// A component is longer than <see cref="FileName.MaxComponentBytes"/> bytes in UTF-8, the limit of common file systems.
-    /// </summary>
-    ComponentTooLong,
-
-    /// <summary>Its first component is the store's own working directory.</summary>
-    Reserved,
-}
+namespace Librarian.Contracts;
 
 /// <summary>
 /// A file name inside a store or a staging directory, in the one normal form that the wire echoes (docs/spec/wire.md#paths): repeated "/"
@@ -122,9 +89,10 @@ public sealed record FileName
         if (!PathBytes.IsUnicode(text))
             return FileNameRefusal.NotUnicode;
 
-        components = [.. text.Split('/').Where(component => component is not ("" or "."))];
-        if (components.Length == 0)
+        var normal = PathText.Normalise(text);
+        if (normal == ".")
             return FileNameRefusal.Empty;
+        components = normal.Split('/');
         if (components.Contains("..", StringComparer.Ordinal))
             return FileNameRefusal.ParentReference;
         if (string.Equals(components[0], WorkingDirectory, StringComparison.Ordinal))

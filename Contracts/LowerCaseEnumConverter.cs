@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
-namespace Librarian.Client.Wire;
+namespace Librarian.Contracts;
 
 /// <summary>Converts enums that travel as lower-case strings with underscores, case-sensitive (docs/spec/wire.md#enums).</summary>
 /// <typeparam name="T">An enum whose PascalCase names give the words on the wire.</typeparam>

@@ -1,18 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 
-namespace Librarian.Domain.Checksums;
-
-public enum ChecksumComparison
-{
-    /// <summary>Same algorithm, same digest.</summary>
-    Equal,
-
-    /// <summary>Same algorithm, different digest: the contents differ.</summary>
-    Different,
-
-    /// <summary>Different algorithms, so the contents cannot be compared. Compute the other algorithm's digest and compare again.</summary>
-    DifferentAlgorithms,
-}
+namespace Librarian.Contracts;
 
 /// <summary>
 /// A checksum as sites exchange it: <c>algorithm:::digest</c> (docs/spec/wire.md#checksum-text). Every string is a checksum: a string

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
-namespace Librarian.Client.Wire;
+namespace Librarian.Contracts;
 
 /// <summary>
 /// Converts enums that travel as integers (docs/spec/wire.md#enums). Accepts integral floats and booleans; refuses numeric strings and

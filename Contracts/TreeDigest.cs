@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.IO.Hashing;
 
-namespace Librarian.Domain.Checksums;
+namespace Librarian.Contracts;
 
 /// <summary>
 /// Computes the tree digest of a directory (docs/formats/tree-digest-v1.md). Members may be added in any order and from several threads.
