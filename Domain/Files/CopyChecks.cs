@@ -149,14 +149,15 @@ public sealed partial class CopyChecks(
             digest.TreeDigest
         );
         await RecordAsync(file, copy, found, cancellationToken);
-        return matches
-            ? new CopyFinding(CopyState.Intact, "", digest)
-            : new CopyFinding(
-                CopyState.Damaged,
-                $"The copy at {stores.Locate(copy.StoreId, copy.Path)} has {found.Size} bytes with {found.Checksum}.",
-                digest
-            );
+        return matches ? new CopyFinding(CopyState.Intact, "", digest) : Damaged(copy, found, digest);
     }
+
+    private CopyFinding Damaged(FileCopy copy, Found found, DigestResult digest) =>
+        new(
+            CopyState.Damaged,
+            $"The copy at {stores.Locate(copy.StoreId, copy.Path)} has {found.Size} bytes with {found.Checksum}.",
+            digest
+        );
 
     /// <summary>
     /// Records that a copy is missing. Its store is probed once more before that: a store that was unmounted between two probes must not

@@ -12,15 +12,15 @@ public sealed partial class IncomingTransfers
     /// attempt fail even when the batch is refused.
     /// </summary>
     public Task<StageResult> StageBatchAsync(
-        IReadOnlyList<IncomingFile> incoming,
+        IReadOnlyList<DeclaredTransfer> declared,
         long totalSize,
         string source,
         Caller caller,
         CancellationToken cancellationToken
-    ) => StageAndAskCopiesAsync(incoming, totalSize, source, caller, ongoingFirst: true, cancellationToken);
+    ) => StageBatchAsync(declared, totalSize, source, caller, ongoingFirst: true, cancellationToken);
 
     private async Task<StageResult> StageBatchAsync(
-        IReadOnlyList<IncomingFile> incoming,
+        IReadOnlyList<DeclaredTransfer> declared,
         long totalSize,
         string source,
         Caller caller,
@@ -28,27 +28,28 @@ public sealed partial class IncomingTransfers
         CancellationToken cancellationToken
     )
     {
-        ArgumentNullException.ThrowIfNull(incoming);
+        ArgumentNullException.ThrowIfNull(declared);
         ArgumentNullException.ThrowIfNull(caller);
-        if (UnacceptableBatch(incoming, totalSize, source, caller) is { } unacceptable)
+        if (UnacceptableBatch(declared, totalSize, source, caller) is { } unacceptable)
             return unacceptable;
         // Files that can never be accepted do not block the others: they get no staging slot, and the answer says why.
-        List<(long SourceTransferId, string Reason)> unfit =
-        [
-            .. incoming.Select(a => (a.SourceTransferId ?? -1, Invalid(a)!)).Where(a => a.Item2 is not null),
-        ];
-        if (unfit.Count > 0)
+        List<(long SourceTransferId, string Reason)> unfit = [];
+        List<IncomingFile> incoming = new(declared.Count);
+        foreach (var one in declared)
         {
-            if (unfit.Count == incoming.Count)
-                return Refuse(StageRefusal.InvalidPath, unfit[0].Reason, [.. unfit.Select(u => u.SourceTransferId)]);
-            incoming = [.. incoming.Where(a => Invalid(a) is null)];
+            if (one.TryParse(out var file, out var problem))
+                incoming.Add(file);
+            else
+                unfit.Add((one.SourceTransferId ?? -1, problem));
         }
 
-        var repeated = incoming.GroupBy(a => a.DestinationLocation).Where(g => g.Count() > 1).SelectMany(g => g.Skip(1)).ToList();
+        if (incoming.Count == 0 && unfit.Count > 0)
+            return Refuse(StageRefusal.InvalidPath, unfit[0].Reason, [.. unfit.Select(u => u.SourceTransferId)]);
+        var repeated = incoming.GroupBy(a => a.Destination).Where(g => g.Count() > 1).SelectMany(g => g.Skip(1)).ToList();
         if (repeated.Count > 0)
-            return Refuse(StageRefusal.InvalidPath, $"'{repeated[0].DestinationLocation}' is in the batch twice.", Ids(repeated));
+            return Refuse(StageRefusal.InvalidPath, $"'{repeated[0].Destination}' is in the batch twice.", Ids(repeated));
 
-        return await StageFitAsync(incoming, unfit, totalSize, source, caller, ongoingFirst, cancellationToken);
+        return await StageAndAskCopiesAsync(incoming, unfit, totalSize, source, caller, ongoingFirst, cancellationToken);
     }
 
     private async Task<StageResult> StageFitAsync(
@@ -67,10 +68,7 @@ public sealed partial class IncomingTransfers
         await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
-            var total = Math.Max(
-                totalSize,
-                incoming.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size)
-            );
+            var total = Math.Max(totalSize, SumOf(incoming));
             var chosen = await _stores.ChooseAsync(db, total, probes, cancellationToken);
             if (chosen is null)
             {
@@ -80,17 +78,11 @@ public sealed partial class IncomingTransfers
 
             // The stores' rows are locked by now, so two requests of an account cannot reserve the same space; without a commit nothing
             // remains.
-            if (
-                !caller.IsAdmin
-                && await AccountReservations.RefusalAsync(db, [(source, total)], _options.Value.PromisedBytesPerAccount, cancellationToken)
-                    is { } overdrawn
-            )
+            if (!caller.IsAdmin && await OverdrawnAsync(db, source, total, cancellationToken) is { } overdrawn)
                 return Refuse(StageRefusal.PromisedTooMuch, overdrawn, []);
 
-            var names = incoming.Select(a => a.DestinationLocation).ToList();
-            var existing = (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken)).ToHashSet(
-                StringComparer.Ordinal
-            );
+            var names = incoming.Select(a => a.Destination.Value).ToList();
+            var existing = await CataloguedAsync(db, names, cancellationToken);
             var (ongoing, restaged) = await UnderWayAsync(db, incoming, names, source, caller, cancellationToken);
             var (repairs, home) = await RepairsAsync(db, incoming, existing, chosen.Value.Store.Id, probes, cancellationToken);
             existing.ExceptWith(repairs.Keys);
@@ -123,20 +115,35 @@ public sealed partial class IncomingTransfers
     /// Accepts or refuses one file that its sender copies while it waits (docs/spec/wire.md#clone-stage): as a batch of one, but "exists"
     /// takes precedence over "ongoing".
     /// </summary>
-    public Task<StageResult> StageCloneAsync(IncomingFile incoming, string source, Caller caller, CancellationToken cancellationToken)
+    public Task<StageResult> StageCloneAsync(DeclaredTransfer declared, string source, Caller caller, CancellationToken cancellationToken)
     {
-        ArgumentNullException.ThrowIfNull(incoming);
-        return StageAndAskCopiesAsync([incoming], incoming.Size, source, caller, ongoingFirst: false, cancellationToken);
+        ArgumentNullException.ThrowIfNull(declared);
+        return StageBatchAsync([declared], declared.Size, source, caller, ongoingFirst: false, cancellationToken);
     }
 
+    private Task<string?> OverdrawnAsync(CatalogContext db, string account, long bytes, CancellationToken cancellationToken) =>
+        AccountReservations.RefusalAsync(db, [(account, bytes)], _options.Value.PromisedBytesPerAccount, cancellationToken);
+
+    private static long SumOf(IReadOnlyList<IncomingFile> incoming) =>
+        incoming.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size);
+
+    private static async Task<HashSet<string>> CataloguedAsync(
+        CatalogContext db,
+        IReadOnlyCollection<string> names,
+        CancellationToken cancellationToken
+    ) =>
+        (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync(cancellationToken)).ToHashSet(
+            StringComparer.Ordinal
+        );
+
     private static StageResult.Refused? UnacceptableBatch(
-        IReadOnlyList<IncomingFile> incoming,
+        IReadOnlyList<DeclaredTransfer> declared,
         long totalSize,
         string source,
         Caller caller
     )
     {
-        if (totalSize < 0 || incoming.Any(a => a.Size < 0))
+        if (totalSize < 0 || declared.Any(a => a.Size < 0))
             return Refuse(StageRefusal.NegativeSize, "A declared size is negative.", []);
         if (!caller.IsAdmin && source != caller.Username)
             return Refuse(
@@ -145,7 +152,7 @@ public sealed partial class IncomingTransfers
                     + "a site's account bears its name, and callbacks go to the source.",
                 []
             );
-        if (InvalidText("source", source) is { } badSource)
+        if (DeclaredTransfer.Problem("source", source) is { } badSource)
             return Refuse(StageRefusal.InvalidPath, badSource, []);
         return null;
     }
@@ -176,7 +183,7 @@ public sealed partial class IncomingTransfers
         var same = under.Join(
             incoming,
             t => (t.Name, t.TransferChecksum),
-            a => (a.DestinationLocation, a.Checksum),
+            a => (a.Destination.Value, a.Checksum),
             (t, a) => (Transfer: t, Incoming: a)
         );
         // Another caller's transfer is never abandoned for this caller (upstream W4): it counts as under way.
@@ -205,8 +212,8 @@ public sealed partial class IncomingTransfers
             );
         if (existing.Count > 0)
         {
-            var there = incoming.Where(a => existing.Contains(a.DestinationLocation)).ToList();
-            return Refuse(StageRefusal.FileExists, $"'{there[0].DestinationLocation}' is catalogued here.", Ids(there));
+            var there = incoming.Where(a => existing.Contains(a.Destination.Value)).ToList();
+            return Refuse(StageRefusal.FileExists, $"'{there[0].Destination.Value}' is catalogued here.", Ids(there));
         }
 
         return restaged.Count == 0
@@ -254,7 +261,11 @@ public sealed partial class IncomingTransfers
                 );
         }
 
-        return new StageResult.Accepted(chosen.Store, chosen.FreeBytes, [.. rows.Select(r => SlotOf(r, chosen.Store))]);
+        return new StageResult.Accepted(
+            chosen.Store,
+            chosen.FreeBytes,
+            [.. rows.Zip(incoming, (row, file) => SlotOf(row, file, chosen.Store))]
+        );
     }
 
     /// <summary>
@@ -326,7 +337,7 @@ public sealed partial class IncomingTransfers
             .Where(w => w.Enabled)
             .GroupBy(w => w.FileName, StringComparer.Ordinal)
             .Select(g => g.First())
-            .Join(incoming, w => (w.FileName, w.Checksum, w.Size), a => (a.DestinationLocation, a.Checksum, a.Size), (w, a) => w)
+            .Join(incoming, w => (w.FileName, w.Checksum, w.Size), a => (a.Destination.Value, a.Checksum, a.Size), (w, a) => w)
             .ToList();
         if (
             repairs.Count == incoming.Count

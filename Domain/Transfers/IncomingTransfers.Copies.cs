@@ -30,7 +30,7 @@ public sealed partial class IncomingTransfers
     {
         var found = await _probe.ProbeAsync([Declared(incoming)], UploadReadWait, cancellationToken);
         // The file was forgotten meanwhile: the uploader asks again.
-        if (!found.TryGetValue(incoming.DestinationLocation, out var finding))
+        if (!found.TryGetValue(incoming.Destination.Value, out var finding))
             return taken;
         return finding.Presence switch
         {
@@ -138,7 +138,7 @@ public sealed partial class IncomingTransfers
     {
         var (uploader, source) = sender;
         var (store, probe) = home;
-        var name = incoming.DestinationLocation;
+        var name = incoming.Destination.Value;
         var given = await AbandonAsync(
             db,
             db.IncomingTransfers.Where(t => t.FileName == name && t.Source == source && t.SourceTransferId == null),
@@ -152,11 +152,12 @@ public sealed partial class IncomingTransfers
                 s => s.SetProperty(c => c.ReplacementRequested, true).SetProperty(c => c.IncomingTransferId, row.Id),
                 cancellationToken
             );
-        return (new StageResult.Accepted(store, probe.FreeBytes, [SlotOf(row, store)]), given);
+        return (new StageResult.Accepted(store, probe.FreeBytes, [SlotOf(row, incoming, store)]), given);
     }
 
     private async Task<StageResult> StageAndAskCopiesAsync(
         IReadOnlyList<IncomingFile> incoming,
+        List<(long SourceTransferId, string Reason)> unfit,
         long totalSize,
         string source,
         Caller caller,
@@ -164,15 +165,15 @@ public sealed partial class IncomingTransfers
         CancellationToken cancellationToken
     )
     {
-        var result = await StageBatchAsync(incoming, totalSize, source, caller, ongoingFirst, cancellationToken);
+        var result = await StageFitAsync(incoming, unfit, totalSize, source, caller, ongoingFirst, cancellationToken);
         if (result is not StageResult.Refused { Why: StageRefusal.FileExists } taken)
             return result;
         var named = taken.SourceTransferIds.ToHashSet();
         var there = incoming.Where(a => named.Contains(a.SourceTransferId ?? -1)).ToList();
         var found = await _probe.ProbeAsync(there.ConvertAll(Declared), BatchReadWait, cancellationToken);
         var judged = there
-            .Where(a => found.ContainsKey(a.DestinationLocation))
-            .Select(a => (Incoming: a, Finding: found[a.DestinationLocation]))
+            .Where(a => found.ContainsKey(a.Destination.Value))
+            .Select(a => (Incoming: a, Finding: found[a.Destination.Value]))
             .ToList();
         await RequestReplacementsAsync(
             [.. judged.Where(j => j.Finding.Presence == FilePresence.Lost).SelectMany(j => j.Finding.LostCopies!)],
@@ -185,7 +186,7 @@ public sealed partial class IncomingTransfers
         {
             return Refuse(
                 unsure.Exists(u => u.Finding.Presence == FilePresence.Unknown) ? StageRefusal.CopyUnknown : StageRefusal.CopyBeingRead,
-                $"'{unsure[0].Incoming.DestinationLocation}': {unsure[0].Finding.Message}",
+                $"'{unsure[0].Incoming.Destination.Value}': {unsure[0].Finding.Message}",
                 Ids(unsure.Select(u => u.Incoming))
             );
         }
@@ -194,7 +195,7 @@ public sealed partial class IncomingTransfers
         if (firm.Count > 0)
             return Existing(firm);
         // All are accepted now. If the second attempt is refused too, their store is not that of the rest of the batch, or is full.
-        var again = await StageBatchAsync(incoming, totalSize, source, caller, ongoingFirst, cancellationToken);
+        var again = await StageFitAsync(incoming, unfit, totalSize, source, caller, ongoingFirst, cancellationToken);
         return again is StageResult.Refused { Why: StageRefusal.FileExists } still
             ? Refuse(
                 StageRefusal.CopyUnknown,
@@ -209,8 +210,8 @@ public sealed partial class IncomingTransfers
         Refuse(
             StageRefusal.FileExists,
             firm[0].Finding is { Presence: not FilePresence.Intact } other
-                ? $"'{firm[0].Incoming.DestinationLocation}': {other.Message}"
-                : $"'{firm[0].Incoming.DestinationLocation}' is catalogued here.",
+                ? $"'{firm[0].Incoming.Destination.Value}': {other.Message}"
+                : $"'{firm[0].Incoming.Destination.Value}' is catalogued here.",
             Ids(firm.Select(f => f.Incoming))
         ) with
         {
@@ -236,7 +237,7 @@ public sealed partial class IncomingTransfers
     }
 
     private static DeclaredFile Declared(IncomingFile incoming) =>
-        new(incoming.DestinationLocation, incoming.Size, incoming.Checksum, incoming.TreeDigest);
+        new(incoming.Destination.Value, incoming.Size, incoming.Checksum, incoming.TreeDigest);
 
     private sealed record LostCopy(long Id, long StoreId, bool Enabled, string Name, bool Busy);
 }

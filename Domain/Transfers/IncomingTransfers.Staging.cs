@@ -13,7 +13,7 @@ public sealed partial class IncomingTransfers
         if (result is not StageResult.Accepted accepted)
             return result;
         var making = accepted.Store.Store.CreateStagingAsync(
-            [.. accepted.Slots.Select(p => (Guid.Parse(p.StagingName), Parsed(p.UploadName)))],
+            [.. accepted.Slots.Select(p => (Guid.Parse(p.StagingName), p.UploadName))],
             cancellationToken
         );
         foreach (var slot in accepted.Slots)

@@ -11,24 +11,26 @@ public sealed partial class IncomingTransfers
 
     /// <summary>Accepts or refuses a client's upload (docs/spec/wire.md#upload-stage).</summary>
     public async Task<StageResult> StageUploadAsync(
-        IncomingFile incoming,
+        DeclaredTransfer declared,
         string uploader,
         Caller caller,
         CancellationToken cancellationToken
     )
     {
-        ArgumentNullException.ThrowIfNull(incoming);
+        ArgumentNullException.ThrowIfNull(declared);
         ArgumentNullException.ThrowIfNull(caller);
-        if (incoming.Size < 0)
-            return Refuse(StageRefusal.NegativeSize, $"The declared size is {incoming.Size} bytes.", []);
-        if (incoming.Size > _options.Value.MaximalUploadSizeBytes)
+        if (declared.Size < 0)
+            return Refuse(StageRefusal.NegativeSize, $"The declared size is {declared.Size} bytes.", []);
+        if (declared.Size > _options.Value.MaximalUploadSizeBytes)
             return Refuse(
                 StageRefusal.TooLarge,
-                $"The declared size is {incoming.Size} bytes; this site takes at most {_options.Value.MaximalUploadSizeBytes}.",
+                $"The declared size is {declared.Size} bytes; this site takes at most {_options.Value.MaximalUploadSizeBytes}.",
                 []
             );
-        if ((Invalid(incoming) ?? InvalidText("uploader", uploader)) is { } problem)
+        if (!declared.TryParse(out var incoming, out var problem))
             return Refuse(StageRefusal.InvalidPath, problem, []);
+        if (DeclaredTransfer.Problem("uploader", uploader) is { } unfit)
+            return Refuse(StageRefusal.InvalidPath, unfit, []);
 
         var probes = await _stores.ProbeAsync(cancellationToken);
         var finishing = await _uploads.RunAsync(
@@ -48,7 +50,7 @@ public sealed partial class IncomingTransfers
     /// </summary>
     private async Task<IReadOnlyList<Task<StageResult>>> StageUploadsAsync(IReadOnlyList<UploadRequest> group)
     {
-        var names = group.Select(r => r.Incoming.DestinationLocation).ToHashSet(StringComparer.Ordinal);
+        var names = group.Select(r => r.Incoming.Destination.Value).ToHashSet(StringComparer.Ordinal);
         if (names.Count < group.Count)
             return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
         HashSet<string> catalogued;
@@ -59,10 +61,8 @@ public sealed partial class IncomingTransfers
         await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync())
         {
-            catalogued = (await db.Files.Where(f => names.Contains(f.Name)).Select(f => f.Name).ToListAsync()).ToHashSet(
-                StringComparer.Ordinal
-            );
-            var open = group.Where(r => !catalogued.Contains(r.Incoming.DestinationLocation)).ToList();
+            catalogued = await CataloguedAsync(db, names, CancellationToken.None);
+            var open = group.Where(r => !catalogued.Contains(r.Incoming.Destination.Value)).ToList();
             if (open.Count > 0)
             {
                 given = await AbandonEarlierAsync(db, names, open);
@@ -95,11 +95,14 @@ public sealed partial class IncomingTransfers
         return
         [
             .. group.Select(r =>
-                r.Incoming.DestinationLocation is var name && catalogued.Contains(name)
+                r.Incoming.Destination.Value is var name && catalogued.Contains(name)
                     ? Task.FromResult<StageResult>(Refuse(StageRefusal.FileExists, $"'{name}' is catalogued here.", []))
                 : overdrawn is not null ? Task.FromResult<StageResult>(Refuse(StageRefusal.PromisedTooMuch, overdrawn, []))
                 : chosen is { } slot
-                    ? FinishAsync(new StageResult.Accepted(slot.Store, slot.FreeBytes, [SlotOf(rows[name], slot.Store)]), given[name])
+                    ? FinishAsync(
+                        new StageResult.Accepted(slot.Store, slot.FreeBytes, [SlotOf(rows[name], r.Incoming, slot.Store)]),
+                        given[name]
+                    )
                 : RefuseFullAsync(r.Incoming.Size, given[name])
             ),
         ];
@@ -133,7 +136,7 @@ public sealed partial class IncomingTransfers
             })
             .ToListAsync();
         var replaced = earlier
-            .Join(open, t => (t.FileName!, t.Source), r => (r.Incoming.DestinationLocation, r.Source), (t, _) => t)
+            .Join(open, t => (t.FileName!, t.Source), r => (r.Incoming.Destination.Value, r.Source), (t, _) => t)
             .ToList();
         List<long> ids = [.. replaced.Select(t => t.Id)];
         if (ids.Count > 0)

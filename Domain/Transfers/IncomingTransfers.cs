@@ -129,7 +129,7 @@ public sealed partial class IncomingTransfers
         {
             Status = TransferStatus.Initiated,
             Uploader = uploader,
-            UploadName = incoming.UploadName,
+            UploadName = incoming.UploadName.Value,
             Source = source,
             TransferSize = incoming.Size,
             TransferChecksum = incoming.Checksum,
@@ -137,38 +137,19 @@ public sealed partial class IncomingTransfers
             StoreId = storeId,
             StartTime = Now,
             StagingPath = storeId is null ? null : Guid.NewGuid().ToString("D"),
-            FileName = incoming.DestinationLocation,
+            FileName = incoming.Destination.Value,
             SourceTransferId = incoming.SourceTransferId,
         };
 
-    private static StagingSlot SlotOf(IncomingTransfer row, SiteStore store) =>
+    private static StagingSlot SlotOf(IncomingTransfer row, IncomingFile incoming, SiteStore store) =>
         new(
             row.Id,
             row.SourceTransferId,
             row.StagingPath!,
-            store.Store.LocateStaged(Guid.Parse(row.StagingPath!), Parsed(row.UploadName)),
-            row.UploadName,
-            row.FileName!
+            store.Store.LocateStaged(Guid.Parse(row.StagingPath!), incoming.UploadName),
+            incoming.UploadName,
+            incoming.Destination
         );
-
-    private static FileName Parsed(string normalised) =>
-        FileName.TryParse(normalised, out var path, out var refusal)
-            ? path
-            : throw new InvalidOperationException($"'{normalised}' was accepted before: {FileName.Describe(refusal)}");
-
-    private static string? Invalid(IncomingFile incoming)
-    {
-        if (!FileName.TryParse(incoming.UploadName, out _, out var refusal))
-            return $"upload_name '{incoming.UploadName}': {FileName.Describe(refusal)}";
-        if (!FileName.TryParse(incoming.DestinationLocation, out _, out refusal))
-            return $"destination_location '{incoming.DestinationLocation}': {FileName.Describe(refusal)}";
-        return InvalidText("upload_checksum", incoming.Checksum);
-    }
-
-    private static string? InvalidText(string field, string text) =>
-        text.Length is 0 or > CatalogContext.MaxText || text.Any(char.IsControl)
-            ? $"{field} must have 1 to 256 characters, none of them control characters."
-            : null;
 
     private static StageResult.Refused Refuse(StageRefusal why, string detail, IReadOnlyList<long> ids, long? transferId = null) =>
         new(why, detail, ids, transferId);

@@ -69,8 +69,6 @@ public sealed partial class OutgoingTransfers(TimeProvider time, SiteStores? sto
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentNullException.ThrowIfNull(orchestrationId);
         var now = Now;
-        // A pause that ends later was recorded while the clock was ahead: it is over.
-        var latest = now + LongestRetry;
         var destination = policy.Name;
         var librarian = await db.Peers.Where(l => l.Name == destination).Select(l => l.Id).FirstOrDefaultAsync(cancellationToken);
         var newest = await db.Copies.MaxAsync(i => (long?)i.Id, cancellationToken) ?? 0;
@@ -78,7 +76,82 @@ public sealed partial class OutgoingTransfers(TimeProvider time, SiteStores? sto
         var lacking = db.Files.AsNoTracking().Where(f => !db.RemoteCopies.Any(r => r.FileName == f.Name && r.PeerId == librarian));
         if (passed is { CreateTime: var from })
             lacking = lacking.Where(f => f.CreateTime >= from);
-        var files = await lacking
+        var files = await ToSendAsync(lacking, db, policy, now, cancellationToken);
+        await RememberPassedAsync(destination, librarian, lacking, newest, passed, now, cancellationToken);
+        var copies = await CopiesToSendAsync(db, [.. files.Select(f => f.Name)], cancellationToken);
+        files.RemoveAll(f => !copies.ContainsKey(f.Name));
+        if (files.Count == 0)
+            return null;
+
+        var queueId = await QueueAsync(db, destination, orchestrationId, cancellationToken);
+        db.OutgoingTransfers.AddRange(files.Select(f => NewTransfer(f, copies[f.Name], destination, queueId)));
+        await db.SaveChangesAsync(cancellationToken);
+        return new SendBatch(queueId, destination, files.Count);
+    }
+
+    /// <summary>Creates a batch of one copy that is sent although the destination may know the file, in the caller's transaction.</summary>
+    /// <returns>The batch and its transfer.</returns>
+    public async Task<(long QueueId, long TransferId)> QueueCopyAsync(
+        CatalogContext db,
+        FileCopy copy,
+        string destination,
+        Func<long, string> orchestrationId,
+        CancellationToken cancellationToken
+    )
+    {
+        var file = await db
+            .Files.AsNoTracking()
+            .Where(f => f.Name == copy.FileName)
+            .Select(f => new FileToSend(f.Name, f.Size, f.Checksum))
+            .SingleAsync(cancellationToken);
+        var queueId = await QueueAsync(db, destination, orchestrationId, cancellationToken);
+        var transfer = NewTransfer(file, new CopyToSend(copy.FileName, copy.Id, copy.StoreId, copy.Path), destination, queueId);
+        db.OutgoingTransfers.Add(transfer);
+        await db.SaveChangesAsync(cancellationToken);
+        return (queueId, transfer.Id);
+    }
+
+    private async Task<long> QueueAsync(
+        CatalogContext db,
+        string destination,
+        Func<long, string> orchestrationId,
+        CancellationToken cancellationToken
+    )
+    {
+        var queue = new SendQueueItem { CreatedTime = Now, Destination = destination };
+        db.SendQueue.Add(queue);
+        await db.SaveChangesAsync(cancellationToken);
+        queue.OrchestrationId = orchestrationId(queue.Id);
+        return queue.Id;
+    }
+
+    private OutgoingTransfer NewTransfer(FileToSend file, CopyToSend copy, string destination, long queueId) =>
+        new()
+        {
+            Status = TransferStatus.Initiated,
+            Destination = destination,
+            TransferSize = file.Size,
+            TransferChecksum = file.Checksum,
+            StartTime = Now,
+            FileName = file.Name,
+            CopyId = copy.Id,
+            SourcePath = stores?.Locate(copy.StoreId, copy.Path),
+            SendQueueId = queueId,
+        };
+
+    /// <summary>Those of the files that are not on their way, are past their pause and have an intact copy here, oldest first.</summary>
+    private static Task<List<FileToSend>> ToSendAsync(
+        IQueryable<FileRecord> lacking,
+        CatalogContext db,
+        PeerOptions policy,
+        DateTime now,
+        CancellationToken cancellationToken
+    )
+    {
+        // A pause that ends later was recorded while the clock was ahead: it is over.
+        var latest = now + LongestRetry;
+        var destination = policy.Name;
+        return lacking
             .Where(f =>
                 !db.OutgoingTransfers.Any(t =>
                     t.FileName == f.Name
@@ -89,40 +162,9 @@ public sealed partial class OutgoingTransfers(TimeProvider time, SiteStores? sto
             .Where(f => db.IntactCopies.Any(i => i.FileName == f.Name && !db.Drives.Any(d => d.StoreId == i.StoreId)))
             .OrderBy(f => f.CreateTime)
             .ThenBy(f => f.Name)
-            .Select(f => new
-            {
-                f.Name,
-                f.Size,
-                f.Checksum,
-            })
+            .Select(f => new FileToSend(f.Name, f.Size, f.Checksum))
             .Take(policy.BatchSize)
             .ToListAsync(cancellationToken);
-        await RememberPassedAsync(destination, librarian, lacking, newest, passed, now, cancellationToken);
-        var copies = await CopiesToSendAsync(db, [.. files.Select(f => f.Name)], cancellationToken);
-        files.RemoveAll(f => !copies.ContainsKey(f.Name));
-        if (files.Count == 0)
-            return null;
-
-        var queue = new SendQueueItem { CreatedTime = now, Destination = destination };
-        db.SendQueue.Add(queue);
-        await db.SaveChangesAsync(cancellationToken);
-        queue.OrchestrationId = orchestrationId(queue.Id);
-        db.OutgoingTransfers.AddRange(
-            files.Select(f => new OutgoingTransfer
-            {
-                Status = TransferStatus.Initiated,
-                Destination = destination,
-                TransferSize = f.Size,
-                TransferChecksum = f.Checksum,
-                StartTime = now,
-                FileName = f.Name,
-                CopyId = copies[f.Name].Id,
-                SourcePath = stores?.Locate(copies[f.Name].StoreId, copies[f.Name].Path),
-                SendQueueId = queue.Id,
-            })
-        );
-        await db.SaveChangesAsync(cancellationToken);
-        return new SendBatch(queue.Id, destination, files.Count);
     }
 
     /// <summary>Remembers where the next search for files without a copy at the destination may begin.</summary>
@@ -354,6 +396,8 @@ public sealed partial class OutgoingTransfers(TimeProvider time, SiteStores? sto
     /// <param name="NewestInstance">Newest copy when this was found; older files may be added later.</param>
     /// <param name="ForceFullScan">When this fact expires.</param>
     private sealed record Passed(long Librarian, DateTime CreateTime, long NewestInstance, DateTime ForceFullScan);
+
+    private sealed record FileToSend(string Name, long Size, string Checksum);
 
     private sealed record CopyToSend(string FileName, long Id, long StoreId, string Path);
 }

@@ -7,15 +7,15 @@ namespace Librarian.Domain.Transfers;
 /// <param name="SourceTransferId">The sender's transfer, for clones.</param>
 /// <param name="StagingName">Directory below the staging root.</param>
 /// <param name="StagingLocation">Absolute path; its parents exist, it does not.</param>
-/// <param name="UploadName">Normalised.</param>
-/// <param name="DestinationLocation">Normalised.</param>
+/// <param name="UploadName">Path inside the staging directory.</param>
+/// <param name="Destination">Name of the new file.</param>
 public sealed record StagingSlot(
     long TransferId,
     long? SourceTransferId,
     string StagingName,
     string StagingLocation,
-    string UploadName,
-    string DestinationLocation
+    FileName UploadName,
+    FileName Destination
 );
 
 public abstract record StageResult

@@ -16,6 +16,7 @@ namespace Librarian.Functions.Api;
 public sealed class CloneFunctions(
     IncomingTransfers incoming,
     CloneCallbacks callbacks,
+    CopyAcknowledgements acknowledgements,
     LocalTransferManager local,
     SiteCatalog catalog,
     IOptions<SiteOptions> options
@@ -44,7 +45,7 @@ public sealed class CloneFunctions(
     )
     {
         var result = await incoming.StageCloneAsync(
-            new IncomingFile(
+            new DeclaredTransfer(
                 body.UploadSize,
                 body.UploadChecksum,
                 body.UploadName,
@@ -75,8 +76,8 @@ public sealed class CloneFunctions(
                 accepted.Store.Store.Options.Name,
                 slot.StagingName,
                 slot.StagingLocation,
-                slot.UploadName,
-                slot.DestinationLocation,
+                slot.UploadName.Value,
+                slot.Destination.Value,
                 new OrderedDictionary<string, SyncProvider> { ["local"] = new SyncProvider(local.Hostnames) },
                 body.SourceTransferId,
                 slot.TransferId
@@ -110,7 +111,7 @@ public sealed class CloneFunctions(
             return Answers.Fail(request, 422, "The request body is not valid.", "uploads must not contain null.");
         var result = await incoming.StageBatchAsync(
             [
-                .. body.Uploads.Select(u => new IncomingFile(
+                .. body.Uploads.Select(u => new DeclaredTransfer(
                     u.UploadSize,
                     u.UploadChecksum,
                     u.UploadName,
@@ -137,8 +138,8 @@ public sealed class CloneFunctions(
                     .. accepted.Slots.Select(p => new CloneBatchSlot(
                         p.StagingName,
                         p.StagingLocation,
-                        p.UploadName,
-                        p.DestinationLocation,
+                        p.UploadName.Value,
+                        p.Destination.Value,
                         p.SourceTransferId ?? -1,
                         p.TransferId
                     )),
@@ -250,7 +251,7 @@ public sealed class CloneFunctions(
     )
     {
         var pair = new TransferPair(body.SourceTransferId, body.DestinationTransferId);
-        return await callbacks.CompleteAsync(
+        return await acknowledgements.CompleteAsync(
             new Acknowledgement(body.SourceTransferId, body.DestinationTransferId, body.StoreId, body.FileName, body.Checksum, body.Size),
             request.Caller(),
             options.Value.Name,

@@ -34,7 +34,13 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
     )
     {
         var result = await incoming.StageUploadAsync(
-            new IncomingFile(body.UploadSize, body.UploadChecksum, body.UploadName, body.DestinationLocation, TreeDigest: body.TreeDigest),
+            new DeclaredTransfer(
+                body.UploadSize,
+                body.UploadChecksum,
+                body.UploadName,
+                body.DestinationLocation,
+                TreeDigest: body.TreeDigest
+            ),
             body.Uploader,
             request.Caller(),
             cancellationToken
@@ -49,8 +55,8 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
                 accepted.Store.Store.Options.Name,
                 slot.StagingName,
                 slot.StagingLocation,
-                slot.UploadName,
-                slot.DestinationLocation,
+                slot.UploadName.Value,
+                slot.Destination.Value,
                 new OrderedDictionary<string, SyncProvider> { ["local"] = new SyncProvider(local.Hostnames) },
                 slot.TransferId
             ),
@@ -138,8 +144,15 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
         var policy = body.DeletionPolicy.Equals("allowed", StringComparison.OrdinalIgnoreCase)
             ? DeletionPolicy.Allowed
             : DeletionPolicy.Disallowed;
+        if (!FileName.TryParse(body.DestinationLocation, out var destination, out var refusal))
+            return Answers.Fail(
+                request,
+                406,
+                Reasons.Mismatch,
+                $"destination_location: {FileName.Describe(refusal)} The staged data are untouched."
+            );
         var result = await commits.CommitAsync(
-            new UploadCommit(body.TransferId, body.StoreName, body.DestinationLocation, body.TransferProviderName, policy),
+            new UploadCommit(body.TransferId, body.StoreName, destination, body.TransferProviderName, policy),
             request.Caller(),
             cancellationToken
         );

@@ -55,20 +55,10 @@ public sealed partial class BatchWork
             );
             if (!asked.IsSuccess)
                 return await calls.WaitAsync(input, asked.Error, cancellationToken);
-            var gone = await GoneAsync(
-                peer,
-                refused.ConvertAll(id => byRemote[id]),
-                asked.Value.DestinationTransferStatus,
-                status,
-                accepted,
-                cancellationToken
-            );
-            await FailAsync(
-                peer,
-                gone,
-                $"'{input.Destination}' no longer expects the transfer: {string.Join(' ', notified.Value.Reasons)}",
-                cancellationToken
-            );
+            var there = asked.Value.DestinationTransferStatus;
+            var gone = await GoneAsync(peer, refused.ConvertAll(id => byRemote[id]), there, status, accepted, cancellationToken);
+            var reason = $"'{input.Destination}' no longer expects the transfer: {string.Join(' ', notified.Value.Reasons)}";
+            await FailAsync(peer, gone, reason, cancellationToken);
         }
 
         await AdvanceAsync(accepted, from, status, cancellationToken);

@@ -63,38 +63,11 @@ public sealed partial class BatchWork(
         var copies = await db
             .Copies.AsNoTracking()
             .Where(i => ids.Contains(i.Id))
-            .Select(i => new
-            {
-                i.Id,
-                i.FileName,
-                i.StoreId,
-                i.Path,
-            })
+            .Select(i => new CopyPath(i.Id, i.FileName, i.StoreId, i.Path))
             .ToDictionaryAsync(i => i.Id, cancellationToken);
         // The transfer comes from a Python site's database, or its copy has been catalogued again.
         var names = transfers.Where(t => t.CopyId is not { } id || !copies.ContainsKey(id)).Select(t => t.FileName).ToList();
-        var named =
-            names.Count == 0
-                ? []
-                : await db
-                    .Copies.AsNoTracking()
-                    .Where(i =>
-                        names.Contains(i.FileName)
-                        && i.Available
-                        && !db.Drives.Any(d => d.StoreId == i.StoreId)
-                        && !db.CorruptFiles.Any(c => c.CopyId == i.Id)
-                    )
-                    .Select(i => new
-                    {
-                        i.Id,
-                        i.FileName,
-                        i.StoreId,
-                        i.Path,
-                    })
-                    .ToListAsync(cancellationToken);
-        var others = named
-            .GroupBy(i => i.FileName, StringComparer.Ordinal)
-            .ToDictionary(g => g.Key, g => g.MinBy(i => i.Id)!, StringComparer.Ordinal);
+        var others = await OtherCopiesAsync(db, names, cancellationToken);
         var homes = new Dictionary<long, LocalStore?>();
         foreach (var id in copies.Values.Concat(others.Values).Select(c => c.StoreId).Distinct())
             homes[id] = await stores.FindAsync(id, cancellationToken);
@@ -112,6 +85,30 @@ public sealed partial class BatchWork(
                     : (null, $"Its local copy at {copy.Path} lies outside its store.");
             }
         );
+    }
+
+    /// <summary>The oldest good copy of each name.</summary>
+    private static async Task<Dictionary<string, CopyPath>> OtherCopiesAsync(
+        CatalogContext db,
+        List<string> names,
+        CancellationToken cancellationToken
+    )
+    {
+        if (names.Count == 0)
+            return [];
+        var copies = await db
+            .Copies.AsNoTracking()
+            .Where(i =>
+                names.Contains(i.FileName)
+                && i.Available
+                && !db.Drives.Any(d => d.StoreId == i.StoreId)
+                && !db.CorruptFiles.Any(c => c.CopyId == i.Id)
+            )
+            .Select(i => new CopyPath(i.Id, i.FileName, i.StoreId, i.Path))
+            .ToListAsync(cancellationToken);
+        return copies
+            .GroupBy(i => i.FileName, StringComparer.Ordinal)
+            .ToDictionary(g => g.Key, g => g.MinBy(i => i.Id)!, StringComparer.Ordinal);
     }
 
     /// <summary>
@@ -268,4 +265,6 @@ public sealed partial class BatchWork(
 
         await FailAsync(null, holders, $"'{destination}' has given the number of this transfer to another one.", cancellationToken);
     }
+
+    private sealed record CopyPath(long Id, string FileName, long StoreId, string Path);
 }

@@ -14,6 +14,7 @@ public static class CloneServices
         services.AddSingleton<CopyConfirmation>();
         services.AddSingleton<CloneScheduler>();
         services.AddSingleton<CloneCallbacks>();
+        services.AddSingleton<CopyAcknowledgements>();
         services.AddSingleton<IEndedTransfersHandler, SettledBatches>();
         return services;
     }

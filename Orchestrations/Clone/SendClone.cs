@@ -77,87 +77,132 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
     public static string InstanceId(long queueId) => $"send-clone-{queueId}";
 
     /// <inheritdoc />
-    public override async Task<string> RunAsync(TaskOrchestrationContext context, SendCloneInput input)
+    public override Task<string> RunAsync(TaskOrchestrationContext context, SendCloneInput input)
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(input);
-        var (waits, soon, full, turns) = (input.Waits, input.Soons, input.Fulls, 0);
-        var settled = context.WaitForExternalEvent<string?>(SettledEvent);
-        var peer = new PeerPause(context, input.Futile);
-        var isAway = false;
-        foreach (var stage in Delivery)
+        return new Run(context, input).SendAsync();
+    }
+
+    private enum StageEnd
+    {
+        /// <summary>The step is complete for every file.</summary>
+        Complete,
+
+        /// <summary>No file of the batch is left.</summary>
+        Settled,
+
+        /// <summary>The history is long enough; the next generation continues.</summary>
+        NextGeneration,
+    }
+
+    /// <summary>One generation of the workflow.</summary>
+    private sealed class Run
+    {
+        private readonly TaskOrchestrationContext _context;
+        private readonly SendCloneInput _input;
+        private readonly Task<string?> _settled;
+        private readonly PeerPause _peer;
+        private int _waits;
+        private int _soon;
+        private int _full;
+        private int _turns;
+        private bool _isAway;
+
+        public Run(TaskOrchestrationContext context, SendCloneInput input)
         {
-#pragma warning disable DURABLE0011 // The analyzer does not see that NextGeneration is the ContinueAsNew of this loop.
+            (_context, _input) = (context, input);
+            (_waits, _soon, _full) = (input.Waits, input.Soons, input.Fulls);
+            _settled = context.WaitForExternalEvent<string?>(SettledEvent);
+            _peer = new PeerPause(context, input.Futile);
+        }
+
+        public async Task<string> SendAsync()
+        {
+            foreach (var stage in Delivery)
+            {
+                var end = await DeliverAsync(stage);
+                if (end == StageEnd.NextGeneration)
+                    return NextGeneration();
+                if (end == StageEnd.Settled)
+                    return await FinishAsync();
+                // The peer has answered, so pauses that grew during its absence do not apply to the next step.
+                _waits = 0;
+            }
+
+            return await ReviewAsync() == StageEnd.NextGeneration ? NextGeneration() : await FinishAsync();
+        }
+
+        /// <summary>Repeats one step until it is complete for every file.</summary>
+        private async Task<StageEnd> DeliverAsync(string stage)
+        {
             while (true)
-#pragma warning restore DURABLE0011
             {
                 var step = await CallAsync(stage);
                 if (step.Remaining == 0)
-                    return await FinishAsync();
+                    return StageEnd.Settled;
                 if (step.Outcome == StepOutcome.Done)
-                    break;
-                turns++;
-                if (step.Outcome == StepOutcome.Continue)
-                {
-                    if (turns >= TurnsPerGeneration)
-                        return NextGeneration();
-                    continue;
-                }
-
-                soon = step.Outcome == StepOutcome.RetryNow ? soon + 1 : 0;
-                full = step.Outcome == StepOutcome.Full ? full + 1 : 0;
-                var pause =
-                    full > 0
-                        ? PeerCalls.PauseWhenFull(full - 1, context.NewGuid())
-                        : PeerCalls.Pause(soon > 0 ? soon - 1 : waits++, context.NewGuid());
-                if (await IsSettledWithinAsync(pause))
-                    return await FinishAsync();
+                    return StageEnd.Complete;
+                _turns++;
+                if (step.Outcome != StepOutcome.Continue && await IsSettledWithinAsync(PauseAfter(step.Outcome)))
+                    return StageEnd.Settled;
                 // Start a new generation only after the pause, because it calls the peer at once.
-                if (turns >= TurnsPerGeneration)
-                    return NextGeneration();
+                if (_turns >= TurnsPerGeneration)
+                    return StageEnd.NextGeneration;
+            }
+        }
+
+        /// <summary>
+        /// All bytes are at the peer; it verifies them and calls back. Asks it only if it stays silent, or if it was restored from a backup
+        /// (CopyConfirmation): then it may have forgotten the transfers.
+        /// </summary>
+        private async Task<StageEnd> ReviewAsync()
+        {
+            while (!await IsSettledWithinAsync(PeerCalls.Pause(Math.Max(FirstReview, _waits), _context.NewGuid()), listen: true))
+            {
+                var step = await CallAsync(nameof(ReviewBatch));
+                if (step.Remaining == 0)
+                    break;
+                _waits++;
+                if (++_turns >= TurnsPerGeneration)
+                    return StageEnd.NextGeneration;
             }
 
-            // The peer has answered, so pauses that grew during its absence do not apply to the next step.
-            waits = 0;
+            return StageEnd.Settled;
         }
 
-        // All bytes are at the peer; it verifies them and calls back. Ask it only if it stays silent, or if it was restored from a backup
-        // (CopyConfirmation): then it may have forgotten the transfers.
-        while (!await IsSettledWithinAsync(PeerCalls.Pause(Math.Max(FirstReview, waits), context.NewGuid()), listen: true))
+        private TimeSpan PauseAfter(StepOutcome outcome)
         {
-            var step = await CallAsync(nameof(ReviewBatch));
-            if (step.Remaining == 0)
-                break;
-            waits++;
-            if (++turns >= TurnsPerGeneration)
-                return NextGeneration();
+            _soon = outcome == StepOutcome.RetryNow ? _soon + 1 : 0;
+            _full = outcome == StepOutcome.Full ? _full + 1 : 0;
+            return _full > 0
+                ? PeerCalls.PauseWhenFull(_full - 1, _context.NewGuid())
+                : PeerCalls.Pause(_soon > 0 ? _soon - 1 : _waits++, _context.NewGuid());
         }
 
-        return await FinishAsync();
-
-        async Task<BatchStep> CallAsync(string stage)
+        private async Task<BatchStep> CallAsync(string stage)
         {
-            var step = await context.CallActivityAsync<BatchStep>(stage, input with { Waits = waits }, PeerCalls.Options);
-            context.SetCustomStatus(new SendCloneStatus(stage, step.Message, step.Remaining, step.Outcome));
-            isAway = step.Outcome == StepOutcome.Wait;
-            if (!isAway)
-                peer.Answered();
+            var step = await _context.CallActivityAsync<BatchStep>(stage, _input with { Waits = _waits }, PeerCalls.Options);
+            _context.SetCustomStatus(new SendCloneStatus(stage, step.Message, step.Remaining, step.Outcome));
+            _isAway = step.Outcome == StepOutcome.Wait;
+            if (!_isAway)
+                _peer.Answered();
             return step;
         }
 
-        async Task<bool> IsSettledWithinAsync(TimeSpan pause, bool listen = false)
+        private async Task<bool> IsSettledWithinAsync(TimeSpan pause, bool listen = false)
         {
-            var end = await peer.WaitAsync(pause, settled, listen || isAway);
-            if (end == PauseEnd.PeerIsBack && peer.IsFirst)
-                waits = 0;
+            var end = await _peer.WaitAsync(pause, _settled, listen || _isAway);
+            if (end == PauseEnd.PeerIsBack && _peer.IsFirst)
+                _waits = 0;
             return end == PauseEnd.Other;
         }
 
-        Task<string> FinishAsync() => context.CallActivityAsync<string>(nameof(FinishBatch), input, PeerCalls.Options);
+        private Task<string> FinishAsync() => _context.CallActivityAsync<string>(nameof(FinishBatch), _input, PeerCalls.Options);
 
-        string NextGeneration()
+        private string NextGeneration()
         {
-            context.ContinueAsNew(input with { Waits = waits, Soons = soon, Fulls = full, Futile = peer.Futile });
+            _context.ContinueAsNew(_input with { Waits = _waits, Soons = _soon, Fulls = _full, Futile = _peer.Futile });
             return "";
         }
     }

@@ -116,17 +116,7 @@ internal sealed class StagingRun(
     {
         if (_store is null)
             await work.Calls.TakesFilesAsync(peer, stop);
-        // Ignore a slot that is named twice, because two files would overwrite each other, and a slot for a file that was not requested.
-        var slots = answer
-            .Uploads.GroupBy(u => u.DestinationTransferId)
-            .Where(g => g.Count() == 1)
-            .Select(g => g.Single())
-            .GroupBy(u => u.StagingLocation, StringComparer.Ordinal)
-            .Where(g => g.Count() == 1)
-            .Select(g => g.Single())
-            .GroupBy(u => u.SourceTransferId)
-            .Where(g => g.Count() == 1)
-            .ToDictionary(g => g.Key, g => g.Single());
+        var slots = SlotsOf(answer);
         var roots = work.Policy(input.Destination).LocalRoots;
         var provider = answer.AsyncTransferProviders.FirstOrDefault(p => p.Value is LocalProvider l && local.IsUsable(l.Hostnames));
         var usable = files
@@ -173,6 +163,22 @@ internal sealed class StagingRun(
         _committed += usable.Count;
         _store = answer.StoreName;
     }
+
+    /// <summary>
+    /// Slots by transfer, without those that are named twice: two files would overwrite each other, or it is not certain which file a slot
+    /// is for.
+    /// </summary>
+    private static Dictionary<long, CloneBatchSlot> SlotsOf(CloneBatchStageResponse answer) =>
+        answer
+            .Uploads.GroupBy(u => u.DestinationTransferId)
+            .Where(g => g.Count() == 1)
+            .Select(g => g.Single())
+            .GroupBy(u => u.StagingLocation, StringComparer.Ordinal)
+            .Where(g => g.Count() == 1)
+            .Select(g => g.Single())
+            .GroupBy(u => u.SourceTransferId)
+            .Where(g => g.Count() == 1)
+            .ToDictionary(g => g.Key, g => g.Single());
 
     /// <summary>Returns null to continue with the remaining requests.</summary>
     private async Task<BatchStep?> RefusedAsync(List<OutgoingTransfer> files, ReplyError error, CancellationToken stop)

@@ -1,10 +1,8 @@
 using Librarian.Client;
 using Librarian.Client.Wire;
-using Librarian.Domain.Catalog;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Peers;
 using Librarian.Orchestrations.Peers;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 
 namespace Librarian.Orchestrations.Incoming;
@@ -19,7 +17,6 @@ namespace Librarian.Orchestrations.Incoming;
 /// </remarks>
 [DurableTask(NotifyBatch.TaskName)]
 public sealed class NotifyBatch(
-    CatalogDatabase database,
     PeerConnections peers,
     PeerPresence presence,
     SourceCallbacks callbacks,
@@ -44,7 +41,7 @@ public sealed class NotifyBatch(
         ArgumentNullException.ThrowIfNull(input);
         var stop = context.CancellationToken;
         presence.Tries(context.InstanceId);
-        var due = await DueAsync(input.Source, stop);
+        var due = await callbacks.DueAsync(input.Source, PageSize, stop);
         if (due.Count == 0)
         {
             await errors.SettleAsync(ErrorKey(input.Source), stop);
@@ -67,7 +64,7 @@ public sealed class NotifyBatch(
         }
         finally
         {
-            await RecordAsync(pass, CancellationToken.None);
+            await callbacks.RecordAsync(pass.Notified, pass.Failed, CancellationToken.None);
         }
 
         if (pass.Refusal is { } refusal)
@@ -88,28 +85,7 @@ public sealed class NotifyBatch(
         return step;
     }
 
-    private async Task<List<Notice>> DueAsync(string source, CancellationToken stop)
-    {
-        await using var db = database.Open();
-        return await db
-            .IncomingTransfers.Where(t => t.Source == source && t.CallbackTries != null)
-            .OrderBy(t => t.CallbackTries)
-            .ThenBy(t => t.Id)
-            .Select(t => new Notice(
-                t.Id,
-                t.SourceTransferId!.Value,
-                t.Status == TransferStatus.Completed,
-                t.StoreId,
-                t.EndTime,
-                t.FileName,
-                t.TransferChecksum,
-                t.TransferSize
-            ))
-            .Take(PageSize)
-            .ToListAsync(stop);
-    }
-
-    private static async Task NotifyAsync(Pass pass, List<Notice> due, CancellationToken stop)
+    private static async Task NotifyAsync(Pass pass, List<DueCallback> due, CancellationToken stop)
     {
         var failures = due.FindAll(n => !n.Stored);
         if (failures.Count > 0)
@@ -125,20 +101,7 @@ public sealed class NotifyBatch(
         await pass.ResolveDoubtsAsync(stop);
     }
 
-    private async Task RecordAsync(Pass pass, CancellationToken stop)
-    {
-        await using var db = database.Open();
-        if (pass.Notified.Count > 0)
-            await db
-                .IncomingTransfers.Where(t => pass.Notified.Contains(t.Id))
-                .ExecuteUpdateAsync(s => s.SetProperty(t => t.CallbackTries, (int?)null), stop);
-        if (pass.Failed.Count > 0)
-            await db
-                .IncomingTransfers.Where(t => pass.Failed.Contains(t.Id))
-                .ExecuteUpdateAsync(s => s.SetProperty(t => t.CallbackTries, t => t.CallbackTries + 1), stop);
-    }
-
-    private async Task<NotifyStep> StepAsync(string source, Pass pass, List<Notice> due, CancellationToken stop)
+    private async Task<NotifyStep> StepAsync(string source, Pass pass, List<DueCallback> due, CancellationToken stop)
     {
         if (pass.Trouble is null || (pass.Notified.Count > 0 && !pass.IsHopeless))
             return new NotifyStep(NotifyOutcome.Continue, $"'{source}' was notified of {pass.Notified.Count} transfers.");
@@ -172,18 +135,6 @@ public sealed class NotifyBatch(
 
     private static string ErrorKey(string source) => $"callback {source}";
 
-    /// <summary>A transfer whose source has to be notified.</summary>
-    private sealed record Notice(
-        long Id,
-        long Theirs,
-        bool Stored,
-        long? StoreId,
-        DateTime? Ended,
-        string? Name,
-        string Checksum,
-        long Size
-    );
-
     /// <summary>The calls of one run and their results.</summary>
     private sealed class Pass(PeerClient peer, ILogger log)
     {
@@ -196,7 +147,7 @@ public sealed class NotifyBatch(
         /// </summary>
         private readonly bool _tellsCatalog = peer.Login.SendsCatalogHeaders;
 
-        private readonly List<Notice> _ambiguous = [];
+        private readonly List<DueCallback> _ambiguous = [];
         private bool _allFailed;
 
         public List<long> Notified { get; } = [];
@@ -212,7 +163,7 @@ public sealed class NotifyBatch(
         /// <summary>Whether further calls would only fail in the same way.</summary>
         public bool IsHopeless { get; private set; }
 
-        public async Task NotifyFailedAsync(List<Notice> notices, CancellationToken stop)
+        public async Task NotifyFailedAsync(List<DueCallback> notices, CancellationToken stop)
         {
             var reply = await _client.UpdateCheckinAsync(
                 new CheckinUpdateRequest([.. notices.Select(n => n.Theirs)], [], TransferStatus.Failed, Counterparts(notices)),
@@ -223,7 +174,7 @@ public sealed class NotifyBatch(
         }
 
         /// <summary>Makes several calls at the same time. If all calls of two groups in a row fail, the rest is left for later.</summary>
-        public async Task NotifyStoredAsync(List<Notice> notices, CancellationToken stop)
+        public async Task NotifyStoredAsync(List<DueCallback> notices, CancellationToken stop)
         {
             var replies = await Task.WhenAll(
                 notices.Select(n =>
@@ -276,9 +227,9 @@ public sealed class NotifyBatch(
             }
         }
 
-        private List<long>? Counterparts(List<Notice> notices) => _tellsCatalog ? notices.ConvertAll(n => n.Id) : null;
+        private List<long>? Counterparts(List<DueCallback> notices) => _tellsCatalog ? notices.ConvertAll(n => n.Id) : null;
 
-        private NotificationOutcome Take(Notice notice, ReplyError? error)
+        private NotificationOutcome Take(DueCallback notice, ReplyError? error)
         {
             var outcome = PeerCalls.OutcomeOf(error);
             switch (outcome)

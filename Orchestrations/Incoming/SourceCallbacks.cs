@@ -106,4 +106,43 @@ public sealed class SourceCallbacks(
             source
         );
     }
+
+    /// <summary>The next page of due callbacks of a source; transfers on which the source itself has failed before come last.</summary>
+    public async Task<List<DueCallback>> DueAsync(string source, int limit, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        return await db
+            .IncomingTransfers.Where(t => t.Source == source && t.CallbackTries != null)
+            .OrderBy(t => t.CallbackTries)
+            .ThenBy(t => t.Id)
+            .Select(t => new DueCallback(
+                t.Id,
+                t.SourceTransferId!.Value,
+                t.Status == TransferStatus.Completed,
+                t.StoreId,
+                t.EndTime,
+                t.FileName,
+                t.TransferChecksum,
+                t.TransferSize
+            ))
+            .Take(limit)
+            .ToListAsync(cancellationToken);
+    }
+
+    /// <summary>Records the results of a page.</summary>
+    /// <param name="notified">Transfers of which the source knows now.</param>
+    /// <param name="failed">Transfers on which the source failed.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task RecordAsync(IReadOnlyCollection<long> notified, IReadOnlyCollection<long> failed, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        if (notified.Count > 0)
+            await db
+                .IncomingTransfers.Where(t => notified.Contains(t.Id))
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.CallbackTries, (int?)null), cancellationToken);
+        if (failed.Count > 0)
+            await db
+                .IncomingTransfers.Where(t => failed.Contains(t.Id))
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.CallbackTries, t => t.CallbackTries + 1), cancellationToken);
+    }
 }

@@ -11,7 +11,7 @@ namespace Librarian.Orchestrations.Incoming;
 /// <param name="Destination">Final name of the file; it replaces the name from the stage call.</param>
 /// <param name="Provider">Name of the transfer manager that copied the data.</param>
 /// <param name="Policy">Deletion policy.</param>
-public sealed record UploadCommit(long TransferId, string StoreName, string Destination, string Provider, DeletionPolicy Policy);
+public sealed record UploadCommit(long TransferId, string StoreName, FileName Destination, string Provider, DeletionPolicy Policy);
 
 /// <summary>Outcome of an upload's commit.</summary>
 public enum CommitOutcome
@@ -147,7 +147,7 @@ public sealed class UploadCommits
                 var same in arriving.GroupBy(c =>
                     (
                         Provider: c.Provider.Length > CatalogContext.MaxText ? c.Provider[..CatalogContext.MaxText] : c.Provider,
-                        Moved: Destination(c) == transfers[c.TransferId].FileName ? null : Destination(c)
+                        Moved: c.Destination.Value == transfers[c.TransferId].FileName ? null : c.Destination.Value
                     )
                 )
             )
@@ -191,20 +191,15 @@ public sealed class UploadCommits
                 CommitOutcome.UnknownStore,
                 "Use the store_name that upload/stage answered. The staged data are untouched."
             );
-        if (!FileName.TryParse(commit.Destination, out var destination, out var refusal))
-            return new CommitResult(
-                CommitOutcome.Invalid,
-                $"destination_location: {FileName.Describe(refusal)} The staged data are untouched."
-            );
         return transfer.Status switch
         {
-            TransferStatus.Completed when transfer.FileName == destination.Value => new CommitResult(CommitOutcome.Stored, ""),
+            TransferStatus.Completed when transfer.FileName == commit.Destination.Value => new CommitResult(CommitOutcome.Stored, ""),
             TransferStatus.Completed => new CommitResult(CommitOutcome.NotInStaging, $"This upload was stored as '{transfer.FileName}'."),
             TransferStatus.Failed or TransferStatus.Cancelled => new CommitResult(
                 CommitOutcome.NotInStaging,
                 $"This upload was abandoned: {transfer.FailureReason} Start again with upload/stage."
             ),
-            TransferStatus.Staged when transfer.FileName != destination.Value => new CommitResult(
+            TransferStatus.Staged when transfer.FileName != commit.Destination.Value => new CommitResult(
                 CommitOutcome.NotInStaging,
                 $"This upload is being stored as '{transfer.FileName}'."
             ),
@@ -221,11 +216,6 @@ public sealed class UploadCommits
             _ => null,
         };
     }
-
-    private static string Destination(UploadCommit commit) =>
-        FileName.TryParse(commit.Destination, out var path, out _)
-            ? path.Value
-            : throw new InvalidOperationException($"'{commit.Destination}' was accepted before.");
 
     private static CommitResult Map(IngestResult result) =>
         new(

@@ -9,6 +9,8 @@ public static class RepairServices
     public static IServiceCollection AddRepair(this IServiceCollection services)
     {
         services.AddSingleton<FileValidator>();
+        services.AddSingleton<ReplacementOffer>();
+        services.AddSingleton<ReplacementRequests>();
         services.AddSingleton<ReplacementSender>();
         services.AddSingleton<RepairScheduler>();
         return services;

@@ -38,19 +38,8 @@ public sealed class FileValidator(
     public async Task<NetworkValidation?> ValidateAsync(string name, IReadOnlyList<string> asked, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(asked);
-        List<string> peers;
-        await using (var db = database.Open())
-        {
-            if (!await db.Files.AnyAsync(f => f.Name == name, cancellationToken))
-                return null;
-            peers = await db
-                .RemoteCopies.Where(r => r.FileName == name)
-                .Select(r => r.Peer!.Name)
-                .Distinct()
-                .OrderBy(n => n)
-                .ToListAsync(cancellationToken);
-        }
-
+        if (await HoldersAsync(name, cancellationToken) is not { } peers)
+            return null;
         var self = options.Value.Name;
         var ask = asked.Count >= MaxHops ? [] : peers.Where(n => n != self && !asked.Contains(n)).ToList();
         List<string> path = [.. asked.Append(self).Concat(ask).Distinct()];
@@ -79,18 +68,7 @@ public sealed class FileValidator(
             // A copy that cannot be read may still exist, so this site counts as unreachable.
             if (mine.Checks.Count < mine.File.Copies.Count(i => i.Available))
                 unreachable.Add(self);
-            copies.AddRange(
-                mine.Checks.Select(c => new FileValidation(
-                    self,
-                    c.Copy.StoreId,
-                    c.Copy.Id,
-                    mine.File.Checksum,
-                    mine.File.Size,
-                    c.Checksum,
-                    c.Size,
-                    c.Matches
-                ))
-            );
+            copies.AddRange(Validations(mine, self));
         }
 
         return new NetworkValidation(
@@ -103,6 +81,32 @@ public sealed class FileValidator(
             ]
         );
     }
+
+    /// <summary>Peers that hold a copy by this site's records; null if the file is unknown here.</summary>
+    private async Task<List<string>?> HoldersAsync(string name, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        if (!await db.Files.AnyAsync(f => f.Name == name, cancellationToken))
+            return null;
+        return await db
+            .RemoteCopies.Where(r => r.FileName == name)
+            .Select(r => r.Peer!.Name)
+            .Distinct()
+            .OrderBy(n => n)
+            .ToListAsync(cancellationToken);
+    }
+
+    private static IEnumerable<FileValidation> Validations((FileRecord File, IReadOnlyList<CopyCheck> Checks) mine, string self) =>
+        mine.Checks.Select(c => new FileValidation(
+            self,
+            c.Copy.StoreId,
+            c.Copy.Id,
+            mine.File.Checksum,
+            mine.File.Size,
+            c.Checksum,
+            c.Size,
+            c.Matches
+        ));
 
     private async Task<(NetworkValidation? Answer, string Why)> AskAsync(
         string peerName,

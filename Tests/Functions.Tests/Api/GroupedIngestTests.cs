@@ -47,7 +47,7 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         // The first goes alone; all who come meanwhile are the second group. On PostgreSQL they may be three or four.
         Assert.InRange(_site.Statements.Count, 1, 6 * alone);
         var places = accepted.Select(a => Assert.Single(Assert.IsType<StageResult.Accepted>(a).Slots)).ToList();
-        Assert.Equal(Enumerable.Range(0, 60).Select(i => $"a/{i}"), places.Select(p => p.DestinationLocation));
+        Assert.Equal(Enumerable.Range(0, 60).Select(i => $"a/{i}"), places.Select(p => p.Destination.Value));
         Assert.Equal(60, places.DistinctBy(p => p.StagingName).Count());
         Assert.All(places, p => Assert.True(Directory.Exists(Path.Combine(_site.StagingPath, p.StagingName))));
         await using var db = _site.Catalog.Open();
@@ -55,7 +55,7 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         Assert.Equal(62, rows.Count);
         Assert.All(places, p =>
             Assert.Equal(
-                (p.DestinationLocation, p.StagingName, TransferStatus.Initiated, "uploader"),
+                (p.Destination.Value, p.StagingName, TransferStatus.Initiated, "uploader"),
                 (rows[p.TransferId].FileName!, rows[p.TransferId].StagingPath!, rows[p.TransferId].Status, rows[p.TransferId].Source)
             )
         );
@@ -155,7 +155,7 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
     }
 
     private Task<StageResult> StageAsync(string name, long size) =>
-        Incoming.StageUploadAsync(new IncomingFile(size, HelloSum, name.Split('/')[^1], name), "uploader", Client, Stop);
+        Incoming.StageUploadAsync(new DeclaredTransfer(size, HelloSum, name.Split('/')[^1], name), "uploader", Client, Stop);
 
     /// <summary>Asks for all before the first is answered.</summary>
     private async Task<StageResult[]> StageAsync(string[] names)
@@ -186,7 +186,7 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
         foreach (var staged in await StageAsync(names))
         {
             var place = Assert.Single(Assert.IsType<StageResult.Accepted>(staged).Slots);
-            await File.WriteAllTextAsync(Path.Combine(_site.StagingPath, place.StagingName, place.UploadName), "hello world", Stop);
+            await File.WriteAllTextAsync(Path.Combine(_site.StagingPath, place.StagingName, place.UploadName.Value), "hello world", Stop);
             ids.Add(place.TransferId);
         }
 
