@@ -11,7 +11,7 @@ internal static partial class Logs
     [LoggerMessage(
         3001,
         LogLevel.Warning,
-        "Outgoing transfer {TransferId} of {Name} to {Destination} deferred, to be offered again later; "
+        "Outgoing transfer {TransferId} of {Name} to {Destination} is abandoned, and the file is offered again later; "
             + "the local copy is untouched: {Reason}"
     )]
     public static partial void TransferAbandoned(ILogger logger, long transferId, string name, string destination, string reason);

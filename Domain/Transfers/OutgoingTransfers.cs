@@ -361,7 +361,7 @@ public sealed partial class OutgoingTransfers(TimeProvider time, SiteStores? sto
     /// Finds the batches of these transfers that have no unfinished transfer left, so that their orchestrations can be woken. Locks the
     /// batch rows first: of two callbacks that end the last two transfers at the same time, the later one sees it.
     /// </summary>
-    public static async Task<IReadOnlyList<string>> SettledBatchesAsync(
+    public static async Task<IReadOnlyList<string>> EndedBatchesAsync(
         CatalogContext db,
         IReadOnlyCollection<long> transferIds,
         CancellationToken cancellationToken

@@ -1,14 +1,14 @@
 using Librarian.Client.Wire;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
-using Librarian.Orchestrations.Clone;
+using Librarian.Orchestrations.Incoming;
 using Microsoft.AspNetCore.Mvc;
 
 namespace Librarian.Functions.Api;
 
 /// <summary>Peers keep each other's transfer states in step (docs/spec/wire.md#check-in).</summary>
 [Tags("Check-in")]
-public sealed class CheckinFunctions(CloneCallbacks callbacks, Domain.Catalog.CatalogDatabase database)
+public sealed class CheckinFunctions(TransferUpdates updates, Domain.Catalog.CatalogDatabase database)
 {
     /// <summary>Changes states of transfers. The answer is 200 even if nothing changed; the lists say what did.</summary>
     [Function("CheckinUpdate"), RequestSizeLimit(BodyLimits.Batch), Requires(AuthLevel.Callback)]
@@ -24,7 +24,7 @@ public sealed class CheckinFunctions(CloneCallbacks callbacks, Domain.Catalog.Ca
             { } problem
         )
             return Answers.Fail(request, 422, "The request body is not valid.", problem);
-        var (outgoing, arriving) = await callbacks.UpdateAsync(
+        var (outgoing, arriving) = await updates.UpdateAsync(
             new(body.SourceTransferIds, body.SourceCounterpartIds),
             new(body.DestinationTransferIds, body.DestinationCounterpartIds),
             body.NewStatus,

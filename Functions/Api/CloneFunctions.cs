@@ -6,6 +6,7 @@ using Librarian.Domain.Transfers;
 using Librarian.Functions.Documentation;
 using Librarian.Functions.Security;
 using Librarian.Orchestrations.Clone;
+using Librarian.Orchestrations.Incoming;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Options;
 
@@ -15,7 +16,7 @@ namespace Librarian.Functions.Api;
 [Tags("Clones")]
 public sealed class CloneFunctions(
     IncomingTransfers incoming,
-    CloneCallbacks callbacks,
+    TransferUpdates updates,
     CopyAcknowledgements acknowledgements,
     LocalTransferManager local,
     SiteCatalog catalog,
@@ -183,7 +184,7 @@ public sealed class CloneFunctions(
         [FromBody] TransferPair body,
         CancellationToken cancellationToken
     ) =>
-        await callbacks.AdvanceIncomingAsync(
+        await updates.AdvanceIncomingAsync(
             body.DestinationTransferId,
             body.SourceTransferId,
             TransferStatus.Initiated,
@@ -216,7 +217,7 @@ public sealed class CloneFunctions(
         [FromBody] TransferPair body,
         CancellationToken cancellationToken
     ) =>
-        await callbacks.AdvanceIncomingAsync(
+        await updates.AdvanceIncomingAsync(
             body.DestinationTransferId,
             body.SourceTransferId,
             TransferStatus.Ongoing,
@@ -304,13 +305,7 @@ public sealed class CloneFunctions(
         [FromBody] CloneFailRequest body,
         CancellationToken cancellationToken
     ) =>
-        await callbacks.FailIncomingAsync(
-            body.DestinationTransferId,
-            body.SourceTransferId,
-            body.Reason,
-            request.Caller(),
-            cancellationToken
-        )
+        await updates.FailIncomingAsync(body.DestinationTransferId, body.SourceTransferId, body.Reason, request.Caller(), cancellationToken)
             ? Answers.Json(new TransferPairResponse(body.SourceTransferId, body.DestinationTransferId, true))
             : Answers.Fail(
                 request,

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Librarian.Client.Wire;
 using Librarian.Domain.TransferManagers;
@@ -159,14 +160,16 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
         return result.Outcome switch
         {
             CommitOutcome.Stored => Results.Ok(),
-            CommitOutcome.NotYours => Results.Forbid(),
+            CommitOutcome.NotUploadOfCaller => Results.Forbid(),
             CommitOutcome.UnknownTransfer => Answers.Fail(request, 404, Reasons.TransferNotFound, result.Message),
             CommitOutcome.UnknownStore => Answers.Fail(request, 400, $"Store {body.StoreName} does not exist.", result.Message),
             CommitOutcome.StoreUnavailable => Answers.Fail(request, 400, $"Store {body.StoreName} is not available.", result.Message),
             CommitOutcome.NotInStaging => Answers.Fail(request, 404, Reasons.NotInStaging, result.Message),
             CommitOutcome.NameTaken => Answers.Fail(request, 409, Reasons.FileExistsOnStore, result.Message),
             CommitOutcome.Invalid => Answers.Fail(request, 406, Reasons.Mismatch, result.Message),
-            _ => Answers.Fail(request, 500, Reasons.Internal, result.Message),
+            // After a 500 a client cannot know the outcome and asks the catalog (docs/spec/wire.md#upload-commit).
+            CommitOutcome.Later => Answers.Fail(request, 500, Reasons.Internal, result.Message),
+            _ => throw new UnreachableException($"Outcome {result.Outcome} has no answer."),
         };
     }
 }

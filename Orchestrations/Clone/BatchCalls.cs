@@ -21,10 +21,10 @@ public sealed class BatchCalls(
     PeerPresence presence,
     ErrorLog errors,
     TimeProvider time,
-    ILogger<BatchWork> log
+    ILogger<BatchCalls> log
 )
 {
-    /// <summary>A peer may be unreachable this long before an error is recorded.</summary>
+    /// <summary>A batch may wait this long before an error is recorded.</summary>
     private static readonly TimeSpan ReportErrorAfter = TimeSpan.FromDays(1);
 
     private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(30);
@@ -36,7 +36,7 @@ public sealed class BatchCalls(
         if (peer is null)
             return (
                 null,
-                $"Librarian '{destination}' is not registered, or its credentials cannot be decrypted with this site's key. "
+                $"Peer '{destination}' is not registered, or its credentials cannot be decrypted with this site's key. "
                     + "Nothing was sent; add it with 'librarian add-librarian'."
             );
         return peer.Login.TransfersEnabled ? (peer, "") : (null, $"Transfers to '{destination}' are switched off.");
@@ -49,7 +49,9 @@ public sealed class BatchCalls(
         return peers.For(peer.Login, timeout)!.Client;
     }
 
-    /// <summary>Ends a step: counts the unfinished transfers and, when the peer has been silent for too long, records an error.</summary>
+    /// <summary>
+    /// Ends a step: counts the unfinished transfers and, if the batch waits and is older than a day, records an error.
+    /// </summary>
     public async Task<BatchStep> StepAsync(StepOutcome outcome, long queueId, string message, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -57,7 +59,7 @@ public sealed class BatchCalls(
             t => t.SendQueueId == queueId && OutgoingTransfers.Unfinished.Contains(t.Status),
             cancellationToken
         );
-        if (outcome is StepOutcome.Wait or StepOutcome.RetryNow or StepOutcome.Full)
+        if (outcome is StepOutcome.Wait or StepOutcome.RetrySoon or StepOutcome.Full)
             Logs.BatchWaits(log, queueId, message);
         var reportBefore = time.GetUtcNow().UtcDateTime - ReportErrorAfter;
         if (
@@ -66,14 +68,14 @@ public sealed class BatchCalls(
                 .SendQueue.Where(q => q.Id == queueId && q.CreatedTime < reportBefore)
                 .Select(q => q.Destination)
                 .SingleOrDefaultAsync(cancellationToken)
-                is { } silent
+                is { } destination
         )
         {
             await errors.RaiseAsync(
                 ErrorSeverity.Error,
                 ErrorCategory.LibrarianNetworkAvailability,
-                ErrorKey(silent),
-                $"Files have waited for '{silent}' for more than a day: {message} Nothing is lost, they are sent when it answers.",
+                ErrorKey(destination),
+                $"Files have waited for '{destination}' for more than a day: {message} Nothing is lost; the files are sent when this has changed.",
                 cancellationToken
             );
         }
@@ -114,7 +116,7 @@ public sealed class BatchCalls(
                 ErrorSeverity.Error,
                 ErrorCategory.Configuration,
                 ErrorKey(input.Destination),
-                $"'{input.Destination}' does not let us in: {error} Files for it wait, nothing is lost. "
+                $"'{input.Destination}' refuses this site's calls: {error} Files for it wait, nothing is lost. "
                     + "Check the address and the account that was given to add-librarian, and the account's level there (READAPPEND).",
                 cancellationToken
             );
@@ -135,7 +137,7 @@ public sealed class BatchCalls(
             ErrorCategory.StoreFull,
             FullErrorKey(input.Destination),
             $"'{input.Destination}' has no space for more files: {error} Files for it wait here, nothing is lost. "
-                + "Space is to be made there; it is asked again by itself.",
+                + "Make space there; this site asks again without a command.",
             cancellationToken
         );
         return await StepAsync(StepOutcome.Full, input.QueueId, error.ToString()!, cancellationToken);

@@ -34,7 +34,7 @@ public sealed partial class BatchWork
         await FailAsync(
             null,
             [.. transfers.Except(byRemote.Values)],
-            $"'{input.Destination}' has given the number of this transfer to another one.",
+            $"'{input.Destination}' has given the id of this transfer to another one.",
             cancellationToken
         );
         var notified = await peer.Client.UpdateCheckinAsync(
@@ -119,8 +119,11 @@ public sealed partial class BatchWork
             && ours.CompareTo(Checksum.Parse(f.Checksum)) == ChecksumComparison.Equal
             && (f.TreeDigest is null || transfer.File?.TreeDigest is null || f.TreeDigest == transfer.File.TreeDigest)
         );
-        List<long> slots = [.. copy?.Instances.Where(i => i is { Available: true, StoreId: not null }).Select(i => i.StoreId!.Value) ?? []];
-        if (slots.Count == 0)
+        List<long> storeIds =
+        [
+            .. copy?.Instances.Where(i => i is { Available: true, StoreId: not null }).Select(i => i.StoreId!.Value) ?? [],
+        ];
+        if (storeIds.Count == 0)
             return false;
         if (!probed)
         {
@@ -136,12 +139,12 @@ public sealed partial class BatchWork
                 .Value.Copies.Where(c => c.ComputedSameChecksum && c.CurrentSize == transfer.TransferSize && c.Librarian == peer.Login.Name)
                 .Select(c => c.Store)
                 .ToHashSet();
-            slots.RemoveAll(p => !good.Contains(p));
-            if (slots.Count == 0)
+            storeIds.RemoveAll(id => !good.Contains(id));
+            if (storeIds.Count == 0)
                 return false;
         }
 
-        var storeId = slots[0];
+        var storeId = storeIds[0];
         await using var db = Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
         await outgoing.RecordFoundAsync(db, transfer.Id, storeId, SiteName, cancellationToken);

@@ -244,7 +244,7 @@ public sealed partial class BatchWork(
     /// Ends unfinished transfers whose ids the peer has just given to new transfers. The old ones got their ids from a catalog that is
     /// gone; their files are offered again. The peer is not notified, because it would apply the message to the new transfers.
     /// </summary>
-    public async Task ReleaseNumbersAsync(string destination, List<long> numbers, CancellationToken cancellationToken)
+    public async Task EndHoldersAsync(string destination, List<long> numbers, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(numbers);
         if (numbers.Count == 0)
@@ -263,7 +263,7 @@ public sealed partial class BatchWork(
                 .ToListAsync(cancellationToken);
         }
 
-        await FailAsync(null, holders, $"'{destination}' has given the number of this transfer to another one.", cancellationToken);
+        await FailAsync(null, holders, $"'{destination}' has given the id of this transfer to another one.", cancellationToken);
     }
 
     private sealed record CopyPath(long Id, string FileName, long StoreId, string Path);

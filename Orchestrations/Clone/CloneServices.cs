@@ -9,13 +9,12 @@ public static class CloneServices
     public static IServiceCollection AddCloning(this IServiceCollection services)
     {
         services.AddSingleton<BatchCalls>();
-        services.AddSingleton<BatchNumbers>();
+        services.AddSingleton<TransferIds>();
         services.AddSingleton<BatchWork>();
         services.AddSingleton<CopyConfirmation>();
         services.AddSingleton<CloneScheduler>();
-        services.AddSingleton<CloneCallbacks>();
         services.AddSingleton<CopyAcknowledgements>();
-        services.AddSingleton<IEndedTransfersHandler, SettledBatches>();
+        services.AddSingleton<IEndedTransfersHandler, EndedBatches>();
         return services;
     }
 }

@@ -7,7 +7,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Orchestrations.Clone;
 
-/// <summary>Records the copies of which destinations say that they hold them.</summary>
+/// <summary>Records copies that destinations report with <c>clone/complete</c>.</summary>
 public sealed class CopyAcknowledgements(
     CatalogDatabase database,
     OutgoingTransfers outgoing,
@@ -27,13 +27,13 @@ public sealed class CopyAcknowledgements(
     /// offers the file again, gets the answer that the file exists (409), and checks the copy.
     /// </remarks>
     public async Task<AcknowledgeOutcome> CompleteAsync(
-        Acknowledgement notified,
+        Acknowledgement acknowledgement,
         Caller caller,
         string siteName,
         CancellationToken cancellationToken
     )
     {
-        ArgumentNullException.ThrowIfNull(notified);
+        ArgumentNullException.ThrowIfNull(acknowledgement);
         ArgumentNullException.ThrowIfNull(caller);
         var name = caller.Username;
         if (caller.IsAdmin)
@@ -41,25 +41,25 @@ public sealed class CopyAcknowledgements(
             // An administrator completes on behalf of the destination and has only the destination's rights: ONGOING or STAGED.
             await using var db = database.Open();
             name = await db
-                .OutgoingTransfers.Where(t => t.Id == notified.TransferId)
+                .OutgoingTransfers.Where(t => t.Id == acknowledgement.TransferId)
                 .Select(t => t.Destination)
                 .SingleOrDefaultAsync(cancellationToken)
                 ?? "";
         }
 
-        var outcome = await RecordAsync(notified, name, siteName, isProven: false, cancellationToken);
+        var outcome = await RecordAsync(acknowledgement, name, siteName, isProven: false, cancellationToken);
         if (outcome == AcknowledgeOutcome.Unproven)
-            return await ProveAsync(notified, name, siteName, cancellationToken);
+            return await ProveAsync(acknowledgement, name, siteName, cancellationToken);
         if (
             outcome is AcknowledgeOutcome.Recorded or AcknowledgeOutcome.UnknownLibrarian
-            || notified is not { FileName: { } file, Checksum: { } checksum, Size: { } size }
+            || acknowledgement is not { FileName: { } file, Checksum: { } checksum, Size: { } size }
         )
             return outcome;
         return await RecordByFileAsync(file, checksum, size, name, siteName, cancellationToken) ? AcknowledgeOutcome.Recorded : outcome;
     }
 
     private async Task<AcknowledgeOutcome> RecordAsync(
-        Acknowledgement notified,
+        Acknowledgement acknowledgement,
         string destination,
         string siteName,
         bool isProven,
@@ -68,10 +68,10 @@ public sealed class CopyAcknowledgements(
     {
         await using var db = database.Open();
         await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        var outcome = await outgoing.AcknowledgeAsync(db, notified, destination, siteName, isProven, cancellationToken);
+        var outcome = await outgoing.AcknowledgeAsync(db, acknowledgement, destination, siteName, isProven, cancellationToken);
         if (outcome != AcknowledgeOutcome.Recorded)
             return outcome;
-        await endedTransfers.PublishAsync(db, [notified.TransferId], cancellationToken);
+        await endedTransfers.PublishAsync(db, [acknowledgement.TransferId], cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         client.SignalCommitted();
         return outcome;
@@ -82,7 +82,7 @@ public sealed class CopyAcknowledgements(
     /// asked. It is refused if the destination answers that it has no such file.
     /// </summary>
     private async Task<AcknowledgeOutcome> ProveAsync(
-        Acknowledgement notified,
+        Acknowledgement acknowledgement,
         string destination,
         string siteName,
         CancellationToken cancellationToken
@@ -91,7 +91,7 @@ public sealed class CopyAcknowledgements(
         OutgoingTransfer transfer;
         await using (var db = database.Open())
         {
-            transfer = await db.OutgoingTransfers.AsNoTracking().SingleAsync(t => t.Id == notified.TransferId, cancellationToken);
+            transfer = await db.OutgoingTransfers.AsNoTracking().SingleAsync(t => t.Id == acknowledgement.TransferId, cancellationToken);
         }
 
         var (answered, store) = await FindRemoteCopyAsync(
@@ -101,13 +101,15 @@ public sealed class CopyAcknowledgements(
             transfer.TransferSize,
             cancellationToken
         );
+        // A transfer without a batch went on a drive.
         if (store is null && (answered || transfer.SendQueueId is not null))
             return AcknowledgeOutcome.OtherTransfer;
-        return await RecordAsync(notified, destination, siteName, isProven: true, cancellationToken);
+        return await RecordAsync(acknowledgement, destination, siteName, isProven: true, cancellationToken);
     }
 
     /// <summary>
-    /// Records the copy by its file, although the ids do not match: they come from two lives of a catalog, but the file is the same.
+    /// Records the copy by its file, although the ids do not match: the ids date from before a catalog was
+    /// restored, but the file is the same.
     /// </summary>
     private async Task<bool> RecordByFileAsync(
         string file,

@@ -44,7 +44,7 @@ public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider ti
             await db.SaveChangesAsync(stop);
         }
 
-        var (copied, given) = (0, 0);
+        var (copied, unsent) = (0, 0);
         var roots = work.Policy(input.Destination).LocalRoots;
         foreach (var chunk in transfers.Chunk(SwitchedOffWithin))
         {
@@ -67,10 +67,10 @@ public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider ti
             foreach (var reason in failures.Where(f => !f.UntilRepaired).GroupBy(f => f.Why, StringComparer.Ordinal))
                 await work.FailAsync(peer, [.. reason.Select(f => f.Transfer)], reason.Key, stop);
             copied += chunk.Length - failures.Count;
-            given += failures.Count;
+            unsent += failures.Count;
         }
 
-        return await work.Calls.StepAsync(StepOutcome.Done, input.QueueId, $"{copied} files copied, {given} could not be.", stop);
+        return await work.Calls.StepAsync(StepOutcome.Done, input.QueueId, $"{copied} files copied, {unsent} could not be.", stop);
     }
 
     /// <summary>Returns null if the file is at the destination.</summary>

@@ -58,6 +58,6 @@ public sealed class FinishBatch(BatchWork work, TimeProvider time) : TaskActivit
             await transaction.CommitAsync(stop);
         }
 
-        return $"{completed?.Count ?? 0} files acknowledged by {input.Destination}, {failed} abandoned for now.";
+        return $"{completed?.Count ?? 0} files acknowledged by {input.Destination}, {failed} not sent; they are offered again.";
     }
 }

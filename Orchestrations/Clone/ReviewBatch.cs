@@ -56,6 +56,7 @@ public sealed class ReviewBatch(BatchWork work) : TaskActivity<SendCloneInput, B
             $"'{input.Destination}' has ended the transfer, or does not know it, and does not hold the file.",
             stop
         );
-        return await work.Calls.StepAsync(StepOutcome.RetryNow, input.QueueId, "Waiting for the destination to verify.", stop);
+        // ReviewAsync makes its own pause; of the outcome it uses only that the peer answered.
+        return await work.Calls.StepAsync(StepOutcome.RetrySoon, input.QueueId, "Waiting for the destination to verify.", stop);
     }
 }

@@ -6,7 +6,7 @@ namespace Librarian.Orchestrations.Clone;
 /// <summary>Input of <see cref="SendClone"/>.</summary>
 /// <param name="QueueId">The batch (row in <c>send_queue</c>).</param>
 /// <param name="Destination">The peer's name.</param>
-/// <param name="Waits">For the orchestration: pauses of its earlier generations. For an activity: all pauses so far.</param>
+/// <param name="Waits">Pauses in a row, for the back-off; an answer or the peer's return starts anew.</param>
 /// <param name="Soons">Consecutive answers, up to the end of the earlier generation, by which the peer asked for a moment.</param>
 /// <param name="Fulls">Consecutive answers, up to the end of the earlier generation, by which the peer was full.</param>
 /// <param name="Futile">Futile wake-ups by signs of life of the peer, up to the end of the earlier generation.</param>
@@ -30,7 +30,7 @@ public enum StepOutcome
     /// grew while the peer was away do not apply here.
     /// </summary>
     [JsonStringEnumMemberName("Soon")]
-    RetryNow,
+    RetrySoon,
 
     /// <summary>
     /// The peer has no space (413): it is asked again after pauses that grow to two hours, and gets no new batches meanwhile.
@@ -53,8 +53,8 @@ public sealed record SendCloneStatus(string Stage, string Message, int Remaining
 
 /// <summary>
 /// Sends one batch of files to one peer (docs/spec/wire.md#push): stages it there, announces ONGOING, copies, announces STAGED, waits for
-/// the peer's callbacks, and reviews transfers that stay silent. Instance id <c>send-clone-{queue}</c>: it is harmless to start a batch
-/// twice.
+/// the peer's callbacks, and reviews transfers that stay silent. Instance id <c>send-clone-{queue}</c>, made from the batch's row, so a
+/// batch that is started twice runs once.
 /// </summary>
 /// <remarks>
 /// Every activity reads the state of the batch's transfers from the catalog and does only the remaining work, so after a crash between any
@@ -68,11 +68,11 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
     /// <summary>Event: all transfers of the batch have ended.</summary>
     public const string SettledEvent = "Settled";
 
-    private const int TurnsPerGeneration = 100;
+    private const int StepsPerGeneration = 100;
 
     // The pause with this index is 4 to 8 minutes.
     private const int FirstReview = 9;
-    private static readonly string[] Delivery = [nameof(StageBatch), nameof(AnnounceOngoing), nameof(CopyBatch), nameof(AnnounceStaged)];
+    private static readonly string[] Steps = [nameof(StageBatch), nameof(AnnounceOngoing), nameof(CopyBatch), nameof(AnnounceStaged)];
 
     public static string InstanceId(long queueId) => $"send-clone-{queueId}";
 
@@ -84,13 +84,13 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
         return new Run(context, input).SendAsync();
     }
 
-    private enum StageEnd
+    private enum StepEnd
     {
         /// <summary>The step is complete for every file.</summary>
         Complete,
 
-        /// <summary>No file of the batch is left.</summary>
-        Settled,
+        /// <summary>All transfers of the batch have ended.</summary>
+        AllEnded,
 
         /// <summary>The history is long enough; the next generation continues.</summary>
         NextGeneration,
@@ -104,51 +104,51 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
         private readonly Task<string?> _settled;
         private readonly PeerPause _peer;
         private int _waits;
-        private int _soon;
-        private int _full;
-        private int _turns;
+        private int _retriesSoon;
+        private int _timesFull;
+        private int _steps;
         private bool _isAway;
 
         public Run(TaskOrchestrationContext context, SendCloneInput input)
         {
             (_context, _input) = (context, input);
-            (_waits, _soon, _full) = (input.Waits, input.Soons, input.Fulls);
+            (_waits, _retriesSoon, _timesFull) = (input.Waits, input.Soons, input.Fulls);
             _settled = context.WaitForExternalEvent<string?>(SettledEvent);
             _peer = new PeerPause(context, input.Futile);
         }
 
         public async Task<string> SendAsync()
         {
-            foreach (var stage in Delivery)
+            foreach (var activity in Steps)
             {
-                var end = await DeliverAsync(stage);
-                if (end == StageEnd.NextGeneration)
+                var end = await RepeatAsync(activity);
+                if (end == StepEnd.NextGeneration)
                     return NextGeneration();
-                if (end == StageEnd.Settled)
+                if (end == StepEnd.AllEnded)
                     return await FinishAsync();
                 // The peer has answered, so pauses that grew during its absence do not apply to the next step.
                 _waits = 0;
             }
 
-            return await ReviewAsync() == StageEnd.NextGeneration ? NextGeneration() : await FinishAsync();
+            return await ReviewAsync() == StepEnd.NextGeneration ? NextGeneration() : await FinishAsync();
         }
 
         /// <summary>Repeats one step until it is complete for every file.</summary>
-        private async Task<StageEnd> DeliverAsync(string stage)
+        private async Task<StepEnd> RepeatAsync(string activity)
         {
             while (true)
             {
-                var step = await CallAsync(stage);
+                var step = await CallAsync(activity);
                 if (step.Remaining == 0)
-                    return StageEnd.Settled;
+                    return StepEnd.AllEnded;
                 if (step.Outcome == StepOutcome.Done)
-                    return StageEnd.Complete;
-                _turns++;
+                    return StepEnd.Complete;
+                _steps++;
                 if (step.Outcome != StepOutcome.Continue && await IsSettledWithinAsync(PauseAfter(step.Outcome)))
-                    return StageEnd.Settled;
+                    return StepEnd.AllEnded;
                 // Start a new generation only after the pause, because it calls the peer at once.
-                if (_turns >= TurnsPerGeneration)
-                    return StageEnd.NextGeneration;
+                if (_steps >= StepsPerGeneration)
+                    return StepEnd.NextGeneration;
             }
         }
 
@@ -156,7 +156,7 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
         /// All bytes are at the peer; it verifies them and calls back. Asks it only if it stays silent, or if it was restored from a backup
         /// (CopyConfirmation): then it may have forgotten the transfers.
         /// </summary>
-        private async Task<StageEnd> ReviewAsync()
+        private async Task<StepEnd> ReviewAsync()
         {
             while (!await IsSettledWithinAsync(PeerCalls.Pause(Math.Max(FirstReview, _waits), _context.NewGuid()), listen: true))
             {
@@ -164,26 +164,26 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
                 if (step.Remaining == 0)
                     break;
                 _waits++;
-                if (++_turns >= TurnsPerGeneration)
-                    return StageEnd.NextGeneration;
+                if (++_steps >= StepsPerGeneration)
+                    return StepEnd.NextGeneration;
             }
 
-            return StageEnd.Settled;
+            return StepEnd.AllEnded;
         }
 
         private TimeSpan PauseAfter(StepOutcome outcome)
         {
-            _soon = outcome == StepOutcome.RetryNow ? _soon + 1 : 0;
-            _full = outcome == StepOutcome.Full ? _full + 1 : 0;
-            return _full > 0
-                ? PeerCalls.PauseWhenFull(_full - 1, _context.NewGuid())
-                : PeerCalls.Pause(_soon > 0 ? _soon - 1 : _waits++, _context.NewGuid());
+            _retriesSoon = outcome == StepOutcome.RetrySoon ? _retriesSoon + 1 : 0;
+            _timesFull = outcome == StepOutcome.Full ? _timesFull + 1 : 0;
+            return _timesFull > 0
+                ? PeerCalls.PauseWhenFull(_timesFull - 1, _context.NewGuid())
+                : PeerCalls.Pause(_retriesSoon > 0 ? _retriesSoon - 1 : _waits++, _context.NewGuid());
         }
 
-        private async Task<BatchStep> CallAsync(string stage)
+        private async Task<BatchStep> CallAsync(string activity)
         {
-            var step = await _context.CallActivityAsync<BatchStep>(stage, _input with { Waits = _waits }, PeerCalls.Options);
-            _context.SetCustomStatus(new SendCloneStatus(stage, step.Message, step.Remaining, step.Outcome));
+            var step = await _context.CallActivityAsync<BatchStep>(activity, _input with { Waits = _waits }, PeerCalls.Options);
+            _context.SetCustomStatus(new SendCloneStatus(activity, step.Message, step.Remaining, step.Outcome));
             _isAway = step.Outcome == StepOutcome.Wait;
             if (!_isAway)
                 _peer.Answered();
@@ -202,7 +202,7 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
 
         private string NextGeneration()
         {
-            _context.ContinueAsNew(_input with { Waits = _waits, Soons = _soon, Fulls = _full, Futile = _peer.Futile });
+            _context.ContinueAsNew(_input with { Waits = _waits, Soons = _retriesSoon, Fulls = _timesFull, Futile = _peer.Futile });
             return "";
         }
     }

@@ -4,14 +4,15 @@ using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
 namespace Librarian.Orchestrations.Clone;
 
 /// <summary>
-/// Asks the peer to stage a batch (docs/spec/wire.md#clone-batch-stage, docs/spec/wire.md#push-refused). One bad file never delays the rest
+/// Asks the peer to stage a batch (docs/spec/wire.md#clone-batch-stage, docs/spec/wire.md#push-refused). A file that the peer does not accept never delays the rest
 /// of its batch.
 /// </summary>
 /// <remarks>
 /// A crash after the peer's answer leaves staging slots at the peer. It abandons them when this site asks again (406, then 201).
 /// </remarks>
 [DurableTask(nameof(StageBatch))]
-public sealed class StageBatch(BatchWork work, BatchNumbers numbers, LocalTransferManager local) : TaskActivity<SendCloneInput, BatchStep>
+public sealed class StageBatch(BatchWork work, TransferIds transferIds, LocalTransferManager local)
+    : TaskActivity<SendCloneInput, BatchStep>
 {
     /// <inheritdoc />
     public override async Task<BatchStep> RunAsync(TaskActivityContext context, SendCloneInput input)
@@ -37,10 +38,14 @@ public sealed class StageBatch(BatchWork work, BatchNumbers numbers, LocalTransf
         // unknown.
         if ((await work.Calls.PingAsync(peer, stop)).Error is { } silence)
             return await work.Calls.WaitAsync(input, silence, stop);
-        await numbers.CountOnAsync(stop);
-        return await new StagingRun(work, numbers, local, peer, input, placed: open.Count(t => t.RemoteTransferId is not null)).RunAsync(
-            pending,
-            stop
-        );
+        await transferIds.AdvanceCatalogAsync(stop);
+        return await new StagingRun(
+            work,
+            transferIds,
+            local,
+            peer,
+            input,
+            withSlot: open.Count(t => t.RemoteTransferId is not null)
+        ).RunAsync(pending, stop);
     }
 }

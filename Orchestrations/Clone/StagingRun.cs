@@ -11,10 +11,10 @@ namespace Librarian.Orchestrations.Clone;
 internal enum StagingRefusal
 {
     /// <summary>The peer as a whole cannot stage files now.</summary>
-    Later,
+    PeerUnavailable,
 
     /// <summary>The peer has abandoned an earlier attempt and wants to be asked again (406).</summary>
-    Moment,
+    EarlierAttemptEnded,
 
     /// <summary>The peer has no space (413).</summary>
     Full,
@@ -23,10 +23,10 @@ internal enum StagingRefusal
     Exists,
 
     /// <summary>Another transfer brings these files to the peer (425).</summary>
-    Arriving,
+    UnderWay,
 
     /// <summary>The peer does not accept these files; any other refusal.</summary>
-    Bad,
+    NotAccepted,
 }
 
 /// <summary>
@@ -36,11 +36,11 @@ internal enum StagingRefusal
 /// </summary>
 internal sealed class StagingRun(
     BatchWork work,
-    BatchNumbers batchNumbers,
+    TransferIds transferIds,
     LocalTransferManager local,
     PeerClient peer,
     SendCloneInput input,
-    int placed
+    int withSlot
 )
 {
     /// <summary>Requests per run. A run that stops here has made progress, because after eleven requests the first file is alone.</summary>
@@ -48,9 +48,11 @@ internal sealed class StagingRun(
 
     /// <summary>
     /// A peer that has refused this many single files in a row and accepted none refuses the site, not the files. For answers from 500
-    /// upwards the limit is 2.
+    /// upwards the limit is <see cref="MaxSingleServerErrors"/>.
     /// </summary>
-    private const int MaxSuspects = 8;
+    private const int MaxSingleRefusals = 8;
+
+    private const int MaxSingleServerErrors = 2;
 
     /// <summary>
     /// After this many pauses the batch is split even if the peer answers 500, because upstream answers 500 for some files
@@ -58,28 +60,28 @@ internal sealed class StagingRun(
     /// </summary>
     private const int MaxFaultyAnswers = 4;
 
-    private readonly Stack<List<OutgoingTransfer>> _asks = new();
+    private readonly Stack<List<OutgoingTransfer>> _requests = new();
     private readonly HashSet<long> _askedAgain = [];
-    private int _committed = placed;
-    private int _suspects;
+    private int _withSlot = withSlot;
+    private int _singleRefusals;
     private string? _store;
 
     /// <summary>Sends requests until every file has a staging slot or has been handled, or the peer as a whole refuses.</summary>
     public async Task<BatchStep> RunAsync(List<OutgoingTransfer> pending, CancellationToken stop)
     {
-        _asks.Push(pending);
-        for (var calls = 0; _asks.TryPop(out var files); calls++)
+        _requests.Push(pending);
+        for (var calls = 0; _requests.TryPop(out var files); calls++)
         {
             if (calls == MaxCalls)
                 return await work.Calls.StepAsync(
                     StepOutcome.Continue,
                     input.QueueId,
-                    $"{_committed} files have a staging slot, the others are asked for next.",
+                    $"{_withSlot} files have a staging slot, the others are asked for next.",
                     stop
                 );
             // Read this before the request: then all ids that the peer gave out earlier are below the new ones, in whatever order answers
             // arrive.
-            var highest = await batchNumbers.HighestNumberAsync(input.Destination, stop);
+            var highest = await transferIds.HighestRemoteIdAsync(input.Destination, stop);
             var reply = await peer.Client.StageCloneBatchAsync(
                 new CloneBatchStageRequest(
                     [
@@ -107,7 +109,7 @@ internal sealed class StagingRun(
         return await work.Calls.StepAsync(
             StepOutcome.Done,
             input.QueueId,
-            $"{_committed} files have a staging slot{(_store is null ? "" : " on store " + _store)}.",
+            $"{_withSlot} files have a staging slot{(_store is null ? "" : " on store " + _store)}.",
             stop
         );
     }
@@ -125,8 +127,8 @@ internal sealed class StagingRun(
             )
             .ToList();
         List<long> numbers = [.. files.Select(t => slots.GetValueOrDefault(t.Id)?.DestinationTransferId).OfType<long>()];
-        await batchNumbers.WatchNumbersAsync(input.Destination, highestBefore, numbers, stop);
-        await work.ReleaseNumbersAsync(input.Destination, numbers, stop);
+        await transferIds.CheckRemoteIdsAsync(input.Destination, highestBefore, numbers, stop);
+        await work.EndHoldersAsync(input.Destination, numbers, stop);
         await using (var db = work.Open())
         {
             var ids = files.ConvertAll(t => t.Id);
@@ -160,7 +162,7 @@ internal sealed class StagingRun(
                 : $"'{input.Destination}' named a staging location outside Site:Peers:LocalRoots, or none.",
             stop
         );
-        _committed += usable.Count;
+        _withSlot += usable.Count;
         _store = answer.StoreName;
     }
 
@@ -183,13 +185,14 @@ internal sealed class StagingRun(
     /// <summary>Returns null to continue with the remaining requests.</summary>
     private async Task<BatchStep?> RefusedAsync(List<OutgoingTransfer> files, ReplyError error, CancellationToken stop)
     {
-        var about = Understand(error);
-        if (about == StagingRefusal.Later)
+        var refusal = Classify(error);
+        if (refusal == StagingRefusal.PeerUnavailable)
             return await work.Calls.WaitAsync(input, error, stop);
-        // The next request succeeds. Wait a moment in case two processes of this site alternate.
-        if (about == StagingRefusal.Moment)
-            return await work.Calls.StepAsync(StepOutcome.RetryNow, input.QueueId, error.ToString()!, stop);
-        if (about == StagingRefusal.Full)
+        // The refusal has ended the earlier attempt at the peer, so the next request succeeds. Pause first: two processes of this site could
+        // otherwise end each other's attempts in turn.
+        if (refusal == StagingRefusal.EarlierAttemptEnded)
+            return await work.Calls.StepAsync(StepOutcome.RetrySoon, input.QueueId, error.ToString()!, stop);
+        if (refusal == StagingRefusal.Full)
             return await NoRoomAsync(files, error, stop);
         var named = ((Refused)error).Ids("source_transfer_ids").ToHashSet();
         List<OutgoingTransfer> concerned = named.Count == 0 ? [] : files.FindAll(t => named.Contains(t.Id));
@@ -202,7 +205,11 @@ internal sealed class StagingRun(
             }
 
             concerned = files;
-            if (about == StagingRefusal.Bad && _committed == 0 && ++_suspects > (((Refused)error).Status >= 500 ? 2 : MaxSuspects))
+            if (
+                refusal == StagingRefusal.NotAccepted
+                && _withSlot == 0
+                && ++_singleRefusals > (((Refused)error).Status >= 500 ? MaxSingleServerErrors : MaxSingleRefusals)
+            )
                 return await work.Calls.StepAsync(
                     StepOutcome.Wait,
                     input.QueueId,
@@ -212,34 +219,34 @@ internal sealed class StagingRun(
         }
         else if (concerned.Count < files.Count)
         {
-            _asks.Push([.. files.Except(concerned)]);
+            _requests.Push([.. files.Except(concerned)]);
         }
 
-        return about switch
+        return refusal switch
         {
             StagingRefusal.Exists => await ReconcileAsync(concerned, error, stop),
-            StagingRefusal.Arriving => await DeferAsync(concerned, error, stop),
+            StagingRefusal.UnderWay => await DeferAsync(concerned, error, stop),
             _ => await AbandonAsync(concerned, error.ToString()!, stop),
         };
     }
 
-    private StagingRefusal Understand(ReplyError error) =>
+    private StagingRefusal Classify(ReplyError error) =>
         error switch
         {
-            Refused { Status: 500 } when input.Waits >= MaxFaultyAnswers => StagingRefusal.Bad,
+            Refused { Status: 500 } when input.Waits >= MaxFaultyAnswers => StagingRefusal.NotAccepted,
             Refused { Status: 413 } => StagingRefusal.Full,
             Refused { Status: 409 } => StagingRefusal.Exists,
-            Refused { Status: 425 } => StagingRefusal.Arriving,
-            Refused { Status: 406 } => StagingRefusal.Moment,
-            _ when PeerCalls.IsForLater(error) || PeerCalls.IsForPerson(error) => StagingRefusal.Later,
-            _ => StagingRefusal.Bad,
+            Refused { Status: 425 } => StagingRefusal.UnderWay,
+            Refused { Status: 406 } => StagingRefusal.EarlierAttemptEnded,
+            _ when PeerCalls.IsForLater(error) || PeerCalls.IsForPerson(error) => StagingRefusal.PeerUnavailable,
+            _ => StagingRefusal.NotAccepted,
         };
 
     private void Halve(List<OutgoingTransfer> files)
     {
         var half = files.Count / 2;
-        _asks.Push(files[half..]);
-        _asks.Push(files[..half]);
+        _requests.Push(files[half..]);
+        _requests.Push(files[..half]);
     }
 
     /// <summary>
@@ -248,22 +255,22 @@ internal sealed class StagingRun(
     /// </summary>
     private async Task<BatchStep?> NoRoomAsync(List<OutgoingTransfer> files, ReplyError error, CancellationToken stop)
     {
-        if (files.Count > 1 && _committed > 0)
+        if (files.Count > 1 && _withSlot > 0)
         {
             Halve([.. files.OrderBy(t => t.TransferSize)]);
             return null;
         }
 
-        List<OutgoingTransfer> all = [.. _asks.SelectMany(a => a).Concat(files).OrderBy(t => t.TransferSize)];
-        _asks.Clear();
+        List<OutgoingTransfer> all = [.. _requests.SelectMany(a => a).Concat(files).OrderBy(t => t.TransferSize)];
+        _requests.Clear();
         if (files.Count > 1)
         {
-            _asks.Push(all[1..]);
-            _asks.Push(all[..1]);
+            _requests.Push(all[1..]);
+            _requests.Push(all[..1]);
             return null;
         }
 
-        if (_committed == 0)
+        if (_withSlot == 0)
             return await work.Calls.FullAsync(input, error, stop);
         await work.FailAsync(null, all, $"'{input.Destination}' has space for smaller files only: {error}", stop, TransferStatus.Cancelled);
         return null;
@@ -297,7 +304,7 @@ internal sealed class StagingRun(
         var fresh = files.FindAll(t => _askedAgain.Add(t.Id));
         if (fresh.Count > 0 && await work.EndEarlierAsync(peer, fresh, stop))
         {
-            _asks.Push(files);
+            _requests.Push(files);
             return null;
         }
 

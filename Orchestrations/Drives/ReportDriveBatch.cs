@@ -114,7 +114,7 @@ public sealed class ReportDriveBatch(
         return new ReportStep(why, false, false, false);
     }
 
-    /// <summary>As for other notifications to the source (<see cref="Incoming.NotifyBatch"/>).</summary>
+    /// <summary>As for other notifications to the source (<see cref="Incoming.NotifyPage"/>).</summary>
     private static string ErrorKey(string source) => $"callback {source}";
 
     private static DeliveriesRequest Reports(IncomingDrive incoming, List<IncomingDriveFile> batch) =>

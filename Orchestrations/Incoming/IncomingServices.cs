@@ -7,6 +7,7 @@ public static class IncomingServices
 {
     public static IServiceCollection AddIncomingFiles(this IServiceCollection services)
     {
+        services.AddSingleton<TransferUpdates>();
         services.AddSingleton<IncomingWorkflows>();
         services.AddSingleton<SourceCallbacks>();
         services.AddSingleton<UploadCommits>();

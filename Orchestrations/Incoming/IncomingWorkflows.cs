@@ -157,7 +157,11 @@ public sealed class IncomingWorkflows(
         foreach (var group in stale.GroupBy(t => t.Source))
         {
             var clones = group.Where(t => t.SourceTransferId is not null).ToList();
-            await AbandonAsync(group.Where(t => t.SourceTransferId is null).Select(t => t.Id), "Abandoned upload.", cancellationToken);
+            await AbandonAsync(
+                group.Where(t => t.SourceTransferId is null).Select(t => t.Id),
+                "It was not committed within Site:IncomingReviewAge.",
+                cancellationToken
+            );
             if (clones.Count == 0)
                 continue;
             if (await peers.FindAsync(group.Key, cancellationToken) is not { } peer)
@@ -166,7 +170,7 @@ public sealed class IncomingWorkflows(
                 continue;
             }
 
-            // If the source has given an id out twice, the id means the later transfer: the source's catalog was restored in between.
+            // If the source has abandoned an id out twice, the id means the later transfer: the source's catalog was restored in between.
             var latest = clones.GroupBy(t => t.SourceTransferId!.Value).Select(g => g.MaxBy(t => t.Id)!).ToList();
             var asked = await peer.Client.GetCheckinStatusAsync(
                 new Client.Wire.CheckinStatusRequest(
@@ -180,11 +184,11 @@ public sealed class IncomingWorkflows(
                 continue;
             await AbandonAsync(
                 clones.Except(latest).Select(t => t.Id),
-                $"Its source '{group.Key}' has given the number to another transfer.",
+                $"Its source '{group.Key}' has abandoned the number to another transfer.",
                 cancellationToken
             );
             clones = latest;
-            await AdoptStagedAsync(
+            await IngestReportedStagedAsync(
                 [
                     .. clones
                         .Where(t => asked.Value.SourceTransferStatus.GetValueOrDefault(t.SourceTransferId!.Value) == TransferStatus.Staged)
@@ -201,7 +205,7 @@ public sealed class IncomingWorkflows(
         }
     }
 
-    private async Task AdoptStagedAsync(List<long> ids, CancellationToken cancellationToken)
+    private async Task IngestReportedStagedAsync(List<long> ids, CancellationToken cancellationToken)
     {
         if (ids.Count == 0)
             return;
@@ -223,7 +227,7 @@ public sealed class IncomingWorkflows(
         if (list.Count == 0)
             return;
         await using var db = database.Open();
-        var given = await incoming.AbandonAsync(db, db.IncomingTransfers.Where(t => list.Contains(t.Id)), reason, cancellationToken);
-        await incoming.RemoveStagingAsync(given, cancellationToken);
+        var abandoned = await incoming.AbandonAsync(db, db.IncomingTransfers.Where(t => list.Contains(t.Id)), reason, cancellationToken);
+        await incoming.RemoveStagingAsync(abandoned, cancellationToken);
     }
 }

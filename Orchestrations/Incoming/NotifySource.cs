@@ -5,11 +5,11 @@ namespace Librarian.Orchestrations.Incoming;
 
 /// <summary>Input of <see cref="NotifySource"/>.</summary>
 /// <param name="Source">The peer's name.</param>
-/// <param name="Waits">Pauses of earlier generations, for the back-off.</param>
+/// <param name="Waits">Pauses in a row, for the back-off; an answer starts anew, for the back-off.</param>
 /// <param name="Futile">Futile wake-ups by signs of life of the peer, up to the end of the earlier generation.</param>
 public sealed record NotifySourceInput(string Source, int Waits = 0, int Futile = 0);
 
-/// <summary>Outcome of one batch of callbacks.</summary>
+/// <summary>Outcome of one page of callbacks.</summary>
 public enum NotifyOutcome
 {
     /// <summary>No callback is due.</summary>
@@ -23,7 +23,7 @@ public enum NotifyOutcome
     Wait,
 }
 
-/// <summary>Answer of <see cref="NotifyBatch"/>; also the status of <see cref="NotifySource"/>.</summary>
+/// <summary>Answer of <see cref="NotifyPage"/>; also the status of <see cref="NotifySource"/>.</summary>
 /// <param name="Outcome">What to do next.</param>
 /// <param name="Message">For people.</param>
 public sealed record NotifyStep(NotifyOutcome Outcome, string Message);
@@ -58,7 +58,7 @@ public sealed class NotifySource : TaskOrchestrator<NotifySourceInput, string>
         var peer = new PeerPause(context, input.Futile);
         for (var steps = 0; steps < StepsPerGeneration; steps++)
         {
-            var step = await context.CallActivityAsync<NotifyStep>(NotifyBatch.TaskName, input, PeerCalls.Options);
+            var step = await context.CallActivityAsync<NotifyStep>(NotifyPage.TaskName, input, PeerCalls.Options);
             context.SetCustomStatus(step);
             if (step.Outcome == NotifyOutcome.Wait)
             {

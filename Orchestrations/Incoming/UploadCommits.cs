@@ -19,8 +19,8 @@ public enum CommitOutcome
     /// <summary>The file is stored and catalogued; also the answer to a repeated commit of the same upload.</summary>
     Stored,
 
-    /// <summary>The transfer belongs to another account.</summary>
-    NotYours,
+    /// <summary>The transfer belongs to another account, or is a clone.</summary>
+    NotUploadOfCaller,
 
     /// <summary>No transfer has this id.</summary>
     UnknownTransfer,
@@ -31,7 +31,9 @@ public enum CommitOutcome
     /// <summary>The store is not mounted, or its file system does not answer.</summary>
     StoreUnavailable,
 
-    /// <summary>Staging holds no data, or the transfer was abandoned.</summary>
+    /// <summary>
+    /// Staging holds no data for this commit: none arrived, the upload was abandoned, or it is or will be stored under another name.
+    /// </summary>
     NotInStaging,
 
     /// <summary>A file of this name exists.</summary>
@@ -58,14 +60,14 @@ public sealed class UploadCommits
     /// <summary>Largest number of simultaneous commits that share a transaction.</summary>
     private const int MostAtOnce = 64;
 
-    private static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(5);
 
     private readonly CatalogDatabase _database;
     private readonly SiteStores _stores;
     private readonly IncomingWorkflows _incoming;
     private readonly DatabaseDurableTaskClient _client;
     private readonly TimeProvider _time;
-    private readonly GroupCommit<(UploadCommit Commit, Caller Caller, StoreProbe Store), CommitResult?> _stages;
+    private readonly GroupCommit<(UploadCommit Commit, Caller Caller, StoreProbe Store), CommitResult?> _marking;
 
     /// <summary>Use one instance per process, so that simultaneous commits share a transaction.</summary>
     public UploadCommits(
@@ -77,7 +79,7 @@ public sealed class UploadCommits
     )
     {
         (_database, _stores, _incoming, _client, _time) = (database, stores, incoming, client, time);
-        _stages = new GroupCommit<(UploadCommit, Caller, StoreProbe), CommitResult?>(MostAtOnce, StageAsync);
+        _marking = new GroupCommit<(UploadCommit, Caller, StoreProbe), CommitResult?>(MostAtOnce, MarkStagedAsync);
     }
 
     public async Task<CommitResult> CommitAsync(UploadCommit commit, Caller caller, CancellationToken cancellationToken)
@@ -85,19 +87,19 @@ public sealed class UploadCommits
         ArgumentNullException.ThrowIfNull(commit);
         ArgumentNullException.ThrowIfNull(caller);
         // Probe the store before the commit joins a group: a store that does not answer would delay the whole group.
-        var seen = _stores.All.FirstOrDefault(s => s.Store.Options.Name == commit.StoreName) is { } store
+        var storeProbe = _stores.All.FirstOrDefault(s => s.Store.Options.Name == commit.StoreName) is { } store
             ? await _stores.ProbeAsync(store, cancellationToken)
             : default;
-        if (await _stages.RunAsync((commit, caller, seen), cancellationToken) is { } early)
-            return early;
+        if (await _marking.RunAsync((commit, caller, storeProbe), cancellationToken) is { } answer)
+            return answer;
         var instance = IncomingWorkflows.InstanceId(commit.TransferId);
         while (true)
         {
-            using var limit = new CancellationTokenSource(ProbeInterval, _time);
-            using var probe = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
+            using var limit = new CancellationTokenSource(PollInterval, _time);
+            using var polling = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
             try
             {
-                var ended = await _client.WaitForInstanceCompletionAsync(instance, getInputsAndOutputs: true, probe.Token);
+                var ended = await _client.WaitForInstanceCompletionAsync(instance, getInputsAndOutputs: true, polling.Token);
                 return ended.RuntimeStatus == OrchestrationRuntimeStatus.Completed && ended.ReadOutputAs<IngestResult>() is { } result
                     ? Map(result)
                     : new CommitResult(
@@ -125,12 +127,14 @@ public sealed class UploadCommits
     /// Marks uploads STAGED and starts their ingests in one transaction. Returns null for each upload whose ingest was started or runs
     /// already, otherwise its answer.
     /// </summary>
-    private async Task<IReadOnlyList<CommitResult?>> StageAsync(IReadOnlyList<(UploadCommit Commit, Caller Caller, StoreProbe Store)> group)
+    private async Task<IReadOnlyList<CommitResult?>> MarkStagedAsync(
+        IReadOnlyList<(UploadCommit Commit, Caller Caller, StoreProbe Store)> group
+    )
     {
         List<long> ids = [.. group.Select(g => g.Commit.TransferId).Distinct()];
         // Two commits of one upload: the second has to see the result of the first.
         if (ids.Count < group.Count)
-            return await GroupCommit.OneByOneAsync(group, StageAsync);
+            return await GroupCommit.OneByOneAsync(group, MarkStagedAsync);
         await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync())
         {
@@ -139,12 +143,14 @@ public sealed class UploadCommits
                 .Include(t => t.Store)
                 .Where(t => ids.Contains(t.Id))
                 .ToDictionaryAsync(t => t.Id);
-            var early = group.Select(g => Judge(g.Commit, g.Caller, g.Store, transfers.GetValueOrDefault(g.Commit.TransferId))).ToList();
-            var going = group.Where((_, i) => early[i] is null).Select(g => g.Commit).ToList();
-            var arriving = going.FindAll(c => transfers[c.TransferId].Status != TransferStatus.Staged);
+            var answers = group
+                .Select(g => AnswerOrNull(g.Commit, g.Caller, g.Store, transfers.GetValueOrDefault(g.Commit.TransferId)))
+                .ToList();
+            var accepted = group.Where((_, i) => answers[i] is null).Select(g => g.Commit).ToList();
+            var unmarked = accepted.FindAll(c => transfers[c.TransferId].Status != TransferStatus.Staged);
             var marked = 0;
             foreach (
-                var same in arriving.GroupBy(c =>
+                var same in unmarked.GroupBy(c =>
                     (
                         Provider: c.Provider.Length > CatalogContext.MaxText ? c.Provider[..CatalogContext.MaxText] : c.Provider,
                         Moved: c.Destination.Value == transfers[c.TransferId].FileName ? null : c.Destination.Value
@@ -164,28 +170,28 @@ public sealed class UploadCommits
                     );
             }
 
-            if (marked == arriving.Count)
+            if (marked == unmarked.Count)
             {
-                foreach (var same in going.GroupBy(c => c.Policy))
+                foreach (var same in accepted.GroupBy(c => c.Policy))
                     await _incoming.StartAsync(db, [.. same.Select(c => c.TransferId)], same.Key, CancellationToken.None);
                 await transaction.CommitAsync();
                 _client.SignalCommitted();
-                return early;
+                return answers;
             }
         }
 
         return group.Count == 1
             ? [new CommitResult(CommitOutcome.NotInStaging, "The upload was abandoned at this moment. Start again with upload/stage.")]
-            : await GroupCommit.OneByOneAsync(group, StageAsync);
+            : await GroupCommit.OneByOneAsync(group, MarkStagedAsync);
     }
 
     /// <summary>Returns null if the ingest may start.</summary>
-    private CommitResult? Judge(UploadCommit commit, Caller caller, StoreProbe store, IncomingTransfer? transfer)
+    private CommitResult? AnswerOrNull(UploadCommit commit, Caller caller, StoreProbe store, IncomingTransfer? transfer)
     {
         if (transfer is null)
             return new CommitResult(CommitOutcome.UnknownTransfer, $"There is no transfer {commit.TransferId}. Start with upload/stage.");
         if (transfer.Source != caller.Username || transfer.SourceTransferId is not null)
-            return new CommitResult(CommitOutcome.NotYours, "");
+            return new CommitResult(CommitOutcome.NotUploadOfCaller, "");
         if (transfer.Store?.Name != commit.StoreName || _stores.Known(transfer.StoreId) is null)
             return new CommitResult(
                 CommitOutcome.UnknownStore,

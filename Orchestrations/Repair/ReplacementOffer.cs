@@ -43,6 +43,6 @@ public sealed class ReplacementOffer(CopyChecks checks, PeerConnections peers, P
         var ping = await peers.For(peer.Login, PingWait)!.Client.PingLoggedAsync(cancellationToken);
         return ping.IsSuccess
             ? (new ReplacementAnswer.Ready(null), good.Copy)
-            : (new ReplacementAnswer.Refused(Reasons.CannotSend, $"'{librarian}' does not let us in: {ping.Error}"), null);
+            : (new ReplacementAnswer.Refused(Reasons.CannotSend, $"'{librarian}' refuses this site's calls: {ping.Error}"), null);
     }
 }

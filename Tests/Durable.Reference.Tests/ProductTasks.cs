@@ -42,12 +42,7 @@ internal static class ProductTasks
             new(IngestOutcome.TryLater, "full"),
             new(IngestOutcome.Ingested, "there", "file")
         );
-        Answer<NotifySourceInput, NotifyStep>(
-            tasks,
-            NotifyBatch.TaskName,
-            new(NotifyOutcome.Wait, "away"),
-            new(NotifyOutcome.Done, "told")
-        );
+        Answer<NotifySourceInput, NotifyStep>(tasks, NotifyPage.TaskName, new(NotifyOutcome.Wait, "away"), new(NotifyOutcome.Done, "told"));
         Answer<RepairInput, RepairStep>(
             tasks,
             nameof(AskForReplacement),

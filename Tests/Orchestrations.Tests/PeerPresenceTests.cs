@@ -109,7 +109,7 @@ public class PeerPresenceTests
                             ++steps switch
                             {
                                 < 8 => new BatchStep(StepOutcome.Wait, "", 1),
-                                8 => new BatchStep(StepOutcome.RetryNow, "", 1),
+                                8 => new BatchStep(StepOutcome.RetrySoon, "", 1),
                                 9 => new BatchStep(StepOutcome.Full, "", 1),
                                 10 => new BatchStep(StepOutcome.Continue, "", 1),
                                 _ => new BatchStep(StepOutcome.Done, "", 1),
@@ -175,7 +175,7 @@ public class PeerPresenceTests
                     .AddActivityFunc<SendCloneInput, BatchStep>(nameof(StageBatch), (context, _) =>
                         Task.FromResult(Ask(context) ? new BatchStep(StepOutcome.Done, "", 0) : new BatchStep(StepOutcome.Wait, "", 1))
                     )
-                    .AddActivityFunc<NotifySourceInput, NotifyStep>(NotifyBatch.TaskName, (context, _) =>
+                    .AddActivityFunc<NotifySourceInput, NotifyStep>(NotifyPage.TaskName, (context, _) =>
                         Task.FromResult(new NotifyStep(Ask(context) ? NotifyOutcome.Done : NotifyOutcome.Wait, ""))
                     )
                     .AddActivityFunc<RepairInput, RepairStep>(nameof(AskForReplacement), (context, _) =>

@@ -26,7 +26,7 @@ public class SendCloneTests
             return asked.Count switch
             {
                 < 100 => new BatchStep(StepOutcome.Wait, "", 1),
-                < 103 => new BatchStep(StepOutcome.RetryNow, "", 1),
+                < 103 => new BatchStep(StepOutcome.RetrySoon, "", 1),
                 _ => new BatchStep(StepOutcome.Done, "", 0),
             };
         });

@@ -150,7 +150,7 @@ public sealed class Workflows(bool making)
                         : new IngestResult(IngestOutcome.Ingested, "", $"file {input.TransferId} {input.Policy}", 1)
                 )
             )
-            .AddActivityFunc<NotifySourceInput, NotifyStep>(NotifyBatch.TaskName, (_, input) =>
+            .AddActivityFunc<NotifySourceInput, NotifyStep>(NotifyPage.TaskName, (_, input) =>
                 Task.FromResult(
                     making ? new NotifyStep(NotifyOutcome.Wait, "It is away.") : new NotifyStep(NotifyOutcome.Done, $"told {input.Source}")
                 )

@@ -164,7 +164,7 @@ public abstract class AbsenceTests(PostgresServer server, DatabaseKind kind) : I
         Assert.All(await _fixture.ErrorsAsync(), e => Assert.True(e.Cleared));
         await _fixture.Peer.ReceiveCloneAsync();
         var end = await host.RunToCompletionAsync(id, stop);
-        Assert.Equal("20 files acknowledged by aaa, 0 abandoned for now.", end.ReadOutputAs<string>());
+        Assert.Equal("20 files acknowledged by aaa, 0 not sent; they are offered again.", end.ReadOutputAs<string>());
     }
 
     [Fact]
@@ -270,7 +270,7 @@ public abstract class AbsenceTests(PostgresServer server, DatabaseKind kind) : I
                     services.GetRequiredService<PeerPresence>()
                 )
             );
-            durable.Services.AddSingleton(site.GetRequiredService<BatchNumbers>());
+            durable.Services.AddSingleton(site.GetRequiredService<TransferIds>());
             durable.Services.AddSingleton(services =>
                 ActivatorUtilities.CreateInstance<BatchWork>(
                     site,

@@ -135,7 +135,7 @@ internal sealed class PeerFixture : IAsyncDisposable
     public Task<BatchStep> StageAsync(SendCloneInput input) => RunAsync<StageBatch, SendCloneInput, BatchStep>(input);
 
     /// <summary>Tells the upstream librarian what has ended here.</summary>
-    public Task<NotifyStep> NotifyAsync() => RunAsync<NotifyBatch, NotifySourceInput, NotifyStep>(new NotifySourceInput("aaa"));
+    public Task<NotifyStep> NotifyAsync() => RunAsync<NotifyPage, NotifySourceInput, NotifyStep>(new NotifySourceInput("aaa"));
 
     /// <summary>Outgoing transfers by file name, newest per name.</summary>
     public async Task<Dictionary<string, OutgoingTransfer>> OutgoingAsync()

@@ -62,7 +62,7 @@ public sealed class RefusalTests(PostgresServer server) : IAsyncLifetime
             Size = 11,
             Checksum = PeerFixture.HelloSum,
         };
-        Assert.Equal((StepOutcome.RetryNow, 2), await OutcomeAsync(batch));
+        Assert.Equal((StepOutcome.RetrySoon, 2), await OutcomeAsync(batch));
         Assert.Equal((StepOutcome.Done, 2), await OutcomeAsync(batch));
         Assert.Equal(["obs/000", "obs/001"], PeerFixture.Committed(await _fixture.OutgoingAsync()));
     }

@@ -114,7 +114,7 @@ public abstract class UpstreamDestinationTests(PostgresServer server, DatabaseKi
         Destination.Incoming.TryRemove(2, out _);
         Destination.Incoming.TryRemove(4, out _);
         var step = await _fixture.RunAsync<ReviewBatch, SendCloneInput, BatchStep>(batch);
-        Assert.Equal((StepOutcome.RetryNow, 1), (step.Outcome, step.Remaining));
+        Assert.Equal((StepOutcome.RetrySoon, 1), (step.Outcome, step.Remaining));
         var rows = await _fixture.OutgoingAsync();
         Assert.Equal(
             [TransferStatus.Completed, TransferStatus.Completed, TransferStatus.Staged, TransferStatus.Failed],

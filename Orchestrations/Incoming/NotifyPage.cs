@@ -15,15 +15,15 @@ namespace Librarian.Orchestrations.Incoming;
 /// <remarks>
 /// A crash between a call and its record repeats the call; every source has to accept that (docs/spec/wire.md#repeated-callbacks).
 /// </remarks>
-[DurableTask(NotifyBatch.TaskName)]
-public sealed class NotifyBatch(
+[DurableTask(NotifyPage.TaskName)]
+public sealed class NotifyPage(
     PeerConnections peers,
     PeerPresence presence,
     SourceCallbacks callbacks,
     SiteCatalog catalog,
     ErrorLog errors,
     TimeProvider time,
-    ILogger<NotifyBatch> log
+    ILogger<NotifyPage> log
 ) : TaskActivity<NotifySourceInput, NotifyStep>
 {
     /// <summary>The name in histories, which workflows of earlier builds have too.</summary>
@@ -73,8 +73,8 @@ public sealed class NotifyBatch(
                 ErrorSeverity.Warning,
                 ErrorCategory.Transfer,
                 $"callback refused by {input.Source}",
-                $"'{input.Source}' refused notifications that its transfers have ended. What is stored here is safe, "
-                    + $"and it finds it when it reviews its transfers: {refusal}",
+                $"'{input.Source}' refused notifications that its transfers have ended. The stored files are safe, "
+                    + $"and '{input.Source}' finds them when it reviews its transfers: {refusal}",
                 stop
             );
         }
@@ -91,23 +91,23 @@ public sealed class NotifyBatch(
         if (failures.Count > 0)
             await pass.NotifyFailedAsync(failures, stop);
         var stored = due.FindAll(n => n.Stored);
-        for (var i = 0; i < stored.Count && !pass.IsHopeless; )
+        for (var i = 0; i < stored.Count && !pass.IsAway; )
         {
             var some = stored.GetRange(i, Math.Min(i == 0 && failures.Count == 0 ? 1 : AtOnce, stored.Count - i));
             i += some.Count;
             await pass.NotifyStoredAsync(some, stop);
         }
 
-        await pass.ResolveDoubtsAsync(stop);
+        await pass.ResolveAmbiguousAsync(stop);
     }
 
     private async Task<NotifyStep> StepAsync(string source, Pass pass, List<DueCallback> due, CancellationToken stop)
     {
-        if (pass.Trouble is null || (pass.Notified.Count > 0 && !pass.IsHopeless))
+        if (pass.LastError is null || (pass.Notified.Count > 0 && !pass.IsAway))
             return new NotifyStep(NotifyOutcome.Continue, $"'{source}' was notified of {pass.Notified.Count} transfers.");
-        var why = pass.Trouble.ToString()!;
+        var why = pass.LastError.ToString()!;
         Logs.CallbacksWait(log, source, why);
-        if (PeerCalls.IsForPerson(pass.Trouble) || pass.Trouble is Refused { Status: 400 })
+        if (PeerCalls.IsForPerson(pass.LastError) || pass.LastError is Refused { Status: 400 })
         {
             await errors.RaiseAsync(
                 ErrorSeverity.Error,
@@ -124,8 +124,8 @@ public sealed class NotifyBatch(
                 ErrorSeverity.Error,
                 ErrorCategory.LibrarianNetworkAvailability,
                 ErrorKey(source),
-                $"'{source}' could not be notified for more than a day that its files have arrived: {why} "
-                    + "They are safe here, and it is notified when it answers.",
+                $"For more than a day, '{source}' could not be notified that its transfers have ended: {why} "
+                    + $"What is stored here is safe, and this site notifies '{source}' when it answers.",
                 stop
             );
         }
@@ -143,9 +143,9 @@ public sealed class NotifyBatch(
 
         /// <summary>
         /// A restored catalog hands out its transfer ids again. A site of this project therefore gets both ids, file and checksum, and
-        /// answers only if they match; a Python site accepts only the fields of its protocol.
+        /// accepts the callback only if they match; a Python site accepts only the fields of its protocol.
         /// </summary>
-        private readonly bool _tellsCatalog = peer.Login.SendsCatalogHeaders;
+        private readonly bool _sendsCatalogHeaders = peer.Login.SendsCatalogHeaders;
 
         private readonly List<DueCallback> _ambiguous = [];
         private bool _allFailed;
@@ -155,40 +155,40 @@ public sealed class NotifyBatch(
         public List<long> Failed { get; } = [];
 
         /// <summary>The error for which some callbacks have to wait.</summary>
-        public ReplyError? Trouble { get; private set; }
+        public ReplyError? LastError { get; private set; }
 
         /// <summary>The last definite refusal.</summary>
         public ReplyError? Refusal { get; private set; }
 
         /// <summary>Whether further calls would only fail in the same way.</summary>
-        public bool IsHopeless { get; private set; }
+        public bool IsAway { get; private set; }
 
-        public async Task NotifyFailedAsync(List<DueCallback> notices, CancellationToken stop)
+        public async Task NotifyFailedAsync(List<DueCallback> callbacks, CancellationToken stop)
         {
             var reply = await _client.UpdateCheckinAsync(
-                new CheckinUpdateRequest([.. notices.Select(n => n.Theirs)], [], TransferStatus.Failed, Counterparts(notices)),
+                new CheckinUpdateRequest([.. callbacks.Select(n => n.Theirs)], [], TransferStatus.Failed, Counterparts(callbacks)),
                 stop
             );
-            foreach (var notice in notices)
-                Take(notice, reply.Error);
+            foreach (var notice in callbacks)
+                RecordAnswer(notice, reply.Error);
         }
 
         /// <summary>Makes several calls at the same time. If all calls of two groups in a row fail, the rest is left for later.</summary>
-        public async Task NotifyStoredAsync(List<DueCallback> notices, CancellationToken stop)
+        public async Task NotifyStoredAsync(List<DueCallback> callbacks, CancellationToken stop)
         {
             var replies = await Task.WhenAll(
-                notices.Select(n =>
+                callbacks.Select(n =>
                     _client.CompleteCloneAsync(
-                        _tellsCatalog
+                        _sendsCatalogHeaders
                             ? new CloneCompleteRequest(n.Theirs, n.Id, n.StoreId!.Value, n.Name, n.Checksum, n.Size)
                             : new CloneCompleteRequest(n.Theirs, n.Id, n.StoreId!.Value),
                         stop
                     )
                 )
             );
-            var outcomes = notices.Zip(replies, (notice, reply) => Take(notice, reply.Error)).ToList();
+            var outcomes = callbacks.Zip(replies, (notice, reply) => RecordAnswer(notice, reply.Error)).ToList();
             var allFailed = outcomes.TrueForAll(f => f == NotificationOutcome.Failed);
-            IsHopeless |= allFailed && _allFailed;
+            IsAway |= allFailed && _allFailed;
             _allFailed = allFailed;
         }
 
@@ -196,7 +196,7 @@ public sealed class NotifyBatch(
         /// Resolves ambiguous answers. A source answers 406 to a repeated callback, and also to one for a transfer that it has abandoned;
         /// the status of its transfer shows which.
         /// </summary>
-        public async Task ResolveDoubtsAsync(CancellationToken stop)
+        public async Task ResolveAmbiguousAsync(CancellationToken stop)
         {
             if (_ambiguous.Count == 0)
                 return;
@@ -208,7 +208,7 @@ public sealed class NotifyBatch(
             {
                 if (!asked.IsSuccess)
                 {
-                    Trouble = asked.Error;
+                    LastError = asked.Error;
                     continue;
                 }
 
@@ -216,7 +216,7 @@ public sealed class NotifyBatch(
                 {
                     case TransferStatus.Initiated or TransferStatus.Ongoing or TransferStatus.Staged:
                         Failed.Add(notice.Id);
-                        Trouble ??= new Refused(406, Reasons.NotOngoingOrStaged, "", Body: null);
+                        LastError ??= new Refused(406, Reasons.NotOngoingOrStaged, "", Body: null);
                         break;
                     default:
                         // Completed: the source knows. Abandoned, unknown, or an id that now means another transfer: the source does not
@@ -227,9 +227,9 @@ public sealed class NotifyBatch(
             }
         }
 
-        private List<long>? Counterparts(List<DueCallback> notices) => _tellsCatalog ? notices.ConvertAll(n => n.Id) : null;
+        private List<long>? Counterparts(List<DueCallback> callbacks) => _sendsCatalogHeaders ? callbacks.ConvertAll(n => n.Id) : null;
 
-        private NotificationOutcome Take(DueCallback notice, ReplyError? error)
+        private NotificationOutcome RecordAnswer(DueCallback notice, ReplyError? error)
         {
             var outcome = PeerCalls.OutcomeOf(error);
             switch (outcome)
@@ -246,11 +246,11 @@ public sealed class NotifyBatch(
                     break;
                 case NotificationOutcome.Failed:
                     Failed.Add(notice.Id);
-                    Trouble = error;
+                    LastError = error;
                     break;
                 default:
-                    Trouble = error;
-                    IsHopeless = true;
+                    LastError = error;
+                    IsAway = true;
                     break;
             }
 

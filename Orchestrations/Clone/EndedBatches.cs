@@ -6,7 +6,7 @@ using Librarian.Orchestrations.TransferEvents;
 namespace Librarian.Orchestrations.Clone;
 
 /// <summary>Wakes a batch whose last transfer has ended.</summary>
-public sealed class SettledBatches(DatabaseDurableTaskClient client) : IEndedTransfersHandler
+public sealed class EndedBatches(DatabaseDurableTaskClient client) : IEndedTransfersHandler
 {
     /// <inheritdoc />
     public async Task HandleAsync(
@@ -16,7 +16,7 @@ public sealed class SettledBatches(DatabaseDurableTaskClient client) : IEndedTra
         CancellationToken cancellationToken
     )
     {
-        foreach (var instance in await OutgoingTransfers.SettledBatchesAsync(db, transferIds, cancellationToken))
+        foreach (var instance in await OutgoingTransfers.EndedBatchesAsync(db, transferIds, cancellationToken))
         {
             await client.RaiseEventAsync(
                 instance,

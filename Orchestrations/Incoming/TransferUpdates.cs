@@ -1,10 +1,9 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
-using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.TransferEvents;
 using Microsoft.EntityFrameworkCore;
 
-namespace Librarian.Orchestrations.Clone;
+namespace Librarian.Orchestrations.Incoming;
 
 /// <summary>Result of a state change.</summary>
 public enum AdvanceOutcome
@@ -18,10 +17,10 @@ public enum AdvanceOutcome
 }
 
 /// <summary>
-/// Handles the calls by which peers report state changes. Each call is one transaction with the state change and its consequence (an ingest
+/// Handles the calls by which the other site changes the state of a transfer. Each call is one transaction with the state change and its consequence (an ingest
 /// that starts, a batch that wakes up), so a peer that lost the answer can repeat the call.
 /// </summary>
-public sealed class CloneCallbacks(
+public sealed class TransferUpdates(
     CatalogDatabase database,
     IncomingTransfers incoming,
     Checkin checkin,
@@ -79,8 +78,8 @@ public sealed class CloneCallbacks(
         );
         if (!await mine.AnyAsync(cancellationToken))
             return false;
-        var given = await incoming.AbandonAsync(db, mine, $"The source gave it up: {reason}", cancellationToken);
-        await incoming.RemoveStagingAsync(given, cancellationToken);
+        var abandoned = await incoming.AbandonAsync(db, mine, $"The source abandoned the transfer: {reason}", cancellationToken);
+        await incoming.RemoveStagingAsync(abandoned, cancellationToken);
         return true;
     }
 
