@@ -75,7 +75,8 @@ public sealed class BatchCalls(
                 ErrorSeverity.Error,
                 ErrorCategory.LibrarianNetworkAvailability,
                 ErrorKey(destination),
-                $"Files have waited for '{destination}' for more than a day: {message} Nothing is lost; the files are sent when this has changed.",
+                $"Files have waited for '{destination}' for more than a day: {message} "
+                    + "Nothing is lost; the files are sent when this has changed.",
                 cancellationToken
             );
         }

@@ -4,8 +4,8 @@ using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
 namespace Librarian.Orchestrations.Clone;
 
 /// <summary>
-/// Asks the peer to stage a batch (docs/spec/wire.md#clone-batch-stage, docs/spec/wire.md#push-refused). A file that the peer does not accept never delays the rest
-/// of its batch.
+/// Asks the peer to stage a batch (docs/spec/wire.md#clone-batch-stage, docs/spec/wire.md#push-refused). A file that the peer does not
+/// accept never delays the rest of its batch.
 /// </summary>
 /// <remarks>
 /// A crash after the peer's answer leaves staging slots at the peer. It abandons them when this site asks again (406, then 201).

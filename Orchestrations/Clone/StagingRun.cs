@@ -188,8 +188,8 @@ internal sealed class StagingRun(
         var refusal = Classify(error);
         if (refusal == StagingRefusal.PeerUnavailable)
             return await work.Calls.WaitAsync(input, error, stop);
-        // The refusal has ended the earlier attempt at the peer, so the next request succeeds. Pause first: two processes of this site could
-        // otherwise end each other's attempts in turn.
+        // The refusal has ended the earlier attempt at the peer, so the next request succeeds. Pause first: two processes of this site
+        // could otherwise end each other's attempts in turn.
         if (refusal == StagingRefusal.EarlierAttemptEnded)
             return await work.Calls.StepAsync(StepOutcome.RetrySoon, input.QueueId, error.ToString()!, stop);
         if (refusal == StagingRefusal.Full)

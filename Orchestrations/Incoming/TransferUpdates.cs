@@ -17,8 +17,8 @@ public enum AdvanceOutcome
 }
 
 /// <summary>
-/// Handles the calls by which the other site changes the state of a transfer. Each call is one transaction with the state change and its consequence (an ingest
-/// that starts, a batch that wakes up), so a peer that lost the answer can repeat the call.
+/// Handles the calls by which the other site changes the state of a transfer. Each call is one transaction with the state change and its
+/// consequence (an ingest that starts, a batch that wakes up), so a peer that lost the answer can repeat the call.
 /// </summary>
 public sealed class TransferUpdates(
     CatalogDatabase database,
