@@ -17,9 +17,9 @@ internal sealed partial class ClientQueries
                 var execution = await session.QueryAsync(
                     new SqlStatement(
                         $"""
-                        update dt_instance set status = {(int)OrchestrationRuntimeStatus.Running}, output = null, failure = null,
+                        update dt_instance set status = {RowStatus.Running}, output = null, failure = null,
                           completed_at = null, attempts = 0, not_before = 0, updated_at = {store.Now}
-                        where instance_id = @i and status = {(int)OrchestrationRuntimeStatus.Failed} returning execution_id
+                        where instance_id = @i and status = {RowStatus.Failed} returning execution_id
                         """
                     ).With("i", instanceId),
                     reader => reader.GetInt64(0),

@@ -13,12 +13,12 @@ internal sealed partial class ClientQueries
                 var text = recursive
                     ? $"""
                         with recursive tree(id) as (
-                          select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}
+                          select instance_id from dt_instance where instance_id = @i and status in {RowStatus.Final}
                           union
-                          select c.instance_id from dt_instance c join tree t on c.parent_id = t.id where c.status in {DurableStore.Final})
+                          select c.instance_id from dt_instance c join tree t on c.parent_id = t.id where c.status in {RowStatus.Final})
                         select id from tree
                         """
-                    : $"select instance_id from dt_instance where instance_id = @i and status in {DurableStore.Final}";
+                    : $"select instance_id from dt_instance where instance_id = @i and status in {RowStatus.Final}";
                 var ids = await session.QueryAsync(
                     new SqlStatement(text).With("i", instanceId),
                     reader => reader.GetString(0),
@@ -36,9 +36,9 @@ internal sealed partial class ClientQueries
             {
                 var completedTo = (filter as EndedInstancesFilter)?.CompletedTo;
                 var statuses =
-                    filter.Statuses is { } wanted && wanted.Any() ? [.. wanted.Select(status => (long)status)] : (long[])[1, 3, 5];
+                    filter.Statuses is { } wanted && wanted.Any() ? [.. wanted.Select(status => (long)status)] : RowStatus.Ended;
                 var text = $"""
-                    select instance_id from dt_instance where status in {DurableStore.Final} and {store.In("status", "@statuses")}
+                    select instance_id from dt_instance where status in {RowStatus.Final} and {store.In("status", "@statuses")}
                       and created_at >= @from and created_at <= @to and completed_at <= @completed
                     order by created_at, instance_id limit @limit
                     """;
@@ -61,7 +61,7 @@ internal sealed partial class ClientQueries
         // Instance rows first, and only those that are still finished: a start that has replaced an instance meanwhile keeps its rows.
         var gone = await session.QueryAsync(
             new SqlStatement(
-                $"delete from dt_instance where {store.In("instance_id", "@ids")} and status in {DurableStore.Final} returning instance_id"
+                $"delete from dt_instance where {store.In("instance_id", "@ids")} and status in {RowStatus.Final} returning instance_id"
             ).With("ids", ids),
             reader => reader.GetString(0),
             cancellationToken

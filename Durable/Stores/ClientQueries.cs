@@ -29,7 +29,7 @@ internal sealed partial class ClientQueries(DurableStore store)
     private readonly string _post = $"""
         insert into dt_inbox(instance_id, visible_at, kind, name, data, message_id)
         select i.instance_id, {store.Now}, @kind, @name, @data, @message from dt_instance i
-        where i.instance_id = @i and i.status in {DurableStore.Active}
+        where i.instance_id = @i and i.status in {RowStatus.Active}
         on conflict (instance_id, message_id) do nothing
         """;
 
@@ -53,7 +53,6 @@ internal sealed partial class ClientQueries(DurableStore store)
             .Select(table => OnRows($"delete from {table} where instance_id in {replaced}", starts))
             .ToList();
         await session.ExecuteAsync(removals, cancellationToken);
-        const int Pending = (int)OrchestrationRuntimeStatus.Pending;
         var tags = store.AsTags("r.tags");
         var started = (
             await session.QueryAsync(
@@ -61,7 +60,7 @@ internal sealed partial class ClientQueries(DurableStore store)
                         $"""
                         insert into dt_instance(
                           instance_id, execution_id, name, version, status, input, tags, created_at, updated_at, claim, trace_parent)
-                        select r.instance_id, {store.Now}, r.name, r.version, {Pending}, r.input, {tags},
+                        select r.instance_id, {store.Now}, r.name, r.version, {RowStatus.Pending}, r.input, {tags},
                           {store.Now}, {store.Now}, {store.Now}, @trace
                         from {_startRows} where true order by r.instance_id on conflict (instance_id) do nothing returning instance_id
                         """,
@@ -125,7 +124,7 @@ internal sealed partial class ClientQueries(DurableStore store)
         CancellationToken cancellationToken
     )
     {
-        var wanted = statuses?.Any() == true ? [.. statuses.Select(status => (long)status)] : (long[])[1, 3, 5];
+        var wanted = statuses?.Any() == true ? [.. statuses.Select(status => (long)status)] : RowStatus.Ended;
         await using var session = await store.OpenAsync(cancellationToken);
         var ended = store.In("status", "@statuses");
         var text = $"""

@@ -32,7 +32,7 @@ internal sealed class ClockQueries(DurableStore store)
                 where visible_at > {store.Now} + @tolerance and visible_at < {RecoveryMarker.Never} and kind <> {(int)EventKind.TimerFired}
                   and not (kind = {(int)EventKind.ExecutionStarted}
                     and exists (select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id
-                    and i.status = {(int)OrchestrationRuntimeStatus.Pending} and i.created_at < dt_inbox.visible_at - @tolerance))
+                    and i.status = {RowStatus.Pending} and i.created_at < dt_inbox.visible_at - @tolerance))
                 """
             ).With("tolerance", (long)Tolerance.TotalMilliseconds),
             new SqlStatement(

@@ -12,18 +12,6 @@ internal abstract class DurableStore : IAsyncDisposable
     private long _commits;
     private long _roundTrips;
 
-    /// <summary>Final statuses, as SQL: Completed, Failed, Terminated.</summary>
-    public const string Final = "(1,3,5)";
-
-    /// <summary>Statuses that still accept messages, as SQL: Running, Pending, Suspended.</summary>
-    public const string Active = "(0,6,7)";
-
-    /// <summary>
-    /// Statuses in which an activity's result is stored, as SQL: the active ones and Failed. A rewind finds it there; if it were dropped,
-    /// the activity's work would be repeated, perhaps including an effect that is already committed.
-    /// </summary>
-    public const string TakesResults = "(0,3,6,7)";
-
     /// <summary>Counts of everything sent to the database so far.</summary>
     public StoreTraffic Traffic => new(Volatile.Read(ref _statements), Volatile.Read(ref _commits), Volatile.Read(ref _roundTrips));
 

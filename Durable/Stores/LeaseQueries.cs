@@ -67,7 +67,7 @@ internal sealed class LeaseQueries(DurableStore store)
                 union
                 select i.name from dt_inbox b join dt_instance i on i.instance_id = b.instance_id
                 where b.visible_at < {store.Now} - @age and (b.visible_at <> {RecoveryMarker.Due} or i.updated_at < {store.Now} - @age)
-                  and i.owner is null and i.status in (0,6) group by i.name
+                  and i.owner is null and i.status in {RowStatus.TakesMessages} group by i.name
                 """
             ).With("age", (long)age.TotalMilliseconds),
             reader => reader.GetString(0),
@@ -96,8 +96,8 @@ internal sealed class LeaseQueries(DurableStore store)
                 new SqlStatement(
                     $"""
                     delete from dt_inbox where not exists (
-                      select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id and (i.status in {DurableStore.Active}
-                      or (i.status in {DurableStore.TakesResults} and i.execution_id = dt_inbox.execution_id
+                      select 1 from dt_instance i where i.instance_id = dt_inbox.instance_id and (i.status in {RowStatus.Active}
+                      or (i.status in {RowStatus.TakesResults} and i.execution_id = dt_inbox.execution_id
                         and dt_inbox.kind = {(int)EventKind.TaskCompleted})))
                     """
                 ),

@@ -12,7 +12,7 @@ internal sealed class StateQueries(DurableStore store)
 {
     private readonly SqlStatement[] _statements =
     [
-        new($"select status, count(*) from dt_instance where status in {DurableStore.Active} group by status"),
+        new($"select status, count(*) from dt_instance where status in {RowStatus.Active} group by status"),
         new(
             $"select queue, {store.Now} - min(created_at) from dt_activity where owner is null and not_before <= {store.Now} group by queue"
         ),

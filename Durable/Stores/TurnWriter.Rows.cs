@@ -89,7 +89,7 @@ internal sealed partial class TurnWriter
     private readonly string _insertChildren = $"""
         insert into dt_instance(instance_id, execution_id, name, version, status, input,
           parent_id, parent_name, parent_execution, parent_task, created_at, updated_at, claim, trace_parent)
-        select r.child_id, {store.Now}, r.name, r.version, {(int)OrchestrationRuntimeStatus.Pending}, r.input,
+        select r.child_id, {store.Now}, r.name, r.version, {RowStatus.Pending}, r.input,
           @i, @name, @e, r.task_id, {store.Now}, {store.Now}, {store.Now}, @trace
         from {store.Rows("@rows", ChildColumns)} where true order by r.child_id on conflict (instance_id) do nothing
         """;
@@ -102,7 +102,7 @@ internal sealed partial class TurnWriter
         """;
 
     private readonly string _finishedChildren = $"""
-        (select x.instance_id from dt_instance x where x.status in {DurableStore.Final}
+        (select x.instance_id from dt_instance x where x.status in {RowStatus.Final}
           and x.instance_id in (select r.child_id from {store.Rows("@rows", "child_id text")}))
         """;
 
@@ -230,7 +230,7 @@ internal sealed partial class TurnWriter
                     $"""
                     insert into dt_inbox(instance_id, execution_id, visible_at, kind, data)
                     select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionRewound}, @reason
-                    from {_childRows} join dt_instance c on {Mine} where c.status = 3
+                    from {_childRows} join dt_instance c on {Mine} where c.status = {RowStatus.Failed}
                     """
                 )
                 .With("reason", reason)
@@ -238,15 +238,15 @@ internal sealed partial class TurnWriter
         statements.Add(
             OnChildren(
                 $"delete from dt_inbox where kind = {(int)EventKind.TaskFailed} and instance_id in ("
-                    + $"select c.instance_id from {_childRows} join dt_instance c on {Mine} where c.status = 3)"
+                    + $"select c.instance_id from {_childRows} join dt_instance c on {Mine} where c.status = {RowStatus.Failed})"
             )
         );
         statements.Add(
             OnChildren(
                 $"""
-                update dt_instance set status = 0, output = null, failure = null, completed_at = null,
+                update dt_instance set status = {RowStatus.Running}, output = null, failure = null, completed_at = null,
                   attempts = 0, not_before = 0, updated_at = {store.Now}
-                where status = 3 and instance_id in (select c.instance_id from {_childRows} join dt_instance c on {Mine})
+                where status = {RowStatus.Failed} and instance_id in (select c.instance_id from {_childRows} join dt_instance c on {Mine})
                 """
             )
         );
@@ -255,11 +255,11 @@ internal sealed partial class TurnWriter
                 $"""
                 insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, data)
                 select @i, @e, {store.Now}, {(int)EventKind.SubOrchestrationCompleted}, r.task_id, c.output
-                from {_childRows} join dt_instance c on {Mine} where c.status = 1
+                from {_childRows} join dt_instance c on {Mine} where c.status = {RowStatus.Completed}
                 """
             )
         );
-        var terminated = $"(select c.instance_id from {_childRows} join dt_instance c on {Mine} where c.status = 5)";
+        var terminated = $"(select c.instance_id from {_childRows} join dt_instance c on {Mine} where c.status = {RowStatus.Terminated})";
         foreach (var table in (string[])["dt_inbox", "dt_activity", "dt_history", "dt_instance"])
             statements.Add(OnChildren($"delete from {table} where instance_id in {terminated}"));
         statements.Add(OnChildren(_insertChildren).With("name", identity.Name).With("trace", turn.TraceParent));
@@ -268,7 +268,7 @@ internal sealed partial class TurnWriter
                 $"""
                 insert into dt_inbox(instance_id, execution_id, visible_at, kind, name, data)
                 select c.instance_id, c.execution_id, {store.Now}, {(int)EventKind.ExecutionStarted}, r.name, r.input
-                from {_childRows} join dt_instance c on {Mine} where c.status = 6
+                from {_childRows} join dt_instance c on {Mine} where c.status = {RowStatus.Pending}
                 """
             )
         );

@@ -14,7 +14,7 @@ internal sealed partial class TurnWriter(DurableStore store)
     private readonly string _updateInstance = $"""
         update dt_instance set status = @status, custom_status = @custom, output = @output, failure = @failure,
           execution_id = @next, version = coalesce(@version, version), input = case when @next = execution_id then input else @input end,
-          updated_at = {store.Now}, completed_at = case when @status in {DurableStore.Final} then {store.Now} end,
+          updated_at = {store.Now}, completed_at = case when @status in {RowStatus.Final} then {store.Now} end,
           attempts = 0, not_before = 0, owner = @owner
         where instance_id = @i and owner is not distinct from @me and claim = @claim
         """;
@@ -40,20 +40,20 @@ internal sealed partial class TurnWriter(DurableStore store)
     private readonly string _notifyParent = $"""
         insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, data, failure)
         select i.instance_id, i.execution_id, {store.Now}, @kind, @task, @data, @failure
-        from dt_instance i where i.instance_id = @parent and i.execution_id = @execution and i.status in {DurableStore.Active}
+        from dt_instance i where i.instance_id = @parent and i.execution_id = @execution and i.status in {RowStatus.Active}
         """;
 
     private readonly string _sendEvents = $"""
         insert into dt_inbox(instance_id, visible_at, kind, name, data)
         select i.instance_id, {store.Now}, {(int)EventKind.EventRaised}, r.name, r.data
         from {store.Rows("@rows", "task_id bigint", "target text", "name text", "data text")}
-        join dt_instance i on i.instance_id = r.target where i.status in {DurableStore.Active} order by r.task_id
+        join dt_instance i on i.instance_id = r.target where i.status in {RowStatus.Active} order by r.task_id
         """;
 
     private readonly string _terminateChildren = $"""
         insert into dt_inbox(instance_id, visible_at, kind, name, data)
         select i.instance_id, {store.Now}, {(int)EventKind.ExecutionTerminated}, '{ControlMessages.Recursive}', @output
-        from dt_instance i where i.parent_id = @i and i.parent_execution = @e and i.status in {DurableStore.Active}
+        from dt_instance i where i.parent_id = @i and i.parent_execution = @e and i.status in {RowStatus.Active}
         """;
 
     /// <summary>

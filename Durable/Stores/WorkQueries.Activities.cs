@@ -41,7 +41,7 @@ internal sealed partial class WorkQueries
         select r.instance_id, r.execution_id, {store.Now}, r.kind, r.task_id, r.name, r.data, r.failure
         from {store.Rows("@rows", ResultColumns)}
         join dt_instance i on i.instance_id = r.instance_id and i.execution_id = r.execution_id
-        where i.status in {DurableStore.TakesResults}
+        where i.status in {RowStatus.TakesResults}
         """;
 
     /// <summary>
@@ -58,14 +58,14 @@ internal sealed partial class WorkQueries
           insert into dt_inbox(instance_id, execution_id, visible_at, kind, task_id, name, data, failure)
           select g.instance_id, g.execution_id, {store.Now}, g.kind, g.task_id, g.name, g.data, g.failure
           from gone g join dt_instance i on i.instance_id = g.instance_id and i.execution_id = g.execution_id
-          where i.status in {DurableStore.TakesResults})
+          where i.status in {RowStatus.TakesResults})
         select distinct instance_id from gone
         """;
 
     private readonly string _escape = $"""
         insert into dt_inbox(instance_id, execution_id, visible_at, kind, data, message_id)
         select i.instance_id, i.execution_id, {store.Now}, {(int)EventKind.OrchestratorEscaped}, @data, @message from dt_instance i
-        where i.instance_id = @i and i.execution_id = @e and i.status in {DurableStore.Active}
+        where i.instance_id = @i and i.execution_id = @e and i.status in {RowStatus.Active}
         on conflict (instance_id, message_id) do nothing
         """;
 

@@ -88,7 +88,7 @@ internal sealed partial class WorkQueries(DurableStore store)
         where instance_id = @i and visible_at <= {store.Now} and (@limit > {Page}
           or kind in ({(int)EventKind.ExecutionSuspended}, {(int)EventKind.ExecutionResumed}, {(int)EventKind.ExecutionTerminated},
             {(int)EventKind.LocalActivityLost})
-          or not exists (select 1 from dt_instance i where i.instance_id = @i and i.status = {(int)OrchestrationRuntimeStatus.Suspended}))
+          or not exists (select 1 from dt_instance i where i.instance_id = @i and i.status = {RowStatus.Suspended}))
         order by visible_at, id limit @limit
         """;
 
@@ -98,9 +98,12 @@ internal sealed partial class WorkQueries(DurableStore store)
         where instance_id = @i and owner is not distinct from @me and claim = @claim
         """;
 
-    private const string Tracked = $"""
+    /// <summary>Messages that end an activity, as SQL.</summary>
+    private static readonly string Ends = $"({(int)EventKind.TaskCompleted},{(int)EventKind.TaskFailed})";
+
+    private static readonly string Tracked = $"""
         select task_id from dt_activity where instance_id = @i and execution_id = @e
-        union all select task_id from dt_inbox where instance_id = @i and execution_id = @e and kind in (4,5)
+        union all select task_id from dt_inbox where instance_id = @i and execution_id = @e and kind in {Ends}
         """;
 
     /// <summary>Whether instance i has work for a worker that has registered @names.</summary>
@@ -111,9 +114,9 @@ internal sealed partial class WorkQueries(DurableStore store)
             : $"exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= {store.Now})";
         var isNamed = IsNamed(store, "i.name");
         return $"""
-            i.status in {DurableStore.Active}
+            i.status in {RowStatus.Active}
             and {hasMessage}
-            and ((i.status <> 7 and {isNamed})
+            and ((i.status <> {RowStatus.Suspended} and {isNamed})
               or exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= {store.Now}
                          and (b.kind = {(int)EventKind.ExecutionTerminated} or (b.kind = {(int)EventKind.ExecutionResumed} and {isNamed}))))
             """;

@@ -131,7 +131,7 @@ public sealed class DurableTestHost : IAsyncDisposable
             $"""
             select (select count(*) from dt_inbox b join dt_instance i on i.instance_id = b.instance_id
                     where b.visible_at <= {store.Now} and i.not_before <= case when i.owner is null then {store.Now} else i.not_before end
-                      and (i.status in (0,6)
+                      and (i.status in {RowStatus.TakesMessages}
                         or b.kind in ({(int)Engine.EventKind.ExecutionResumed}, {(int)Engine.EventKind.ExecutionTerminated})))
                  + (select count(*) from dt_activity where owner is not null or not_before <= {store.Now})
             """
@@ -211,9 +211,11 @@ public sealed class DurableTestHost : IAsyncDisposable
                     $"""
                     select min(at) from (
                       select min(b.visible_at) as at from dt_inbox b join dt_instance i on i.instance_id = b.instance_id
-                        where b.visible_at > {store.Now} and b.visible_at < {RecoveryMarker.Never} and i.status in (0,6)
+                        where b.visible_at > {store.Now} and b.visible_at < {RecoveryMarker.Never}
+                          and i.status in {RowStatus.TakesMessages}
                       union all
-                      select min(i.not_before) from dt_instance i where i.owner is null and i.not_before > {store.Now} and i.status in (0,6)
+                      select min(i.not_before) from dt_instance i where i.owner is null and i.not_before > {store.Now}
+                        and i.status in {RowStatus.TakesMessages}
                         and exists (select 1 from dt_inbox b where b.instance_id = i.instance_id and b.visible_at <= i.not_before)
                       union all select min(not_before) from dt_activity where owner is null and not_before > {store.Now})
                     """
