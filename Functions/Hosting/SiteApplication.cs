@@ -44,6 +44,7 @@ public static class SiteApplication
         builder.Services.Configure<RouteHandlerOptions>(options => options.ThrowOnBadRequest = true);
         if (catalog.TimerFunctions.Count == 0)
             return;
+        builder.Services.AddSingleton<TimerSchedules>();
         builder.Services.AddSingleton<TimerLoop>();
         builder.Services.AddHostedService(services => services.GetRequiredService<TimerLoop>());
     }

@@ -26,49 +26,29 @@ public sealed class TimerLoop : BackgroundService
     private readonly IHostApplicationLifetime _lifetime;
     private readonly Dictionary<string, TimerRunner> _runners;
 
-    /// <summary>Resolves every schedule.</summary>
-    /// <exception cref="FunctionDiscoveryException">A schedule's setting is missing or wrong; all of them are named.</exception>
+    /// <summary>Makes a runner for every function.</summary>
     public TimerLoop(
-        FunctionCatalog catalog,
+        TimerSchedules schedules,
         ITimerStatusStore store,
         IServiceScopeFactory scopes,
-        IConfiguration configuration,
         TimeProvider time,
         IHostApplicationLifetime lifetime,
         IOptions<TimerLoopOptions> options,
         ILogger<TimerLoop> logger
     )
     {
+        ArgumentNullException.ThrowIfNull(schedules);
+        ArgumentNullException.ThrowIfNull(options);
         _lifetime = lifetime;
         _runners = new Dictionary<string, TimerRunner>(StringComparer.OrdinalIgnoreCase);
         var owner = $"{ProcessIdentity.Current}|{Guid.NewGuid():N}";
         var clock = new ClockWatch(time, logger);
-        var errors = new List<string>();
-        foreach (var function in catalog.TimerFunctions)
+        foreach (var (function, schedule) in schedules.All)
         {
-            if (function.IsDisabled(configuration))
-            {
-                Logs.FunctionDisabled(logger, function.Name);
-            }
-            else if (TimerSchedule.Resolve(function.Schedule, configuration) is not { } text)
-            {
-                errors.Add(
-                    $"The schedule of {function.Describe()} is the setting '{TimerSchedule.SettingName(function.Schedule)}', "
-                        + "which is not set; set it, such as to '0 */5 * * * *'."
-                );
-            }
-            else if (!TimerSchedule.TryParse(text, out var schedule, out var mistake))
-            {
-                errors.Add($"The schedule '{text}' of {function.Describe()} {mistake}; write such as '0 */5 * * * *' or '00:00:20'.");
-            }
-            else
-            {
-                _runners.Add(function.Name, new TimerRunner(function, schedule, store, scopes, time, clock, options.Value, owner, logger));
-            }
+            var row = new TimerRow(function.Name, store, clock, time, options.Value, owner, logger);
+            var run = new TimerFunctionRun(function, scopes);
+            _runners.Add(function.Name, new TimerRunner(run, schedule, row, clock, time, options.Value.PollInterval, logger));
         }
-
-        if (errors.Count > 0)
-            throw new FunctionDiscoveryException(errors);
     }
 
     /// <summary>

@@ -59,10 +59,13 @@ public sealed class TimerFixture : IAsyncDisposable
         _counting = new CountingStore(Store);
         _services = new ServiceCollection().AddSingleton(Probe).BuildServiceProvider();
         Loop = new TimerLoop(
-            FunctionCatalog.Discover([functions]),
+            new TimerSchedules(
+                FunctionCatalog.Discover([functions]),
+                new ConfigurationBuilder().AddInMemoryCollection(settings).Build(),
+                Log
+            ),
             _counting,
             _services.GetRequiredService<IServiceScopeFactory>(),
-            new ConfigurationBuilder().AddInMemoryCollection(settings).Build(),
             Time,
             new StartedLifetime(),
             Options.Create(new TimerLoopOptions()),
