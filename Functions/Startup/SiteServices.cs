@@ -46,6 +46,7 @@ public static class SiteServices
             SiteKeys.OpenFernet(provider.GetRequiredService<IOptions<SiteOptions>>().Value, provider.GetRequiredService<TimeProvider>())
         );
         services.AddSingleton<DatabaseWait>();
+        services.AddSingleton<CatalogPreparation>();
         services.AddSingleton<ErrorLog>();
         services.AddSingleton(
             new StoreUser(ProcessIdentity.Current.ToString(), ProcessIdentity.IsRunning, static name => ProcessIdentity.HasEnded(name))

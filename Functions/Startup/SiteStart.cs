@@ -1,11 +1,8 @@
 using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
-using Librarian.Domain.Peers;
-using Librarian.Domain.Security;
 using Librarian.Domain.Stores;
 using Librarian.Orchestrations.Incoming;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Functions.Startup;
@@ -16,12 +13,10 @@ namespace Librarian.Functions.Startup;
 /// </summary>
 public sealed class SiteStart(
     CatalogDatabase database,
-    DatabaseWait wait,
-    IServiceProvider services,
+    CatalogPreparation catalog,
     SiteStores stores,
     AccountDirectory accounts,
     IncomingWorkflows incoming,
-    SiteCatalog catalog,
     IOptions<SiteOptions> options,
     ILogger<SiteStart> log
 ) : IHostedService, IDisposable
@@ -33,11 +28,7 @@ public sealed class SiteStart(
     {
         SiteDirectory.Prepare(options.Value, log);
         _hold = SiteLock.Take(database.Kind, options.Value);
-        await wait.UntilReachableAsync(cancellationToken);
-        await wait.RequireDurableAsync(cancellationToken);
-        await database.MigrateAsync(options.Value.Name, cancellationToken);
-        await ClaimCatalogAsync(cancellationToken);
-        await catalog.StartAsync(cancellationToken);
+        await catalog.PrepareAsync(cancellationToken);
         await stores.SynchroniseAsync(cancellationToken);
         if (await accounts.EnsureAdministratorAsync(cancellationToken) is { } generated)
         {
@@ -66,29 +57,4 @@ public sealed class SiteStart(
 
     /// <inheritdoc />
     public void Dispose() => _hold?.Dispose();
-
-    /// <summary>
-    /// Gives a new catalog to this site, and refuses credentials that the key cannot decrypt (a lost key is restored, never replaced).
-    /// </summary>
-    private async Task ClaimCatalogAsync(CancellationToken cancellationToken)
-    {
-        await using var db = database.Open();
-        var owner = await db.Site.AsNoTracking().Select(s => s.Name).FirstOrDefaultAsync(cancellationToken);
-        var authenticator = await db.Peers.AsNoTracking().Select(l => l.Authenticator).FirstOrDefaultAsync(cancellationToken);
-        if (authenticator is not null && SiteKeys.IsMissing(options.Value))
-            throw new InvalidOperationException(
-                $"encryption.key is missing from '{options.Value.DataDirectory}', "
-                    + "but the catalog holds credentials of peers that were encrypted with it. Restore it from your backup."
-            );
-        if (authenticator is not null && !services.GetRequiredService<Fernet>().TryDecrypt(authenticator, out _))
-            throw new InvalidOperationException(
-                "The credentials of peers cannot be decrypted with this key. "
-                    + "Restore the encryption.key, or Site:EncryptionKey, that this catalog was used with."
-            );
-        _ = services.GetRequiredService<Fernet>();
-        if (owner is not null)
-            return;
-        db.Site.Add(new SiteRecord { Name = options.Value.Name });
-        await db.SaveChangesAsync(cancellationToken);
-    }
 }
