@@ -4,6 +4,7 @@ using Librarian.Durable.Client;
 using Librarian.Durable.Hub;
 using Librarian.Durable.Stores;
 using Librarian.Durable.Worker;
+using Microsoft.DurableTask.Client.Grpc;
 using Microsoft.DurableTask.Converters;
 using Microsoft.DurableTask.Worker;
 using Microsoft.DurableTask.Worker.Grpc;
@@ -103,6 +104,16 @@ public static class DurableTaskBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(builder);
         AddHub(builder.Services, builder.Name, address);
+        builder
+            .Services.AddOptions<GrpcDurableTaskClientOptions>(builder.Name)
+            .Configure<HubConnection, DataConverter, IOptionsMonitor<DurableTaskClientOptions>>(
+                (options, connection, converter, client) =>
+                {
+                    options.Channel = connection.Channel;
+                    options.DataConverter = converter;
+                    options.DefaultVersion = client.Get(builder.Name).DefaultVersion;
+                }
+            );
         builder.Services.TryAddSingleton(services => (DatabaseDurableTaskClient)services.GetRequiredService<DurableTaskClient>());
         return builder.UseBuildTarget<HubDurableTaskClient>().RegisterDirectly();
     }

@@ -43,24 +43,14 @@ internal sealed partial class HubDurableTaskClient : DatabaseDurableTaskClient
         HubConnection connection,
         HubOutbox outbox,
         TaskRegistry registry,
-        DataConverter converter,
-        IOptionsMonitor<DurableTaskClientOptions> options,
+        IOptionsMonitor<GrpcDurableTaskClientOptions> options,
         TimeProvider time,
         ILogger<GrpcDurableTaskClient> log
     )
         : base(name)
     {
         (_connection, _outbox, _registry, _time) = (connection, outbox, registry, time);
-        _hub = new GrpcDurableTaskClient(
-            name,
-            new GrpcDurableTaskClientOptions
-            {
-                Channel = connection.Channel,
-                DataConverter = converter,
-                DefaultVersion = options.Get(name).DefaultVersion,
-            },
-            log
-        );
+        _hub = new GrpcDurableTaskClient(name, options.Get(name), log);
     }
 
     public override bool StartsInTransaction => false;

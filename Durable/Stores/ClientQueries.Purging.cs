@@ -35,8 +35,7 @@ internal sealed partial class ClientQueries
             async session =>
             {
                 var completedTo = (filter as EndedInstancesFilter)?.CompletedTo;
-                var statuses =
-                    filter.Statuses is { } wanted && wanted.Any() ? [.. wanted.Select(status => (long)status)] : RowStatus.Ended;
+                var statuses = filter.Statuses is { } wanted && wanted.Any() ? [.. wanted.Select(status => (long)status)] : RowStatus.Ended;
                 var text = $"""
                     select instance_id from dt_instance where status in {RowStatus.Final} and {store.In("status", "@statuses")}
                       and created_at >= @from and created_at <= @to and completed_at <= @completed

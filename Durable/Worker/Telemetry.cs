@@ -43,54 +43,9 @@ internal sealed class Telemetry : IDisposable
         _replayedEvents = _meter.CreateCounter<long>("durable.replay.events", "{event}", "History events read to rebuild executions");
         _leasesLost = _meter.CreateCounter<long>("durable.leases.lost", "{lease}", "Leases this process had to give up");
         _ended = _meter.CreateCounter<long>("durable.instances.ended", "{instance}", "Instances ended here, by status");
-        _meter.CreateObservableGauge(
-            "durable.instances",
-            () => State().Instances,
-            "{instance}",
-            "Instances that have not ended, in the whole database, by status"
-        );
-        _meter.CreateObservableGauge(
-            "durable.queue.age",
-            () => State().QueueAges,
-            "s",
-            "Age of the oldest work nobody has taken, in the whole database, by queue"
-        );
-        _meter.CreateObservableUpDownCounter(
-            "durable.instances.resident",
-            () => Worker?.ResidentCount ?? 0,
-            "{instance}",
-            "Instances in this process's memory"
-        );
-        _meter.CreateObservableUpDownCounter(
-            "durable.activities.running",
-            () => Slots(slot => slot.Used),
-            "{activity}",
-            "Activities running in this process, by queue"
-        );
-        _meter.CreateObservableUpDownCounter(
-            "durable.activities.slots",
-            () => Slots(slot => slot.Capacity),
-            "{activity}",
-            "Activities this process may run at once, by queue"
-        );
-        _meter.CreateObservableCounter(
-            "durable.db.statements",
-            () => _store.Traffic.Statements,
-            "{statement}",
-            "Statements sent to the database"
-        );
-        _meter.CreateObservableCounter(
-            "durable.db.commits",
-            () => _store.Traffic.Commits,
-            "{commit}",
-            "Transactions committed, statements on their own included"
-        );
-        _meter.CreateObservableCounter(
-            "durable.db.round_trips",
-            () => _store.Traffic.RoundTrips,
-            "{round_trip}",
-            "Waits for an answer of the database server"
-        );
+        ObserveDatabase();
+        ObserveWorker();
+        ObserveTraffic();
     }
 
     /// <summary>This host's meter; other hosts in the process have meters with the same name.</summary>
@@ -164,6 +119,67 @@ internal sealed class Telemetry : IDisposable
         _ended.Add(1, new("durable.orchestration.name", orchestration), new("durable.status", status.ToString()));
 
     public void Dispose() => _meter.Dispose();
+
+    /// <summary>Instruments of the whole database, which every process of it reports alike.</summary>
+    private void ObserveDatabase()
+    {
+        _meter.CreateObservableGauge(
+            "durable.instances",
+            () => State().Instances,
+            "{instance}",
+            "Instances that have not ended, in the whole database, by status"
+        );
+        _meter.CreateObservableGauge(
+            "durable.queue.age",
+            () => State().QueueAges,
+            "s",
+            "Age of the oldest work nobody has taken, in the whole database, by queue"
+        );
+    }
+
+    private void ObserveWorker()
+    {
+        _meter.CreateObservableUpDownCounter(
+            "durable.instances.resident",
+            () => Worker?.ResidentCount ?? 0,
+            "{instance}",
+            "Instances in this process's memory"
+        );
+        _meter.CreateObservableUpDownCounter(
+            "durable.activities.running",
+            () => Slots(slot => slot.Used),
+            "{activity}",
+            "Activities running in this process, by queue"
+        );
+        _meter.CreateObservableUpDownCounter(
+            "durable.activities.slots",
+            () => Slots(slot => slot.Capacity),
+            "{activity}",
+            "Activities this process may run at once, by queue"
+        );
+    }
+
+    private void ObserveTraffic()
+    {
+        _meter.CreateObservableCounter(
+            "durable.db.statements",
+            () => _store.Traffic.Statements,
+            "{statement}",
+            "Statements sent to the database"
+        );
+        _meter.CreateObservableCounter(
+            "durable.db.commits",
+            () => _store.Traffic.Commits,
+            "{commit}",
+            "Transactions committed, statements on their own included"
+        );
+        _meter.CreateObservableCounter(
+            "durable.db.round_trips",
+            () => _store.Traffic.RoundTrips,
+            "{round_trip}",
+            "Waits for an answer of the database server"
+        );
+    }
 
     private static Activity? Start(string type, string name, string? parent)
     {
