@@ -196,25 +196,33 @@ internal sealed partial class DriveCommands(Terminal terminal, TimeProvider time
                 await terminal.Error.WriteLineAsync(Readable.Printable(begun.Value.Message));
                 if (parsed.GetValue(detach))
                     return ExitCodes.Success;
-                var end = terminal.Progress.Profile.Capabilities.Interactive
-                    ? await terminal
-                        .Progress.Progress()
-                        .AutoClear(enabled: true)
-                        .Columns(
-                            new TaskDescriptionColumn(),
-                            new ProgressBarColumn(),
-                            new PercentageColumn(),
-                            new DownloadedColumn(),
-                            new TransferSpeedColumn(),
-                            new RemainingTimeColumn()
-                        )
-                        .StartAsync(context => FollowAsync(client, begun.Value, context.AddTask("Ingesting"), cancellationToken))
-                    : await FollowAsync(client, begun.Value, null, cancellationToken);
+                var end = await ShowAsync(client, begun.Value, cancellationToken);
                 return end.Error is { } error ? terminal.Fail(error) : await ReportAsync(client, end.Status!, cancellationToken);
             }
         );
         return command;
     }
+
+    /// <summary>Follows an ingest to its end, with a progress bar where somebody watches.</summary>
+    private Task<(DriveArrivalStatus? Status, ReplyError? Error)> ShowAsync(
+        LibrarianClient client,
+        DriveIngestResponse begun,
+        CancellationToken cancellationToken
+    ) =>
+        terminal.Progress.Profile.Capabilities.Interactive
+            ? terminal
+                .Progress.Progress()
+                .AutoClear(enabled: true)
+                .Columns(
+                    new TaskDescriptionColumn(),
+                    new ProgressBarColumn(),
+                    new PercentageColumn(),
+                    new DownloadedColumn(),
+                    new TransferSpeedColumn(),
+                    new RemainingTimeColumn()
+                )
+                .StartAsync(context => FollowAsync(client, begun, context.AddTask("Ingesting"), cancellationToken))
+            : FollowAsync(client, begun, null, cancellationToken);
 
     private async Task<(DriveArrivalStatus? Status, ReplyError? Error)> FollowAsync(
         LibrarianClient client,
