@@ -10,7 +10,7 @@ internal sealed partial class StoreDurableTaskClient
         var query = filter ?? new OrchestrationQuery();
         ArgumentOutOfRangeException.ThrowIfLessThan(query.PageSize, 1, nameof(filter));
         if (query is InstanceQuery { Names: { } names } more)
-            query = more with { Names = [.. names.Select(services.Registry.SpellingOf)] };
+            query = more with { Names = [.. names.Select(tasks.Registry.SpellingOf)] };
         return new InstancePages(this, query);
     }
 
@@ -79,7 +79,7 @@ internal sealed partial class StoreDurableTaskClient
         var dedupe = options?.DedupeStatuses is { } names ? Mask(names.Select(Enum.Parse<OrchestrationRuntimeStatus>)) : DefaultDedupe;
         return new(
             id,
-            services.Registry.SpellingOf(start.Name),
+            tasks.Registry.SpellingOf(start.Name),
             options?.Version is { } asked ? asked.Version : _defaultVersion,
             _converter.Serialize(start.Input),
             ClientQueries.TagsText(options?.Tags ?? new Dictionary<string, string>(StringComparer.Ordinal)),

@@ -9,7 +9,11 @@ namespace Librarian.Durable.Client;
 /// <summary>The client on the database; it needs no worker in its process.</summary>
 internal sealed partial class StoreDurableTaskClient(
     string name,
-    WorkerServices services,
+    DurableStore store,
+    TaskCode tasks,
+    WorkSignal signal,
+    InstanceWatch watch,
+    TimeProvider time,
     IOptionsMonitor<DurableTaskClientOptions> clientOptions
 ) : DatabaseDurableTaskClient(name)
 {
@@ -19,16 +23,11 @@ internal sealed partial class StoreDurableTaskClient(
         OrchestrationRuntimeStatus.Running,
         OrchestrationRuntimeStatus.Suspended,
     ]);
-    private readonly ClientQueries _queries = new(services.Store);
-    private readonly DurableStore _store = services.Store;
-    private readonly DataConverter _converter = LimitedDataConverter.Of(
-        clientOptions.Get(name).DataConverter,
-        services.Converter,
-        services.Options.MaxPayloadBytes
-    );
+    private readonly ClientQueries _queries = new(store);
+    private readonly DataConverter _converter = tasks.ConverterOf(clientOptions.Get(name).DataConverter);
     private readonly string _defaultVersion = clientOptions.Get(name).DefaultVersion is { Length: > 0 } version
         ? version
-        : services.Versioning.DefaultVersion ?? "";
+        : tasks.Versioning.DefaultVersion ?? "";
 
     public override async Task<string> ScheduleNewOrchestrationInstanceAsync(
         TaskName orchestratorName,
@@ -80,14 +79,14 @@ internal sealed partial class StoreDurableTaskClient(
         HashSet<string> started;
         if (transaction is null)
         {
-            started = await _store.TransactAsync(session => _queries.StartAsync(session, rows, trace, cancellation), cancellation);
-            services.Signal.Raise();
+            started = await store.TransactAsync(session => _queries.StartAsync(session, rows, trace, cancellation), cancellation);
+            signal.Raise();
         }
         else
         {
-            await using var session = _store.Join(transaction);
+            await using var session = store.Join(transaction);
             started = await _queries.StartAsync(session, rows, trace, cancellation);
-            services.Signal.RaiseSoon();
+            signal.RaiseSoon();
         }
 
         return [.. rows.Select(row => new StartResult(row.InstanceId, started.Contains(row.InstanceId)))];
@@ -195,14 +194,14 @@ internal sealed partial class StoreDurableTaskClient(
     )
     {
         ArgumentNullException.ThrowIfNull(filter);
-        var started = services.Time.GetTimestamp();
+        var started = time.GetTimestamp();
         for (var total = 0; ; )
         {
             var purged = await _queries.PurgeAsync(filter, PurgeBatch, cancellation);
             total += purged;
             if (purged == 0)
                 return new(total, true);
-            if (filter.Timeout is { } limit && services.Time.GetElapsedTime(started) >= limit)
+            if (filter.Timeout is { } limit && time.GetElapsedTime(started) >= limit)
                 return new(total, false);
         }
     }
@@ -225,10 +224,10 @@ internal sealed partial class StoreDurableTaskClient(
             null,
             DefaultDedupe
         );
-        var started = await _store.TransactAsync(session => _queries.StartAsync(session, [start], null, cancellation), cancellation);
+        var started = await store.TransactAsync(session => _queries.StartAsync(session, [start], null, cancellation), cancellation);
         if (started.Count == 0)
             throw AlreadyExists(instanceId);
-        services.Signal.Raise();
+        signal.Raise();
         return start.InstanceId;
     }
 
@@ -243,7 +242,7 @@ internal sealed partial class StoreDurableTaskClient(
             );
         }
 
-        services.Signal.Raise();
+        signal.Raise();
     }
 
     public override async Task<IReadOnlyList<OrchestrationHistoryEvent>> ReadHistoryAsync(
@@ -266,9 +265,9 @@ internal sealed partial class StoreDurableTaskClient(
     public override Task<InstanceDetails?> GetDetailsAsync(string instanceId, CancellationToken cancellation = default) =>
         _queries.DetailsAsync(instanceId, _converter, cancellation);
 
-    public override bool KnowsOrchestrator(string name) => services.Registry.HasOrchestrator(name);
+    public override bool KnowsOrchestrator(string name) => tasks.Registry.HasOrchestrator(name);
 
-    public override void SignalCommitted() => services.Signal.Raise();
+    public override void SignalCommitted() => signal.Raise();
 
     private static OrchestrationAlreadyExistsException AlreadyExists(string id) =>
         new(
@@ -307,14 +306,14 @@ internal sealed partial class StoreDurableTaskClient(
         var message = _queries.Post(instanceId, kind, name, data, messageId);
         if (transaction is not null)
         {
-            await using var joined = _store.Join(transaction);
+            await using var joined = store.Join(transaction);
             var stored = await joined.ExecuteAsync(message, cancellation) > 0;
-            services.Signal.RaiseSoon();
+            signal.RaiseSoon();
             return stored;
         }
 
-        var posted = (await _store.ExecuteAsync([message], cancellation))[0] > 0;
-        services.Signal.Raise();
+        var posted = (await store.ExecuteAsync([message], cancellation))[0] > 0;
+        signal.Raise();
         return posted;
     }
 
@@ -325,7 +324,7 @@ internal sealed partial class StoreDurableTaskClient(
         CancellationToken cancellation
     )
     {
-        using var wait = services.Watch.Begin(instanceId);
+        using var wait = watch.Begin(instanceId);
         for (var delay = TimeSpan.FromMilliseconds(10); ; )
         {
             var change = wait.NextChange;
@@ -334,7 +333,7 @@ internal sealed partial class StoreDurableTaskClient(
                 return found;
             try
             {
-                await change.WaitAsync(delay, services.Time, cancellation);
+                await change.WaitAsync(delay, time, cancellation);
             }
             catch (TimeoutException)
             {

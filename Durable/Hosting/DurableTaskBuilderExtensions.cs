@@ -189,6 +189,8 @@ public static class DurableTaskBuilderExtensions
         services.TryAddSingleton<InstanceWatch>();
         services.TryAddSingleton<TurnTriggers>();
         services.TryAddSingleton<Telemetry>();
+        services.TryAddSingleton<TaskCode>();
+        services.TryAddSingleton<WorkerDatabase>();
         services.TryAddSingleton<WorkerServices>();
         services.AddOptions<DurableTaskOptions>().ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<DurableTaskOptions>, DurableTaskOptionsValidator>());

@@ -34,7 +34,7 @@ internal static class NotificationListener
             }
             catch (Exception fault)
             {
-                services.Logger.ListenerFault(fault);
+                services.Telemetry.Log.ListenerFault(fault);
                 await Task.Delay(TimeSpan.FromSeconds(1), services.Time, cancellationToken)
                     .ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
             }

@@ -58,7 +58,7 @@ internal sealed partial class ResidentInstance
         if (final)
         {
             services.Telemetry.Ended(_instance.Identity.Name, outcome.End!.Status);
-            services.Logger.InstanceEnded(InstanceId, _instance.Identity.Name, outcome.End.Status);
+            services.Telemetry.Log.InstanceEnded(InstanceId, _instance.Identity.Name, outcome.End.Status);
             if (outcome.End.Status == OrchestrationRuntimeStatus.Terminated)
                 worker.Activities.CancelInstance(InstanceId);
         }
@@ -87,9 +87,9 @@ internal sealed partial class ResidentInstance
     {
         try
         {
-            await services.Triggers.HitAsync("turn.before-commit", InstanceId);
-            await services.Turns.CommitAsync(turn, worker.Lost);
-            await services.Triggers.HitAsync("turn.after-commit", InstanceId);
+            await services.Database.Triggers.HitAsync("turn.before-commit", InstanceId);
+            await services.Database.Turns.CommitAsync(turn, worker.Lost);
+            await services.Database.Triggers.HitAsync("turn.after-commit", InstanceId);
         }
         catch
         {
@@ -97,7 +97,7 @@ internal sealed partial class ResidentInstance
                 worker.Activities.Unreserve(task.Queue);
             // The outcome is unknown: if the turn was committed, this worker owns these rows, and nothing runs them.
             foreach (var task in owned)
-                services.Completions.Release(Claimed(task, turn.At), TimeSpan.Zero, countsAsDelivery: false);
+                services.Database.Completions.Release(Claimed(task, turn.At), TimeSpan.Zero, countsAsDelivery: false);
             throw;
         }
     }
@@ -155,12 +155,12 @@ internal sealed partial class ResidentInstance
     /// </summary>
     private async Task<List<ActivityRow>> LostActivitiesAsync(OrchestrationExecution execution)
     {
-        var tracked = await services.Queries.TrackedTasksAsync(_instance.Identity, worker.Lost);
+        var tracked = await services.Database.Queries.TrackedTasksAsync(_instance.Identity, worker.Lost);
         return
         [
             .. execution
                 .OpenActivities.Where(task => !tracked.Contains(task.TaskId))
-                .Select(task => new ActivityRow(task, null, services.Clock.Now, 1)),
+                .Select(task => new ActivityRow(task, null, services.Database.Clock.Now, 1)),
         ];
     }
 

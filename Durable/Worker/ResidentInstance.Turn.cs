@@ -20,7 +20,7 @@ internal sealed partial class ResidentInstance
     {
         var started = services.Time.GetTimestamp();
         var name = _instance.Identity.Name;
-        using var scope = services.Logger.TurnScope(InstanceId, name);
+        using var scope = services.Telemetry.Log.TurnScope(InstanceId, name);
         using var span = Telemetry.StartTurn(_instance);
         _trace = span?.Id ?? _instance.TraceParent;
         try
@@ -47,10 +47,10 @@ internal sealed partial class ResidentInstance
         if (_execution is null || hasMessages)
         {
             var fresh = _execution is null;
-            await services.Triggers.HitAsync("turn.before-load", InstanceId);
+            await services.Database.Triggers.HitAsync("turn.before-load", InstanceId);
             var refused = fresh ? CanRun() : (Runs: true, Failure: null);
             // An instance that ends without running consumes all its messages, and a termination may be behind the first page.
-            var loaded = await services.Queries.LoadAsync(
+            var loaded = await services.Database.Queries.LoadAsync(
                 InstanceId,
                 fresh ? _instance.Identity.ExecutionId : null,
                 worker.Lost,
@@ -86,7 +86,7 @@ internal sealed partial class ResidentInstance
             results = [];
         }
 
-        var at = services.Clock.Now;
+        var at = services.Database.Clock.Now;
         // A message gets the time of the turn that takes it, not the time at which it was sent.
         inputs = [.. inputs.Select(input => input with { At = at }), .. results.Select(result => result.ToEvent(at))];
         span?.SetTag("durabletask.turn.inputs", inputs.Count);
@@ -124,7 +124,7 @@ internal sealed partial class ResidentInstance
     private void Complete(List<ActivityResult> results)
     {
         foreach (var result in results)
-            services.Completions.Complete(result);
+            services.Database.Completions.Complete(result);
     }
 
     /// <summary>
@@ -194,7 +194,7 @@ internal sealed partial class ResidentInstance
                 TerminateChildren = terminate.Name == ControlMessages.Recursive,
             }
             : new ExecutionEnd(OrchestrationRuntimeStatus.Failed, null, failure);
-        var now = services.Clock.Now;
+        var now = services.Database.Clock.Now;
         // The messages are recorded without being applied: a rewound instance starts from them.
         var kept = inbox
             .Where(message =>

@@ -86,14 +86,14 @@ internal sealed partial class ResidentInstance(ClaimedInstance instance, WorkerI
         catch (FenceException)
         {
             services.Telemetry.Fenced(_instance.Identity.Name);
-            services.Logger.TurnFenced(InstanceId);
+            services.Telemetry.Log.TurnFenced(InstanceId);
             Discard(Backoff(), attemptsBack: 0);
         }
         catch (Exception fault)
         {
-            var transient = services.Store.IsTransient(fault) || worker.Stopping.IsCancellationRequested;
+            var transient = services.Database.Store.IsTransient(fault) || worker.Stopping.IsCancellationRequested;
             var delay = transient ? TimeSpan.Zero : Backoff(atLeastOne: true);
-            services.Logger.TurnFailed(fault, InstanceId, _instance.Attempts, delay);
+            services.Telemetry.Log.TurnFailed(fault, InstanceId, _instance.Attempts, delay);
             if (!transient)
                 worker.LastFaults[InstanceId] = fault.Message;
             Discard(delay, attemptsBack: transient ? 1 : 0);
@@ -145,7 +145,7 @@ internal sealed partial class ResidentInstance(ClaimedInstance instance, WorkerI
     }
 
     private async Task<List<InboxMessage>> LoadEverythingAsync() =>
-        (await services.Queries.LoadAsync(InstanceId, null, worker.Lost, everything: true)).Inbox;
+        (await services.Database.Queries.LoadAsync(InstanceId, null, worker.Lost, everything: true)).Inbox;
 
     private static bool HasEnded(List<HistoryEvent> history) => history is [.., { Kind: EventKind.ExecutionCompleted }];
 
@@ -167,18 +167,11 @@ internal sealed partial class ResidentInstance(ClaimedInstance instance, WorkerI
 
     private OrchestrationExecution Create()
     {
-        var orchestrator = _unused
-            ?? services.Registry.CreateOrchestrator(_instance.Identity.Name, _instance.Identity.Version, services.Provider)!;
+        var orchestrator = _unused ?? services.Tasks.CreateOrchestrator(_instance.Identity)!;
         _unused = null;
         var identity = _instance.Identity;
-        var execution = new OrchestrationExecution(
-            identity,
-            orchestrator,
-            services.Converter,
-            services.LoggerFactory,
-            _instance.CustomStatus
-        );
-        execution.Pump.OnEscape = () => services.Completions.Escaped(identity);
+        var execution = services.Tasks.CreateExecution(identity, orchestrator, _instance.CustomStatus);
+        execution.Pump.OnEscape = () => services.Database.Completions.Escaped(identity);
         return execution;
     }
 
@@ -189,7 +182,7 @@ internal sealed partial class ResidentInstance(ClaimedInstance instance, WorkerI
     {
         if (_instance.Attempts > services.Options.MaxDeliveries)
         {
-            services.Logger.InstancePoisoned(InstanceId, _instance.Attempts - 1);
+            services.Telemetry.Log.InstancePoisoned(InstanceId, _instance.Attempts - 1);
             worker.LastFaults.TryGetValue(InstanceId, out var last);
             return (
                 false,
@@ -206,11 +199,11 @@ internal sealed partial class ResidentInstance(ClaimedInstance instance, WorkerI
             );
         }
 
-        var (name, version) = (_instance.Identity.Name, _instance.Identity.Version);
-        var versioning = services.Versioning;
+        var version = _instance.Identity.Version;
+        var versioning = services.Tasks.Versioning;
         if (versioning.Takes(version))
         {
-            _unused = services.Registry.CreateOrchestrator(name, version, services.Provider);
+            _unused = services.Tasks.CreateOrchestrator(_instance.Identity);
             return (_unused is not null, null);
         }
 
@@ -265,7 +258,7 @@ internal sealed partial class ResidentInstance(ClaimedInstance instance, WorkerI
         }
 
         foreach (var result in left)
-            services.Completions.Complete(result);
+            services.Database.Completions.Complete(result);
     }
 
     private void Discard(TimeSpan delay, int attemptsBack)
@@ -273,7 +266,7 @@ internal sealed partial class ResidentInstance(ClaimedInstance instance, WorkerI
         if (_closed)
             return;
         Close();
-        services.Completions.Release(_instance, delay, _instance.Attempts == 0 ? 0 : attemptsBack);
+        services.Database.Completions.Release(_instance, delay, _instance.Attempts == 0 ? 0 : attemptsBack);
     }
 
     private TimeSpan Backoff(bool atLeastOne = false)

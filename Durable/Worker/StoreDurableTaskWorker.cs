@@ -15,7 +15,7 @@ internal sealed class StoreDurableTaskWorker : DurableTaskWorker
         : base(name, factory)
     {
         _services = services;
-        services.Registry.Use(factory);
+        services.Tasks.Registry.Use(factory);
     }
 
     /// <summary>
@@ -26,18 +26,18 @@ internal sealed class StoreDurableTaskWorker : DurableTaskWorker
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
         if (_services.Options.RunWorker)
-            _entered = await _services.Store.EnterAsync(cancellationToken);
+            _entered = await _services.Database.Store.EnterAsync(cancellationToken);
         if (_services.Options.CreateSchemaAtStart)
         {
             try
             {
-                await _services.Store.EnsureSchemaAsync(cancellationToken);
+                await _services.Database.Store.EnsureSchemaAsync(cancellationToken);
                 if (_services.Options.RunWorker)
                     _registered = await RegisterAsync(cancellationToken);
             }
-            catch (Exception fault) when (_services.Store.IsTransient(fault))
+            catch (Exception fault) when (_services.Database.Store.IsTransient(fault))
             {
-                _services.Logger.WorkerFault(fault, TimeSpan.Zero);
+                _services.Telemetry.Log.WorkerFault(fault, TimeSpan.Zero);
             }
         }
 
@@ -53,11 +53,11 @@ internal sealed class StoreDurableTaskWorker : DurableTaskWorker
             _registered = null;
             try
             {
-                await _services.Leases.ExpireLeasesAsync([unused], expired: false, cancellationToken);
+                await _services.Database.Leases.ExpireLeasesAsync([unused], expired: false, cancellationToken);
             }
-            catch (Exception fault) when (fault is OperationCanceledException || _services.Store.IsTransient(fault))
+            catch (Exception fault) when (fault is OperationCanceledException || _services.Database.Store.IsTransient(fault))
             {
-                _services.Logger.WorkerFault(fault, _services.Options.LeaseDuration);
+                _services.Telemetry.Log.WorkerFault(fault, _services.Options.LeaseDuration);
             }
         }
 
@@ -72,10 +72,10 @@ internal sealed class StoreDurableTaskWorker : DurableTaskWorker
             return;
         await Task.Yield();
         using var completionsStop = new CancellationTokenSource();
-        var completions = Task.Run(() => _services.Completions.RunAsync(completionsStop.Token), CancellationToken.None);
+        var completions = Task.Run(() => _services.Database.Completions.RunAsync(completionsStop.Token), CancellationToken.None);
         using var listenerStop = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
         var listener =
-            _services.Store is PostgresStore postgres && _services.Options.UseNotifications
+            _services.Database.Store is PostgresStore postgres && _services.Options.UseNotifications
                 ? NotificationListener.RunAsync(postgres, _services, listenerStop.Token)
                 : Task.CompletedTask;
         var schemaKnown = !_services.Options.CreateSchemaAtStart;
@@ -84,7 +84,7 @@ internal sealed class StoreDurableTaskWorker : DurableTaskWorker
             try
             {
                 if (!schemaKnown)
-                    await _services.Store.EnsureSchemaAsync(stoppingToken);
+                    await _services.Database.Store.EnsureSchemaAsync(stoppingToken);
                 schemaKnown = true;
                 var id = _registered ?? await RegisterAsync(stoppingToken);
                 _registered = null;
@@ -98,7 +98,7 @@ internal sealed class StoreDurableTaskWorker : DurableTaskWorker
             catch (Exception fault)
             {
                 var delay = TimeSpan.FromMilliseconds(500);
-                _services.Logger.WorkerFault(fault, delay);
+                _services.Telemetry.Log.WorkerFault(fault, delay);
                 await Task.Delay(delay, _services.Time, stoppingToken)
                     .ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
             }
@@ -112,7 +112,7 @@ internal sealed class StoreDurableTaskWorker : DurableTaskWorker
     private async Task<string> RegisterAsync(CancellationToken cancellationToken)
     {
         var id = $"{_services.Options.NodeName}:{Environment.ProcessId}:{Guid.NewGuid():N}";
-        await _services.Leases.RegisterAsync(id, _services.Options.NodeName, _services.Options.LeaseDuration, cancellationToken);
+        await _services.Database.Leases.RegisterAsync(id, _services.Options.NodeName, _services.Options.LeaseDuration, cancellationToken);
         return id;
     }
 }

@@ -1,10 +1,11 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Librarian.Durable.Stores;
+using Microsoft.Extensions.Logging;
 
 namespace Librarian.Durable.Worker;
 
-/// <summary>Spans and instruments of one host; their names are a public contract (docs/orchestrations.md, "Telemetry").</summary>
+/// <summary>Logs, spans and instruments of one host; their names are a public contract (docs/orchestrations.md, "Telemetry").</summary>
 internal sealed class Telemetry : IDisposable
 {
     /// <summary>Name of the <see cref="ActivitySource"/> and of the <see cref="Meter"/>.</summary>
@@ -29,9 +30,11 @@ internal sealed class Telemetry : IDisposable
     private long _stateAt;
     private int _asking;
 
-    public Telemetry(DurableStore store, TimeProvider time)
+    public Telemetry(DurableStore store, TimeProvider time, ILoggerFactory loggers)
     {
         (_store, _time, _queries) = (store, time, new StateQueries(store));
+        Log = loggers.CreateLogger("Librarian.Durable.Worker");
+        ActivityLog = loggers.CreateLogger<ActivityRunner>();
         _turns = _meter.CreateHistogram<double>(
             "durable.turn.duration",
             "s",
@@ -47,6 +50,11 @@ internal sealed class Telemetry : IDisposable
         ObserveWorker();
         ObserveTraffic();
     }
+
+    public ILogger Log { get; }
+
+    /// <summary>The log of activities.</summary>
+    public ILogger ActivityLog { get; }
 
     /// <summary>This host's meter; other hosts in the process have meters with the same name.</summary>
     public Meter Meter => _meter;

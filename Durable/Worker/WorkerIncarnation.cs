@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
 using Librarian.Durable.Stores;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
 
 namespace Librarian.Durable.Worker;
 
@@ -30,25 +28,8 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     {
         _services = services;
         Id = id;
-        var completions = services.Completions;
-        Activities = new(
-            services.Provider.GetRequiredService<IServiceScopeFactory>(),
-            services.Registry,
-            services.Store,
-            services.Queries,
-            completions,
-            services.Converter,
-            services.Options,
-            services.Time,
-            services.Triggers,
-            services.Telemetry,
-            services.LoggerFactory.CreateLogger<ActivityRunner>()
-        )
-        {
-            Deliver = result => _residents.TryGetValue(result.Activity.InstanceId, out var resident) && resident.TryDeliver(result),
-            Posted = NotifyOrSignal,
-            SlotFreed = services.Signal.RaiseLocal,
-        };
+        var completions = services.Database.Completions;
+        Activities = Runner();
         completions.Settled = Activities.Settled;
         completions.Posted = instances =>
         {
@@ -56,8 +37,8 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 NotifyOrSignal(instance);
             services.Signal.Raise();
         };
-        if (services.Store is PostgresStore postgres)
-            _lease = new(postgres, id, services.Leases.Beat, services.Options, services.Telemetry, services.Logger);
+        if (services.Database.Store is PostgresStore postgres)
+            _lease = new(postgres, id, services.Database.Leases.Beat, services.Options, services.Telemetry, services.Telemetry.Log);
         Lost = _lease?.Lost ?? CancellationToken.None;
         _stopping = CancellationTokenSource.CreateLinkedTokenSource(hostStopping, Lost);
         Stopping = _stopping.Token;
@@ -80,11 +61,28 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
 
     public bool HasCapacity => _residents.Count <= _services.Options.MaxResidentInstances;
 
+    private ActivityRunner Runner()
+    {
+        var (database, tasks, options, log) = (_services.Database, _services.Tasks, _services.Options, _services.Telemetry.ActivityLog);
+        var reports = new ProgressReports(database.Queries, tasks.Converter, _services.Time, log);
+        var invoker = new ActivityInvoker(tasks.Converter, database.Triggers, reports);
+        var transaction = new ActivityTransaction(database, invoker, options, log)
+        {
+            Settled = activity => Activities.Settled(activity),
+            Posted = NotifyOrSignal,
+        };
+        var delivery = new ActivityDelivery(tasks, invoker, transaction, database.Completions, options, log)
+        {
+            Deliver = result => _residents.TryGetValue(result.Activity.InstanceId, out var resident) && resident.TryDeliver(result),
+        };
+        return new(tasks.Registry, delivery, options, _services.Time, _services.Telemetry) { SlotFreed = _services.Signal.RaiseLocal };
+    }
+
     /// <summary>Works until the host stops or the lease is lost, then drains.</summary>
     public async Task RunAsync()
     {
         _services.Telemetry.Worker = this;
-        _services.Logger.WorkerStarted(Id);
+        _services.Telemetry.Log.WorkerStarted(Id);
         Task[] loops = [];
         try
         {
@@ -149,10 +147,10 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             {
                 return;
             }
-            catch (Exception fault) when (_services.Store.IsTransient(fault))
+            catch (Exception fault) when (_services.Database.Store.IsTransient(fault))
             {
                 wait = TimeSpan.FromMilliseconds(250);
-                _services.Logger.WorkerFault(fault, wait);
+                _services.Telemetry.Log.WorkerFault(fault, wait);
             }
 
             // A random factor, so that workers do not all poll at the same moment.
@@ -179,21 +177,21 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         var room = saturated ? 0 : Math.Clamp(_services.Options.MaxResidentInstances - _residents.Count, 0, ClaimsPerPoll);
         var queues = Activities.FreeSlots;
         var asked = _services.Time.GetTimestamp();
-        var found = await _services.Queries.PollAsync(
+        var found = await _services.Database.Queries.PollAsync(
             new(
                 Id,
                 room,
                 _services.Options.FirstBackoff,
-                _services.Registry.FoldedOrchestrators,
-                _services.Registry.FoldedActivities,
+                _services.Tasks.Registry.FoldedOrchestrators,
+                _services.Tasks.Registry.FoldedActivities,
                 queues
             ),
             Stopping
         );
         if (found.Instances.Count > 0)
-            await _services.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
+            await _services.Database.Triggers.HitAsync("claim.after-commit", found.Instances[0].InstanceId);
         if (found.Activities.Count > 0)
-            await _services.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
+            await _services.Database.Triggers.HitAsync("activity-claim.after-commit", found.Activities[0].InstanceId);
         Activities.NoteClaims(queues, found.Activities);
         foreach (var activity in found.Activities)
             Activities.Start(activity, reserved: false);
@@ -201,14 +199,14 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             Begin(instance);
         // Only now: if the correction fails, what was claimed runs all the same.
         // Before a process's first poll the earlier state of the clock is unknown, so the recorded times are checked.
-        _clockWentBack |= _services.Clock.Observe(found.Now, asked);
+        _clockWentBack |= _services.Database.Clock.Observe(found.Now, asked);
         if (_clockWentBack)
         {
-            var moved = await _services.ClockQueries.RewindAsync(_services.Options.LeaseDuration, Stopping);
+            var moved = await _services.Database.ClockQueries.RewindAsync(_services.Options.LeaseDuration, Stopping);
             _clockWentBack = false;
             if (moved > 0)
             {
-                _services.Logger.ClockWentBack(moved);
+                _services.Telemetry.Log.ClockWentBack(moved);
                 _services.Signal.Raise();
             }
         }
@@ -260,19 +258,19 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
                 if (_services.Time.GetElapsedTime(lastSweep) < _services.Options.SweepInterval)
                     continue;
                 lastSweep = _services.Time.GetTimestamp();
-                await _services.Leases.ExpireLeasesAsync(null, expired: false, Stopping);
-                await _services.Leases.DropStrayMessagesAsync(Stopping);
+                await _services.Database.Leases.ExpireLeasesAsync(null, expired: false, Stopping);
+                await _services.Database.Leases.DropStrayMessagesAsync(Stopping);
                 await ReconcileAsync();
-                await _services.Triggers.HitAsync("sweep.after-reconcile", "");
+                await _services.Database.Triggers.HitAsync("sweep.after-reconcile", "");
                 await WarnOfUnknownNamesAsync();
             }
             catch (OperationCanceledException) when (Stopping.IsCancellationRequested)
             {
                 return;
             }
-            catch (Exception fault) when (_services.Store.IsTransient(fault))
+            catch (Exception fault) when (_services.Database.Store.IsTransient(fault))
             {
-                _services.Logger.WorkerFault(fault, _services.Options.HeartbeatInterval);
+                _services.Telemetry.Log.WorkerFault(fault, _services.Options.HeartbeatInterval);
             }
         }
     }
@@ -283,31 +281,31 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     /// </summary>
     private async Task TakeOverAsync()
     {
-        if (_services.Store is not PostgresStore postgres)
+        if (_services.Database.Store is not PostgresStore postgres)
             return;
         var dead = new List<string>();
-        foreach (var predecessor in await _services.Leases.PredecessorsAsync(_services.Options.NodeName, Id, Stopping))
+        foreach (var predecessor in await _services.Database.Leases.PredecessorsAsync(_services.Options.NodeName, Id, Stopping))
         {
             if (await postgres.IsUnlockedAsync(predecessor, Stopping))
                 dead.Add(predecessor);
         }
 
         if (dead.Count > 0)
-            LeasesExpired(await _services.Leases.ExpireLeasesAsync(dead, expired: false, Stopping));
+            LeasesExpired(await _services.Database.Leases.ExpireLeasesAsync(dead, expired: false, Stopping));
     }
 
     private async Task ExpireLeasesAsync()
     {
         if (_lease!.UntilExpiry > TimeSpan.Zero)
             return;
-        LeasesExpired(await _services.Leases.ExpireLeasesAsync(null, expired: true, Stopping));
+        LeasesExpired(await _services.Database.Leases.ExpireLeasesAsync(null, expired: true, Stopping));
         _lease.ForgetExpiry();
     }
 
     private void LeasesExpired(int count)
     {
         if (count > 0)
-            _services.Logger.LeasesExpired(count);
+            _services.Telemetry.Log.LeasesExpired(count);
         _services.Signal.Raise();
     }
 
@@ -317,7 +315,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
     /// </summary>
     private async Task ReconcileAsync()
     {
-        var owned = await _services.Leases.OwnedAsync(Id, Stopping);
+        var owned = await _services.Database.Leases.OwnedAsync(Id, Stopping);
         var unknownInstances = owned
             .Instances.Where(row => !_residents.TryGetValue(row.InstanceId, out var resident) || resident.Claim != row.Claim)
             .ToHashSet();
@@ -330,15 +328,15 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
         Activities.CancelUnless(owned.Activities.ToHashSet(), _services.Options.SweepInterval);
         if (instances.Count + activities.Count == 0)
             return;
-        _services.Logger.Reconciled(instances.Count, activities.Count);
+        _services.Telemetry.Log.Reconciled(instances.Count, activities.Count);
         foreach (var (id, claim) in instances)
-            _services.Completions.Release(
+            _services.Database.Completions.Release(
                 new ClaimedInstance(new(id, 0, "", "", null, null), default, null, null, -1, Id, claim, 0),
                 TimeSpan.Zero,
                 attemptsBack: 0
             );
         foreach (var (id, execution, task, claim) in activities)
-            _services.Completions.Release(
+            _services.Database.Completions.Release(
                 new ClaimedActivity(id, execution, task, "", "", null, Id, claim, 0),
                 TimeSpan.Zero,
                 countsAsDelivery: false
@@ -347,10 +345,12 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
 
     private async Task WarnOfUnknownNamesAsync()
     {
-        var names = await _services.Leases.LongWaitingNamesAsync(TimeSpan.FromMinutes(5), Stopping);
-        var unknown = names.Where(name => !_services.Registry.HasOrchestrator(name) && !_services.Registry.HasActivity(name)).ToList();
+        var names = await _services.Database.Leases.LongWaitingNamesAsync(TimeSpan.FromMinutes(5), Stopping);
+        var unknown = names
+            .Where(name => !_services.Tasks.Registry.HasOrchestrator(name) && !_services.Tasks.Registry.HasActivity(name))
+            .ToList();
         if (unknown.Count > 0)
-            _services.Logger.UnknownNames(string.Join(", ", unknown));
+            _services.Telemetry.Log.UnknownNames(string.Join(", ", unknown));
     }
 
     /// <summary>
@@ -368,7 +368,7 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             < (Lost.IsCancellationRequested ? TimeSpan.FromSeconds(1) : _services.Options.DrainTimeout)
         )
         {
-            if (_residents.IsEmpty && Activities.RunningCount == 0 && _services.Completions.IsEmpty)
+            if (_residents.IsEmpty && Activities.RunningCount == 0 && _services.Database.Completions.IsEmpty)
                 break;
             await Task.Delay(TimeSpan.FromMilliseconds(10), _services.Time);
         }
@@ -379,16 +379,16 @@ internal sealed class WorkerIncarnation : IAsyncDisposable
             try
             {
                 using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(5), _services.Time);
-                await _services.Leases.ExpireLeasesAsync([Id], expired: false, limit.Token);
+                await _services.Database.Leases.ExpireLeasesAsync([Id], expired: false, limit.Token);
                 _services.Signal.Raise();
             }
             catch (Exception fault)
             {
-                _services.Logger.WorkerFault(fault, _services.Options.LeaseDuration);
+                _services.Telemetry.Log.WorkerFault(fault, _services.Options.LeaseDuration);
             }
         }
 
-        _services.Logger.WorkerStopped(Id, left);
+        _services.Telemetry.Log.WorkerStopped(Id, left);
     }
 
     private sealed class TurnSlot(WorkerIncarnation worker) : IDisposable

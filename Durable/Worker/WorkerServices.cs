@@ -1,41 +1,21 @@
-using Librarian.Durable.Stores;
-using Microsoft.DurableTask.Worker;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Durable.Worker;
 
 /// <summary>The objects that all parts of a worker share, made once per host.</summary>
 internal sealed class WorkerServices(
-    IServiceProvider provider,
-    DurableStore store,
-    TaskRegistry registry,
-    DataConverter converter,
+    WorkerDatabase database,
+    TaskCode tasks,
     IOptions<DurableTaskOptions> options,
-    IOptionsMonitor<DurableTaskWorkerOptions> workerOptions,
     WorkSignal signal,
     InstanceWatch watch,
-    TurnTriggers triggers,
-    TimeProvider time,
-    ILoggerFactory loggerFactory,
-    Telemetry telemetry
+    Telemetry telemetry,
+    TimeProvider time
 )
 {
-    public IServiceProvider Provider { get; } = provider;
+    public WorkerDatabase Database { get; } = database;
 
-    public DurableStore Store { get; } = store;
-
-    public TaskRegistry Registry { get; } = registry;
-
-    public DataConverter Converter { get; } =
-        LimitedDataConverter.Of(
-            workerOptions.Get(Microsoft.Extensions.Options.Options.DefaultName).DataConverter,
-            converter,
-            options.Value.MaxPayloadBytes
-        );
-
-    public DurableTaskWorkerOptions.VersioningOptions Versioning { get; } =
-        workerOptions.Get(Microsoft.Extensions.Options.Options.DefaultName).Versioning ?? new();
+    public TaskCode Tasks { get; } = tasks;
 
     public DurableTaskOptions Options { get; } = options.Value;
 
@@ -43,26 +23,7 @@ internal sealed class WorkerServices(
 
     public InstanceWatch Watch { get; } = watch;
 
-    public TimeProvider Time { get; } = time;
-
-    public ILoggerFactory LoggerFactory { get; } = loggerFactory;
-
-    public ILogger Logger { get; } = loggerFactory.CreateLogger("Librarian.Durable.Worker");
-
-    public WorkQueries Queries { get; } = new(store);
-
-    public TurnWriter Turns { get; } = new(store);
-
-    public LeaseQueries Leases { get; } = new(store);
-
-    public ClockQueries ClockQueries { get; } = new(store);
-
-    public DatabaseClock Clock { get; } = new(time, store);
-
     public Telemetry Telemetry { get; } = telemetry;
 
-    public TurnTriggers Triggers { get; } = triggers;
-
-    public CompletionQueue Completions { get; } =
-        new(store, new WorkQueries(store), time, triggers, loggerFactory.CreateLogger<CompletionQueue>());
+    public TimeProvider Time { get; } = time;
 }

@@ -44,7 +44,7 @@ public abstract class ActivityResultTests(TestDatabase database) : EngineTests(d
                     return Task.CompletedTask;
                 }),
             host =>
-                host.Worker.Triggers.Hit = (point, _) =>
+                host.Worker.Database.Triggers.Hit = (point, _) =>
                 {
                     if (point == "turn.before-commit" && Interlocked.Exchange(ref faults, 0) == 1)
                         throw Away();
@@ -151,7 +151,7 @@ public abstract class ActivityResultTests(TestDatabase database) : EngineTests(d
                 });
             },
             host =>
-                host.Worker.Triggers.Hit = async (point, _) =>
+                host.Worker.Database.Triggers.Hit = async (point, _) =>
                 {
                     if (point == "turn.before-commit" && Interlocked.CompareExchange(ref faults, 2, 1) == 1)
                     {
@@ -199,7 +199,7 @@ public abstract class ActivityResultTests(TestDatabase database) : EngineTests(d
                 });
             },
             host =>
-                host.Worker.Triggers.Hit = async (point, _) =>
+                host.Worker.Database.Triggers.Hit = async (point, _) =>
                 {
                     if (point != "turn.before-commit" || Interlocked.Increment(ref turns) != 2)
                         return;

@@ -307,7 +307,7 @@ public abstract class CompositionTests(TestDatabase database) : EngineTests(data
         var host = await StartAsync(
             b => b.Configure(o => o.MaxDeliveries = 3).AddOrchestratorFunc<int, int>("poison", (_, n) => Task.FromResult(n)),
             host =>
-                host.Worker.Triggers.Hit = (point, _) =>
+                host.Worker.Database.Triggers.Hit = (point, _) =>
                     point == "turn.before-commit" && ++tries <= 3
                         ? throw new InvalidOperationException("this turn cannot be stored")
                         : Task.CompletedTask

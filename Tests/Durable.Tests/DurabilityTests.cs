@@ -44,7 +44,7 @@ public sealed class DurabilityOnPostgres(PostgresServer server) : DurabilityTest
         var zombie = await StartAsync(
             b => Configure(b, "zombie"),
             host =>
-                host.Worker.Triggers.Hit = async (point, _) =>
+                host.Worker.Database.Triggers.Hit = async (point, _) =>
                 {
                     if (point != "turn.before-commit" || !reached.TrySetResult())
                         return;
@@ -299,7 +299,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
                 b.AddOrchestratorFunc<int, int>("call", (c, _) => c.CallActivityAsync<int>("work"))
                     .AddActivityFunc<int, int>("work", (_, _) => Task.FromResult(7)),
             created =>
-                created.Worker.Triggers.Hit = (point, _) =>
+                created.Worker.Database.Triggers.Hit = (point, _) =>
                 {
                     // The commit's answer is lost, so the activity it inserted is given back; and that is refused, say for want of a right.
                     if (point == "turn.after-commit" && Interlocked.Increment(ref turns) == 1)
@@ -353,7 +353,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
                         return 7;
                     }),
             created =>
-                created.Worker.Triggers.Hit = (point, _) =>
+                created.Worker.Database.Triggers.Hit = (point, _) =>
                     point == "completion.before-commit" && faults.TryDequeue(out var fault) ? throw fault : Task.CompletedTask
         );
         var id = await host.Client.ScheduleNewOrchestrationInstanceAsync("call", 0);
@@ -420,7 +420,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
                         return 1;
                     }),
             created =>
-                created.Worker.Triggers.Hit = async (point, instance) =>
+                created.Worker.Database.Triggers.Hit = async (point, instance) =>
                 {
                     if (point != "turn.after-commit" || instance != "held")
                         return;
@@ -455,7 +455,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
                     .AddActivityFunc<int, int>("inc", (_, n) => Task.FromResult(n + 1)),
             // Every third commit: refused before it happened, or its answer lost after it happened.
             host =>
-                host.Worker.Triggers.Hit = (point, _) =>
+                host.Worker.Database.Triggers.Hit = (point, _) =>
                     point == faultPoint && Interlocked.Increment(ref faults) % 3 == 0
                         ? throw new TimeoutException("injected")
                         : Task.CompletedTask
@@ -539,7 +539,7 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         async Task<ClaimedInstance> ClaimAsync(string owner) =>
             Assert.Single(
                 (
-                    await worker.Queries.PollAsync(
+                    await worker.Database.Queries.PollAsync(
                         new(owner, 10, TimeSpan.FromSeconds(1), ["x"], ["a"], [("", 10)]),
                         CancellationToken.None
                     )
@@ -559,19 +559,25 @@ public abstract class DurabilityTests(TestDatabase database) : EngineTests(datab
         await Execute("update dt_instance set owner = null");
         // Even the same worker: a turn of an earlier claim may still be under way.
         var current = await ClaimAsync("w");
-        await worker.Turns.CommitAsync(TurnOf(current, 0, new ScheduledTask(0, "a", null, "")), CancellationToken.None);
-        await Assert.ThrowsAsync<FenceException>(() => worker.Turns.CommitAsync(TurnOf(stale, 1), CancellationToken.None));
+        await worker.Database.Turns.CommitAsync(TurnOf(current, 0, new ScheduledTask(0, "a", null, "")), CancellationToken.None);
+        await Assert.ThrowsAsync<FenceException>(() => worker.Database.Turns.CommitAsync(TurnOf(stale, 1), CancellationToken.None));
         var activity = Assert.Single(
             (
-                await worker.Queries.PollAsync(new("w", 0, TimeSpan.FromSeconds(1), ["x"], ["a"], [("", 10)]), CancellationToken.None)
+                await worker.Database.Queries.PollAsync(
+                    new("w", 0, TimeSpan.FromSeconds(1), ["x"], ["a"], [("", 10)]),
+                    CancellationToken.None
+                )
             ).Activities
         );
         Assert.Empty(
-            await worker.Queries.CompleteAsync([new(activity with { Claim = activity.Claim - 1 }, "1", null)], CancellationToken.None)
+            await worker.Database.Queries.CompleteAsync(
+                [new(activity with { Claim = activity.Claim - 1 }, "1", null)],
+                CancellationToken.None
+            )
         );
-        Assert.Empty(await worker.Queries.CompleteAsync([new(activity with { Owner = "z" }, "1", null)], CancellationToken.None));
-        Assert.Equal([id], await worker.Queries.CompleteAsync([new(activity, "1", null)], CancellationToken.None));
-        Assert.Empty(await worker.Queries.CompleteAsync([new(activity, "1", null)], CancellationToken.None));
+        Assert.Empty(await worker.Database.Queries.CompleteAsync([new(activity with { Owner = "z" }, "1", null)], CancellationToken.None));
+        Assert.Equal([id], await worker.Database.Queries.CompleteAsync([new(activity, "1", null)], CancellationToken.None));
+        Assert.Empty(await worker.Database.Queries.CompleteAsync([new(activity, "1", null)], CancellationToken.None));
         Assert.Equal(1, await Count("select count(*) from dt_inbox where kind = 4"));
         Assert.Equal(1, await Count("select count(*) from dt_history"));
     }

@@ -16,7 +16,7 @@ public sealed class FencesOnPostgres(PostgresServer server) : FenceTests(new Pos
         {
             var claim = await ClaimAsync(host, "x");
             var before = store.Traffic;
-            await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
+            await host.Worker.Database.Turns.CommitAsync(Full(claim), CancellationToken.None);
             var after = store.Traffic;
             costs.Add((after.Commits - before.Commits, after.RoundTrips - before.RoundTrips, after.Statements - before.Statements));
         }
@@ -90,7 +90,7 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     {
         var host = await ClientAsync();
         var claim = await ClaimAsync(host, "x");
-        var message = (await host.Worker.Queries.LoadAsync(claim.InstanceId, null, CancellationToken.None)).Inbox[0].Id;
+        var message = (await host.Worker.Database.Queries.LoadAsync(claim.InstanceId, null, CancellationToken.None)).Inbox[0].Id;
         await AssertFencedAsync(host, Full(claim) with { ConsumedMessages = [message, message + 1000] });
     }
 
@@ -100,7 +100,7 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
         var host = await ClientAsync();
         var claim = await ClaimAsync(host, "x");
         var other = await host.Client.ScheduleNewOrchestrationInstanceAsync("other", 0);
-        var message = (await host.Worker.Queries.LoadAsync(other, null, CancellationToken.None)).Inbox[0].Id;
+        var message = (await host.Worker.Database.Queries.LoadAsync(other, null, CancellationToken.None)).Inbox[0].Id;
         await AssertFencedAsync(host, Full(claim) with { ConsumedMessages = [message] });
     }
 
@@ -113,7 +113,7 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     {
         var host = await ClientAsync();
         var claim = await ClaimAsync(host, "x");
-        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
+        await host.Worker.Database.Turns.CommitAsync(Full(claim), CancellationToken.None);
         await Execute(takeAway);
         await AssertFencedAsync(host, Full(claim, first: 1, taskId: 7) with { ConsumedResults = [new(Owned(claim), "1", null)] });
     }
@@ -123,7 +123,7 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     {
         var host = await ClientAsync();
         var claim = await ClaimAsync(host, "x");
-        await host.Worker.Turns.CommitAsync(Full(claim), CancellationToken.None);
+        await host.Worker.Database.Turns.CommitAsync(Full(claim), CancellationToken.None);
         // The first fences hold; only the history's key can tell.
         await AssertFencedAsync(host, Full(claim, first: 0, taskId: 7));
     }
@@ -133,9 +133,9 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     {
         var host = await ClientAsync();
         var claim = await ClaimAsync(host, "x");
-        var message = (await host.Worker.Queries.LoadAsync(claim.InstanceId, null, CancellationToken.None)).Inbox[0].Id;
-        await host.Worker.Turns.CommitAsync(Full(claim) with { ConsumedMessages = [message] }, CancellationToken.None);
-        await host.Worker.Turns.CommitAsync(
+        var message = (await host.Worker.Database.Queries.LoadAsync(claim.InstanceId, null, CancellationToken.None)).Inbox[0].Id;
+        await host.Worker.Database.Turns.CommitAsync(Full(claim) with { ConsumedMessages = [message] }, CancellationToken.None);
+        await host.Worker.Database.Turns.CommitAsync(
             Full(claim, first: 1, taskId: 7) with
             {
                 ConsumedResults = [new(Owned(claim), "1", null)],
@@ -151,7 +151,9 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     {
         await host.Client.ScheduleNewOrchestrationInstanceAsync(name, 0);
         return Assert.Single(
-            (await host.Worker.Queries.PollAsync(new("w", 10, TimeSpan.FromSeconds(1), [name], [], []), CancellationToken.None)).Instances
+            (
+                await host.Worker.Database.Queries.PollAsync(new("w", 10, TimeSpan.FromSeconds(1), [name], [], []), CancellationToken.None)
+            ).Instances
         );
     }
 
@@ -171,7 +173,7 @@ public abstract class FenceTests(TestDatabase database) : EngineTests(database)
     {
         await Execute("update dt_instance set custom_status = 'before'");
         var before = await StateAsync();
-        await Assert.ThrowsAsync<FenceException>(() => host.Worker.Turns.CommitAsync(turn, CancellationToken.None));
+        await Assert.ThrowsAsync<FenceException>(() => host.Worker.Database.Turns.CommitAsync(turn, CancellationToken.None));
         Assert.Equal(before, await StateAsync());
         Assert.Equal(0, await Count("select count(*) from dt_instance where custom_status = 'changed'"));
     }

@@ -13,7 +13,7 @@ public sealed class RewindOnPostgres(PostgresServer server) : RewindTests(new Po
         var (reached, goOn) = (new TaskCompletionSource(), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         var id = await FailedBeforeItsEffectAsync();
         var late = await StartLateAsync(created =>
-            created.Worker.Triggers.Hit = (point, _) =>
+            created.Worker.Database.Triggers.Hit = (point, _) =>
                 point == "effect.before-commit" && reached.TrySetResult() ? goOn.Task : Task.CompletedTask
         );
         await reached.Task.WaitAsync(Limit);
@@ -110,7 +110,7 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
         var id = await FailedBeforeItsEffectAsync();
         var late = await StartLateAsync();
         await Until(async () => await Count("select count(*) from effect") == 1, "the effect");
-        await late.Worker.Leases.DropStrayMessagesAsync(CancellationToken.None);
+        await late.Worker.Database.Leases.DropStrayMessagesAsync(CancellationToken.None);
         await late.Client.RewindInstanceAsync(id, "");
         Assert.Equal(7, (await EndOf(late, id)).ReadOutputAs<int>());
         Assert.Equal(1, await Count("select count(*) from effect"));
@@ -122,16 +122,16 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
     {
         var host = await StartAsync(b => b.Configure(o => o.RunWorker = false));
         var claim = await FenceTests.ClaimAsync(host, "x");
-        await host.Worker.Turns.CommitAsync(FenceTests.Full(claim), CancellationToken.None);
+        await host.Worker.Database.Turns.CommitAsync(FenceTests.Full(claim), CancellationToken.None);
         var activity = new ClaimedActivity(claim.InstanceId, claim.Identity.ExecutionId, 0, "a", "", null, claim.Owner, 1, 1);
-        await host.Worker.Queries.CompleteAsync([new(activity, "7", null)], CancellationToken.None);
+        await host.Worker.Database.Queries.CompleteAsync([new(activity, "7", null)], CancellationToken.None);
         await host.Client.RaiseEventAsync(claim.InstanceId, "letter", "a");
         var end = new TurnOutcome
         {
             Events = [HistoryEvent.TurnStarted(1)],
             End = new(OrchestrationRuntimeStatus.Failed, null, new TaskFailureDetails("x", "x", null, null, null)),
         };
-        await host.Worker.Turns.CommitAsync(new(claim, end, 1, 1, [], [], Release: true), CancellationToken.None);
+        await host.Worker.Database.Turns.CommitAsync(new(claim, end, 1, 1, [], [], Release: true), CancellationToken.None);
         Assert.Equal(
             (1, (int)EventKind.TaskCompleted),
             (await Count("select count(*) from dt_inbox"), await Count("select kind from dt_inbox"))
@@ -143,14 +143,14 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
     {
         var host = await StartAsync(b => b.Configure(o => o.RunWorker = false));
         var claim = await FenceTests.ClaimAsync(host, "x");
-        await host.Worker.Turns.CommitAsync(FenceTests.Full(claim), CancellationToken.None);
+        await host.Worker.Database.Turns.CommitAsync(FenceTests.Full(claim), CancellationToken.None);
         var activity = new ClaimedActivity(claim.InstanceId, claim.Identity.ExecutionId, 0, "a", "", null, claim.Owner, 1, 1);
-        await host.Worker.Queries.CompleteAsync([new(activity, "7", null)], CancellationToken.None);
+        await host.Worker.Database.Queries.CompleteAsync([new(activity, "7", null)], CancellationToken.None);
         var rewound = new Turn(claim, new() { Events = [HistoryEvent.TurnStarted(1)] }, 1, 1, [], [], Release: true)
         {
             LateActivities = [new(new(0, "a", null, ""), null, 2, 0), new(new(1, "b", null, ""), null, 2, 0)],
         };
-        await host.Worker.Turns.CommitAsync(rewound, CancellationToken.None);
+        await host.Worker.Database.Turns.CommitAsync(rewound, CancellationToken.None);
         Assert.Equal((1, 1), (await Count("select count(*) from dt_activity"), await Count("select task_id from dt_activity")));
     }
 
@@ -160,7 +160,7 @@ public abstract class RewindTests(TestDatabase database) : EngineTests(database)
         StartAsync(
             b => Letters(b).Configure(o => o.MaxDeliveries = 2),
             created =>
-                created.Worker.Triggers.Hit = (point, _) =>
+                created.Worker.Database.Triggers.Hit = (point, _) =>
                     point == "turn.before-load" && _poisoned > 0 && _poisoned-- > 0
                         ? throw new InvalidOperationException("injected")
                         : Task.CompletedTask
