@@ -112,10 +112,13 @@ public sealed class Adoption(CatalogDatabase catalog, SiteOptions options, Ferne
 
         await using (source)
         {
-            var run = new AdoptRun(source, options, fernet, time, request, report, log, progress, seams ?? new AdoptSeams());
-            await run.ExamineAsync(cancellationToken);
-            if (report.Refusals.Count > 0)
+            var findings = new AdoptFindings(report, log, progress);
+            var stores = new UpstreamStores(source, options, request, findings);
+            var now = time.GetUtcNow().UtcDateTime;
+            await new SourceExamination(source, stores, options, fernet, findings).RunAsync(cancellationToken);
+            if (findings.AreRefused)
                 return;
+            var run = new AdoptRun(source, stores, options, request, findings, now, seams ?? new AdoptSeams());
             var exists = tables is not null && tables.Contains("__EFMigrationsHistory");
             if (request.DryRun && !exists)
             {

@@ -49,6 +49,9 @@ internal sealed class UpstreamDatabase : IAsyncDisposable
         ["users"] = ["username", "auth_token", "auth_level"],
     };
 
+    /// <summary>The source's names of the statuses of unfinished transfers, as SQL.</summary>
+    public const string UnfinishedNames = "('INITIATED', 'ONGOING', 'STAGED')";
+
     private readonly DbConnection _connection;
     private readonly Dictionary<string, HashSet<string>> _tables = new(StringComparer.Ordinal);
     private DbTransaction? _transaction;

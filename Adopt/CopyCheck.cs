@@ -4,8 +4,8 @@ using Librarian.Domain.Stores;
 
 namespace Librarian.Adopt;
 
-/// <content>Checks copies on the disk; only sizes are read.</content>
-internal sealed partial class AdoptRun
+/// <summary>Checks copies on the disk; only sizes are read.</summary>
+internal static class CopyCheck
 {
     /// <summary>Stores on network file systems need about a millisecond per request; several at a time hide that.</summary>
     private const int MaxConcurrentChecks = 8;
@@ -17,8 +17,9 @@ internal sealed partial class AdoptRun
         IgnoreInaccessible = false,
     };
 
-    private async Task CheckDiskAsync(
+    public static async Task RunAsync(
         IReadOnlyList<Candidate<FileCopy>> chunk,
+        UpstreamStores stores,
         Dictionary<string, long> sizes,
         CancellationToken cancellationToken
     ) =>
@@ -27,14 +28,14 @@ internal sealed partial class AdoptRun
             new ParallelOptions { MaxDegreeOfParallelism = MaxConcurrentChecks, CancellationToken = cancellationToken },
             (candidate, _) =>
             {
-                if (CheckSize(Absolute(candidate.Row), sizes[candidate.Row.FileName]) is { } found)
+                if (CheckSize(Absolute(stores, candidate.Row), sizes[candidate.Row.FileName]) is { } found)
                     candidate.Remark(AdoptEffect.Noted, found);
                 return ValueTask.CompletedTask;
             }
         );
 
-    private string Absolute(FileCopy copy) =>
-        StoreRoots.IsAbsolute(copy.Path) ? copy.Path : Path.Combine(_adoptedStores[copy.StoreId].Settings!.StorePath, copy.Path);
+    private static string Absolute(UpstreamStores stores, FileCopy copy) =>
+        StoreRoots.IsAbsolute(copy.Path) ? copy.Path : Path.Combine(stores.Adopted[copy.StoreId].Settings!.StorePath, copy.Path);
 
     /// <summary>Null when data of the right size are there (docs/spec/wire.md#size).</summary>
     private static string? CheckSize(string path, long size)
