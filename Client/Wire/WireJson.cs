@@ -17,6 +17,8 @@ namespace Librarian.Client.Wire;
 )]
 [JsonSerializable(typeof(PingRequest))]
 [JsonSerializable(typeof(PingResponse))]
+[JsonSerializable(typeof(ListingHead))]
+[JsonSerializable(typeof(ListingLine))]
 [JsonSerializable(typeof(UserCreateRequest))]
 [JsonSerializable(typeof(UserUpdateRequest))]
 [JsonSerializable(typeof(UserRequest))]

@@ -67,4 +67,21 @@ public sealed partial class LocalStore
             cancellationToken
         );
     }
+
+    /// <summary>Opens committed data for reading, without following links.</summary>
+    /// <returns>Null if there are none.</returns>
+    /// <exception cref="IOException">The store is not mounted, or the data cannot be opened.</exception>
+    public Task<StoredContent?> OpenContentAsync(FileName path, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        return Task.Run(
+            () =>
+            {
+                using var root = TryOpenRoot(_storeRoot) ?? throw new IOException(Unavailable);
+                using var parent = TryOpenParent(root, path);
+                return parent is null ? null : StoredContent.Open(parent, NameOf(path));
+            },
+            cancellationToken
+        );
+    }
 }

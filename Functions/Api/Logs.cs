@@ -8,4 +8,7 @@ internal static partial class Logs
 
     [LoggerMessage(4101, LogLevel.Error, "Unhandled error at {Path}")]
     public static partial void Unhandled(ILogger logger, Exception exception, string path);
+
+    [LoggerMessage(4102, LogLevel.Warning, "The copy {Path} cannot be opened, so it is not handed out: {Reason}")]
+    public static partial void CopyNotOpened(ILogger logger, string path, string reason);
 }

@@ -272,7 +272,7 @@ public partial class LintTests
     /// </summary>
     private static IEnumerable<string> Paths(HttpFunction function)
     {
-        var path = "/" + function.Route.Replace("?}", "}", StringComparison.Ordinal);
+        var path = "/" + function.Route.Replace("?}", "}", StringComparison.Ordinal).Replace("{*", "{", StringComparison.Ordinal);
         yield return path == "/api/v2/ping" ? "/api/v2/ping/" : path;
         if (function.Route.EndsWith("?}", StringComparison.Ordinal))
             yield return path[..path.LastIndexOf('/')];
