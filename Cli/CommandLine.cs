@@ -71,6 +71,7 @@ public static class CommandLine
         {
             new UploadCommand(terminal).Build(),
             new UploadAllCommand(terminal).Build(),
+            new GetCommand(terminal).Build(),
             new SearchFilesCommand(terminal).Build(),
             new ConnectionCommands(terminal).BuildPing(),
             new ConnectionCommands(terminal).BuildCheckConnections(),

@@ -15,7 +15,11 @@ internal static unsafe partial class Posix
     private const int CloseOnExec = 0x80000; // O_CLOEXEC
     private const int NonBlocking = 0x800; // O_NONBLOCK: a pipe that took a file's place must not hang the upload.
     private const int CreateNew = 0x1 | 0x40 | 0x80; // O_WRONLY | O_CREAT | O_EXCL
+    private const int WriteAtEnd = 0x1 | 0x400; // O_WRONLY | O_APPEND
     private const int Sequential = 2; // POSIX_FADV_SEQUENTIAL
+    private const uint NoReplace = 1; // RENAME_NOREPLACE
+    private const int AlreadyExists = 17; // EEXIST
+    private const int InvalidArgument = 22; // EINVAL
     private const int NoSuchFile = 2; // ENOENT
     private const int NotDirectory = 20; // ENOTDIR
     private const int TooManyLinks = 40; // ELOOP
@@ -31,6 +35,9 @@ internal static unsafe partial class Posix
 
     // O_DIRECTORY has another value on arm64.
     private static int OpenDirectory => CloseOnExec | (RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x4000 : 0x10000);
+
+    // So has O_NOFOLLOW.
+    private static int RefuseLink => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x8000 : 0x20000;
 
     /// <summary>Gets kind, group and size of a path.</summary>
     /// <param name="path">Any path.</param>
@@ -204,6 +211,65 @@ internal static unsafe partial class Posix
             throw Failure("set the group of", path, Marshal.GetLastPInvokeError());
     }
 
+    /// <summary>Opens a file that exists for writing at its end. Does not follow a link.</summary>
+    /// <param name="path">File.</param>
+    /// <exception cref="IOException">The file cannot be opened.</exception>
+    internal static SafeFileHandle OpenToAppend(string path)
+    {
+        var descriptor = Open(PathBytes.ToZeroTerminated(path), WriteAtEnd | RefuseLink | CloseOnExec, 0);
+        return descriptor >= 0
+            ? new SafeFileHandle(descriptor, ownsHandle: true)
+            : throw Failure("open", path, Marshal.GetLastPInvokeError());
+    }
+
+    /// <summary>Creates a symbolic link.</summary>
+    /// <param name="target">Its target.</param>
+    /// <param name="path">Its path; nothing may be there.</param>
+    /// <exception cref="IOException">The link cannot be created.</exception>
+    internal static void MakeLink(string target, string path)
+    {
+        if (SymbolicLink(PathBytes.ToZeroTerminated(target), PathBytes.ToZeroTerminated(path)) != 0)
+            throw Failure("create", path, Marshal.GetLastPInvokeError());
+    }
+
+    /// <summary>Renames a path unless something has the new name.</summary>
+    /// <param name="from">File or directory.</param>
+    /// <param name="to">New path on the same file system.</param>
+    /// <returns>False if something has the new name.</returns>
+    /// <exception cref="IOException">The path cannot be renamed.</exception>
+    internal static bool TryRename(string from, string to)
+    {
+        var (source, target) = (PathBytes.ToZeroTerminated(from), PathBytes.ToZeroTerminated(to));
+        if (RenameAt(CurrentDirectory, source, CurrentDirectory, target, NoReplace) == 0)
+            return true;
+        var error = Marshal.GetLastPInvokeError();
+        // NFS and some FUSE file systems cannot rename without replacing. There a check comes first, and nobody else may create the name in
+        // between.
+        if (error == InvalidArgument)
+        {
+            if (Stat(to, followLink: false).Kind != Kind.Missing)
+                return false;
+            if (RenameAt(CurrentDirectory, source, CurrentDirectory, target, 0) == 0)
+                return true;
+            error = Marshal.GetLastPInvokeError();
+        }
+
+        return error == AlreadyExists ? false : throw Failure("rename", from, error);
+    }
+
+    /// <summary>Flushes everything that was written to a path's file system.</summary>
+    /// <param name="path">Directory on the file system.</param>
+    /// <exception cref="IOException">The file system reports an error.</exception>
+    internal static void SyncFileSystem(string path)
+    {
+        var descriptor = Open(PathBytes.ToZeroTerminated(path), OpenDirectory, 0);
+        if (descriptor < 0)
+            throw Failure("open", path, Marshal.GetLastPInvokeError());
+        using var handle = new SafeFileHandle(descriptor, ownsHandle: true);
+        if (SyncAll(descriptor) != 0)
+            throw Failure("flush", path, Marshal.GetLastPInvokeError());
+    }
+
     /// <summary>Syncs a directory, so that its entries survive a power failure.</summary>
     /// <param name="path">Directory.</param>
     /// <exception cref="IOException">The file system reports an error.</exception>
@@ -273,6 +339,15 @@ internal static unsafe partial class Posix
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int Sync(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "syncfs", SetLastError = true)]
+    private static partial int SyncAll(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "symlink", SetLastError = true)]
+    private static partial int SymbolicLink(byte[] target, byte[] path);
+
+    [LibraryImport("libc", EntryPoint = "renameat2", SetLastError = true)]
+    private static partial int RenameAt(int fromDirectory, byte[] from, int toDirectory, byte[] to, uint flags);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     private static partial int Close(int descriptor);
