@@ -8,6 +8,9 @@ using Librarian.Bench.Sites;
 using Librarian.Client.Uploads;
 using Librarian.Tests.TestKit;
 
+const double GetTarget = 0.9;
+
+var missed = false;
 var files = Option("--files", 2000);
 var warmUp = Option("--warm-up", 2000);
 var gibibytes = Option("--gib", 1);
@@ -89,6 +92,11 @@ try
         "GB/s",
         bigBaseline / watch.Elapsed
     );
+
+    var (get, curl) = await GetMeasure.RunAsync(sites.Archive, "big/one", folder);
+    Report("curl + fsync + hash, big file", gibibytes * 1.073741824 / curl, "GB/s", null);
+    Report($"get, big file (target {GetTarget:F1} of curl)", gibibytes * 1.073741824 / get, "GB/s", curl / get);
+    missed = curl / get < GetTarget;
 }
 finally
 {
@@ -97,7 +105,7 @@ finally
         await postgres.DisposeAsync();
 }
 
-return 0;
+return missed ? 1 : 0;
 
 static void Report(string what, double rate, string unit, double? ratio) =>
     Console.WriteLine($"{what, -62} {rate, 10:F2} {unit, -8} {(ratio is { } r ? $"ratio {r:F2}" : "")}");
