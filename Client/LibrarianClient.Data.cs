@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Runtime.ExceptionServices;
 using Librarian.Client.Wire;
@@ -7,19 +8,26 @@ namespace Librarian.Client;
 /// <summary>Calls for the data of files (docs/spec/data.md).</summary>
 public sealed partial class LibrarianClient
 {
-    /// <summary>A connection that brings no byte for so long is given up.</summary>
+    /// <summary>A connection that brings no byte for so long counts as lost.</summary>
     private static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(60);
+
+    /// <summary>The site visits every member of a directory before its first byte.</summary>
+    private static readonly TimeSpan HeadersTimeout = TimeSpan.FromMinutes(10);
 
     /// <summary>trees/NAME: downloads the listing of a file or directory.</summary>
     /// <param name="name">Name in the catalog.</param>
-    /// <param name="to">Receives the lines.</param>
+    /// <param name="write">Receives the bytes of the lines in order.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>The tag: while it is the same, the data are.</returns>
-    /// <exception cref="IOException"><paramref name="to"/> refused the bytes.</exception>
-    public Task<Reply<string>> GetListingAsync(string name, Stream to, CancellationToken cancellationToken = default)
+    /// <exception cref="IOException"><paramref name="write"/> failed.</exception>
+    public Task<Reply<string>> GetListingAsync(
+        string name,
+        Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask> write,
+        CancellationToken cancellationToken = default
+    )
     {
-        ArgumentNullException.ThrowIfNull(to);
-        return GetAsync(DataAddress(DataRoutes.Trees, name), 0, static _ => null, to.WriteAsync, cancellationToken);
+        ArgumentNullException.ThrowIfNull(write);
+        return GetAsync(DataAddress(DataRoutes.Trees, name), 0, static _ => null, write, cancellationToken);
     }
 
     /// <summary>files/NAME: downloads the bytes of a file, or of a directory's files one after the other, from a position on.</summary>
@@ -44,14 +52,16 @@ public sealed partial class LibrarianClient
             from,
             response =>
                 TagOf(response) != tag ? "The data have changed since they were listed."
-                : response.StatusCode == (from == 0 ? HttpStatusCode.OK : HttpStatusCode.PartialContent) ? null
-                : "The site did not answer the range that was asked for.",
+                : response.StatusCode == HttpStatusCode.PartialContent && response.Content.Headers.ContentRange?.From != from
+                    ? "The site answered another range than the one that was asked for."
+                : null,
             write,
             cancellationToken
         );
     }
 
-    private static string TagOf(HttpResponseMessage response) => response.Headers.ETag?.ToString() ?? "";
+    // Proxies that compress make a tag weak.
+    private static string TagOf(HttpResponseMessage response) => response.Headers.ETag?.Tag ?? "";
 
     private Uri DataAddress(string route, string name) =>
         new(Connection.BaseAddress, DataRoutes.Prefix + route + string.Join('/', name.Split('/').Select(Uri.EscapeDataString)));
@@ -66,44 +76,70 @@ public sealed partial class LibrarianClient
     {
         // A failure of the destination must not look like a failure of the site.
         ExceptionDispatchInfo? notWritten = null;
-        var reply = await ExchangeAsync<string>(
-            HttpMethod.Get,
-            address,
-            null,
-            from == 0 ? null : ("Range", $"bytes={from.ToString(System.Globalization.CultureInfo.InvariantCulture)}-"),
-            async (response, token) =>
-            {
-                if (!response.IsSuccessStatusCode)
-                    return FailureBody.Decode((int)response.StatusCode, await ReadLimitedAsync(response, token)) with
-                    {
-                        RetryAfter = response.Headers.RetryAfter?.Delta,
-                    };
-                if (refuse(response) is { } why)
-                    return new Malformed((int)response.StatusCode, why);
-                await using var body = await response.Content.ReadAsStreamAsync(token);
-                using var idle = CancellationTokenSource.CreateLinkedTokenSource(token);
-                var buffer = new byte[BufferSize];
-                while (true)
-                {
-                    idle.CancelAfter(IdleTimeout);
-                    var read = await body.ReadAsync(buffer, idle.Token);
-                    if (read == 0)
-                        return TagOf(response);
-                    idle.CancelAfter(Timeout.InfiniteTimeSpan);
-                    try
-                    {
-                        await write(buffer.AsMemory(0, read), token);
-                    }
-                    catch (IOException error)
-                    {
-                        notWritten = ExceptionDispatchInfo.Capture(error);
-                        return TagOf(response);
-                    }
-                }
-            },
-            cancellationToken
-        );
+        using var idle = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        idle.CancelAfter(HeadersTimeout);
+        Reply<string> reply;
+        try
+        {
+            reply = await ExchangeAsync(
+                HttpMethod.Get,
+                address,
+                null,
+                from == 0 ? null : ("Range", $"bytes={from.ToString(CultureInfo.InvariantCulture)}-"),
+                ReadAsync,
+                idle.Token
+            );
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            reply = new Unreachable($"{Connection.BaseAddress} sends nothing any more.", Sent: true);
+        }
+
         notWritten?.Throw();
         return reply;
+
+        async Task<Reply<string>> ReadAsync(HttpResponseMessage response, CancellationToken token)
+        {
+            idle.CancelAfter(IdleTimeout);
+            if (!response.IsSuccessStatusCode)
+                return FailureBody.Decode((int)response.StatusCode, await ReadLimitedAsync(response, token)) with
+                {
+                    RetryAfter = response.Headers.RetryAfter?.Delta,
+                };
+            if (refuse(response) is { } why)
+                return new Malformed((int)response.StatusCode, why);
+            // A proxy may ignore the range and send everything.
+            var skip = response.StatusCode == HttpStatusCode.PartialContent ? 0 : from;
+            await using var body = await response.Content.ReadAsStreamAsync(token);
+            var buffer = new byte[BufferSize];
+            while (true)
+            {
+                int read;
+                try
+                {
+                    idle.CancelAfter(IdleTimeout);
+                    read = await body.ReadAsync(buffer, token);
+                    idle.CancelAfter(Timeout.InfiniteTimeSpan);
+                }
+                catch (InvalidDataException error)
+                {
+                    return new Malformed((int)response.StatusCode, error.Message);
+                }
+
+                if (read == 0)
+                    return TagOf(response);
+                var skipped = (int)Math.Min(skip, read);
+                skip -= skipped;
+                try
+                {
+                    await write(buffer.AsMemory(skipped, read - skipped), token);
+                }
+                catch (IOException error)
+                {
+                    notWritten = ExceptionDispatchInfo.Capture(error);
+                    return TagOf(response);
+                }
+            }
+        }
     }
 }

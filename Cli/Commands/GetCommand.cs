@@ -40,6 +40,8 @@ internal sealed class GetCommand(Terminal terminal)
         var isDirectory = Directory.Exists(destination);
         if (names.Length > 1 && !isDirectory)
             return terminal.Fail($"{Readable.Printable(destination)} is no directory; several names need one.");
+        if (!isDirectory && destination.EndsWith('/'))
+            return terminal.Fail($"{Readable.Printable(destination)} is no directory that exists.");
         var exit = ExitCodes.Success;
         foreach (var name in names)
         {

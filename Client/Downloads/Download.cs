@@ -17,7 +17,7 @@ public sealed class Download(LibrarianClient client, TimeProvider time)
     private const string Again = "Run the same command again; it goes on where it stopped.";
 
     private static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(32);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(60);
 
     /// <summary>Downloads to a path that does not exist yet, in a directory that does.</summary>
     /// <param name="name">Name in the catalog.</param>
@@ -34,25 +34,48 @@ public sealed class Download(LibrarianClient client, TimeProvider time)
         ArgumentNullException.ThrowIfNull(name);
         ArgumentNullException.ThrowIfNull(destination);
         destination = Path.TrimEndingDirectorySeparator(Path.GetFullPath(destination));
+        if (Path.GetDirectoryName(destination) is not { } parent || !Directory.Exists(parent))
+            return Failed(
+                DownloadErrors.NotWritten,
+                $"{destination.Shown()} is not in a directory that exists.",
+                "Nothing was downloaded.",
+                "Create the directory, or give another destination."
+            );
         try
         {
             using var part = PartialDownload.Open(destination);
             return part is null
                 ? Failed(DownloadErrors.Busy, $"Another process downloads to {destination.Shown()}.", "", "Wait for it.")
-                : await RunAsync(part, name, destination, progress, cancellationToken);
-        }
-        catch (BadListingException error)
-        {
-            return Failed(
-                DownloadErrors.BadListing,
-                error.Message,
-                "Nothing has the name of the destination.",
-                "Tell the site's administrator."
-            );
+                : await RunCheckedAsync(part, name, destination, progress, cancellationToken);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return Failed(DownloadErrors.NotWritten, error.Message, "What has arrived is kept beside the destination.", Again);
+        }
+    }
+
+    private async Task<DownloadOutcome> RunCheckedAsync(
+        PartialDownload part,
+        string name,
+        string destination,
+        IProgress<DownloadProgress>? progress,
+        CancellationToken cancellationToken
+    )
+    {
+        try
+        {
+            return await RunAsync(part, name, destination, progress, cancellationToken);
+        }
+        catch (BadListingException error)
+        {
+            if (!part.HasData)
+                part.Remove();
+            return Failed(
+                DownloadErrors.BadListing,
+                error.Message,
+                "Nothing has the name of the destination.",
+                "Check the address; if it is the site's, tell its administrator."
+            );
         }
     }
 
@@ -69,15 +92,18 @@ public sealed class Download(LibrarianClient client, TimeProvider time)
             var (head, failed) = await FetchAsync(part, name, destination, progress, cancellationToken);
             if (failed is not null)
             {
-                if (failed.AlreadyPresent || failed.Error is { Code: DownloadErrors.Refused or DownloadErrors.Exists })
+                // A password that was changed or a copy that is away for an hour must not cost what has arrived.
+                if (failed.AlreadyPresent || !part.HasData)
                     part.Remove();
                 return failed;
             }
 
-            if (await IsAsCataloguedAsync(part.Data, head!, cancellationToken))
+            if (head!.Directory)
+                PartWriter.MakeLinks(part.Data, part.ListingPath, all: false);
+            if (await IsAsCataloguedAsync(part.Data, head, cancellationToken))
             {
-                if (head!.Directory)
-                    PartWriter.MakeLinks(part.Data, part.ListingPath);
+                if (head.Directory)
+                    PartWriter.MakeLinks(part.Data, part.ListingPath, all: true);
                 return part.Commit() ? new DownloadOutcome(null, head.Size) : Taken(destination);
             }
 
@@ -118,11 +144,14 @@ public sealed class Download(LibrarianClient client, TimeProvider time)
                     futile = 0;
             }
 
+            error ??= new Unreachable("The data ended early.", Sent: true);
             if (error is Refused { Status: not (>= 500 or 408 or 429) } refused)
                 return (null, Failed(DownloadErrors.Refused, refused.ToString(), "", ""));
             if (futile == MaxFutileAttempts)
                 return (null, Failed(DownloadErrors.Unreachable, $"{error}", "What has arrived is kept beside the destination.", Again));
-            var pause = TimeSpan.FromTicks(Math.Min(LongestPause.Ticks, FirstPause.Ticks << futile));
+            var asked = (error as Refused)?.RetryAfter ?? TimeSpan.Zero;
+            var pause = TimeSpan.FromTicks(Math.Max(asked.Ticks, FirstPause.Ticks << futile));
+            pause = pause < LongestPause ? pause : LongestPause;
             await Task.Delay(pause, time, cancellationToken);
         }
     }
@@ -134,12 +163,16 @@ public sealed class Download(LibrarianClient client, TimeProvider time)
     )
     {
         Reply<string> listed;
-        await using (var listing = new FileStream(part.ListingPath, FileMode.Create, FileAccess.Write))
-            listed = await client.GetListingAsync(name, listing, cancellationToken);
+        await using (var listing = new ListingFile(part.ListingPath))
+            listed = await client.GetListingAsync(name, listing.WriteAsync, cancellationToken);
         if (!listed.IsSuccess)
             return (null, "", listed.Error);
+        if (listed.Value.Length == 0)
+            throw new BadListingException("The listing has no tag, so it may be no answer of a librarian.");
+        // Before the data of an earlier attempt are judged by it.
+        var head = Listing.Check(part.ListingPath);
         await part.BeginAsync(listed.Value, cancellationToken);
-        return (await Listing.ReadHeadAsync(part.ListingPath, cancellationToken), listed.Value, null);
+        return (head, listed.Value, null);
     }
 
     private async Task<ReplyError?> StreamAsync(
@@ -168,15 +201,26 @@ public sealed class Download(LibrarianClient client, TimeProvider time)
         return got.Error;
     }
 
-    private static async Task<DownloadOutcome> ComparedAsync(string destination, ListingHead head, CancellationToken cancellationToken) =>
-        await IsAsCataloguedAsync(destination, head, cancellationToken)
-            ? new DownloadOutcome(null, head.Size, AlreadyPresent: true)
-            : Taken(destination);
+    private static async Task<DownloadOutcome> ComparedAsync(string destination, ListingHead head, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await IsAsCataloguedAsync(destination, head, cancellationToken)
+                ? new DownloadOutcome(null, head.Size, AlreadyPresent: true)
+                : Taken(destination);
+        }
+        catch (IOException)
+        {
+            // It holds something that a checksum does not cover, such as a link to a directory, or cannot be read.
+            return Taken(destination);
+        }
+    }
 
     private static async Task<bool> IsAsCataloguedAsync(string path, ListingHead head, CancellationToken cancellationToken)
     {
         var digest = await ContentDigest.OfAsync(path, cancellationToken);
-        return digest.Size == head.Size
+        // A link to a file counts as its content; the stream does not have it.
+        return (head.Directory || digest.Size == head.Size)
             && await RecordedChecksum.IsOfAsync(head.Checksum, digest, path, cancellationToken)
             && (
                 head.TreeDigest is null

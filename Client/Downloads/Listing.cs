@@ -20,21 +20,27 @@ internal readonly record struct ListedMember(string Type, string Path, long Size
 /// </summary>
 internal static class Listing
 {
-    private const int LongestLine = 64 << 10;
+    internal const int LongestLine = 64 << 10;
 
-    /// <exception cref="BadListingException">The first line is missing or wrong.</exception>
-    internal static async Task<ListingHead> ReadHeadAsync(string path, CancellationToken cancellationToken)
+    /// <summary>Reads the first line, and checks all others.</summary>
+    /// <exception cref="BadListingException">A line is wrong, or the listing is incomplete.</exception>
+    internal static ListingHead Check(string path)
     {
+        foreach (var _ in ReadMembers(path)) { }
         using var lines = new StreamReader(path);
-        return Parse(await lines.ReadLineAsync(cancellationToken), WireJson.Wire.ListingHead);
+        return Parse(lines.ReadLine(), WireJson.Wire.ListingHead);
     }
 
-    /// <summary>The members in order; ends only after the last line was found.</summary>
+    /// <summary>
+    /// The members in order; ends only after the last line was found. Each lies in a directory that came before it, so no path leads
+    /// through a link. Holds the paths of the directories.
+    /// </summary>
     /// <exception cref="BadListingException">A line is wrong, or the listing is incomplete.</exception>
     internal static IEnumerable<ListedMember> ReadMembers(string path)
     {
         using var lines = new StreamReader(path);
         var isDirectory = Parse(lines.ReadLine(), WireJson.Wire.ListingHead).Directory;
+        HashSet<string> directories = new([""], StringComparer.Ordinal);
         for (long members = 0; ; members++)
         {
             var line = Parse(lines.ReadLine(), WireJson.Wire.ListingLine);
@@ -45,7 +51,16 @@ internal static class Listing
                 yield break;
             }
 
-            yield return MemberOf(line, isDirectory);
+            var member = MemberOf(line, isDirectory);
+            if (
+                !directories.Contains(
+                    member.Path.Contains('/', StringComparison.Ordinal) ? member.Path[..member.Path.LastIndexOf('/')] : ""
+                )
+            )
+                throw new BadListingException($"'{member.Path.Shown()}' lies in no directory of the listing.");
+            if (member.Type == "directory" && !directories.Add(member.Path))
+                throw new BadListingException($"The directory '{member.Path.Shown()}' is listed twice.");
+            yield return member;
         }
     }
 
@@ -71,24 +86,17 @@ internal static class Listing
         && !path.Contains('\0', StringComparison.Ordinal)
         && path.Split('/').All(static part => part is not ("" or "." or ".."));
 
+    /// <summary>
+    /// Whether a link leads to something inside. It may go up only at its beginning, where its parents are known to be directories: behind
+    /// a component that is itself a link, <c>..</c> could lead anywhere.
+    /// </summary>
     private static bool StaysInside(string path, string target)
     {
-        if (target.Length == 0 || target.StartsWith('/') || target.Contains('\0', StringComparison.Ordinal))
+        if (target.StartsWith('/') || target.Contains('\0', StringComparison.Ordinal))
             return false;
-        var depth = path.Count(static c => c == '/');
-        foreach (var part in target.Split('/'))
-        {
-            depth += part switch
-            {
-                "" or "." => 0,
-                ".." => -1,
-                _ => 1,
-            };
-            if (depth < 0)
-                return false;
-        }
-
-        return true;
+        var parts = target.Split('/');
+        var up = parts.TakeWhile(static part => part == "..").Count();
+        return up <= path.Count(static c => c == '/') && parts.Skip(up).All(static part => part is not ("" or ".."));
     }
 
     private static T Parse<T>(string? line, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> info)

@@ -27,7 +27,7 @@ internal sealed class PartWriter : IDisposable
     {
         _root = root;
         if (isDirectory)
-            _ = Directory.CreateDirectory(root);
+            MakeDirectory(root);
         _members = Listing.ReadMembers(listing).GetEnumerator();
         Advance();
     }
@@ -63,14 +63,25 @@ internal sealed class PartWriter : IDisposable
     }
 
     /// <summary>
-    /// Creates the links, when every file is there: a listing that sends a member through a link thereby fails, and writes nothing outside.
+    /// Creates links, when every file is there.
     /// </summary>
-    internal static void MakeLinks(string root, string listing)
+    /// <param name="root">The data.</param>
+    /// <param name="listing">The listing.</param>
+    /// <param name="all">
+    /// False: only links to files, whose content belongs to the checksum of the directory (docs/spec/wire.md#links-in-directories).
+    /// </param>
+    internal static void MakeLinks(string root, string listing, bool all)
     {
         foreach (var member in Listing.ReadMembers(listing))
         {
-            if (member.Type == "link")
-                Posix.MakeLink(member.Target!, Path.Join(root, member.Path));
+            var path = Path.Join(root, member.Path);
+            if (member.Type != "link")
+                continue;
+            if (Posix.Stat(path, followLink: false).Kind == Posix.Kind.Link)
+                Posix.Remove(path);
+            Posix.MakeLink(member.Target!, path);
+            if (!all && Posix.Stat(path, followLink: true).Kind != Posix.Kind.File)
+                Posix.Remove(path);
         }
     }
 
@@ -83,12 +94,23 @@ internal sealed class PartWriter : IDisposable
         {
             var member = _members.Current;
             var path = member.Path.Length == 0 ? _root : Path.Join(_root, member.Path);
-            if (member.Type == "directory" && Posix.Stat(path, followLink: false).Kind != Posix.Kind.Directory)
-                Posix.CreateDirectory(path);
+            if (member.Type == "directory")
+                MakeDirectory(path);
             if (member.Type != "file" || !Open(path, member))
                 continue;
             return;
         }
+    }
+
+    /// <summary>A link that an earlier attempt has made at this path would lead elsewhere.</summary>
+    private static void MakeDirectory(string path)
+    {
+        var kind = Posix.Stat(path, followLink: false).Kind;
+        if (kind == Posix.Kind.Directory)
+            return;
+        if (kind != Posix.Kind.Missing)
+            Posix.Remove(path);
+        Posix.CreateDirectory(path);
     }
 
     /// <returns>False if the file is complete.</returns>
@@ -111,7 +133,7 @@ internal sealed class PartWriter : IDisposable
         _left = member.Size - size;
         if (_left == 0)
             return false;
-        _file = new FileStream(Posix.OpenToAppend(path), FileAccess.Write, bufferSize: 0);
+        _file = new FileStream(Posix.OpenToWrite(path), FileAccess.Write, bufferSize: 0) { Position = size };
         return true;
     }
 }

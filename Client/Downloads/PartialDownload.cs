@@ -14,7 +14,8 @@ namespace Librarian.Client.Downloads;
 /// </remarks>
 internal sealed class PartialDownload : IDisposable
 {
-    private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+    private const int LongestName = 255 - 1 - 15; // the dot before, ".librarian-part" behind
+    private const int ShortName = LongestName - 32;
 
     private readonly string _directory;
     private readonly string _destination;
@@ -34,9 +35,8 @@ internal sealed class PartialDownload : IDisposable
     /// <exception cref="IOException">The directory cannot be created.</exception>
     internal static PartialDownload? Open(string destination)
     {
-        var parent = Path.GetDirectoryName(destination)!;
-        var directory = Path.Join(parent, $".{Path.GetFileName(destination)}.librarian-part");
-        _ = Directory.CreateDirectory(directory, Private);
+        var directory = Path.Join(Path.GetDirectoryName(destination), $".{Shortened(Path.GetFileName(destination))}.librarian-part");
+        Posix.CreatePrivateDirectory(directory);
         try
         {
             return new PartialDownload(
@@ -66,12 +66,21 @@ internal sealed class PartialDownload : IDisposable
     /// <summary>Removes the data.</summary>
     internal void Clear() => Posix.Remove(Data);
 
-    /// <summary>Removes the directory.</summary>
+    /// <summary>Removes the directory; what cannot be removed, the next download to the same destination finds.</summary>
     internal void Remove()
     {
-        Posix.Remove(_directory);
-        Posix.SyncDirectory(Path.GetDirectoryName(_destination)!);
+        try
+        {
+            Posix.Remove(_directory);
+        }
+        catch (IOException)
+        {
+            // Another download has begun in it, or the file system is read-only by now. The data are where they belong.
+        }
     }
+
+    /// <summary>Whether something has arrived.</summary>
+    internal bool HasData => Posix.Stat(Data, followLink: false).Kind != Posix.Kind.Missing;
 
     /// <summary>Flushes the verified data and gives them their name.</summary>
     /// <returns>False if something has the name by now.</returns>
@@ -80,8 +89,18 @@ internal sealed class PartialDownload : IDisposable
         Posix.SyncFileSystem(_directory);
         if (!Posix.TryRename(Data, _destination))
             return false;
+        Posix.SyncDirectory(Path.GetDirectoryName(_destination)!);
         Remove();
         return true;
+    }
+
+    // File systems allow 255 bytes; a longer name keeps its beginning and gets a digest of the whole.
+    private static string Shortened(string name)
+    {
+        var bytes = PathBytes.ToZeroTerminated(name).AsSpan()[..^1];
+        return bytes.Length <= LongestName
+            ? name
+            : PathBytes.ToText(bytes[..ShortName]) + Convert.ToHexStringLower(System.IO.Hashing.XxHash128.Hash(bytes));
     }
 
     // HResult of EWOULDBLOCK, with which .NET reports a lock that another process holds.

@@ -15,7 +15,7 @@ internal static unsafe partial class Posix
     private const int CloseOnExec = 0x80000; // O_CLOEXEC
     private const int NonBlocking = 0x800; // O_NONBLOCK: a pipe that took a file's place must not hang the upload.
     private const int CreateNew = 0x1 | 0x40 | 0x80; // O_WRONLY | O_CREAT | O_EXCL
-    private const int WriteAtEnd = 0x1 | 0x400; // O_WRONLY | O_APPEND
+    private const int WriteOnly = 0x1; // O_WRONLY
     private const int Sequential = 2; // POSIX_FADV_SEQUENTIAL
     private const uint NoReplace = 1; // RENAME_NOREPLACE
     private const int AlreadyExists = 17; // EEXIST
@@ -165,6 +165,22 @@ internal static unsafe partial class Posix
             : Failure("create", path, error);
     }
 
+    /// <summary>Creates a directory for this user alone, or finds the one that this user has made earlier.</summary>
+    /// <param name="path">Directory.</param>
+    /// <exception cref="IOException">It cannot be created, or something of another user has its name.</exception>
+    internal static void CreatePrivateDirectory(string path)
+    {
+        if (MakeDirectory(PathBytes.ToZeroTerminated(path), 0x1c0) == 0)
+            return;
+        var error = Marshal.GetLastPInvokeError();
+        if (error != AlreadyExists)
+            throw Failure("create", path, error);
+        if (Statx(CurrentDirectory, PathBytes.ToZeroTerminated(path), NoFollow, BasicStats, out var status) != 0)
+            throw Failure("examine", path, Marshal.GetLastPInvokeError());
+        if ((status.Mode & 0xf000) != 0x4000 || status.User != EffectiveUser())
+            throw new IOException($"{path.Shown()} is no directory of this user. Remove it, or choose another destination.");
+    }
+
     /// <summary>Removes a file, or a directory with all its members. Does not follow links.</summary>
     /// <param name="path">Path to remove; it need not exist.</param>
     /// <exception cref="IOException">The path or a member cannot be removed.</exception>
@@ -211,12 +227,12 @@ internal static unsafe partial class Posix
             throw Failure("set the group of", path, Marshal.GetLastPInvokeError());
     }
 
-    /// <summary>Opens a file that exists for writing at its end. Does not follow a link.</summary>
+    /// <summary>Opens a file that exists for writing. Does not follow a link.</summary>
     /// <param name="path">File.</param>
     /// <exception cref="IOException">The file cannot be opened.</exception>
-    internal static SafeFileHandle OpenToAppend(string path)
+    internal static SafeFileHandle OpenToWrite(string path)
     {
-        var descriptor = Open(PathBytes.ToZeroTerminated(path), WriteAtEnd | RefuseLink | CloseOnExec, 0);
+        var descriptor = Open(PathBytes.ToZeroTerminated(path), WriteOnly | RefuseLink | CloseOnExec, 0);
         return descriptor >= 0
             ? new SafeFileHandle(descriptor, ownsHandle: true)
             : throw Failure("open", path, Marshal.GetLastPInvokeError());
@@ -340,6 +356,9 @@ internal static unsafe partial class Posix
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int Sync(int descriptor);
 
+    [LibraryImport("libc", EntryPoint = "geteuid")]
+    private static partial uint EffectiveUser();
+
     [LibraryImport("libc", EntryPoint = "syncfs", SetLastError = true)]
     private static partial int SyncAll(int descriptor);
 
@@ -356,6 +375,9 @@ internal static unsafe partial class Posix
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     private struct FileStatus
     {
+        [FieldOffset(20)]
+        public uint User;
+
         [FieldOffset(24)]
         public uint Group;
 

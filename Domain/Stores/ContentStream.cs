@@ -103,7 +103,7 @@ internal sealed class ContentStream : Stream
 
     private int Advance(int read)
     {
-        // The copy is damaged: an answer must not go on with the bytes of the next member.
+        // The file was cut while it was read.
         if (read == 0)
             throw new IOException($"{_file!.Name} has become shorter than it was when its directory was listed.");
         _position += read;

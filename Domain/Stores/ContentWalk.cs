@@ -43,6 +43,8 @@ internal sealed class ContentWalk : IDisposable
         return false;
     }
 
+    internal static bool IsExecutable(FileStatus status) => (status.Permissions & OwnerMayExecute) != 0;
+
     /// <summary>Opens the current member, which is a file.</summary>
     internal PosixFile OpenFile() => _parent!.Directory.OpenFile(_name);
 
@@ -53,7 +55,7 @@ internal sealed class ContentWalk : IDisposable
         switch (status.Type)
         {
             case EntryType.RegularFile:
-                return new ContentMember(MemberType.File, path, status.Size, (status.Permissions & OwnerMayExecute) != 0);
+                return new ContentMember(MemberType.File, path, status.Size, IsExecutable(status));
             case EntryType.Symlink:
                 return new ContentMember(MemberType.Link, path, 0, IsExecutable: false, level.Directory.ReadLink(name).Text);
             case EntryType.Directory:

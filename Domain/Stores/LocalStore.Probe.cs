@@ -71,10 +71,10 @@ public sealed partial class LocalStore
     /// <summary>Opens committed data for reading, without following links.</summary>
     /// <returns>Null if there are none.</returns>
     /// <exception cref="IOException">The store is not mounted, or the data cannot be opened.</exception>
-    public Task<StoredContent?> OpenContentAsync(FileName path, CancellationToken cancellationToken = default)
+    public async Task<StoredContent?> OpenContentAsync(FileName path, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(path);
-        return Task.Run(
+        var opening = BlockingWork.RunAsync(
             () =>
             {
                 using var root = TryOpenRoot(_storeRoot) ?? throw new IOException(Unavailable);
@@ -83,5 +83,20 @@ public sealed partial class LocalStore
             },
             cancellationToken
         );
+        try
+        {
+            return await opening.WaitAsync(cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            // The caller has left while a store hangs. Whoever opens it in the end closes it.
+            _ = opening.ContinueWith(
+                static opened => opened.Result?.Dispose(),
+                CancellationToken.None,
+                TaskContinuationOptions.OnlyOnRanToCompletion | TaskContinuationOptions.ExecuteSynchronously,
+                TaskScheduler.Default
+            );
+            throw;
+        }
     }
 }

@@ -8,8 +8,10 @@ public sealed class StoredContent : IDisposable
 {
     private readonly PosixDirectory? _directory;
     private readonly Stream _stream;
+    private readonly bool _isExecutable;
 
-    private StoredContent(PosixDirectory? directory, Stream stream) => (_directory, _stream) = (directory, stream);
+    private StoredContent(PosixDirectory? directory, Stream stream, bool isExecutable = false) =>
+        (_directory, _stream, _isExecutable) = (directory, stream, isExecutable);
 
     /// <summary>Whether the data are a directory.</summary>
     public bool IsDirectory => _directory is not null;
@@ -36,7 +38,7 @@ public sealed class StoredContent : IDisposable
     {
         if (_directory is null)
         {
-            yield return new ContentMember(MemberType.File, "", Size, IsExecutable: false);
+            yield return new ContentMember(MemberType.File, "", Size, _isExecutable);
             yield break;
         }
 
@@ -50,12 +52,13 @@ public sealed class StoredContent : IDisposable
     /// <exception cref="IOException">The entry is no file or directory, or cannot be opened.</exception>
     internal static StoredContent? Open(PosixDirectory parent, EntryName name)
     {
-        switch (parent.Status(name)?.Type)
+        var status = parent.Status(name);
+        switch (status?.Type)
         {
             case null:
                 return null;
             case EntryType.RegularFile:
-                return new StoredContent(null, parent.OpenFile(name).ToStream());
+                return new StoredContent(null, parent.OpenFile(name).ToStream(), ContentWalk.IsExecutable(status.Value));
             case EntryType.Directory:
                 var directory = parent.OpenDirectory(name);
                 try

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Net.Mime;
 using System.Text.Json;
 using Librarian.Client.Wire;
@@ -135,12 +136,14 @@ public sealed class DataFunctions(CatalogDatabase database, SiteStores stores, I
     private static (string? Text, byte[]? Bytes) Encoded(string path) =>
         PathBytes.IsUnicode(path) ? (path, null) : (null, PathBytes.ToZeroTerminated(path)[..^1]);
 
-    /// <summary>A checksum is any text; the tag of an ordinary one is readable.</summary>
+    /// <summary>
+    /// The catalog's checksum: any text, readable in the tag if it is an ordinary one. Not the tree digest, which the site may add later.
+    /// </summary>
     private static EntityTagHeaderValue TagOf(FileRecord file)
     {
-        var text = file.TreeDigest ?? file.Checksum;
+        var text = file.Checksum;
         return new EntityTagHeaderValue(
-            text.All(c => c is > ' ' and <= '~' and not '"') ? $"\"{text}\"" : $"\"{Uri.EscapeDataString(text)}\""
+            text.All(c => c is > ' ' and <= '~' and not ('"' or '\\')) ? $"\"{text}\"" : $"\"{Uri.EscapeDataString(text)}\""
         );
     }
 
@@ -182,28 +185,37 @@ public sealed class DataFunctions(CatalogDatabase database, SiteStores stores, I
                     peers.Count == 0 ? "No peer is known to have one." : $"Ask {string.Join(" or ", peers)}."
                 )
             );
+        var why = "";
         foreach (var copy in copies)
         {
-            if (await OpenAsync(copy, cancellationToken) is { } content)
+            (var content, why) = await OpenAsync(file, copy, cancellationToken);
+            if (content is not null)
                 return (file, content, null);
         }
 
-        request.HttpContext.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
-        return (null, null, Answers.Fail(request, 503, NoCopyNow, stores.WhyAway(copies[0].StoreId)));
+        request.HttpContext.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
+        return (null, null, Answers.Fail(request, 503, NoCopyNow, why));
     }
 
-    private async Task<StoredContent?> OpenAsync(FileCopy copy, CancellationToken cancellationToken)
+    private async Task<(StoredContent? Content, string Why)> OpenAsync(FileRecord file, FileCopy copy, CancellationToken cancellationToken)
     {
         if (await stores.FindAsync(copy.StoreId, cancellationToken) is not { } store || !FileName.TryParse(copy.Path, out var path, out _))
-            return null;
+            return (null, stores.WhyAway(copy.StoreId));
+        string why;
         try
         {
-            return await store.OpenContentAsync(path, cancellationToken);
+            var content = await store.OpenContentAsync(path, cancellationToken);
+            if (content is not null && (content.IsDirectory || content.Size == file.Size))
+                return (content, "");
+            why = content is null ? "Nothing is there." : $"It has {content.Size} bytes instead of {file.Size}.";
+            content?.Dispose();
         }
         catch (IOException error)
         {
-            Logs.CopyNotOpened(log, stores.Locate(copy.StoreId, copy.Path), error.Message);
-            return null;
+            why = error.Message;
         }
+
+        Logs.CopyNotOpened(log, stores.Locate(copy.StoreId, copy.Path), why);
+        return (null, "The copy is missing or damaged; the site's administrator finds the reason in its log.");
     }
 }

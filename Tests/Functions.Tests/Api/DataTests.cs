@@ -76,7 +76,8 @@ public abstract class DataTests(PostgresServer server, DatabaseKind kind) : IAsy
     {
         await AddAsync("obs/a", ("", "hello world"));
         await AssertRefusedAsync("obs/b", HttpStatusCode.NotFound, "No files found.");
-        await AssertRefusedAsync("../etc/passwd", HttpStatusCode.NotFound, "");
+        using (var raw = await _http.GetAsync(new Uri(_site.Address, "data/v1/files/..%2f..%2fetc%2fpasswd"), Stop))
+            Assert.Equal(HttpStatusCode.NotFound, raw.StatusCode);
         using (var nobody = new HttpClient { BaseAddress = _site.Address })
         using (var answer = await nobody.GetAsync("data/v1/files/obs/a", Stop))
             Assert.Equal(HttpStatusCode.Unauthorized, answer.StatusCode);
@@ -175,28 +176,127 @@ public abstract class DataTests(PostgresServer server, DatabaseKind kind) : IAsy
         Assert.False(File.Exists(PathOf("a")));
     }
 
+    [Fact]
+    public async Task Download_DirectoryWithLinks_HasThemAndIsVerified()
+    {
+        await AddAsync("obs/d", ("sub/a", "hello"), ("sub/b", "hello"));
+        // As a site has it that was adopted: the second file is a link to the first, and there is a link to a directory.
+        var stored = Path.Combine(_site.StorePath, "obs/d");
+        File.Delete(Path.Combine(stored, "sub/b"));
+        File.CreateSymbolicLink(Path.Combine(stored, "sub/b"), "a");
+        File.CreateSymbolicLink(Path.Combine(stored, "latest"), "sub");
+        var outcome = await DownloadAsync("obs/d", "d");
+        Assert.Null(outcome.Error);
+        Assert.Equal("a", new FileInfo(PathOf("d/sub/b")).LinkTarget);
+        Assert.Equal("sub", new FileInfo(PathOf("d/latest")).LinkTarget);
+        Assert.Equal("hello", await File.ReadAllTextAsync(PathOf("d/latest/b"), Stop));
+    }
+
+    [Fact]
+    public async Task Download_TwiceAtOnce_SecondIsRefused()
+    {
+        await AddAsync("obs/a", ("", Text(new Random(3), 50_000)));
+        DownloadOutcome? second = null;
+        var first = await DownloadAsync("obs/a", "a", new CuttingHandler(20_000, () => second ??= DownloadAsync("obs/a", "a").Result));
+        Assert.Null(first.Error);
+        Assert.Equal(DownloadErrors.Busy, second?.Error?.Code);
+    }
+
     [Theory]
-    [InlineData("""{"type":"file","path":"../a","size":1}""")]
-    [InlineData("""{"type":"file","path":"/etc/a","size":1}""")]
-    [InlineData("""{"type":"file","path":"a//b","size":1}""")]
-    [InlineData("""{"type":"file","path":"","size":1}""")]
-    [InlineData("""{"type":"file","path":"a"}""")]
-    [InlineData("""{"type":"file","path":"a","size":-1}""")]
-    [InlineData("""{"type":"link","path":"a","target":"../b"}""")]
-    [InlineData("""{"type":"link","path":"a/b","target":"c/../../../d"}""")]
-    [InlineData("""{"type":"link","path":"a","target":"/etc"}""")]
-    [InlineData("""{"type":"device","path":"a"}""")]
-    [InlineData("""{"members":7}""")]
-    [InlineData("not json")]
-    public async Task Download_HostileListing_WritesNothingOutside(string line)
+    [InlineData(239)]
+    [InlineData(240)]
+    [InlineData(255)]
+    public async Task Download_LongName_IsPossible(int length)
+    {
+        await AddAsync("obs/a", ("", "hello"));
+        var name = new string('n', length);
+        Assert.Null((await DownloadAsync("obs/a", name)).Error);
+        Assert.Equal([name], Directory.EnumerateFileSystemEntries(_here.FullName).Select(Path.GetFileName));
+        Assert.Equal(DownloadErrors.NotWritten, (await DownloadAsync("obs/a", "none/a")).Error?.Code);
+        Assert.False(Directory.Exists(PathOf("none")));
+    }
+
+    [Theory]
+    [InlineData("""{"type":"file","path":"../../a","size":1}""", "below")]
+    [InlineData("""{"type":"file","path":"/etc/a","size":1}""", "below")]
+    [InlineData("""{"type":"file","path":"a//b","size":1}""", "below")]
+    [InlineData("""{"type":"file","path":"","size":1}""", "below")]
+    [InlineData("""{"type":"file","path":"a"}""", "no size")]
+    [InlineData("""{"type":"file","path":"a","size":-1}""", "no size")]
+    [InlineData("""{"type":"file","path":"none/a","size":1}""", "no directory")]
+    [InlineData("""{"type":"link","path":"a","target":"../b"}""", "leads out")]
+    [InlineData("""{"type":"link","path":"a","target":"b/../../c"}""", "leads out")]
+    [InlineData("""{"type":"link","path":"a","target":"/etc"}""", "leads out")]
+    [InlineData("""{"type":"link","path":"a","target":"b/.."}""", "leads out")]
+    [InlineData("""{"type":"device","path":"a"}""", "type")]
+    [InlineData("not json", "malformed")]
+    public async Task Download_HostileListing_WritesNothing(string line, string why)
     {
         await AddAsync("obs/d", ("a", "x"));
-        var head = """{"directory":true,"size":1,"checksum":"x"}""";
-        var liar = new LyingHandler($"{head}\n{line}\n");
-        Assert.Equal(DownloadErrors.BadListing, (await DownloadAsync("obs/d", "d", liar)).Error?.Code);
-        Assert.All(Directory.EnumerateFileSystemEntries(_here.FullName), e =>
-            Assert.EndsWith(".librarian-part", e, StringComparison.Ordinal)
+        var outcome = await DownloadAsync("obs/d", "d", new LyingHandler(line, """{"members":1}"""));
+        Assert.Equal(DownloadErrors.BadListing, outcome.Error?.Code);
+        Assert.Contains(why, outcome.Error!.What, StringComparison.Ordinal);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(_here.FullName));
+    }
+
+    [Fact]
+    public async Task Download_MemberBehindALink_IsRefusedAlsoAfterTheLinkWasMade()
+    {
+        await AddAsync("obs/d", ("a", "x"));
+        var outside = Directory.CreateDirectory(PathOf("outside")).FullName;
+        var listing = new LyingHandler(
+            """{"type":"link","path":"k","target":"a"}""",
+            """{"type":"file","path":"k/authorized_keys","size":1}""",
+            """{"members":2}"""
         );
+        Assert.Contains("no directory", (await DownloadAsync("obs/d", "d", listing)).Error!.What, StringComparison.Ordinal);
+        // As an earlier attempt might have left it.
+        var data = Directory.CreateDirectory(PathOf(".d.librarian-part/data")).FullName;
+        File.CreateSymbolicLink(Path.Combine(data, "k"), outside);
+        File.CreateSymbolicLink(Path.Combine(data, "a"), Path.Combine(outside, "a"));
+        Assert.Null((await DownloadAsync("obs/d", "d")).Error);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(outside));
+        Assert.Null(new FileInfo(PathOf("d/a")).LinkTarget);
+    }
+
+    [Fact]
+    public async Task Download_RefusedMeanwhile_KeepsWhatHasArrived()
+    {
+        await AddAsync("obs/a", ("", Text(new Random(4), 200_000)));
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            DownloadAsync("obs/a", "a", new CuttingHandler(150_000, stop.Cancel), stop.Token)
+        );
+        await using (var db = _site.Catalog.Open())
+            await db.Copies.ExecuteUpdateAsync(s => s.SetProperty(c => c.Available, false), Stop);
+        Assert.Equal(DownloadErrors.Refused, (await DownloadAsync("obs/a", "a")).Error?.Code);
+        // A captive portal answers everything with a page.
+        Assert.Equal(DownloadErrors.BadListing, (await DownloadAsync("obs/a", "a", new LyingHandler("<html>"))).Error?.Code);
+        await using (var db = _site.Catalog.Open())
+            await db.Copies.ExecuteUpdateAsync(s => s.SetProperty(c => c.Available, true), Stop);
+        var last = new CuttingHandler(long.MaxValue);
+        Assert.Null((await DownloadAsync("obs/a", "a", last)).Error);
+        Assert.Equal(50_000, last.Served);
+    }
+
+    [Fact]
+    public async Task Download_ProxyIgnoresTheRange_SkipsWhatIsThere()
+    {
+        var text = Text(new Random(5), 100_000);
+        await AddAsync("obs/a", ("", text));
+        var cuts = new CuttingHandler(60_000) { DropsRange = true };
+        cuts.AfterFirstCut(long.MaxValue);
+        Assert.Null((await DownloadAsync("obs/a", "a", cuts)).Error);
+        Assert.Equal(text, await File.ReadAllTextAsync(PathOf("a"), Stop));
+        Assert.Equal(160_000, cuts.Served);
+    }
+
+    [Fact]
+    public async Task File_CopyHasAnotherSize_IsNotHandedOut()
+    {
+        await AddAsync("obs/a", ("", "hello world"));
+        await File.WriteAllTextAsync(Path.Combine(_site.StorePath, "obs/a"), "hello", Stop);
+        await AssertRefusedAsync("obs/a", HttpStatusCode.ServiceUnavailable, "missing or damaged");
     }
 
     private const string SiteStoreMarker = Librarian.Domain.Stores.SiteStore.MarkerFile;
@@ -269,17 +369,26 @@ public abstract class DataTests(PostgresServer server, DatabaseKind kind) : IAsy
     /// <summary>Breaks each body off after some bytes, and counts the bytes of data.</summary>
     private sealed class CuttingHandler(long after, Action? atCut = null) : DelegatingHandler
     {
+        private long _after = after;
+        private long? _later;
+
+        public bool DropsRange { get; init; }
+
         public long Served { get; private set; }
 
         public int Cuts { get; private set; }
 
+        public void AfterFirstCut(long after) => _later = after;
+
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
+            if (DropsRange)
+                request.Headers.Range = null;
             var response = await base.SendAsync(request, cancellationToken);
             if (!request.RequestUri!.AbsolutePath.Contains("/files/", StringComparison.Ordinal) || !response.IsSuccessStatusCode)
                 return response;
             var body = await response.Content.ReadAsStreamAsync(cancellationToken);
-            var cut = new StreamContent(new CutStream(body, after, this, atCut));
+            var cut = new StreamContent(new CutStream(body, _after, this, atCut));
             foreach (var header in response.Content.Headers)
                 cut.Headers.TryAddWithoutValidation(header.Key, header.Value);
             response.Content = cut;
@@ -309,6 +418,7 @@ public abstract class DataTests(PostgresServer server, DatabaseKind kind) : IAsy
                 if (_left == 0)
                 {
                     owner.Cuts++;
+                    owner._after = owner._later ?? owner._after;
                     atCut?.Invoke();
                     cancellationToken.ThrowIfCancellationRequested();
                     throw new IOException("cut");
@@ -333,13 +443,17 @@ public abstract class DataTests(PostgresServer server, DatabaseKind kind) : IAsy
     }
 
     /// <summary>Answers another listing than the site's.</summary>
-    private sealed class LyingHandler(string listing) : DelegatingHandler
+    private sealed class LyingHandler(params string[] lines) : DelegatingHandler
     {
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             var response = await base.SendAsync(request, cancellationToken);
-            if (request.RequestUri!.AbsolutePath.Contains("/trees/", StringComparison.Ordinal))
-                response.Content = new StringContent(listing, Encoding.UTF8);
+            if (!request.RequestUri!.AbsolutePath.Contains("/trees/", StringComparison.Ordinal))
+                return response;
+            string[] all = ["""{"directory":true,"size":1,"checksum":"x"}""", .. lines];
+            response.StatusCode = HttpStatusCode.OK;
+            response.Content = new StringContent(string.Join('\n', all) + "\n", Encoding.UTF8);
+            response.Headers.ETag ??= new EntityTagHeaderValue("\"portal\"");
             return response;
         }
     }
