@@ -39,6 +39,7 @@ public sealed class CommandLineTests : IAsyncLifetime
     [InlineData("search-files", "lib", "--max-results", "many")]
     [InlineData("create-user", "lib", "--username", "u", "--password", "p", "--auth-level", "GOD")]
     [InlineData("add-librarian", "lib", "--name", "n")]
+    [InlineData("get", "lib", "name")]
     [InlineData("frobnicate")]
     public async Task Run_WrongUsage_ExitsTwoAndAsksNothing(params string[] arguments)
     {
@@ -61,6 +62,7 @@ public sealed class CommandLineTests : IAsyncLifetime
             {
                 "upload",
                 "upload-all",
+                "get",
                 "search-files",
                 "ping",
                 "check-connections",
@@ -73,6 +75,49 @@ public sealed class CommandLineTests : IAsyncLifetime
             }
         )
             Assert.Contains(command, output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Get_SeveralNames_WritesEachAndSaysWhichFailed()
+    {
+        Hold("obs/a", "hello world", "xxh3:::df8d09e93f874900a99b8775cc15b6c7");
+        var into = Directory.CreateDirectory(Path.Combine(_home, "into")).FullName;
+
+        var (code, output, error) = await RunAsync("get", "lib", "obs/none", "obs/a", into);
+
+        Assert.Equal((ExitCodes.Failure, ""), (code, output));
+        Assert.StartsWith("error: obs/none: download.refused: ", error, StringComparison.Ordinal);
+        Assert.Equal("hello world", await File.ReadAllTextAsync(Path.Combine(into, "a"), TestContext.Current.CancellationToken));
+        Assert.Equal(
+            (ExitCodes.Success, "", $"{into}/a is there already with the same content; nothing to do.{Environment.NewLine}"),
+            await RunAsync("get", "lib", "obs/a", into)
+        );
+    }
+
+    [Fact]
+    public async Task Get_DestinationIsNoDirectory_WritesNothing()
+    {
+        Hold("obs/a", "hello world", "xxh3:::df8d09e93f874900a99b8775cc15b6c7");
+        var file = Path.Combine(_home, "file");
+
+        Assert.Equal(ExitCodes.Failure, (await RunAsync("get", "lib", "obs/a", "obs/a", file)).Code);
+        Assert.Equal(ExitCodes.Failure, (await RunAsync("get", "lib", "obs/a", file + "/")).Code);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(_home));
+        Assert.Equal((ExitCodes.Success, "", ""), await RunAsync("get", "lib", "obs/a", file));
+    }
+
+    private void Hold(string name, string content, string checksum)
+    {
+        Task WriteAsync(HttpContext context, string text)
+        {
+            context.Response.Headers.ETag = $"\"{checksum}\"";
+            return context.Response.WriteAsync(text);
+        }
+
+        var head = $$"""{"directory":false,"size":{{content.Length}},"checksum":"{{checksum}}"}""";
+        var member = $$"""{"type":"file","path":"","size":{{content.Length}}}""";
+        _site.Answer(DataRoutes.Prefix + DataRoutes.Trees + name, (c, _) => WriteAsync(c, $"{head}\n{member}\n{{\"members\":1}}\n"));
+        _site.Answer(DataRoutes.Prefix + DataRoutes.Files + name, (c, _) => WriteAsync(c, content));
     }
 
     [Fact]

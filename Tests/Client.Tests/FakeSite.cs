@@ -36,7 +36,8 @@ public sealed class FakeSite : IAsyncDisposable
                 )
             );
             var root = prefix + "/api/v2/";
-            if (path.StartsWith(root, StringComparison.Ordinal) && _answers.TryGetValue(path[root.Length..], out var answer))
+            var route = path.StartsWith(root, StringComparison.Ordinal) ? path[root.Length..] : path[prefix.Length..].TrimStart('/');
+            if (_answers.TryGetValue(route, out var answer))
             {
                 await answer(context, body);
                 return;
