@@ -19,7 +19,7 @@ public static class DriveServices
         );
         services.AddSingleton<SiteKeyring>();
         services.AddSingleton<NewDriveCheck>();
-        services.AddSingleton<DriveFilling>();
+        AddFilling(services);
         services.AddSingleton<DriveDispatch>();
         services.AddSingleton<DriveDeliveries>();
         services.AddSingleton<DriveReceipts>();
@@ -31,5 +31,16 @@ public static class DriveServices
         services.AddSingleton<IncomingDriveIntake>();
         services.AddSingleton<IEndedTransfersHandler, SettledDrives>();
         return services;
+    }
+
+    private static void AddFilling(IServiceCollection services)
+    {
+        services.AddSingleton<FillErrors>();
+        services.AddSingleton<FillObstacles>();
+        services.AddSingleton<UnfinishedCopies>();
+        services.AddSingleton<FillReservations>();
+        services.AddSingleton<FillRecording>();
+        services.AddSingleton<FillCopying>();
+        services.AddSingleton<DriveFilling>();
     }
 }

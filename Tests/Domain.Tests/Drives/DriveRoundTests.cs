@@ -566,14 +566,12 @@ public partial class DriveRoundTests(PostgresServer server)
                 TimeProvider.System,
                 NullLogger<CopyChecks>.Instance
             );
-            fixture.Filling = new DriveFilling(
+            fixture.Filling = DriveParts.Filling(
                 fixture.Source.Database,
                 stores,
                 fixture.Checks,
                 errors,
-                Options.Create(fixture._mountain),
-                TimeProvider.System,
-                NullLogger<DriveFilling>.Instance
+                Options.Create(fixture._mountain)
             );
             fixture.Dispatch = new DriveDispatch(
                 fixture.Source.Database,

@@ -1,0 +1,39 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
+using Librarian.Domain.Drives;
+using Librarian.Domain.Errors;
+using Librarian.Domain.Files;
+using Librarian.Domain.Stores;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+
+namespace Librarian.Tests.Domain.Drives;
+
+/// <summary>Filling with all its parts, as a site has it.</summary>
+internal static class DriveParts
+{
+    internal static DriveFilling Filling(
+        CatalogDatabase database,
+        SiteStores stores,
+        CopyChecks checks,
+        ErrorLog errors,
+        IOptions<SiteOptions> options
+    )
+    {
+        var raised = new FillErrors(errors, NullLogger<DriveFilling>.Instance);
+        return new DriveFilling(
+            database,
+            stores,
+            new UnfinishedCopies(database),
+            new FillReservations(database, stores, raised, TimeProvider.System),
+            new FillCopying(
+                stores,
+                checks,
+                new FillRecording(database, TimeProvider.System),
+                raised,
+                new FillObstacles(database, stores, TimeProvider.System),
+                options
+            )
+        );
+    }
+}
