@@ -19,11 +19,12 @@ public static class DriveServices
         );
         services.AddSingleton<SiteKeyring>();
         services.AddSingleton<NewDriveCheck>();
+        services.AddSingleton<DriveArchive>();
         AddFilling(services);
         services.AddSingleton<DriveDispatch>();
         services.AddSingleton<DriveDeliveries>();
         services.AddSingleton<DriveReceipts>();
-        services.AddSingleton<DriveIngest>();
+        AddIngest(services);
         services.AddSingleton<DriveOverview>();
         services.AddSingleton<DriveProgress>();
         services.AddSingleton<StoreManifests>();
@@ -42,5 +43,16 @@ public static class DriveServices
         services.AddSingleton<FillRecording>();
         services.AddSingleton<FillCopying>();
         services.AddSingleton<DriveFilling>();
+    }
+
+    private static void AddIngest(IServiceCollection services)
+    {
+        services.AddSingleton<IngestSorting>();
+        services.AddSingleton<IngestReservations>();
+        services.AddSingleton<IngestCopying>();
+        services.AddSingleton<IngestRecording>();
+        services.AddSingleton<IngestRelease>();
+        services.AddSingleton<IngestWindow>();
+        services.AddSingleton<DriveIngest>();
     }
 }

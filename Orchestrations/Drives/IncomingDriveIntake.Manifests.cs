@@ -22,7 +22,7 @@ public sealed partial class IncomingDriveIntake
             );
         if (WrongSite(marker) is { } wrong)
             return (wrong, null);
-        var staged = Path.Combine(dispatch.Archive, $"examined-{Guid.NewGuid():N}.manifest");
+        var staged = Path.Combine(archive.Root, $"examined-{Guid.NewGuid():N}.manifest");
         try
         {
             if (await CopyManifestAsync(plugged.Path, ManifestWriter.FileName, staged, cancellationToken) is { } missing)
@@ -49,7 +49,7 @@ public sealed partial class IncomingDriveIntake
                 return (untrusted, null);
             // A known drive keeps its archived copy; RegisterAsync compares the digests.
             if (!await IsKnownAsync(marker.DriveId, marker.Trip, cancellationToken))
-                DriveFile.GiveName(staged, ingest.ManifestPath(marker.DriveId, marker.Trip));
+                DriveFile.GiveName(staged, archive.ArrivedManifest(marker.DriveId, marker.Trip));
             return (
                 DriveAnswer.Done(""),
                 NewRow(
@@ -125,7 +125,7 @@ public sealed partial class IncomingDriveIntake
             return (new DriveAnswer("drive.no_directory", $"{root} is not an absolute path of a directory on this site's machine."), null);
         if (!Path.IsPathFullyQualified(plugged.UpstreamManifest!))
             return (new DriveAnswer("manifest.missing", "Give the manifest's absolute path on this site's machine."), null);
-        var staged = Path.Combine(dispatch.Archive, $"examined-{Guid.NewGuid():N}.manifest");
+        var staged = Path.Combine(archive.Root, $"examined-{Guid.NewGuid():N}.manifest");
         try
         {
             if (
@@ -146,7 +146,7 @@ public sealed partial class IncomingDriveIntake
                 return (new DriveAnswer("drive.own", "The manifest is this site's own. Nothing was changed."), null);
             var identity = new Guid(Convert.FromHexString(header.Sha256).AsSpan(0, 16));
             if (!await IsKnownAsync(identity, 0, cancellationToken))
-                DriveFile.GiveName(staged, ingest.ManifestPath(identity, 0));
+                DriveFile.GiveName(staged, archive.ArrivedManifest(identity, 0));
             var unusable =
                 header.Unusable == 0
                     ? ""

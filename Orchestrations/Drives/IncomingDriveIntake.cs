@@ -20,8 +20,7 @@ public sealed record PluggedDrive(string Path, string? AcceptKey, string? Upstre
 /// </summary>
 public sealed partial class IncomingDriveIntake(
     CatalogDatabase database,
-    DriveIngest ingest,
-    DriveDispatch dispatch,
+    DriveArchive archive,
     SiteKeyring keyring,
     DriveCommands commands,
     DatabaseDurableTaskClient client,

@@ -9,7 +9,7 @@ using Microsoft.Extensions.Options;
 
 namespace Librarian.Tests.Domain.Drives;
 
-/// <summary>Filling with all its parts, as a site has it.</summary>
+/// <summary>Filling and ingest with all their parts, as a site has them.</summary>
 internal static class DriveParts
 {
     internal static DriveFilling Filling(
@@ -35,5 +35,25 @@ internal static class DriveParts
                 options
             )
         );
+    }
+
+    internal static DriveIngest Ingest(
+        CatalogDatabase database,
+        SiteStores stores,
+        CopyProbe probe,
+        ErrorLog errors,
+        DriveArchive archive,
+        IOptions<SiteOptions> options
+    )
+    {
+        var recording = new IngestRecording(database, errors, TimeProvider.System, NullLogger<DriveIngest>.Instance);
+        var window = new IngestWindow(
+            database,
+            new IngestSorting(probe, stores),
+            new IngestReservations(stores, errors, TimeProvider.System),
+            new IngestCopying(database, archive, errors, options),
+            recording
+        );
+        return new DriveIngest(database, archive, window, new IngestRelease(database, stores, archive, recording), TimeProvider.System);
     }
 }

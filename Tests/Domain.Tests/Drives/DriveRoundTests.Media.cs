@@ -236,7 +236,7 @@ public partial class DriveRoundTests
                 Files = 6,
                 Bytes = 33,
             };
-            await File.WriteAllTextAsync(DriveIngest.ManifestPath(incoming.DriveId, 0), manifest);
+            await File.WriteAllTextAsync(Archive.ArrivedManifest(incoming.DriveId, 0), manifest);
             await using var db = Destination.Database.Open();
             db.IncomingDrives.Add(incoming);
             await db.SaveChangesAsync();

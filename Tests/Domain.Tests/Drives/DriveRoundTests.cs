@@ -524,6 +524,8 @@ public partial class DriveRoundTests(PostgresServer server)
 
         public DriveDeliveries Deliveries { get; private set; } = null!;
 
+        public DriveArchive Archive { get; private set; } = null!;
+
         public DriveIngest DriveIngest { get; private set; } = null!;
 
         public Drive Drive { get; private set; } = null!;
@@ -594,14 +596,14 @@ public partial class DriveRoundTests(PostgresServer server)
                 NullLogger<CopyChecks>.Instance
             );
             var theirProbe = new CopyProbe(fixture.Destination.Database, theirChecks, Options.Create(archive), TimeProvider.System);
-            fixture.DriveIngest = new DriveIngest(
+            fixture.Archive = new DriveArchive(Options.Create(archive));
+            fixture.DriveIngest = DriveParts.Ingest(
                 fixture.Destination.Database,
                 fixture._archiveStores,
                 theirProbe,
                 theirErrors,
-                Options.Create(archive),
-                TimeProvider.System,
-                NullLogger<DriveIngest>.Instance
+                fixture.Archive,
+                Options.Create(archive)
             );
             Directory.CreateDirectory(DriveStore.DataPathOf(fixture.Mount));
             Directory.CreateDirectory(DriveStore.StagingPathOf(fixture.Mount));
@@ -701,7 +703,7 @@ public partial class DriveRoundTests(PostgresServer server)
         {
             var check = await ManifestReader.CheckAsync(Mount + "/MANIFEST.jsonl", default);
             Assert.True(check.Accepted);
-            File.Copy(Mount + "/MANIFEST.jsonl", DriveIngest.ManifestPath(Drive.DriveId, 1));
+            File.Copy(Mount + "/MANIFEST.jsonl", Archive.ArrivedManifest(Drive.DriveId, 1));
             await using var db = Destination.Database.Open();
             var incoming = new IncomingDrive
             {
