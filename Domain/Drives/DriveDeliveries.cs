@@ -1,41 +1,14 @@
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Files;
-using Librarian.Domain.Formats;
-using Librarian.Domain.Security;
 using Librarian.Domain.Transfers;
 using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>A destination's report about one transfer that travelled on a drive.</summary>
-/// <param name="TransferId">This site's outgoing transfer, from the manifest.</param>
-/// <param name="Name">The file, so that an id from another catalog (restored, or installed anew) is not mistaken for this one's.</param>
-/// <param name="Checksum">Its checksum in the manifest.</param>
-/// <param name="StoreId">The destination's store when it holds the file verified; null when it did not accept the file.</param>
-/// <param name="Message">Why not.</param>
-public sealed record Delivery(long TransferId, string Name, string Checksum, long? StoreId, string? Message);
-
-/// <summary>A report that could not be recorded.</summary>
-/// <param name="TransferId">As in the report.</param>
-/// <param name="Reason">Why.</param>
-public sealed record RefusedDelivery(long TransferId, string Reason);
-
-/// <summary>Number of a drive's transfers by outcome.</summary>
-/// <param name="Open">Not reported yet.</param>
-/// <param name="Delivered">At the destination.</param>
-/// <param name="Failed">Not accepted there.</param>
-public sealed record DeliveryCounts(long Open, long Delivered, long Failed);
-
-/// <summary>The source's side of a drive's trip after it has left: reports of the destination, reuse, loss.</summary>
-public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProbe probe, TimeProvider time)
+/// <summary>The source's side of a drive's trip after it has left: reports of the destination.</summary>
+public sealed class DriveDeliveries(OutgoingTransfers outgoing, TimeProvider time)
 {
-    private const int MostNamed = 10;
-    private const string OnlyCopy = "drive.only_copy";
-
     /// <summary>Most reports in one call.</summary>
     public const int MaxBatch = 1000;
-
-    private DateTime Now => time.GetUtcNow().UtcDateTime;
 
     /// <summary>
     /// Records a destination's reports, in the caller's transaction and with a fixed number of statements. Repeating a report is harmless;
@@ -63,6 +36,23 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
             is not { } librarian
         )
             return [.. deliveries.Select(d => new RefusedDelivery(d.TransferId, $"'{destination}' is not a registered librarian."))];
+        var reports = await SortAsync(db, deliveries, destination, cancellationToken);
+        var now = time.GetUtcNow().UtcDateTime;
+        await CompleteAsync(db, [.. reports.Stored.Keys], now, cancellationToken);
+        await RecordCopiesAsync(db, librarian, sender, reports.Stored, saidAt, now, cancellationToken);
+        foreach (var group in reports.Failed.GroupBy(d => d.Message ?? "The destination did not take it."))
+            await outgoing.FailAsync(db, [.. group.Select(d => d.TransferId)], group.Key, cancellationToken);
+        return reports.Refused;
+    }
+
+    /// <summary>Tells the reports that are recorded from those that do not fit the catalog.</summary>
+    private static async Task<SortedReports> SortAsync(
+        CatalogContext db,
+        IReadOnlyList<Delivery> deliveries,
+        string destination,
+        CancellationToken cancellationToken
+    )
+    {
         List<long> ids = [.. deliveries.Select(d => d.TransferId).Distinct()];
         var known = await db
             .OutgoingTransfers.AsNoTracking()
@@ -75,15 +65,13 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
                 t.TransferChecksum,
             })
             .ToDictionaryAsync(t => t.Id, cancellationToken);
-        var refused = new List<RefusedDelivery>();
-        var stored = new Dictionary<long, Delivery>();
-        var failed = new List<Delivery>();
+        var reports = new SortedReports([], [], []);
         foreach (var delivery in deliveries)
         {
             if (!known.TryGetValue(delivery.TransferId, out var transfer))
-                refused.Add(new RefusedDelivery(delivery.TransferId, "There is no such transfer to this destination."));
+                reports.Refused.Add(new RefusedDelivery(delivery.TransferId, "There is no such transfer to this destination."));
             else if (transfer.FileName != delivery.Name || transfer.TransferChecksum != delivery.Checksum)
-                refused.Add(
+                reports.Refused.Add(
                     new RefusedDelivery(
                         delivery.TransferId,
                         $"Transfer {delivery.TransferId} is of another file. The manifest is of an earlier catalog of this site: "
@@ -91,17 +79,18 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
                     )
                 );
             else if (delivery.StoreId is null && transfer.Status == TransferStatus.Completed)
-                refused.Add(new RefusedDelivery(delivery.TransferId, "It was reported as stored before."));
+                reports.Refused.Add(new RefusedDelivery(delivery.TransferId, "It was reported as stored before."));
             else if (delivery.StoreId is null)
-                failed.Add(delivery);
+                reports.Failed.Add(delivery);
             // The drive had been written off, or the link was faster: the copy exists nevertheless.
             else
-                stored[delivery.TransferId] = delivery;
+                reports.Stored[delivery.TransferId] = delivery;
         }
 
-        List<long> storedIds = [.. stored.Keys];
-        List<string> names = [.. storedIds.Select(id => known[id].FileName).Distinct()];
-        var now = Now;
+        return reports;
+    }
+
+    private static async Task CompleteAsync(CatalogContext db, List<long> storedIds, DateTime now, CancellationToken cancellationToken) =>
         await db
             .OutgoingTransfers.Where(t => storedIds.Contains(t.Id) && t.Status != TransferStatus.Completed)
             .ExecuteUpdateAsync(
@@ -111,6 +100,26 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
                         .SetProperty(t => t.FailureReason, (string?)null),
                 cancellationToken
             );
+
+    /// <summary>Records the copies at the destination.</summary>
+    /// <param name="db">The caller's unit of work.</param>
+    /// <param name="librarian">The destination's row.</param>
+    /// <param name="sender">This site's name.</param>
+    /// <param name="stored">Reports of stored files, by transfer.</param>
+    /// <param name="saidAt">UTC time at which the receipt was written, or null.</param>
+    /// <param name="now">UTC time.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    private static async Task RecordCopiesAsync(
+        CatalogContext db,
+        long librarian,
+        string sender,
+        Dictionary<long, Delivery> stored,
+        DateTime? saidAt,
+        DateTime now,
+        CancellationToken cancellationToken
+    )
+    {
+        List<string> names = [.. stored.Values.Select(d => d.Name).Distinct()];
         var copies = (
             await db
                 .RemoteCopies.AsNoTracking()
@@ -124,7 +133,7 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
         var fresh = stored
             .Select(d => new RemoteCopy
             {
-                FileName = known[d.Key].FileName,
+                FileName = d.Value.Name,
                 PeerId = librarian,
                 StoreId = d.Value.StoreId!.Value,
                 CopyTime = now,
@@ -142,9 +151,23 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
                     r.PeerId == librarian && names.Contains(r.FileName) && stores.Contains(r.StoreId) && r.UnconfirmedSince != null
                 )
                 .ExecuteUpdateAsync(s => s.SetProperty(r => r.UnconfirmedSince, (DateTime?)null), cancellationToken);
-        foreach (var group in failed.GroupBy(d => d.Message ?? "The destination did not take it."))
-            await outgoing.FailAsync(db, [.. group.Select(d => d.TransferId)], group.Key, cancellationToken);
-        return refused;
+    }
+
+    /// <summary>
+    /// Whether a peer may have been restored from a backup since a receipt was written: then the receipt may list copies that are gone. The
+    /// catalog does not record which peer was restored, and the clocks of two sites may differ by an hour; so copies are put in doubt too
+    /// often, and the site asks the peer for them. A peer that has never sent its catalog id cannot be asked, and its receipts are trusted.
+    /// </summary>
+    private static async Task<bool> WentBackSinceAsync(
+        CatalogContext db,
+        long librarian,
+        DateTime written,
+        CancellationToken cancellationToken
+    )
+    {
+        var since = written - TimeSpan.FromHours(1);
+        var restores = db.CatalogIncarnations.Where(c => c.Id.StartsWith(Peers.PeerCatalogs.FormerPrefix) && c.StartedTime > since);
+        return await db.Peers.AnyAsync(l => l.Id == librarian && l.CatalogId != null && restores.Any(), cancellationToken);
     }
 
     /// <summary>
@@ -222,7 +245,7 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
         CatalogDatabase.AllowLongStatements(db);
         if (await IsAnyOpenAsync(db, driveRow, cancellationToken))
             return false;
-        var now = Now;
+        var now = time.GetUtcNow().UtcDateTime;
         // Checked again in the statement that changes the state: a transfer may have been reopened since.
         return await db
                 .Drives.Where(d =>
@@ -241,203 +264,6 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
                             .SetProperty(d => d.Problem, (string?)null),
                     cancellationToken
                 ) > 0;
-    }
-
-    /// <summary>Allows a drive to be wiped if every file on it is at its destination or has another copy here.</summary>
-    public async Task<DriveAnswer> RecycleAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
-    {
-        ArgumentNullException.ThrowIfNull(db);
-        CatalogDatabase.AllowLongStatements(db);
-        ArgumentNullException.ThrowIfNull(drive);
-        if (drive.State == DriveState.Recycling)
-            return DriveAnswer.Done($"Drive '{drive.Name}' is being wiped.");
-        if (drive.State != DriveState.Reusable)
-        {
-            var counts = await CountAsync(db, drive.Id, cancellationToken);
-            return new DriveAnswer(
-                "drive.not_reusable",
-                $"Drive '{drive.Name}' is {drive.State}, {counts.Open} of its files have not been acknowledged by '{drive.Destination}'. "
-                    + "Nothing was wiped. Wait for the callbacks, apply the receipt with 'librarian drive acknowledge', "
-                    + "or give the drive up with --lost."
-            );
-        }
-
-        if (await OnlyCopyAsync(db, drive, cancellationToken) is { } name)
-            return new DriveAnswer(OnlyCopy, OnlyCopyMessage(drive, name));
-        var now = Now;
-        await db
-            .Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Reusable)
-            .ExecuteUpdateAsync(
-                s =>
-                    s.SetProperty(d => d.State, DriveState.Recycling)
-                        .SetProperty(d => d.StateSince, now)
-                        .SetProperty(d => d.Problem, (string?)null),
-                cancellationToken
-            );
-        return DriveAnswer.Done($"Drive '{drive.Name}' is wiped as soon as it is plugged in at {drive.MountPath}, and then filled again.");
-    }
-
-    /// <summary>
-    /// Releases every file of a drive that will not come back, so that other drives and links carry them; the drive's name stays taken
-    /// until it is initialised again.
-    /// </summary>
-    public async Task<DriveAnswer> AbandonAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
-    {
-        ArgumentNullException.ThrowIfNull(db);
-        CatalogDatabase.AllowLongStatements(db);
-        ArgumentNullException.ThrowIfNull(drive);
-        if (drive.State == DriveState.Lost)
-            return DriveAnswer.Done($"Drive '{drive.Name}' was recorded as lost before.");
-        var last =
-            drive.State == DriveState.Recycling
-                ? []
-                : await OnlyCopies(db, drive).OrderBy(n => n).Take(MostNamed).ToListAsync(cancellationToken);
-        var named = string.Join(", ", last.Select(n => $"'{n}'"));
-        var gone =
-            last.Count == 0 ? ""
-            : await OnlyCopies(db, drive).CountAsync(cancellationToken) is var count
-                ? string.Create(
-                    System.Globalization.CultureInfo.InvariantCulture,
-                    $" {count} of them have no other copy here or at '{drive.Destination}' and are gone with it, "
-                        + $"unless it turns up there: {named}{(count > last.Count ? ", …" : "")}."
-                )
-            : "";
-        var now = Now;
-        var row = drive.Id;
-        // No pause: the next drive or the link may take them at once.
-        var open = await Open(db, row)
-            .ExecuteUpdateAsync(
-                s =>
-                    s.SetProperty(t => t.Status, TransferStatus.Cancelled)
-                        .SetProperty(t => t.EndTime, now)
-                        .SetProperty(t => t.FailureReason, $"Drive '{drive.Name}' was lost."),
-                cancellationToken
-            );
-        await ForgetContentsAsync(db, drive, cancellationToken);
-        await db
-            .Drives.Where(d => d.Id == row)
-            .ExecuteUpdateAsync(
-                s =>
-                    s.SetProperty(d => d.State, DriveState.Lost)
-                        .SetProperty(d => d.StateSince, now)
-                        .SetProperty(d => d.Problem, (string?)null),
-                cancellationToken
-            );
-        return DriveAnswer.Done(
-            $"Drive '{drive.Name}' is recorded as lost; {open} unacknowledged files are offered again, as far as there is a copy.{gone}"
-        );
-    }
-
-    /// <summary>Wipes a plugged drive and begins its next trip; returns success or the obstacle.</summary>
-    /// <remarks>
-    /// Data first, catalog second: a crash leaves a partly wiped drive in state RECYCLING, and the wipe continues. That nothing on the
-    /// drive is needed is checked again here, because weeks may pass between <see cref="RecycleAsync"/> and the drive's return.
-    /// </remarks>
-    public async Task<DriveAnswer> WipeAsync(
-        CatalogDatabase database,
-        Drive drive,
-        SitePublicKey key,
-        string site,
-        CancellationToken cancellationToken
-    )
-    {
-        ArgumentNullException.ThrowIfNull(database);
-        ArgumentNullException.ThrowIfNull(drive);
-        await using (var check = database.Open())
-        {
-            CatalogDatabase.AllowLongStatements(check);
-            if (await OnlyCopyAsync(check, drive, cancellationToken) is { } name)
-                return await KeepAsync(database, drive, OnlyCopyMessage(drive, name), cancellationToken);
-        }
-
-        using var held = new DriveMedium(drive).TryHold();
-        if (held is null)
-            return new DriveAnswer(
-                "drive.not_plugged",
-                $"{drive.MountPath} is not drive '{drive.Name}'. Plug it in and mount it; it is then wiped by itself."
-            );
-        // Held until the end of the transaction: the next process finds either nothing done or the next trip.
-        using var hold = DriveLock.TryTake(held.Path, out var why);
-        if (hold is null)
-            return new DriveAnswer("drive.busy", $"Drive '{drive.Name}' is not wiped: {held.Shown(why)}");
-        await using var db = database.Open();
-        CatalogDatabase.AllowLongStatements(db);
-        if (!await db.Drives.AnyAsync(d => d.Id == drive.Id && d.State == DriveState.Recycling && d.Trip == drive.Trip, cancellationToken))
-            return DriveAnswer.Done($"Drive '{drive.Name}' was wiped by another process of this site.");
-        if (OtherTrip(drive, held) is { } other)
-            return other;
-        if (await MissingProofAsync(database, drive, cancellationToken) is { } unproven)
-            return unproven.Code == OnlyCopy ? await KeepAsync(database, drive, unproven.Message, cancellationToken) : unproven;
-        if (await held.Store.WipeAsync(cancellationToken) is { IsGone: false } left)
-            return new DriveAnswer("drive.wipe_failed", left.Message);
-        try
-        {
-            foreach (
-                var file in new[]
-                {
-                    ManifestWriter.FileName,
-                    ReceiptWriter.FileName,
-                    UpstreamManifest.FileName,
-                    "SHA256SUMS",
-                    "README.txt",
-                    "MANIFEST.html",
-                }
-            )
-                File.Delete(Path.Combine(held.Path, file));
-            await MarkerOf(drive, key, site, drive.Trip + 1, Now).WriteAsync(held.Path, cancellationToken);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return new DriveAnswer(
-                "drive.wipe_failed",
-                $"Drive '{drive.Name}' could not be wiped: {held.Shown(e.Message)}. It is tried again."
-            );
-        }
-
-        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        var now = Now;
-        await ForgetContentsAsync(db, drive, cancellationToken);
-        await db
-            .Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Recycling)
-            .ExecuteUpdateAsync(
-                s =>
-                    s.SetProperty(d => d.State, DriveState.Filling)
-                        .SetProperty(d => d.StateSince, now)
-                        .SetProperty(d => d.Trip, drive.Trip + 1)
-                        .SetProperty(d => d.ManifestTime, (DateTime?)null)
-                        .SetProperty(d => d.ManifestSha256, (string?)null)
-                        .SetProperty(d => d.ManifestOnDrive, false)
-                        .SetProperty(d => d.Problem, (string?)null),
-                cancellationToken
-            );
-        await transaction.CommitAsync(cancellationToken);
-        return DriveAnswer.Done($"Drive '{drive.Name}' is empty and begins trip {drive.Trip + 1}.");
-    }
-
-    /// <summary>Returns a drive to REUSABLE, for a person to decide, because it may hold the last copy of a file.</summary>
-    private static async Task<DriveAnswer> KeepAsync(CatalogDatabase database, Drive drive, string why, CancellationToken cancellationToken)
-    {
-        await using var db = database.Open();
-        // The trip is compared too: another process may have wiped the drive meanwhile, and this answer is about its contents before that.
-        await db
-            .Drives.Where(d => d.Id == drive.Id && d.State == DriveState.Recycling && d.Trip == drive.Trip)
-            .ExecuteUpdateAsync(s => s.SetProperty(d => d.State, DriveState.Reusable), cancellationToken);
-        return new DriveAnswer(OnlyCopy, why);
-    }
-
-    public static DriveMarker MarkerOf(Drive drive, SitePublicKey key, string site, int trip, DateTime now)
-    {
-        ArgumentNullException.ThrowIfNull(drive);
-        return new DriveMarker
-        {
-            DriveId = drive.DriveId,
-            Name = drive.Name,
-            Site = site,
-            SiteKey = key,
-            Destination = drive.Destination,
-            Trip = trip,
-            Initialised = new DateTime(now.Ticks - (now.Ticks % 10), DateTimeKind.Utc),
-        };
     }
 
     /// <summary>
@@ -460,34 +286,15 @@ public sealed partial class DriveDeliveries(OutgoingTransfers outgoing, CopyProb
             ) || await Open(db, driveRow).AnyAsync(cancellationToken);
     }
 
-    private static IQueryable<OutgoingTransfer> Open(CatalogContext db, long driveRow) =>
+    /// <summary>A drive's transfers that have not ended.</summary>
+    internal static IQueryable<OutgoingTransfer> Open(CatalogContext db, long driveRow) =>
         db.OutgoingTransfers.Where(t =>
             OutgoingTransfers.Unfinished.Contains(t.Status)
             && db.DriveContents.Any(c => c.DriveRow == driveRow && c.OutgoingTransferId == t.Id)
         );
 
-    private static string OnlyCopyMessage(Drive drive, string name) =>
-        $"'{name}' has no copy at '{drive.Destination}' and none on another store here: "
-        + $"drive '{drive.Name}' may hold the last one. Nothing was wiped. Copy it back, or bring it to the destination, first.";
-
-    private static Task<string?> OnlyCopyAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken) =>
-        OnlyCopies(db, drive).Select(n => (string?)n).FirstOrDefaultAsync(cancellationToken);
-
-    private static IQueryable<string> OnlyCopies(CatalogContext db, Drive drive) =>
-        Unacknowledged(db, drive)
-            .Where(c =>
-                !db.IntactCopies.Any(i =>
-                    i.FileName == c.FileName && i.StoreId != drive.StoreId && !db.Drives.Any(d => d.StoreId == i.StoreId)
-                )
-            )
-            .Select(c => c.FileName);
-
-    private static async Task ForgetContentsAsync(CatalogContext db, Drive drive, CancellationToken cancellationToken)
-    {
-        await db.Copies.Where(i => i.StoreId == drive.StoreId).ExecuteDeleteAsync(cancellationToken);
-        await db
-            .DriveMembers.Where(m => db.DriveContents.Any(c => c.Id == m.ContentId && c.DriveRow == drive.Id))
-            .ExecuteDeleteAsync(cancellationToken);
-        await db.DriveContents.Where(c => c.DriveRow == drive.Id).ExecuteDeleteAsync(cancellationToken);
-    }
+    /// <param name="Stored">Reports of files that are at the destination, by transfer.</param>
+    /// <param name="Failed">Reports of files that it did not accept.</param>
+    /// <param name="Refused">Reports that do not fit the catalog.</param>
+    private sealed record SortedReports(Dictionary<long, Delivery> Stored, List<Delivery> Failed, List<RefusedDelivery> Refused);
 }

@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Formats;
 using Librarian.Domain.Posix;
+using Librarian.Domain.Security;
 using Librarian.Domain.Stores;
 
 namespace Librarian.Domain.Drives;
@@ -39,6 +40,27 @@ public sealed class DriveMedium
     /// before a marker is written; later calls check for the drive.
     /// </summary>
     public bool HasDirectories => new LocalStore(Store.Options with { Medium = new StoreMedium(Root, Root) }).IsAvailable;
+
+    /// <summary>The marker of a drive of this site.</summary>
+    /// <param name="drive">The catalog's row.</param>
+    /// <param name="key">The site's key.</param>
+    /// <param name="site">The site.</param>
+    /// <param name="trip">The trip.</param>
+    /// <param name="now">UTC time.</param>
+    public static DriveMarker MarkerOf(Drive drive, SitePublicKey key, string site, int trip, DateTime now)
+    {
+        ArgumentNullException.ThrowIfNull(drive);
+        return new DriveMarker
+        {
+            DriveId = drive.DriveId,
+            Name = drive.Name,
+            Site = site,
+            SiteKey = key,
+            Destination = drive.Destination,
+            Trip = trip,
+            Initialised = new DateTime(now.Ticks - (now.Ticks % 10), DateTimeKind.Utc),
+        };
+    }
 }
 
 /// <summary>

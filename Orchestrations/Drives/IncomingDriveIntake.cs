@@ -1,30 +1,17 @@
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
-using Microsoft.Extensions.Options;
 
 namespace Librarian.Orchestrations.Drives;
-
-/// <summary>A drive that was plugged in here.</summary>
-/// <param name="Path">Absolute path of the drive's mount point.</param>
-/// <param name="AcceptKey">Fingerprint that an administrator has compared.</param>
-/// <param name="UpstreamManifest">Absolute path of a Python Librarian's manifest; null for a drive with a marker.</param>
-/// <param name="StoreRoot">Directory of the files on a Python Librarian's drive; null: <paramref name="Path"/>.</param>
-/// <param name="AllowUnsigned">Whether an unsigned manifest is acceptable.</param>
-public sealed record PluggedDrive(string Path, string? AcceptKey, string? UpstreamManifest, string? StoreRoot, bool AllowUnsigned);
 
 /// <summary>
 /// Examines incoming drives and starts their ingest. Marker, manifest, totals, digest, signature and key are checked before the first file.
 /// </summary>
-public sealed partial class IncomingDriveIntake(
+public sealed class IncomingDriveIntake(
     CatalogDatabase database,
-    DriveArchive archive,
-    SiteKeyring keyring,
-    DriveCommands commands,
+    IncomingDriveCheck check,
     DatabaseDurableTaskClient client,
-    IOptions<SiteOptions> options,
     TimeProvider time
 )
 {
@@ -51,8 +38,8 @@ public sealed partial class IncomingDriveIntake(
                 null
             );
         var (answer, incoming) = plugged.UpstreamManifest is null
-            ? await ExamineAsync(plugged, cancellationToken)
-            : await ExamineUpstreamAsync(plugged, cancellationToken);
+            ? await check.ExamineAsync(plugged, cancellationToken)
+            : await check.ExamineUpstreamAsync(plugged, cancellationToken);
         if (incoming is null)
             return (answer, null);
         var (registered, known) = await RegisterAsync(incoming, cancellationToken);
@@ -66,34 +53,6 @@ public sealed partial class IncomingDriveIntake(
             known
         );
     }
-
-    private IncomingDrive NewRow(
-        Guid drive,
-        int trip,
-        string name,
-        string source,
-        string path,
-        string data,
-        bool isUpstream,
-        string sha256,
-        long files,
-        long bytes
-    ) =>
-        new()
-        {
-            DriveId = drive,
-            Trip = trip,
-            Name = name,
-            Source = source,
-            MountPath = path,
-            DataPath = data,
-            IsUpstream = isUpstream,
-            ManifestSha256 = sha256,
-            State = IncomingDriveState.Ingesting,
-            StateSince = time.GetUtcNow().UtcDateTime,
-            Files = files,
-            Bytes = bytes,
-        };
 
     /// <summary>Records the incoming drive and starts its workflows, or continues with the recorded one.</summary>
     private async Task<(DriveAnswer, IncomingDrive?)> RegisterAsync(IncomingDrive incoming, CancellationToken cancellationToken)

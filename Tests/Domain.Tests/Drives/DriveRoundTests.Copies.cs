@@ -14,7 +14,7 @@ public partial class DriveRoundTests
     {
         using var fixture = await Fixture.CreateAsync(kind, server);
         await fixture.TravelAsync(stored: true);
-        await DriveDeliveries
+        await DriveMedium
             .MarkerOf(fixture.Drive, Samples.Key.PublicKey, "mountain", 2, DateTime.UnixEpoch)
             .WriteAsync(fixture.Mount, default);
         Assert.Equal("drive.other_trip", (await fixture.WipeAsync()).Code);
@@ -39,7 +39,7 @@ public partial class DriveRoundTests
         await fixture.Filling.RoundAsync(fixture.Drive.Id, null, default);
         Assert.True(File.Exists(fixture.Mount + "/data/obs/2"));
 
-        Assert.True((await fixture.Deliveries.WipeAsync(fixture.Source.Database, before, Samples.Key.PublicKey, "mountain", default)).IsOk);
+        Assert.True((await fixture.Wipe.WipeAsync(before, default)).IsOk);
 
         Assert.True(File.Exists(fixture.Mount + "/data/obs/2"));
         await using var db = fixture.Source.Database.Open();
@@ -146,11 +146,10 @@ public partial class DriveRoundTests
             );
             await DriveDeliveries.SettleAsync(db, [transfer.Id], default);
             Assert.True(await Deliveries.FinishAsync(db, Drive.Id, default));
-            Assert.True((await Deliveries.RecycleAsync(db, await CurrentAsync(), default)).IsOk);
+            Assert.True((await Recycling.RecycleAsync(db, await CurrentAsync(), default)).IsOk);
         }
 
-        public async Task<DriveAnswer> WipeAsync() =>
-            await Deliveries.WipeAsync(Source.Database, await CurrentAsync(), Samples.Key.PublicKey, "mountain", default);
+        public async Task<DriveAnswer> WipeAsync() => await Wipe.WipeAsync(await CurrentAsync(), default);
 
         /// <summary>The destination's catalog says that it has the mountain's file, whatever its disk has.</summary>
         public async Task ClaimAtDestinationAsync(string name)

@@ -168,7 +168,7 @@ public partial class DriveRoundTests
             _exfat = true;
             Directory.CreateDirectory(DriveStore.DataPathOf(Mount));
             Directory.CreateDirectory(DriveStore.StagingPathOf(Mount));
-            await DriveDeliveries.MarkerOf(Drive, Samples.Key.PublicKey, "mountain", 1, DateTime.UnixEpoch).WriteAsync(Mount, default);
+            await DriveMedium.MarkerOf(Drive, Samples.Key.PublicKey, "mountain", 1, DateTime.UnixEpoch).WriteAsync(Mount, default);
         }
 
         public void UnmountExfat()
@@ -213,7 +213,7 @@ public partial class DriveRoundTests
             await db.SaveChangesAsync();
             Directory.CreateDirectory(DriveStore.DataPathOf(drive.MountPath));
             Directory.CreateDirectory(DriveStore.StagingPathOf(drive.MountPath));
-            await DriveDeliveries
+            await DriveMedium
                 .MarkerOf(drive, Samples.Key.PublicKey, "mountain", 1, DateTime.UnixEpoch)
                 .WriteAsync(drive.MountPath, default);
             return drive.Id;

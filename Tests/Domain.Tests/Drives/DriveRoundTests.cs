@@ -211,7 +211,7 @@ public partial class DriveRoundTests(PostgresServer server)
     {
         using var fixture = await Fixture.CreateAsync(kind, server);
         await fixture.KeepAsync("obs/1");
-        await DriveDeliveries
+        await DriveMedium
             .MarkerOf(fixture.Drive, Samples.Key.PublicKey, "mountain", 2, DateTime.UnixEpoch)
             .WriteAsync(fixture.Mount, default);
         var round = await fixture.Filling.RoundAsync(fixture.Drive.Id, null, default);
@@ -498,7 +498,7 @@ public partial class DriveRoundTests(PostgresServer server)
         Assert.Equal(DriveState.Reusable, (await fixture.CurrentAsync()).State);
 
         // A lost drive is given up all the same, and the file is named.
-        var answer = await fixture.Deliveries.AbandonAsync(db, await fixture.CurrentAsync(), default);
+        var answer = await fixture.Recycling.AbandonAsync(db, await fixture.CurrentAsync(), default);
         Assert.True(answer.IsOk);
         Assert.Contains("'obs/1'", answer.Message, StringComparison.Ordinal);
     }
@@ -523,6 +523,10 @@ public partial class DriveRoundTests(PostgresServer server)
         public DriveDispatch Dispatch { get; private set; } = null!;
 
         public DriveDeliveries Deliveries { get; private set; } = null!;
+
+        public DriveRecycling Recycling { get; } = new(TimeProvider.System);
+
+        public DriveWipe Wipe { get; private set; } = null!;
 
         public DriveArchive Archive { get; private set; } = null!;
 
@@ -577,13 +581,16 @@ public partial class DriveRoundTests(PostgresServer server)
             );
             fixture.Dispatch = new DriveDispatch(
                 fixture.Source.Database,
-                Samples.Key,
-                Options.Create(fixture._mountain),
+                new ManifestArchive(fixture.Source.Database, Samples.Key, Options.Create(fixture._mountain)),
+                new DriveArchive(Options.Create(fixture._mountain)),
                 TimeProvider.System
             );
-            fixture.Deliveries = new DriveDeliveries(
-                new OutgoingTransfers(TimeProvider.System),
+            fixture.Deliveries = new DriveDeliveries(new OutgoingTransfers(TimeProvider.System), TimeProvider.System);
+            fixture.Wipe = new DriveWipe(
+                fixture.Source.Database,
                 new CopyProbe(fixture.Source.Database, fixture.Checks, Options.Create(fixture._mountain), TimeProvider.System),
+                Samples.Key,
+                Options.Create(fixture._mountain),
                 TimeProvider.System
             );
             var theirErrors = new ErrorLog(fixture.Destination.Database, TimeProvider.System, NullLogger<ErrorLog>.Instance);
@@ -642,7 +649,7 @@ public partial class DriveRoundTests(PostgresServer server)
             };
             db.Drives.Add(fixture.Drive);
             await db.SaveChangesAsync();
-            await DriveDeliveries
+            await DriveMedium
                 .MarkerOf(fixture.Drive, Samples.Key.PublicKey, "mountain", 1, DateTime.UnixEpoch)
                 .WriteAsync(fixture.Mount, default);
             return fixture;

@@ -108,7 +108,7 @@ public class OpenDriveTests
             StateSince = DateTime.UnixEpoch,
             Trip = 1,
         };
-        await DriveDeliveries.MarkerOf(drive, Samples.Key.PublicKey, "mountain", 1, DateTime.UnixEpoch).WriteAsync(root, default);
+        await DriveMedium.MarkerOf(drive, Samples.Key.PublicKey, "mountain", 1, DateTime.UnixEpoch).WriteAsync(root, default);
         return drive;
     }
 }

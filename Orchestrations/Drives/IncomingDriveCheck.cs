@@ -1,15 +1,28 @@
 using Librarian.Domain.Catalog;
+using Librarian.Domain.Configuration;
 using Librarian.Domain.Drives;
 using Librarian.Domain.Formats;
 using Librarian.Domain.Stores;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 
 namespace Librarian.Orchestrations.Drives;
 
-public sealed partial class IncomingDriveIntake
+/// <summary>Checks an incoming drive: marker, manifest, totals, digest, signature and key, all before the first file is read.</summary>
+public sealed class IncomingDriveCheck(
+    CatalogDatabase database,
+    DriveArchive archive,
+    SiteKeyring keyring,
+    KeyLearning keys,
+    IOptions<SiteOptions> options,
+    TimeProvider time
+)
 {
-    private async Task<(DriveAnswer, IncomingDrive?)> ExamineAsync(PluggedDrive plugged, CancellationToken cancellationToken)
+    /// <summary>Examines a drive with a marker and archives its manifest.</summary>
+    /// <returns>The row to register; null and a refusal when the drive is not taken.</returns>
+    public async Task<(DriveAnswer Answer, IncomingDrive? Incoming)> ExamineAsync(PluggedDrive plugged, CancellationToken cancellationToken)
     {
+        ArgumentNullException.ThrowIfNull(plugged);
         if (await DriveMarker.TryReadAsync(plugged.Path, cancellationToken) is not { } marker)
             return (
                 new DriveAnswer(
@@ -31,20 +44,9 @@ public sealed partial class IncomingDriveIntake
             if (!check.Accepted)
                 return (new DriveAnswer(check.Refusal.Code, check.Refusal.Message), null);
             var header = check.Header;
-            if (
-                (header.DriveId, header.Trip, header.Site, header.Destination)
-                != (marker.DriveId, marker.Trip, marker.Site, options.Value.Name)
-            )
-                return (
-                    new DriveAnswer(
-                        "manifest.other_drive",
-                        $"The manifest is of drive '{header.Drive}', trip {header.Trip} of '{header.Site}' to '{header.Destination}', "
-                            + $"but this is drive '{marker.Name}', trip {marker.Trip} of '{marker.Site}'. Nothing was read. "
-                            + $"Put the right manifest on the drive ('librarian drive manifest' at '{marker.Site}' writes it)."
-                    ),
-                    null
-                );
-            await commands.LearnKeyAsync(header.Site, header.SiteKey, plugged.AcceptKey, cancellationToken);
+            if (OtherDrive(marker, header) is { } other)
+                return (other, null);
+            await keys.LearnKeyAsync(header.Site, header.SiteKey, plugged.AcceptKey, cancellationToken);
             if (await WrongKeyAsync(header, cancellationToken) is { } untrusted)
                 return (untrusted, null);
             // A known drive keeps its archived copy; RegisterAsync compares the digests.
@@ -71,6 +73,16 @@ public sealed partial class IncomingDriveIntake
             File.Delete(staged);
         }
     }
+
+    private DriveAnswer? OtherDrive(DriveMarker marker, ManifestHeader header) =>
+        (header.DriveId, header.Trip, header.Site, header.Destination) == (marker.DriveId, marker.Trip, marker.Site, options.Value.Name)
+            ? null
+            : new DriveAnswer(
+                "manifest.other_drive",
+                $"The manifest is of drive '{header.Drive}', trip {header.Trip} of '{header.Site}' to '{header.Destination}', "
+                    + $"but this is drive '{marker.Name}', trip {marker.Trip} of '{marker.Site}'. Nothing was read. "
+                    + $"Put the right manifest on the drive ('librarian drive manifest' at '{marker.Site}' writes it)."
+            );
 
     private DriveAnswer? WrongSite(DriveMarker marker)
     {
@@ -109,22 +121,16 @@ public sealed partial class IncomingDriveIntake
         return null;
     }
 
-    private async Task<(DriveAnswer, IncomingDrive?)> ExamineUpstreamAsync(PluggedDrive plugged, CancellationToken cancellationToken)
+    /// <summary>The same for a drive of a Python Librarian.</summary>
+    public async Task<(DriveAnswer Answer, IncomingDrive? Incoming)> ExamineUpstreamAsync(
+        PluggedDrive plugged,
+        CancellationToken cancellationToken
+    )
     {
-        if (!plugged.AllowUnsigned)
-            return (
-                new DriveAnswer(
-                    "manifest.unsigned",
-                    "A manifest of the Python Librarian is not signed: nobody can tell whether it was changed on the way. "
-                        + "Nothing was read. If you trust how it came here, repeat with --unsigned."
-                ),
-                null
-            );
+        ArgumentNullException.ThrowIfNull(plugged);
         var root = plugged.StoreRoot ?? plugged.Path;
-        if (!Path.IsPathFullyQualified(root) || !Directory.Exists(root))
-            return (new DriveAnswer("drive.no_directory", $"{root} is not an absolute path of a directory on this site's machine."), null);
-        if (!Path.IsPathFullyQualified(plugged.UpstreamManifest!))
-            return (new DriveAnswer("manifest.missing", "Give the manifest's absolute path on this site's machine."), null);
+        if (WrongRequest(plugged, root) is { } wrong)
+            return (wrong, null);
         var staged = Path.Combine(archive.Root, $"examined-{Guid.NewGuid():N}.manifest");
         try
         {
@@ -174,6 +180,21 @@ public sealed partial class IncomingDriveIntake
         }
     }
 
+    private static DriveAnswer? WrongRequest(PluggedDrive plugged, string root)
+    {
+        if (!plugged.AllowUnsigned)
+            return new DriveAnswer(
+                "manifest.unsigned",
+                "A manifest of the Python Librarian is not signed: nobody can tell whether it was changed on the way. "
+                    + "Nothing was read. If you trust how it came here, repeat with --unsigned."
+            );
+        if (!Path.IsPathFullyQualified(root) || !Directory.Exists(root))
+            return new DriveAnswer("drive.no_directory", $"{root} is not an absolute path of a directory on this site's machine.");
+        if (!Path.IsPathFullyQualified(plugged.UpstreamManifest!))
+            return new DriveAnswer("manifest.missing", "Give the manifest's absolute path on this site's machine.");
+        return null;
+    }
+
     private async Task<bool> IsKnownAsync(Guid drive, int trip, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
@@ -204,4 +225,32 @@ public sealed partial class IncomingDriveIntake
             );
         }
     }
+
+    private IncomingDrive NewRow(
+        Guid drive,
+        int trip,
+        string name,
+        string source,
+        string path,
+        string data,
+        bool isUpstream,
+        string sha256,
+        long files,
+        long bytes
+    ) =>
+        new()
+        {
+            DriveId = drive,
+            Trip = trip,
+            Name = name,
+            Source = source,
+            MountPath = path,
+            DataPath = data,
+            IsUpstream = isUpstream,
+            ManifestSha256 = sha256,
+            State = IncomingDriveState.Ingesting,
+            StateSince = time.GetUtcNow().UtcDateTime,
+            Files = files,
+            Bytes = bytes,
+        };
 }
