@@ -74,10 +74,9 @@ public sealed partial class LibrarianClient
         CancellationToken cancellationToken
     )
     {
-        // A failure of the destination must not look like a failure of the site.
-        ExceptionDispatchInfo? notWritten = null;
         using var idle = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         idle.CancelAfter(HeadersTimeout);
+        var body = new BodyCopy(write, idle);
         Reply<string> reply;
         try
         {
@@ -95,7 +94,7 @@ public sealed partial class LibrarianClient
             reply = new Unreachable($"{Connection.BaseAddress} sends nothing any more.", Sent: true);
         }
 
-        notWritten?.Throw();
+        body.NotWritten?.Throw();
         return reply;
 
         async Task<Reply<string>> ReadAsync(HttpResponseMessage response, CancellationToken token)
@@ -110,6 +109,21 @@ public sealed partial class LibrarianClient
                 return new Malformed((int)response.StatusCode, why);
             // A proxy may ignore the range and send everything.
             var skip = response.StatusCode == HttpStatusCode.PartialContent ? 0 : from;
+            return await body.CopyAsync(response, skip, token);
+        }
+    }
+
+    /// <summary>Copies the body of one answer to its destination.</summary>
+    /// <param name="write">Receives the bytes.</param>
+    /// <param name="idle">Cancelled when the site sends nothing for <see cref="IdleTimeout"/>.</param>
+    private sealed class BodyCopy(Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask> write, CancellationTokenSource idle)
+    {
+        /// <summary>A failure of the destination, which must not look like a failure of the site.</summary>
+        public ExceptionDispatchInfo? NotWritten { get; private set; }
+
+        /// <summary>Copies the body from a position on; returns its tag.</summary>
+        public async Task<Reply<string>> CopyAsync(HttpResponseMessage response, long skip, CancellationToken token)
+        {
             await using var body = await response.Content.ReadAsStreamAsync(token);
             var buffer = new byte[BufferSize];
             while (true)
@@ -136,7 +150,7 @@ public sealed partial class LibrarianClient
                 }
                 catch (IOException error)
                 {
-                    notWritten = ExceptionDispatchInfo.Capture(error);
+                    NotWritten = ExceptionDispatchInfo.Capture(error);
                     return TagOf(response);
                 }
             }
