@@ -6,12 +6,6 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Domain.Transfers;
 
-/// <summary>A batch of files for one peer.</summary>
-/// <param name="QueueId">Row in <c>send_queue</c>.</param>
-/// <param name="Destination">The peer's name.</param>
-/// <param name="Files">Number of files.</param>
-public sealed record SendBatch(long QueueId, string Destination, int Files);
-
 /// <summary>
 /// The rules for files that this site sends. Every state change is one conditional UPDATE that names the states it may leave, so that a
 /// callback, a review and the batch's own orchestration can run concurrently without undoing each other.
