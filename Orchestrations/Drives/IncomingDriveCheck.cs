@@ -18,6 +18,8 @@ public sealed class IncomingDriveCheck(
     TimeProvider time
 )
 {
+    private DateTime Now => time.GetUtcNow().UtcDateTime;
+
     /// <summary>Examines a drive with a marker and archives its manifest.</summary>
     /// <returns>The row to register; null and a refusal when the drive is not taken.</returns>
     public async Task<(DriveAnswer Answer, IncomingDrive? Incoming)> ExamineAsync(PluggedDrive plugged, CancellationToken cancellationToken)
@@ -52,21 +54,7 @@ public sealed class IncomingDriveCheck(
             // A known drive keeps its archived copy; RegisterAsync compares the digests.
             if (!await IsKnownAsync(marker.DriveId, marker.Trip, cancellationToken))
                 DriveFile.GiveName(staged, archive.ArrivedManifest(marker.DriveId, marker.Trip));
-            return (
-                DriveAnswer.Done(""),
-                NewRow(
-                    marker.DriveId,
-                    marker.Trip,
-                    marker.Name,
-                    header.Site,
-                    plugged.Path,
-                    DriveStore.DataPathOf(plugged.Path),
-                    isUpstream: false,
-                    check.Seal.Sha256,
-                    header.Files,
-                    header.Bytes
-                )
-            );
+            return (DriveAnswer.Done(""), RowOf(marker, header, check.Seal.Sha256, plugged.Path));
         }
         finally
         {
@@ -158,21 +146,7 @@ public sealed class IncomingDriveCheck(
                     ? ""
                     : $"{header.Unusable} of {header.Files} entries of its manifest cannot be used; "
                         + "their files are not taken, the others are.";
-            return (
-                DriveAnswer.Done(unusable),
-                NewRow(
-                    identity,
-                    0,
-                    header.StoreName,
-                    header.LibrarianName,
-                    plugged.Path,
-                    root,
-                    isUpstream: true,
-                    header.Sha256,
-                    header.Files,
-                    header.Bytes
-                )
-            );
+            return (DriveAnswer.Done(unusable), UpstreamRow(identity, header, plugged.Path, root));
         }
         finally
         {
@@ -226,31 +200,37 @@ public sealed class IncomingDriveCheck(
         }
     }
 
-    private IncomingDrive NewRow(
-        Guid drive,
-        int trip,
-        string name,
-        string source,
-        string path,
-        string data,
-        bool isUpstream,
-        string sha256,
-        long files,
-        long bytes
-    ) =>
+    private IncomingDrive RowOf(DriveMarker marker, ManifestHeader header, string sha256, string path) =>
         new()
         {
-            DriveId = drive,
-            Trip = trip,
-            Name = name,
-            Source = source,
+            DriveId = marker.DriveId,
+            Trip = marker.Trip,
+            Name = marker.Name,
+            Source = header.Site,
             MountPath = path,
-            DataPath = data,
-            IsUpstream = isUpstream,
+            DataPath = DriveStore.DataPathOf(path),
+            IsUpstream = false,
             ManifestSha256 = sha256,
             State = IncomingDriveState.Ingesting,
-            StateSince = time.GetUtcNow().UtcDateTime,
-            Files = files,
-            Bytes = bytes,
+            StateSince = Now,
+            Files = header.Files,
+            Bytes = header.Bytes,
+        };
+
+    private IncomingDrive UpstreamRow(Guid identity, UpstreamHeader header, string path, string root) =>
+        new()
+        {
+            DriveId = identity,
+            Trip = 0,
+            Name = header.StoreName,
+            Source = header.LibrarianName,
+            MountPath = path,
+            DataPath = root,
+            IsUpstream = true,
+            ManifestSha256 = header.Sha256,
+            State = IncomingDriveState.Ingesting,
+            StateSince = Now,
+            Files = header.Files,
+            Bytes = header.Bytes,
         };
 }
