@@ -95,7 +95,7 @@ public sealed class PeerFunctions(
         var (wasKnown, changed) = await peers.SaveAsync(login, cancellationToken);
         // Work that waited for the peer under the old address or credentials is retried at once.
         if (!wasKnown || changed.Count > 0)
-            await presence.HeardAsync(name, cancellationToken, force: true);
+            await presence.WakeWaitingAsync(name, cancellationToken, force: true);
         return Answers.Json(
             new LibrarianAddResponse(
                 true,

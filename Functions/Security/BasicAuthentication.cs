@@ -46,7 +46,7 @@ public sealed class BasicAuthentication(
             : await accounts.AuthenticateAsync(username, password, Context.RequestAborted);
         // A peer's account has the peer's name (docs/spec/wire.md#identity). The caller does not wait for this.
         if (level > AuthLevel.None && presence.IsAwaited(username))
-            Response.OnCompleted(() => presence.HeardAsync(username, CancellationToken.None));
+            Response.OnCompleted(() => presence.WakeWaitingAsync(username, CancellationToken.None));
         var identity = new ClaimsIdentity([new Claim(ClaimTypes.Name, username), new Claim(LevelClaim, level.ToString())], SchemeName);
         return AuthenticateResult.Success(new AuthenticationTicket(new ClaimsPrincipal(identity), SchemeName));
     }

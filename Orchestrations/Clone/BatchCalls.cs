@@ -84,11 +84,11 @@ public sealed class BatchCalls(
         return new BatchStep(outcome, message, remaining);
     }
 
-    /// <summary>Notes that the batch calls the peer now, so that the peer's answers do not wake it.</summary>
-    public void Tries(SendCloneInput input)
+    /// <summary>Removes the batch from those that wait: it calls the peer now, and the answers must not wake it.</summary>
+    public void RemoveWaiting(SendCloneInput input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        presence.Tries(SendClone.InstanceId(input.QueueId));
+        presence.RemoveWaiting(SendClone.InstanceId(input.QueueId));
     }
 
     /// <summary>
@@ -123,7 +123,7 @@ public sealed class BatchCalls(
             );
         }
 
-        presence.Waits(input.Destination, SendClone.InstanceId(input.QueueId));
+        presence.AddWaiting(input.Destination, SendClone.InstanceId(input.QueueId));
         return await StepAsync(StepOutcome.Wait, input.QueueId, error.ToString()!, cancellationToken);
     }
 
@@ -144,17 +144,17 @@ public sealed class BatchCalls(
         return await StepAsync(StepOutcome.Full, input.QueueId, error.ToString()!, cancellationToken);
     }
 
-    /// <summary>The peer accepts files, so errors about its absence, this site's account there and its space are settled.</summary>
-    public async Task TakesFilesAsync(PeerClient peer, CancellationToken cancellationToken)
+    /// <summary>Records that the peer accepts files: settles errors about its absence, this site's account there and its space.</summary>
+    public async Task RecordAcceptingFilesAsync(PeerClient peer, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(peer);
         await directory.MarkFullAsync(peer.Login.Name, full: false, cancellationToken);
-        await AnswersAsync(peer.Login.Name, cancellationToken);
+        await RecordReachableAsync(peer.Login.Name, cancellationToken);
         await errors.SettleAsync(FullErrorKey(peer.Login.Name), cancellationToken);
     }
 
-    /// <summary>The peer accepts this site's account, so errors about its absence and the account are settled.</summary>
-    public Task AnswersAsync(string destination, CancellationToken cancellationToken) =>
+    /// <summary>Records that the peer accepts this site's account: settles errors about its absence and the account.</summary>
+    public Task RecordReachableAsync(string destination, CancellationToken cancellationToken) =>
         errors.SettleAsync(ErrorKey(destination), cancellationToken);
 
     /// <summary>

@@ -25,7 +25,7 @@ public sealed partial class BatchWork
         ArgumentNullException.ThrowIfNull(transfers);
         if (transfers.Count == 0)
             return await calls.StepAsync(StepOutcome.Done, input.QueueId, $"Everything is {status}.", cancellationToken);
-        calls.Tries(input);
+        calls.RemoveWaiting(input);
         var (peer, why) = await calls.ConnectAsync(input.Destination, cancellationToken);
         if (peer is null)
             return await calls.StepAsync(StepOutcome.Wait, input.QueueId, why, cancellationToken);
@@ -43,7 +43,7 @@ public sealed partial class BatchWork
         );
         if (!notified.IsSuccess)
             return await calls.WaitAsync(input, notified.Error, cancellationToken);
-        await calls.AnswersAsync(input.Destination, cancellationToken);
+        await calls.RecordReachableAsync(input.Destination, cancellationToken);
         var modified = notified.Value.ModifiedDestinationTransferIds.ToHashSet();
         List<long> accepted = [.. byRemote.Where(t => modified.Contains(t.Key)).Select(t => t.Value.Id)];
         List<long> refused = [.. byRemote.Keys.Where(id => !modified.Contains(id))];

@@ -23,7 +23,7 @@ public sealed class ReviewBatch(BatchWork work) : TaskActivity<SendCloneInput, B
 
         if (open.Count == 0)
             return await work.Calls.StepAsync(StepOutcome.Done, input.QueueId, "All transfers have ended.", stop);
-        work.Calls.Tries(input);
+        work.Calls.RemoveWaiting(input);
         var (peer, why) = await work.Calls.ConnectAsync(input.Destination, stop);
         if (peer is null)
             return await work.Calls.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
@@ -33,7 +33,7 @@ public sealed class ReviewBatch(BatchWork work) : TaskActivity<SendCloneInput, B
         );
         if (!asked.IsSuccess)
             return await work.Calls.WaitAsync(input, asked.Error, stop);
-        await work.Calls.AnswersAsync(input.Destination, stop);
+        await work.Calls.RecordReachableAsync(input.Destination, stop);
         var forgotten = new List<(long, long)>();
         var gone = new List<OutgoingTransfer>();
         foreach (var transfer in open)

@@ -158,7 +158,7 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
         /// </summary>
         private async Task<StepEnd> ReviewAsync()
         {
-            while (!await IsSettledWithinAsync(PeerCalls.Pause(Math.Max(FirstReview, _waits), _context.NewGuid()), listen: true))
+            while (!await IsSettledWithinAsync(PeerCalls.Pause(Math.Max(FirstReview, _waits), _context.NewGuid()), endsAtSign: true))
             {
                 var step = await CallAsync(nameof(ReviewBatch));
                 if (step.Remaining == 0)
@@ -190,9 +190,9 @@ public sealed class SendClone : TaskOrchestrator<SendCloneInput, string>
             return step;
         }
 
-        private async Task<bool> IsSettledWithinAsync(TimeSpan pause, bool listen = false)
+        private async Task<bool> IsSettledWithinAsync(TimeSpan pause, bool endsAtSign = false)
         {
-            var end = await _peer.WaitAsync(pause, _settled, listen || _isAway);
+            var end = await _peer.WaitAsync(pause, _settled, endsAtSign || _isAway);
             if (end == PauseEnd.PeerIsBack && _peer.IsFirst)
                 _waits = 0;
             return end == PauseEnd.Other;

@@ -30,7 +30,7 @@ public sealed class StageBatch(BatchWork work, TransferIds transferIds, LocalTra
 
         if (pending.Count == 0)
             return await work.Calls.StepAsync(StepOutcome.Done, input.QueueId, "All files have a staging slot.", stop);
-        work.Calls.Tries(input);
+        work.Calls.RemoveWaiting(input);
         var (peer, why) = await work.Calls.ConnectAsync(input.Destination, stop);
         if (peer is null)
             return await work.Calls.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);

@@ -117,7 +117,7 @@ internal sealed class StagingRun(
     private async Task AcceptAsync(List<OutgoingTransfer> files, CloneBatchStageResponse answer, long highestBefore, CancellationToken stop)
     {
         if (_store is null)
-            await work.Calls.TakesFilesAsync(peer, stop);
+            await work.Calls.RecordAcceptingFilesAsync(peer, stop);
         var slots = SlotsOf(answer);
         var roots = work.Policy(input.Destination).LocalRoots;
         var provider = answer.AsyncTransferProviders.FirstOrDefault(p => p.Value is LocalProvider l && local.IsUsable(l.Hostnames));

@@ -35,14 +35,14 @@ public sealed class ReportDriveBatch(
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(input);
         var stop = context.CancellationToken;
-        presence.Tries(context.InstanceId);
+        presence.RemoveWaiting(context.InstanceId);
         await using var db = database.Open();
         var incoming = await db.IncomingDrives.AsNoTracking().SingleOrDefaultAsync(a => a.Id == input.ArrivalId, stop);
         if (incoming is null)
             return new ReportStep("The drive is no longer on record.", false, true, true);
         var step = await NotifyAsync(db, incoming, stop);
         if (!step.IsReachable)
-            presence.Waits(incoming.Source, context.InstanceId);
+            presence.AddWaiting(incoming.Source, context.InstanceId);
         return step;
     }
 

@@ -36,7 +36,7 @@ public sealed class ReportDriveToSource : TaskOrchestrator<IncomingDriveInput, s
             {
                 var pause = step.IsReachable ? TimeSpan.FromSeconds(Idle) : PeerCalls.Pause(waits, context.NewGuid());
                 waits++;
-                if (await peer.WaitAsync(pause, listen: !step.IsReachable) == PauseEnd.PeerIsBack && peer.IsFirst)
+                if (await peer.WaitAsync(pause, endsAtSign: !step.IsReachable) == PauseEnd.PeerIsBack && peer.IsFirst)
                     waits = 0;
                 if (++pauses < WaitsPerGeneration)
                     continue;

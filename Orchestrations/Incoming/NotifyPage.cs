@@ -40,7 +40,7 @@ public sealed class NotifyPage(
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(input);
         var stop = context.CancellationToken;
-        presence.Tries(context.InstanceId);
+        presence.RemoveWaiting(context.InstanceId);
         var due = await callbacks.DueAsync(input.Source, PageSize, stop);
         if (due.Count == 0)
         {
@@ -81,7 +81,7 @@ public sealed class NotifyPage(
 
         var step = await StepAsync(input.Source, pass, due, stop);
         if (step.Outcome == NotifyOutcome.Wait)
-            presence.Waits(input.Source, context.InstanceId);
+            presence.AddWaiting(input.Source, context.InstanceId);
         return step;
     }
 

@@ -62,9 +62,9 @@ public sealed class PeerProbes(
             foreach (var instance in waiting)
             {
                 if (instance.Name == nameof(SendClone) && instance.ReadInputAs<SendCloneInput>() is { } batch)
-                    presence.Waits(batch.Destination, instance.InstanceId);
+                    presence.AddWaiting(batch.Destination, instance.InstanceId);
                 if (instance.Name == NotifySource.TaskName && instance.ReadInputAs<NotifySourceInput>() is { } notify)
-                    presence.Waits(notify.Source, instance.InstanceId);
+                    presence.AddWaiting(notify.Source, instance.InstanceId);
             }
 
             await LearnRepairsAsync(waiting.FindAll(i => i.Name == nameof(RepairCopy)), cancellationToken);
@@ -87,7 +87,7 @@ public sealed class PeerProbes(
             .Join(db.RemoteCopies, c => c.FileName, r => r.FileName, (c, r) => new { c.Id, r.Peer!.Name })
             .ToListAsync(cancellationToken);
         foreach (var entry in sources.Concat(holders))
-            presence.Waits(entry.Name, RepairCopy.InstanceId(entry.Id));
+            presence.AddWaiting(entry.Name, RepairCopy.InstanceId(entry.Id));
     }
 
     private async Task LearnIncomingDrivesAsync(List<OrchestrationMetadata> reports, CancellationToken cancellationToken)
@@ -102,7 +102,7 @@ public sealed class PeerProbes(
             .Select(a => new { a.Id, a.Source })
             .ToListAsync(cancellationToken);
         foreach (var drive in incoming)
-            presence.Waits(drive.Source, byDrive[drive.Id]);
+            presence.AddWaiting(drive.Source, byDrive[drive.Id]);
     }
 
     /// <summary>Statuses are the steps that the activities return, such as <see cref="BatchStep"/>.</summary>

@@ -22,7 +22,7 @@ public sealed class PeerConnections : IDisposable
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromMinutes(5);
     private readonly PeerDirectory _directory;
     private readonly HttpClient _http;
-    private readonly HttpClient _listening;
+    private readonly HttpClient _httpOfRegistered;
     private readonly SiteCatalog _own;
     private readonly PeerCatalogs _catalogs;
     private readonly ILogger<PeerConnections> _log;
@@ -43,7 +43,7 @@ public sealed class PeerConnections : IDisposable
         (_directory, _own, _catalogs, _log) = (directory, own, catalogs, log);
         var handler = LibrarianClient.CreateHandler();
         _http = new HttpClient(handler, disposeHandler: false) { Timeout = Timeout.InfiniteTimeSpan };
-        _listening = new HttpClient(new Listening(presence, handler)) { Timeout = Timeout.InfiniteTimeSpan };
+        _httpOfRegistered = new HttpClient(new WakingHandler(presence, handler)) { Timeout = Timeout.InfiniteTimeSpan };
     }
 
     /// <summary>The peer, or null if it is not registered or its registration is unusable.</summary>
@@ -66,7 +66,7 @@ public sealed class PeerConnections : IDisposable
                 login,
                 new LibrarianClient(
                     connection,
-                    isRegistered ? _listening : _http,
+                    isRegistered ? _httpOfRegistered : _http,
                     answerTimeout ?? AnswerTimeout,
                     isRegistered ? login.Name : null,
                     isRegistered ? HeadersOf(login.Name) : null
@@ -79,7 +79,7 @@ public sealed class PeerConnections : IDisposable
     public void Dispose()
     {
         _http.Dispose();
-        _listening.Dispose();
+        _httpOfRegistered.Dispose();
     }
 
     private CallHeaders HeadersOf(string peer) =>
@@ -126,13 +126,14 @@ public sealed class PeerConnections : IDisposable
             headers is not null && headers.TryGetValues(name, out var values) ? string.Join(',', values) : null;
     }
 
-    private sealed class Listening(PeerPresence presence, HttpMessageHandler inner) : DelegatingHandler(inner)
+    /// <summary>Wakes the workflows that wait for a peer when it answers a call.</summary>
+    private sealed class WakingHandler(PeerPresence presence, HttpMessageHandler inner) : DelegatingHandler(inner)
     {
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             var response = await base.SendAsync(request, cancellationToken);
             if (response.IsSuccessStatusCode && request.Options.TryGetValue(LibrarianClient.PeerName, out var name))
-                await presence.HeardAsync(name, cancellationToken);
+                await presence.WakeWaitingAsync(name, cancellationToken);
             return response;
         }
     }

@@ -20,7 +20,7 @@ internal sealed class PeerPause
 {
     private readonly TaskOrchestrationContext _context;
     private Task<string?> _back;
-    private DateTime _deafUntil;
+    private DateTime _ignoresSignsUntil;
 
     /// <param name="context">The workflow's context.</param>
     /// <param name="futile">Futile wake-ups of an earlier generation.</param>
@@ -30,7 +30,7 @@ internal sealed class PeerPause
         _back = context.WaitForExternalEvent<string?>(PeerPresence.BackEvent);
         Futile = futile;
         if (futile > 0)
-            _deafUntil = context.CurrentUtcDateTime + PeerCalls.BetweenWakeUps(futile);
+            _ignoresSignsUntil = context.CurrentUtcDateTime + PeerCalls.BetweenWakeUps(futile);
     }
 
     /// <summary>Futile wake-ups in a row. A wake-up counts as futile until <see cref="Answered"/>.</summary>
@@ -44,37 +44,37 @@ internal sealed class PeerPause
     {
         Futile = 0;
         if (_back.IsCompleted)
-            Listen();
+            DiscardSigns();
     }
 
     /// <summary>Waits until the pause or one of the events ends.</summary>
     /// <param name="pause">Length of the pause.</param>
     /// <param name="other">A task that also ends the pause.</param>
-    /// <param name="listen">Whether a sign of life ends the pause.</param>
-    public async Task<PauseEnd> WaitAsync(TimeSpan pause, Task? other = null, bool listen = true)
+    /// <param name="endsAtSign">Whether a sign of life ends the pause.</param>
+    public async Task<PauseEnd> WaitAsync(TimeSpan pause, Task? other = null, bool endsAtSign = true)
     {
         var end = _context.CurrentUtcDateTime + pause;
-        if (!listen || Futile == 0 || _deafUntil <= _context.CurrentUtcDateTime)
-            return await WaitUntilAsync(end, other, listen);
-        var quiet = await WaitUntilAsync(_deafUntil < end ? _deafUntil : end, other, listen: false);
-        return quiet == PauseEnd.Other || _deafUntil >= end ? quiet : await WaitUntilAsync(end, other, listen: true);
+        if (!endsAtSign || Futile == 0 || _ignoresSignsUntil <= _context.CurrentUtcDateTime)
+            return await WaitUntilAsync(end, other, endsAtSign);
+        var quiet = await WaitUntilAsync(_ignoresSignsUntil < end ? _ignoresSignsUntil : end, other, endsAtSign: false);
+        return quiet == PauseEnd.Other || _ignoresSignsUntil >= end ? quiet : await WaitUntilAsync(end, other, endsAtSign: true);
     }
 
     /// <summary>
     /// Discards signs of life that came while the peer was being asked or while they were ignored, because they are out of date.
     /// </summary>
-    private void Listen()
+    private void DiscardSigns()
     {
         do _back = _context.WaitForExternalEvent<string?>(PeerPresence.BackEvent);
         while (_back.IsCompleted);
     }
 
-    private async Task<PauseEnd> WaitUntilAsync(DateTime end, Task? other, bool listen)
+    private async Task<PauseEnd> WaitUntilAsync(DateTime end, Task? other, bool endsAtSign)
     {
         using var cancel = new CancellationTokenSource();
         var timer = _context.CreateTimer(end, cancel.Token);
         List<Task> ends = [timer];
-        if (listen)
+        if (endsAtSign)
             ends.Insert(0, _back);
         if (other is not null)
             ends.Insert(0, other);
@@ -86,9 +86,9 @@ internal sealed class PeerPause
 #pragma warning restore CA1849, MA0042
         if (first == other)
             return PauseEnd.Other;
-        Listen();
+        DiscardSigns();
         Futile++;
-        _deafUntil = _context.CurrentUtcDateTime + PeerCalls.BetweenWakeUps(Futile);
+        _ignoresSignsUntil = _context.CurrentUtcDateTime + PeerCalls.BetweenWakeUps(Futile);
         return PauseEnd.PeerIsBack;
     }
 }

@@ -44,8 +44,8 @@ public sealed class PeerPresence(DurableTaskClient client, TimeProvider time, IL
             return _peers.TryGetValue(peer, out var waiters) && waiters.Instances.Count > 0;
     }
 
-    /// <summary>Notes that the workflow waits for the peer.</summary>
-    public void Waits(string peer, string instanceId)
+    /// <summary>Adds the workflow to those that wait for the peer.</summary>
+    public void AddWaiting(string peer, string instanceId)
     {
         lock (_lock)
         {
@@ -55,8 +55,8 @@ public sealed class PeerPresence(DurableTaskClient client, TimeProvider time, IL
         }
     }
 
-    /// <summary>Notes that the workflow no longer waits: it calls the peer now, and the answers must not wake it.</summary>
-    public void Tries(string instanceId)
+    /// <summary>Removes the workflow from those that wait: it calls the peer now, and the answers must not wake it.</summary>
+    public void RemoveWaiting(string instanceId)
     {
         lock (_lock)
         {
@@ -69,7 +69,7 @@ public sealed class PeerPresence(DurableTaskClient client, TimeProvider time, IL
     /// <param name="peer">The peer's name.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <param name="force">True to wake them even shortly after the last wake-up, because the registration has changed.</param>
-    public async Task HeardAsync(string peer, CancellationToken cancellationToken, bool force = false)
+    public async Task WakeWaitingAsync(string peer, CancellationToken cancellationToken, bool force = false)
     {
         ArgumentNullException.ThrowIfNull(peer);
         List<string> woken;
@@ -94,7 +94,7 @@ public sealed class PeerPresence(DurableTaskClient client, TimeProvider time, IL
             catch (Exception fault) when (CatalogDatabase.IsDatabaseFailure(fault))
             {
                 // Its timer or the next sign of life wakes it.
-                Waits(peer, instance);
+                AddWaiting(peer, instance);
             }
         }
     }

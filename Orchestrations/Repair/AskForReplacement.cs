@@ -25,7 +25,7 @@ public sealed class AskForReplacement(
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(input);
         var stop = context.CancellationToken;
-        presence.Tries(context.InstanceId);
+        presence.RemoveWaiting(context.InstanceId);
         if (await requests.FindAsync(input.CorruptId, stop) is not { } corrupt)
             return Done();
         if (await requests.IsArrivingAsync(corrupt, stop))
@@ -53,7 +53,7 @@ public sealed class AskForReplacement(
         }
 
         foreach (var peer in holders)
-            presence.Waits(peer, context.InstanceId);
+            presence.AddWaiting(peer, context.InstanceId);
         var why = reasons.Count == 0 ? "no peer is known to hold a copy" : string.Join(' ', reasons);
         await errors.RenewAsync(
             ErrorSeverity.Critical,

@@ -59,7 +59,7 @@ public sealed class RepairCopy : TaskOrchestrator<RepairInput, string>
             if (step.Outcome == RepairOutcome.Arriving)
                 peers.Answered();
             // Even if a replacement is on its way, the next step asks for what is still missing.
-            var end = await peers.WaitAsync(PeerCalls.Pause(waits++, context.NewGuid()), listen: step.Outcome == RepairOutcome.Wait);
+            var end = await peers.WaitAsync(PeerCalls.Pause(waits++, context.NewGuid()), endsAtSign: step.Outcome == RepairOutcome.Wait);
             if (end == PauseEnd.PeerIsBack && peers.IsFirst)
                 waits = 0;
             if (pauses < WaitsPerGeneration)

@@ -32,7 +32,7 @@ public class PeerPresenceTests
         var before = _asked.Count;
 
         _isAway = false;
-        await _presence.HeardAsync("archive", Stop);
+        await _presence.WakeWaitingAsync("archive", Stop);
         var heard = _time.GetUtcNow();
         await host.RunToCompletionAsync(id, Stop);
 
@@ -48,7 +48,7 @@ public class PeerPresenceTests
         await BeginAsync(host, workflow);
         await host.RunUntilAsync(_time.GetUtcNow().AddHours(1), Stop);
         var before = _asked.Count;
-        await _presence.HeardAsync("archive", Stop);
+        await _presence.WakeWaitingAsync("archive", Stop);
         await host.RunUntilAsync(_time.GetUtcNow().AddSeconds(8), Stop);
         // One call at once, then after pauses of one, two and four seconds, each shortened by up to a half.
         Assert.InRange(_asked.Count - before, 3, 5);
@@ -66,7 +66,7 @@ public class PeerPresenceTests
             // A restart replays the wake-ups.
             if (calls % 60 == 0)
                 await RestartAsync(host);
-            await _presence.HeardAsync("archive", Stop);
+            await _presence.WakeWaitingAsync("archive", Stop);
         }
 
         // In the second hour: one wake-up every ten minutes, and the pauses between them. A call for each sign of life would make 120.
@@ -88,8 +88,8 @@ public class PeerPresenceTests
         for (var bursts = 1; bursts <= 3; bursts++)
         {
             for (var i = 0; i < 100; i++)
-                await _presence.HeardAsync("archive", Stop);
-            await _presence.HeardAsync("somebody else", Stop);
+                await _presence.WakeWaitingAsync("archive", Stop);
+            await _presence.WakeWaitingAsync("somebody else", Stop);
             await host.RunUntilIdleAsync(Stop);
             Assert.Equal(bursts, (await host.Client.ReadHistoryAsync(id, Stop)).Count(e => e.EventType == "EventRaised"));
             // The workflow has called the peer and waits again; only a later sign of life counts.
@@ -200,16 +200,16 @@ public class PeerPresenceTests
             return;
         foreach (var workflow in new[] { nameof(SendClone), NotifySource.TaskName, nameof(RepairCopy) })
             if (await host.Client.GetInstanceAsync(workflow) is not null)
-                _presence.Waits("archive", workflow);
+                _presence.AddWaiting("archive", workflow);
     }
 
     /// <summary>Does what every activity that calls a peer does.</summary>
     private bool Ask(TaskActivityContext context)
     {
-        _presence.Tries(context.InstanceId);
+        _presence.RemoveWaiting(context.InstanceId);
         _asked.Add(_time.GetUtcNow());
         if (_isAway)
-            _presence.Waits("archive", context.InstanceId);
+            _presence.AddWaiting("archive", context.InstanceId);
         return !_isAway;
     }
 

@@ -21,7 +21,7 @@ public sealed class PresenceTests(PostgresServer server) : IAsyncLifetime
     [Fact]
     public async Task Call_OfThePeersAccount_IsASignOfLifeAndNoOtherCallIs()
     {
-        Presence.Waits("aaa", "send-clone-999");
+        Presence.AddWaiting("aaa", "send-clone-999");
         await _fixture.Peer.CallAsync("ping/", "{}");
         await _fixture.Site.PostAsync("ping/logged", "{}", "aaa", "wrong");
         await _fixture.Site.PostAsync("ping/logged", "{}", "reader");
@@ -35,7 +35,7 @@ public sealed class PresenceTests(PostgresServer server) : IAsyncLifetime
     {
         _fixture.Site.Statements.Reset();
         for (var i = 0; i < 1000; i++)
-            Assert.True(Presence.HeardAsync("aaa", CancellationToken.None).IsCompletedSuccessfully);
+            Assert.True(Presence.WakeWaitingAsync("aaa", CancellationToken.None).IsCompletedSuccessfully);
         Assert.Equal(0, _fixture.Site.Statements.Count);
     }
 
@@ -47,8 +47,8 @@ public sealed class PresenceTests(PostgresServer server) : IAsyncLifetime
         Assert.Empty(_fixture.Peer.Paths);
 
         for (var i = 0; i < 5; i++)
-            Presence.Waits("aaa", $"send-clone-{900 + i}");
-        Presence.Waits("unknown", "tell-unknown");
+            Presence.AddWaiting("aaa", $"send-clone-{900 + i}");
+        Presence.AddWaiting("unknown", "tell-unknown");
         _fixture.Peer.Interfere = _ => Task.FromResult<WireAnswer?>(WireAnswer.Drop);
         await probes.ProbeAsync(CancellationToken.None);
         Assert.True(Presence.IsAwaited("aaa"));
