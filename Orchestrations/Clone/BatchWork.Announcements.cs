@@ -31,7 +31,7 @@ public sealed partial class BatchWork
             return await calls.StepAsync(StepOutcome.Wait, input.QueueId, why, cancellationToken);
         // If the peer has given an id out twice, the id means the later transfer: the peer's catalog was restored in between.
         var byRemote = transfers.GroupBy(t => t.RemoteTransferId!.Value).ToDictionary(g => g.Key, g => g.MaxBy(t => t.Id)!);
-        await FailAsync(
+        await AbandonAsync(
             null,
             [.. transfers.Except(byRemote.Values)],
             $"'{input.Destination}' has given the id of this transfer to another one.",
@@ -58,7 +58,7 @@ public sealed partial class BatchWork
             var there = asked.Value.DestinationTransferStatus;
             var gone = await GoneAsync(peer, refused.ConvertAll(id => byRemote[id]), there, status, accepted, cancellationToken);
             var reason = $"'{input.Destination}' no longer expects the transfer: {string.Join(' ', notified.Value.Reasons)}";
-            await FailAsync(peer, gone, reason, cancellationToken);
+            await AbandonAsync(peer, gone, reason, cancellationToken);
         }
 
         await AdvanceAsync(accepted, from, status, cancellationToken);

@@ -13,7 +13,8 @@ using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
 namespace Librarian.Orchestrations.Clone;
 
 /// <summary>
-/// Services that the activities of a batch share: they read its open transfers, announce them to the peer and abandon them.
+/// Services that the activities of a batch share: they read its open transfers, announce them to the peer, and abandon, defer or withhold
+/// them.
 /// </summary>
 public sealed partial class BatchWork(
     CatalogDatabase database,
@@ -112,51 +113,49 @@ public sealed partial class BatchWork(
     }
 
     /// <summary>
-    /// Ends transfers here without success and, if the peer can be reached now, there too. A peer that misses this notices when it reviews
-    /// its incoming transfers (docs/spec/wire.md#review-of-incoming-transfers).
+    /// Ends transfers as FAILED here and, if the peer can be reached now, there too, and records an error. A peer that misses this notices
+    /// when it reviews its incoming transfers (docs/spec/wire.md#review-of-incoming-transfers).
     /// </summary>
     /// <param name="peer">Null if the peer knows already or must not be notified.</param>
     /// <param name="transfers">The transfers to end.</param>
     /// <param name="reason">The reason, for people.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    /// <param name="status">CANCELLED for files that are only deferred; these raise no error.</param>
-    public async Task FailAsync(
+    public async Task AbandonAsync(
         PeerClient? peer,
         IReadOnlyList<OutgoingTransfer> transfers,
         string reason,
-        CancellationToken cancellationToken,
-        TransferStatus status = TransferStatus.Failed
+        CancellationToken cancellationToken
     )
     {
         ArgumentNullException.ThrowIfNull(transfers);
         if (transfers is not [var first, ..])
             return;
-        await using (var db = Open())
-        {
-            await outgoing.FailAsync(db, [.. transfers.Select(t => t.Id)], reason, cancellationToken, status);
-        }
-
+        await EndAsync(transfers, TransferStatus.Failed, reason, cancellationToken);
         foreach (var transfer in transfers)
-        {
-            if (status == TransferStatus.Failed)
-                Logs.TransferAbandoned(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
-            else
-                Logs.TransferDeferred(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
-        }
-
-        if (status == TransferStatus.Failed)
-        {
-            var what = transfers.Count == 1 ? $"'{first.FileName}'" : $"{transfers.Count} files, '{first.FileName}' the first of them,";
-            await errors.RaiseAsync(
-                ErrorSeverity.Warning,
-                ErrorCategory.Transfer,
-                $"send {first.FileName} to {first.Destination}",
-                $"{what} did not get to '{first.Destination}' and will be offered again later; the local copies are untouched: {reason}",
-                cancellationToken
-            );
-        }
-
+            Logs.TransferAbandoned(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
+        var what = transfers.Count == 1 ? $"'{first.FileName}'" : $"{transfers.Count} files, '{first.FileName}' the first of them,";
+        await errors.RaiseAsync(
+            ErrorSeverity.Warning,
+            ErrorCategory.Transfer,
+            $"send {first.FileName} to {first.Destination}",
+            $"{what} did not get to '{first.Destination}' and will be offered again later; the local copies are untouched: {reason}",
+            cancellationToken
+        );
         await EndThereAsync(peer, transfers, reason, cancellationToken);
+    }
+
+    /// <summary>
+    /// Ends transfers as CANCELLED, without an error, because the peer cannot take their files now. The files are offered again later. The
+    /// peer has refused these transfers, so there is nothing to end there.
+    /// </summary>
+    public async Task DeferAsync(IReadOnlyList<OutgoingTransfer> transfers, string reason, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(transfers);
+        if (transfers.Count == 0)
+            return;
+        await EndAsync(transfers, TransferStatus.Cancelled, reason, cancellationToken);
+        foreach (var transfer in transfers)
+            Logs.TransferDeferred(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
     }
 
     /// <summary>
@@ -166,13 +165,20 @@ public sealed partial class BatchWork(
     public async Task WithholdAsync(PeerClient peer, OutgoingTransfer transfer, string reason, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(transfer);
-        await using (var db = Open())
-        {
-            await outgoing.FailAsync(db, [transfer.Id], reason, cancellationToken);
-        }
-
+        await EndAsync([transfer], TransferStatus.Failed, reason, cancellationToken);
         Logs.TransferWithheld(log, transfer.Id, transfer.FileName, transfer.Destination, reason);
         await EndThereAsync(peer, [transfer], reason, cancellationToken);
+    }
+
+    private async Task EndAsync(
+        IReadOnlyList<OutgoingTransfer> transfers,
+        TransferStatus status,
+        string reason,
+        CancellationToken cancellationToken
+    )
+    {
+        await using var db = Open();
+        await outgoing.FailAsync(db, [.. transfers.Select(t => t.Id)], reason, cancellationToken, status);
     }
 
     private static async Task EndThereAsync(
@@ -263,7 +269,7 @@ public sealed partial class BatchWork(
                 .ToListAsync(cancellationToken);
         }
 
-        await FailAsync(null, holders, $"'{destination}' has given the id of this transfer to another one.", cancellationToken);
+        await AbandonAsync(null, holders, $"'{destination}' has given the id of this transfer to another one.", cancellationToken);
     }
 
     private sealed record CopyPath(long Id, string FileName, long StoreId, string Path);

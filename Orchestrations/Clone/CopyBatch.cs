@@ -65,7 +65,7 @@ public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider ti
             foreach (var withheld in failures.Where(f => f.UntilRepaired))
                 await work.WithholdAsync(peer, withheld.Transfer, withheld.Why, stop);
             foreach (var reason in failures.Where(f => !f.UntilRepaired).GroupBy(f => f.Why, StringComparer.Ordinal))
-                await work.FailAsync(peer, [.. reason.Select(f => f.Transfer)], reason.Key, stop);
+                await work.AbandonAsync(peer, [.. reason.Select(f => f.Transfer)], reason.Key, stop);
             copied += chunk.Length - failures.Count;
             unsent += failures.Count;
         }

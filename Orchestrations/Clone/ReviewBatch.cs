@@ -50,7 +50,7 @@ public sealed class ReviewBatch(BatchWork work) : TaskActivity<SendCloneInput, B
         // The peer was restored from a backup and does not know that the data are in its staging: announce them again.
         if (forgotten.Count > 0)
             await peer.Client.UpdateCheckinAsync(BatchCalls.Update(peer, forgotten, TransferStatus.Staged), stop);
-        await work.FailAsync(
+        await work.AbandonAsync(
             peer,
             gone,
             $"'{input.Destination}' has ended the transfer, or does not know it, and does not hold the file.",

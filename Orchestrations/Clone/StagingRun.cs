@@ -153,8 +153,8 @@ internal sealed class StagingRun(
         var refused = (answer.Refused ?? []).GroupBy(r => r.SourceTransferId).ToDictionary(g => g.Key, g => g.First().Reason);
         var unfit = files.FindAll(t => !slots.ContainsKey(t.Id) && refused.ContainsKey(t.Id));
         if (unfit.Count > 0)
-            await work.FailAsync(null, unfit, refused[unfit[0].Id], stop);
-        await work.FailAsync(
+            await work.AbandonAsync(null, unfit, refused[unfit[0].Id], stop);
+        await work.AbandonAsync(
             peer,
             [.. files.Except(usable).Except(unfit)],
             provider.Value is null
@@ -272,7 +272,7 @@ internal sealed class StagingRun(
 
         if (_withSlot == 0)
             return await work.Calls.FullAsync(input, error, stop);
-        await work.FailAsync(null, all, $"'{input.Destination}' has space for smaller files only: {error}", stop, TransferStatus.Cancelled);
+        await work.DeferAsync(all, $"'{input.Destination}' has space for smaller files only: {error}", stop);
         return null;
     }
 
@@ -308,19 +308,13 @@ internal sealed class StagingRun(
             return null;
         }
 
-        await work.FailAsync(
-            null,
-            files,
-            $"Another transfer of it to '{input.Destination}' is under way there: {error}",
-            stop,
-            TransferStatus.Cancelled
-        );
+        await work.DeferAsync(files, $"Another transfer of it to '{input.Destination}' is under way there: {error}", stop);
         return null;
     }
 
     private async Task<BatchStep?> AbandonAsync(List<OutgoingTransfer> files, string reason, CancellationToken stop)
     {
-        await work.FailAsync(null, files, reason, stop);
+        await work.AbandonAsync(null, files, reason, stop);
         return null;
     }
 }
