@@ -51,7 +51,7 @@ public sealed class FillCopying(
         // Before the next round chooses copies: a copy that differs twice is corrupt, and the next round uses another copy or lets the file
         // wait.
         foreach (var (file, _) in results.Where(r => r.Result.Status == AdditionStatus.SourceDiffers))
-            await checks.ResolveDoubtAsync(file.SourceCopy, cancellationToken);
+            await checks.ReadAgainAsync(file.SourceCopy, cancellationToken);
         await errors.RaiseFailedAsync(drive, results, cancellationToken);
         await errors.RaiseUnfitAsync(
             drive,

@@ -93,13 +93,13 @@ public sealed partial class CopyChecks(
     /// <param name="copy">The copy.</param>
     /// <param name="also">A further algorithm to compute in the same reading.</param>
     /// <param name="cancellationToken">Stops reading.</param>
-    /// <param name="inDoubt">A first reading differed already: read once, from the medium.</param>
+    /// <param name="isSecondReading">A first reading differed already: read once, from the medium.</param>
     public async Task<CopyFinding> ReadAsync(
         FileRecord file,
         FileCopy copy,
         ChecksumAlgorithm? also,
         CancellationToken cancellationToken,
-        bool inDoubt = false
+        bool isSecondReading = false
     )
     {
         ArgumentNullException.ThrowIfNull(file);
@@ -116,8 +116,8 @@ public sealed partial class CopyChecks(
         try
         {
             before = await store.FingerprintAsync(path, cancellationToken);
-            digest = await DigestAsync(fromMedium: inDoubt);
-            if (!inDoubt && digest.IsComplete && !IsAsCatalogued(digest))
+            digest = await DigestAsync(fromMedium: isSecondReading);
+            if (!isSecondReading && digest.IsComplete && !IsAsCatalogued(digest))
                 digest = await DigestAsync(fromMedium: true);
             after = await store.FingerprintAsync(path, cancellationToken);
         }
@@ -197,13 +197,13 @@ public sealed partial class CopyChecks(
     /// <param name="copy">The copy.</param>
     /// <param name="force">Read even if it was read recently.</param>
     /// <param name="cancellationToken">Stops reading.</param>
-    /// <param name="inDoubt">A first reading differed already: read once, from the medium.</param>
+    /// <param name="isSecondReading">A first reading differed already: read once, from the medium.</param>
     private async Task<CopyCheck?> CheckAsync(
         FileRecord file,
         FileCopy copy,
         bool force,
         CancellationToken cancellationToken,
-        bool inDoubt = false
+        bool isSecondReading = false
     )
     {
         var expected = new ContentDescription(Checksum.Parse(file.Checksum), file.Size);
@@ -229,7 +229,7 @@ public sealed partial class CopyChecks(
                 return new CopyCheck(copy, known, size, good);
         }
 
-        var found = await ReadAsync(file, copy, also: null, cancellationToken, inDoubt);
+        var found = await ReadAsync(file, copy, also: null, cancellationToken, isSecondReading);
         return found is { State: CopyState.Intact or CopyState.Damaged, Digest: { } digest }
             ? new CopyCheck(copy, digest.Checksums[expected.Checksum.Algorithm].Text, digest.SizeBytes, found.State == CopyState.Intact)
             : null;

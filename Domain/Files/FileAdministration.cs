@@ -232,10 +232,10 @@ public sealed class FileAdministration(
     /// The copy is marked unavailable first, so that nobody starts to read it; then the data are deleted, then the row. A crash leaves the
     /// row marked unavailable, and the same call finishes the deletion. Other local copies of the file are never touched.
     /// </remarks>
-    public async Task<DeleteOutcome> DeleteLocalAsync(long instanceId, bool deleteData, CancellationToken cancellationToken)
+    public async Task<DeleteOutcome> DeleteLocalAsync(long copyId, bool deleteData, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        var copy = await db.Copies.AsNoTracking().SingleOrDefaultAsync(i => i.Id == instanceId, cancellationToken);
+        var copy = await db.Copies.AsNoTracking().SingleOrDefaultAsync(i => i.Id == copyId, cancellationToken);
         if (copy is null)
             return DeleteOutcome.Unknown;
         if (deleteData)
@@ -251,9 +251,7 @@ public sealed class FileAdministration(
                 return DeleteOutcome.Failed;
             }
 
-            await db
-                .Copies.Where(i => i.Id == instanceId)
-                .ExecuteUpdateAsync(s => s.SetProperty(i => i.Available, false), cancellationToken);
+            await db.Copies.Where(i => i.Id == copyId).ExecuteUpdateAsync(s => s.SetProperty(i => i.Available, false), cancellationToken);
             var removed = await store.DeleteAsync(path, cancellationToken);
             if (!removed.IsGone)
             {
@@ -262,16 +260,16 @@ public sealed class FileAdministration(
             }
         }
 
-        await db.Copies.Where(i => i.Id == instanceId).ExecuteDeleteAsync(cancellationToken);
+        await db.Copies.Where(i => i.Id == copyId).ExecuteDeleteAsync(cancellationToken);
         Logs.InstanceForgotten(log, copy.FileName, stores.Locate(copy.StoreId, copy.Path), deleteData);
         return DeleteOutcome.Deleted;
     }
 
     /// <summary>Removes a peer's copy from this catalog. Nothing changes at the peer.</summary>
-    public async Task<DeleteOutcome> DeleteRemoteAsync(long instanceId, CancellationToken cancellationToken)
+    public async Task<DeleteOutcome> DeleteRemoteAsync(long copyId, CancellationToken cancellationToken)
     {
         await using var db = database.Open();
-        return await db.RemoteCopies.Where(r => r.Id == instanceId).ExecuteDeleteAsync(cancellationToken) > 0
+        return await db.RemoteCopies.Where(r => r.Id == copyId).ExecuteDeleteAsync(cancellationToken) > 0
             ? DeleteOutcome.Deleted
             : DeleteOutcome.Unknown;
     }

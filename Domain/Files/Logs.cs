@@ -5,7 +5,7 @@ namespace Librarian.Domain.Files;
 /// <summary>Log lines about files; event ids 2300 to 2319.</summary>
 internal static partial class Logs
 {
-    [LoggerMessage(2300, LogLevel.Warning, "The data at {Path} were not deleted, and its instance was kept: {Reason}")]
+    [LoggerMessage(2300, LogLevel.Warning, "The data at {Path} were not deleted, and the copy stays in the catalog: {Reason}")]
     public static partial void DataNotDeleted(ILogger logger, string path, string reason);
 
     [LoggerMessage(2301, LogLevel.Information, "The copy of {Name} at {Path} was removed from the catalog; its data too: {DataDeleted}")]

@@ -16,7 +16,7 @@ public enum SendingStatus
     /// The source is missing or differs from the catalog. Nothing was left at the destination. Verify the local copy before it is reported
     /// corrupt.
     /// </summary>
-    SourceInDoubt,
+    SourceDiffers,
 
     /// <summary>The destination does not accept it, or a disk failed; the local copy is not affected.</summary>
     Failed,
@@ -143,12 +143,12 @@ public sealed class LocalTransferManager(IOptions<SiteOptions> options)
             return copied switch
             {
                 { IsComplete: true } => new SendingResult(
-                    SendingStatus.SourceInDoubt,
+                    SendingStatus.SourceDiffers,
                     $"{source} was read as {copied.SizeBytes} bytes with {copied.Checksums[expected.Checksum.Algorithm]}; "
                         + $"the catalog says {expected.SizeBytes} bytes with {expected.Checksum}. Nothing of it was sent."
                 ),
                 { Status: DigestStatus.Missing or DigestStatus.Changed } => new SendingResult(
-                    SendingStatus.SourceInDoubt,
+                    SendingStatus.SourceDiffers,
                     $"{source} is not what the catalog says: {copied.Message} Nothing of it was sent."
                 ),
                 _ => Failed($"{source} could not be copied: {copied.Message} The local copy is untouched."),

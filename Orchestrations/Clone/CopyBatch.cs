@@ -92,18 +92,18 @@ public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider ti
                 return null;
             if (sending.Status == SendingStatus.Failed)
                 return new Unsent(transfer, sending.Message, UntilRepaired: false);
-            if (await ResolveDoubtAsync(transfer, stop) is var found && found == DoubtOutcome.Intact)
+            if (await ReadAgainAsync(transfer, stop) is var found && found == SecondReading.Intact)
                 return new Unsent(
                     transfer,
                     $"{sending.Message} Read again, the copy is what the catalog says; "
                         + "if this repeats, test the machine's memory, and look for links to directories in the file.",
                     UntilRepaired: false
                 );
-            if (transfer.CopyId is { } instance)
-                tried.Add(instance);
+            if (transfer.CopyId is { } copyId)
+                tried.Add(copyId);
             if (!await TakeOtherCopyAsync(transfer, tried, stop))
             {
-                return found == DoubtOutcome.Corrupt
+                return found == SecondReading.Corrupt
                     ? new Unsent(
                         transfer,
                         $"{sending.Message} The copy is corrupt, and no other intact one is here; "
@@ -126,13 +126,13 @@ public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider ti
         return await work.SourcesAsync(db, transfers, stop);
     }
 
-    private async Task<DoubtOutcome> ResolveDoubtAsync(OutgoingTransfer transfer, CancellationToken stop)
+    private async Task<SecondReading> ReadAgainAsync(OutgoingTransfer transfer, CancellationToken stop)
     {
-        if (transfer.CopyId is { } instance)
-            return await checks.ResolveDoubtAsync(instance, stop);
+        if (transfer.CopyId is { } copyId)
+            return await checks.ReadAgainAsync(copyId, stop);
         // The transfer comes from a Python site's database, or its copy has been catalogued again: check every copy of the file.
         var found = await checks.CheckAsync(transfer.FileName, force: true, stop);
-        return found is { Checks: { Count: > 0 } all } && all.All(c => !c.Matches) ? DoubtOutcome.Corrupt : DoubtOutcome.Unreadable;
+        return found is { Checks: { Count: > 0 } all } && all.All(c => !c.Matches) ? SecondReading.Corrupt : SecondReading.Unreadable;
     }
 
     /// <summary>Points the transfer to another intact copy; false if there is none.</summary>

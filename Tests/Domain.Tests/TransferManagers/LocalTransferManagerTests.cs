@@ -53,7 +53,7 @@ public sealed class LocalTransferManagerTests : IDisposable
         else
             File.Delete(source);
         var result = await CopyAsync(source, expected);
-        Assert.Equal(SendingStatus.SourceInDoubt, result.Status);
+        Assert.Equal(SendingStatus.SourceDiffers, result.Status);
         Assert.Contains(source, result.Message, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(Staging + "/x/obs"));
     }

@@ -3,8 +3,8 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Domain.Files;
 
-/// <summary>The outcome for a copy after a reading differed from the catalog.</summary>
-public enum DoubtOutcome
+/// <summary>The outcome of the second reading of a copy, after a first one differed from the catalog.</summary>
+public enum SecondReading
 {
     /// <summary>A second reading, from the medium, matches the catalog.</summary>
     Intact,
@@ -22,7 +22,7 @@ public sealed partial class CopyChecks
     /// Reads one copy a second time, from the medium, after a reading for another purpose found bytes that differ from the catalog.
     /// </summary>
     /// <remarks>A crash after the copy was recorded as corrupt repeats the reading and counts it once more.</remarks>
-    public async Task<DoubtOutcome> ResolveDoubtAsync(long instanceId, CancellationToken cancellationToken)
+    public async Task<SecondReading> ReadAgainAsync(long copyId, CancellationToken cancellationToken)
     {
         FileCopy? copy;
         await using (var db = database.Open())
@@ -30,16 +30,16 @@ public sealed partial class CopyChecks
             copy = await db
                 .Copies.AsNoTracking()
                 .Include(i => i.File)
-                .SingleOrDefaultAsync(i => i.Id == instanceId && i.Available, cancellationToken);
+                .SingleOrDefaultAsync(i => i.Id == copyId && i.Available, cancellationToken);
         }
 
         if (copy is null)
-            return DoubtOutcome.Unreadable;
-        return await CheckAsync(copy.File!, copy, force: true, cancellationToken, inDoubt: true) switch
+            return SecondReading.Unreadable;
+        return await CheckAsync(copy.File!, copy, force: true, cancellationToken, isSecondReading: true) switch
         {
-            null => DoubtOutcome.Unreadable,
-            { Matches: true } => DoubtOutcome.Intact,
-            _ => DoubtOutcome.Corrupt,
+            null => SecondReading.Unreadable,
+            { Matches: true } => SecondReading.Intact,
+            _ => SecondReading.Corrupt,
         };
     }
 }
