@@ -16,7 +16,7 @@ public sealed class SiteStart(
     CatalogPreparation catalog,
     SiteStores stores,
     AccountDirectory accounts,
-    IncomingWorkflows incoming,
+    IncomingReview incoming,
     IOptions<SiteOptions> options,
     ILogger<SiteStart> log
 ) : IHostedService, IDisposable

@@ -1,6 +1,5 @@
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;
-using Librarian.Orchestrations.Peers;
 using Librarian.Orchestrations.PeerUpkeep;
 
 namespace Librarian.Functions.Timers;
@@ -9,10 +8,9 @@ namespace Librarian.Functions.Timers;
 public sealed class CloneTimers(
     CloneScheduler scheduler,
     IncomingWorkflows incoming,
+    IncomingReview incomingReview,
     SourceCallbacks callbacks,
-    PeerConnections peers,
-    PeerProbes probes,
-    TimeProvider time
+    PeerProbes probes
 )
 {
     /// <summary>Finds files that a peer lacks, and starts batches for them.</summary>
@@ -51,7 +49,7 @@ public sealed class CloneTimers(
     )
     {
         await scheduler.ReviewStaleAsync(cancellationToken);
-        await incoming.ReviewStaleAsync(peers, time, cancellationToken);
-        await incoming.SweepAsync(cancellationToken);
+        await incomingReview.ReviewStaleAsync(cancellationToken);
+        await incomingReview.SweepAsync(cancellationToken);
     }
 }

@@ -1,11 +1,7 @@
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Configuration;
-using Librarian.Domain.Transfers;
-using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Options;
 
 namespace Librarian.Orchestrations.Incoming;
 
@@ -13,13 +9,7 @@ namespace Librarian.Orchestrations.Incoming;
 /// Starts the ingest of staged files: in the transaction that marks them STAGED, and by a timer for those without a running workflow. Both
 /// use the instance id <c>incoming-{transfer}</c>, so one workflow at a time ingests a file.
 /// </summary>
-public sealed class IncomingWorkflows(
-    CatalogDatabase database,
-    IncomingTransfers incoming,
-    DatabaseDurableTaskClient client,
-    IOptions<SiteOptions> options,
-    ILogger<IncomingWorkflows> log
-)
+public sealed class IncomingWorkflows(CatalogDatabase database, DatabaseDurableTaskClient client, ILogger<IncomingWorkflows> log)
 {
     private const int PageSize = 500;
 
@@ -97,137 +87,5 @@ public sealed class IncomingWorkflows(
         }
 
         return started;
-    }
-
-    /// <summary>Removes staging directories of ended transfers.</summary>
-    public async Task SweepAsync(CancellationToken cancellationToken)
-    {
-        var removed = await incoming.SweepStagingAsync(cancellationToken);
-        if (removed > 0)
-            Logs.StagingSwept(log, removed);
-    }
-
-    /// <summary>
-    /// Reviews incoming transfers that have been unfinished for too long (docs/spec/wire.md#review-of-incoming-transfers). Abandons a
-    /// client's upload, and a clone whose source has ended it, does not know it or is not registered. Leaves a clone alone if its source
-    /// only does not answer. Ingests a clone that its source reports as STAGED, because this site has missed that message.
-    /// </summary>
-    public async Task ReviewStaleAsync(PeerConnections peers, TimeProvider time, CancellationToken cancellationToken)
-    {
-        ArgumentNullException.ThrowIfNull(peers);
-        ArgumentNullException.ThrowIfNull(time);
-        var now = time.GetUtcNow().UtcDateTime;
-        var (limit, ahead) = (now - options.Value.IncomingReviewAge, now + OutgoingTransfers.ClockTolerance);
-        // These transfers began while the clock was ahead. Their age counts from now; otherwise they would keep their space until the clock
-        // reaches that time again.
-        await using (var db = database.Open())
-        {
-            await db
-                .IncomingTransfers.Where(t =>
-                    (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing) && t.StartTime > ahead
-                )
-                .ExecuteUpdateAsync(s => s.SetProperty(t => t.StartTime, now), cancellationToken);
-        }
-
-        long after = 0;
-        while (true)
-        {
-            List<IncomingTransfer> stale;
-            await using (var db = database.Open())
-            {
-                stale = await db
-                    .IncomingTransfers.AsNoTracking()
-                    .Where(t =>
-                        (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing) && t.StartTime < limit && t.Id > after
-                    )
-                    .OrderBy(t => t.Id)
-                    .Take(PageSize)
-                    .ToListAsync(cancellationToken);
-            }
-
-            if (stale.Count == 0)
-                return;
-            after = stale[^1].Id;
-            await ReviewAsync(peers, stale, cancellationToken);
-        }
-    }
-
-    private async Task ReviewAsync(PeerConnections peers, List<IncomingTransfer> stale, CancellationToken cancellationToken)
-    {
-        foreach (var group in stale.GroupBy(t => t.Source))
-        {
-            var clones = group.Where(t => t.SourceTransferId is not null).ToList();
-            await AbandonAsync(
-                group.Where(t => t.SourceTransferId is null).Select(t => t.Id),
-                "It was not committed within Site:IncomingReviewAge.",
-                cancellationToken
-            );
-            if (clones.Count == 0)
-                continue;
-            if (await peers.FindAsync(group.Key, cancellationToken) is not { } peer)
-            {
-                await AbandonAsync(clones.Select(t => t.Id), $"Its source '{group.Key}' is not a registered librarian.", cancellationToken);
-                continue;
-            }
-
-            // If the source has abandoned an id out twice, the id means the later transfer: the source's catalog was restored in between.
-            var latest = clones.GroupBy(t => t.SourceTransferId!.Value).Select(g => g.MaxBy(t => t.Id)!).ToList();
-            var asked = await peer.Client.GetCheckinStatusAsync(
-                new Client.Wire.CheckinStatusRequest(
-                    [.. latest.Select(t => t.SourceTransferId!.Value)],
-                    [],
-                    peer.Login.SendsCatalogHeaders ? latest.ConvertAll(t => t.Id) : null
-                ),
-                cancellationToken
-            );
-            if (!asked.IsSuccess)
-                continue;
-            await AbandonAsync(
-                clones.Except(latest).Select(t => t.Id),
-                $"Its source '{group.Key}' has abandoned the number to another transfer.",
-                cancellationToken
-            );
-            clones = latest;
-            await IngestReportedStagedAsync(
-                [
-                    .. clones
-                        .Where(t => asked.Value.SourceTransferStatus.GetValueOrDefault(t.SourceTransferId!.Value) == TransferStatus.Staged)
-                        .Select(t => t.Id),
-                ],
-                cancellationToken
-            );
-            // An id that is missing from the answer says nothing about its transfer (upstream ends the transfer on any odd reply, W13).
-            var ended = clones.Where(t =>
-                asked.Value.SourceTransferStatus.TryGetValue(t.SourceTransferId!.Value, out var status)
-                && status is null or TransferStatus.Failed or TransferStatus.Cancelled or TransferStatus.Completed
-            );
-            await AbandonAsync(ended.Select(t => t.Id), $"Its source '{group.Key}' has ended the transfer.", cancellationToken);
-        }
-    }
-
-    private async Task IngestReportedStagedAsync(List<long> ids, CancellationToken cancellationToken)
-    {
-        if (ids.Count == 0)
-            return;
-        await using var db = database.Open();
-        await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-        await db
-            .IncomingTransfers.Where(t =>
-                ids.Contains(t.Id) && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
-            )
-            .ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged), cancellationToken);
-        await StartAsync(db, ids, DeletionPolicy.Disallowed, cancellationToken);
-        await transaction.CommitAsync(cancellationToken);
-        client.SignalCommitted();
-    }
-
-    private async Task AbandonAsync(IEnumerable<long> ids, string reason, CancellationToken cancellationToken)
-    {
-        var list = ids.ToList();
-        if (list.Count == 0)
-            return;
-        await using var db = database.Open();
-        var abandoned = await incoming.AbandonAsync(db, db.IncomingTransfers.Where(t => list.Contains(t.Id)), reason, cancellationToken);
-        await incoming.RemoveStagingAsync(abandoned, cancellationToken);
     }
 }

@@ -3,7 +3,6 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Transfers;
 using Librarian.Functions.Timers;
 using Librarian.Orchestrations.Incoming;
-using Librarian.Orchestrations.Peers;
 using Librarian.Tests.TestKit;
 using Librarian.Tests.TestKit.Upstream;
 using Microsoft.EntityFrameworkCore;
@@ -332,9 +331,7 @@ public abstract class UpstreamSourceTests(PostgresServer server, DatabaseKind ki
             await db.IncomingTransfers.ExecuteUpdateAsync(s => s.SetProperty(t => t.StartTime, old));
         }
 
-        await _fixture
-            .Site.Services.GetRequiredService<IncomingWorkflows>()
-            .ReviewStaleAsync(_fixture.Site.Services.GetRequiredService<PeerConnections>(), TimeProvider.System, CancellationToken.None);
+        await _fixture.Site.Services.GetRequiredService<IncomingReview>().ReviewStaleAsync(CancellationToken.None);
         await _fixture.UntilAsync(
             async () => (await _fixture.IncomingAsync())[1].Status == TransferStatus.Completed,
             "what the source calls staged is ingested"

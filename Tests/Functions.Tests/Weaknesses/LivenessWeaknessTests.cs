@@ -7,7 +7,6 @@ using Librarian.Functions.Hosting;
 using Librarian.Functions.Startup;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;
-using Librarian.Orchestrations.Peers;
 using Librarian.Tests.TestKit;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
@@ -449,7 +448,7 @@ public abstract class LivenessWeaknessTests(PostgresServer server, DatabaseKind 
         );
         await AgeAsync();
         await ReviewAsync();
-        await Site.Services.GetRequiredService<IncomingWorkflows>().SweepAsync(Stop);
+        await Site.Services.GetRequiredService<IncomingReview>().SweepAsync(Stop);
         Assert.Equal([foreign.FullName], Directory.GetDirectories(Site.StagingPath));
     }
 
@@ -562,10 +561,7 @@ public abstract class LivenessWeaknessTests(PostgresServer server, DatabaseKind 
         Assert.NotEqual(id, (await StageCloneAsync("obs/a", "hello world")).Id);
     }
 
-    private Task ReviewAsync() =>
-        Site
-            .Services.GetRequiredService<IncomingWorkflows>()
-            .ReviewStaleAsync(Site.Services.GetRequiredService<PeerConnections>(), TimeProvider.System, Stop);
+    private Task ReviewAsync() => Site.Services.GetRequiredService<IncomingReview>().ReviewStaleAsync(Stop);
 
     /// <summary>As if everything had begun a month ago.</summary>
     private async Task AgeAsync()
