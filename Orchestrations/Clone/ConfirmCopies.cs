@@ -111,7 +111,7 @@ public sealed class ConfirmPage(
         var stop = context.CancellationToken;
         if (await peers.FindAsync(input.Peer, stop) is not { } peer)
             return await WaitOrEndAsync(input, $"'{input.Peer}' is not registered, or its registration cannot be used.", stop);
-        List<Doubt> page;
+        List<CopyInDoubt> page;
         await using (var db = database.Open())
         {
             page = await db
@@ -134,20 +134,20 @@ public sealed class ConfirmPage(
                         }
                 )
                 .OrderBy(r => r.Id)
-                .Select(r => new Doubt(r.Id, r.StoreId, r.Since, r.Name, r.Size, r.Checksum, r.TreeDigest))
+                .Select(r => new CopyInDoubt(r.Id, r.StoreId, r.Since, r.Name, r.Size, r.Checksum, r.TreeDigest))
                 .Take(peer.Login.SendsCatalogHeaders ? CopiesRequest.MaxNames : SinglePage)
                 .ToListAsync(stop);
         }
 
         if (page.Count == 0)
-            return await WaitOrEndAsync(input, $"'{input.Peer}' could not tell of all copies.", stop);
+            return await WaitOrEndAsync(input, $"'{input.Peer}' did not say of every copy whether it holds it.", stop);
         var (answers, error) = peer.Login.SendsCatalogHeaders
             ? await AskTogetherAsync(peer, page, stop)
             : await AskEachAsync(peer, page, stop);
         await RecordAsync(input.Peer, page, answers, stop);
         return answers.Count == 0 && error is not null
             ? new ConfirmStep(ConfirmOutcome.Wait, error.ToString()!, input.After)
-            : new ConfirmStep(ConfirmOutcome.Continue, $"'{input.Peer}' was asked for {page.Count} copies.", page[^1].Id);
+            : new ConfirmStep(ConfirmOutcome.Continue, $"'{input.Peer}' was asked about {page.Count} copies.", page[^1].Id);
     }
 
     private async Task<ConfirmStep> WaitOrEndAsync(ConfirmInput input, string why, CancellationToken stop)
@@ -162,7 +162,7 @@ public sealed class ConfirmPage(
     /// <summary>For each copy with a definite answer, the stores that hold it.</summary>
     private static async Task<(Dictionary<long, IReadOnlyList<long>> Stores, ReplyError? Error)> AskTogetherAsync(
         PeerClient peer,
-        List<Doubt> page,
+        List<CopyInDoubt> page,
         CancellationToken stop
     )
     {
@@ -188,7 +188,7 @@ public sealed class ConfirmPage(
 
     private static async Task<(Dictionary<long, IReadOnlyList<long>> Stores, ReplyError? Error)> AskEachAsync(
         PeerClient peer,
-        List<Doubt> page,
+        List<CopyInDoubt> page,
         CancellationToken stop
     )
     {
@@ -221,7 +221,12 @@ public sealed class ConfirmPage(
         return (answers, error);
     }
 
-    private async Task RecordAsync(string peer, List<Doubt> page, Dictionary<long, IReadOnlyList<long>> answers, CancellationToken stop)
+    private async Task RecordAsync(
+        string peer,
+        List<CopyInDoubt> page,
+        Dictionary<long, IReadOnlyList<long>> answers,
+        CancellationToken stop
+    )
     {
         if (answers.Count == 0)
             return;
@@ -235,9 +240,9 @@ public sealed class ConfirmPage(
                 ErrorSeverity.Error,
                 ErrorCategory.DataAvailability,
                 $"copies gone at {peer}",
-                $"'{peer}' no longer holds copies that it had acknowledged, '{lostFirst.Name}' the first of them. "
-                    + "The files are offered to it again by themselves as long as there is a copy here; the log names the numbers. "
-                    + "Clear this entry when you have looked into it.",
+                $"'{peer}' no longer holds copies that it had acknowledged; the first of them is its copy of '{lostFirst.Name}'. "
+                    + "This site offers the files to it again without a command, as long as it has a copy of its own. "
+                    + "The log says how many copies are gone. Clear this entry when you have looked into it.",
                 stop
             );
         }
@@ -246,7 +251,7 @@ public sealed class ConfirmPage(
         await using (var transaction = await db.Database.BeginTransactionAsync(stop))
         {
             List<long> lost = [.. gone.Concat(moved).Select(d => d.Id)];
-            // A doubt that has arisen since concerns a later catalog than the one that answered.
+            // A copy that came into doubt again meanwhile is in doubt because of a later catalog than the one that answered.
             foreach (var doubts in there.GroupBy(d => d.Since))
             {
                 var kept = doubts.Select(d => d.Id).ToList();
@@ -277,7 +282,7 @@ public sealed class ConfirmPage(
         Logs.CopiesGone(log, gone.Count, peer, gone[0].Name);
     }
 
-    private sealed record Doubt(long Id, long StoreId, DateTime Since, string Name, long Size, string Checksum, string? TreeDigest)
+    private sealed record CopyInDoubt(long Id, long StoreId, DateTime Since, string Name, long Size, string Checksum, string? TreeDigest)
     {
         public bool IsSame(long size, string checksum, string? treeDigest) =>
             size == Size

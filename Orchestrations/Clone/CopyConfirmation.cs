@@ -48,5 +48,5 @@ public sealed class CopyConfirmation(CatalogDatabase database, DatabaseDurableTa
         }
     }
 
-    public static string InstanceId(string peer) => "confirm-" + SourceCallbacks.InstanceId(peer)["tell-".Length..];
+    public static string InstanceId(string peer) => "confirm-" + SourceCallbacks.NameInId(peer);
 }

@@ -21,14 +21,16 @@ public sealed class SourceCallbacks(
     ILogger<SourceCallbacks> log
 )
 {
-    // Instance ids may have 200 characters, names of librarians 256.
+    // Instance ids may have 200 characters, names of sites 256.
     private const int LongestPlainName = 150;
 
-    public static string InstanceId(string source)
+    public static string InstanceId(string source) => "tell-" + NameInId(source);
+
+    /// <summary>The form of a site's name in instance ids: the name, or its digest when the name is too long.</summary>
+    public static string NameInId(string site)
     {
-        ArgumentNullException.ThrowIfNull(source);
-        return "tell-"
-            + (source.Length <= LongestPlainName ? source : Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(source))));
+        ArgumentNullException.ThrowIfNull(site);
+        return site.Length <= LongestPlainName ? site : Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(site)));
     }
 
     /// <summary>Starts the workflow, or notifies the running one of new callbacks.</summary>
