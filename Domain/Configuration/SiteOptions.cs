@@ -51,7 +51,7 @@ public sealed class SiteOptions
     public long? MaximalPromisedBytesPerAccount { get; set; }
 
     /// <summary>The limit in force: the setting or its default.</summary>
-    public long PromisedBytesPerAccount =>
+    public long ReservedBytesPerAccount =>
         MaximalPromisedBytesPerAccount ?? (MaximalUploadSizeBytes > long.MaxValue / 10 ? long.MaxValue : MaximalUploadSizeBytes * 10);
 
     /// <summary>Most results of one search (docs/spec/wire.md#searches).</summary>

@@ -3,7 +3,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Domain.Drives;
 
-/// <summary>The end of a drive's trip: it may be wiped for the next one, or is given up.</summary>
+/// <summary>The end of a drive's trip: it may be wiped for the next one, or is abandoned.</summary>
 public sealed class DriveRecycling(TimeProvider time)
 {
     private const int MostNamed = 10;

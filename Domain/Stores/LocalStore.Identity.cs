@@ -47,7 +47,7 @@ public sealed partial class LocalStore
     }
 
     private StoreFinding Taken(PosixDirectory root) =>
-        Options.Tenure?.Check(root) is { } other
+        Options.UseFile?.Check(root) is { } other
             ? new StoreFinding(StoreState.InUse, Problem: other)
             : new StoreFinding(StoreState.Mounted);
 

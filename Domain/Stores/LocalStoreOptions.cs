@@ -39,7 +39,7 @@ public sealed record LocalStoreOptions
     public StoreIdentity? Identity { get; init; }
 
     /// <summary>Detects whether another catalog uses the store; null if that is not checked.</summary>
-    public StoreUseFile? Tenure { get; init; }
+    public StoreUseFile? UseFile { get; init; }
 
     /// <summary>The removable medium that contains both paths; null for a store that belongs to this machine.</summary>
     public StoreMedium? Medium { get; init; }

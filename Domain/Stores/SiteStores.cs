@@ -128,7 +128,7 @@ public sealed class SiteStores(
                     new LocalStore(
                         OptionsOf(configured, options.Value.Name, identity) with
                         {
-                            Tenure = catalog is null ? null : new StoreUseFile(catalog, user!),
+                            UseFile = catalog is null ? null : new StoreUseFile(catalog, user!),
                         },
                         faults
                     )
@@ -357,7 +357,7 @@ public sealed class SiteStores(
             .Select(s => new
             {
                 s.Id,
-                Promised = db.IncomingTransfers.Where(t =>
+                Reserved = db.IncomingTransfers.Where(t =>
                         t.StoreId == s.Id && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
                     )
                     .Sum(t => (long?)t.TransferSize)
@@ -368,7 +368,7 @@ public sealed class SiteStores(
         {
             if (!candidates.TryGetValue(store.Id, out var row) || !probes.TryGetValue(store.Id, out var probe) || !probe.IsMounted)
                 continue;
-            var free = probe.FreeBytes - row.Promised;
+            var free = probe.FreeBytes - row.Reserved;
             if (free > bytes)
                 return (store, free);
         }

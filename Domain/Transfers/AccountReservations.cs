@@ -33,7 +33,7 @@ public static class AccountReservations
         if (wanted.Count == 0)
             return null;
         var accounts = wanted.Select(w => w.Account).Distinct(StringComparer.Ordinal).ToList();
-        var promised = await db
+        var reserved = await db
             .IncomingTransfers.Where(t =>
                 (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing) && accounts.Contains(t.Source)
             )
@@ -48,14 +48,14 @@ public static class AccountReservations
         foreach (var account in wanted.GroupBy(w => w.Account, StringComparer.Ordinal))
         {
             var asked = account.Aggregate(0L, (sum, w) => sum > long.MaxValue - w.Bytes ? long.MaxValue : sum + w.Bytes);
-            var (bytes, files) = promised.GetValueOrDefault(account.Key) is { } open ? (open.Bytes, open.Files) : (0, 0);
+            var (bytes, files) = reserved.GetValueOrDefault(account.Key) is { } open ? (open.Bytes, open.Files) : (0, 0);
             if (asked <= limit - bytes)
                 continue;
             if (files == 0 && await db.Peers.AnyAsync(l => l.Name == account.Key, cancellationToken))
                 continue;
-            return $"Account '{account.Key}' asks for {asked} bytes; {bytes} are promised to it for {files} unfinished transfers, "
-                + $"and this site promises at most {limit} to one account (Site:MaximalPromisedBytesPerAccount). "
-                + "Finish or give up what is under way, ask for less at once, or ask the site's administrator for a higher limit.";
+            return $"Account '{account.Key}' asks for {asked} bytes; {bytes} are reserved for it by {files} unfinished transfers, "
+                + $"and this site reserves at most {limit} for one account (Site:MaximalPromisedBytesPerAccount). "
+                + "Finish or abandon what is under way, ask for less at once, or ask the site's administrator for a higher limit.";
         }
 
         return null;

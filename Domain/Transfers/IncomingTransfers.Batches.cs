@@ -63,7 +63,7 @@ public sealed partial class IncomingTransfers
     )
     {
         var probes = await _stores.ProbeAsync(cancellationToken);
-        List<(long? StoreId, string? Staging)> given;
+        List<(long? StoreId, string? Staging)> abandoned;
         StageResult result;
         await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
@@ -79,7 +79,7 @@ public sealed partial class IncomingTransfers
             // The stores' rows are locked by now, so two requests of an account cannot reserve the same space; without a commit nothing
             // remains.
             if (!caller.IsAdmin && await OverdrawnAsync(db, source, total, cancellationToken) is { } overdrawn)
-                return Refuse(StageRefusal.PromisedTooMuch, overdrawn, []);
+                return Refuse(StageRefusal.ReservedTooMuch, overdrawn, []);
 
             var names = incoming.Select(a => a.Destination.Value).ToList();
             var existing = await CataloguedAsync(db, names, cancellationToken);
@@ -89,7 +89,7 @@ public sealed partial class IncomingTransfers
             if (home is not null)
                 chosen = home;
             var restagedIds = restaged.ConvertAll(r => r.TransferId);
-            given = await AbandonAsync(
+            abandoned = await AbandonAsync(
                 db,
                 db.IncomingTransfers.Where(t => restagedIds.Contains(t.Id)),
                 "The source staged the same file again.",
@@ -105,7 +105,7 @@ public sealed partial class IncomingTransfers
             await transaction.CommitAsync(cancellationToken);
         }
 
-        await RemoveStagingAsync(given, cancellationToken);
+        await RemoveStagingAsync(abandoned, cancellationToken);
         if (unfit.Count > 0)
             Logs.Unfit(_log, unfit.Count, source, unfit[0].Reason);
         return await MakeDirectoriesAsync(result, cancellationToken);
@@ -122,7 +122,7 @@ public sealed partial class IncomingTransfers
     }
 
     private Task<string?> OverdrawnAsync(CatalogContext db, string account, long bytes, CancellationToken cancellationToken) =>
-        AccountReservations.RefusalAsync(db, [(account, bytes)], _options.Value.PromisedBytesPerAccount, cancellationToken);
+        AccountReservations.RefusalAsync(db, [(account, bytes)], _options.Value.ReservedBytesPerAccount, cancellationToken);
 
     private static long SumOf(IReadOnlyList<IncomingFile> incoming) =>
         incoming.Aggregate(0L, (sum, a) => sum > long.MaxValue - a.Size ? long.MaxValue : sum + a.Size);

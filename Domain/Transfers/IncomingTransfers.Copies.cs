@@ -59,7 +59,7 @@ public sealed partial class IncomingTransfers
         CancellationToken cancellationToken
     )
     {
-        List<(long? StoreId, string? Staging)> given;
+        List<(long? StoreId, string? Staging)> abandoned;
         StageResult.Accepted accepted;
         await using (var db = _database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
@@ -89,7 +89,7 @@ public sealed partial class IncomingTransfers
                 return await RefuseFullAsync(incoming.Size, []);
             }
 
-            (accepted, given) = await AcceptReplacementAsync(
+            (accepted, abandoned) = await AcceptReplacementAsync(
                 db,
                 incoming,
                 (uploader, source),
@@ -100,7 +100,7 @@ public sealed partial class IncomingTransfers
             await transaction.CommitAsync(cancellationToken);
         }
 
-        return await FinishAsync(accepted, given);
+        return await FinishAsync(accepted, abandoned);
     }
 
     private static Task<List<LostCopy>> LostCopiesAsync(CatalogContext db, FileFinding finding, CancellationToken cancellationToken) =>
@@ -127,7 +127,7 @@ public sealed partial class IncomingTransfers
             )
             .ToListAsync(cancellationToken);
 
-    private async Task<(StageResult.Accepted Accepted, List<(long? StoreId, string? Staging)> Given)> AcceptReplacementAsync(
+    private async Task<(StageResult.Accepted Accepted, List<(long? StoreId, string? Staging)> Abandoned)> AcceptReplacementAsync(
         CatalogContext db,
         IncomingFile incoming,
         (string Uploader, string Source) sender,
@@ -139,7 +139,7 @@ public sealed partial class IncomingTransfers
         var (uploader, source) = sender;
         var (store, probe) = home;
         var name = incoming.Destination.Value;
-        var given = await AbandonAsync(
+        var abandoned = await AbandonAsync(
             db,
             db.IncomingTransfers.Where(t => t.FileName == name && t.Source == source && t.SourceTransferId == null),
             "Replaced by a new upload of the same file.",
@@ -152,7 +152,7 @@ public sealed partial class IncomingTransfers
                 s => s.SetProperty(c => c.ReplacementRequested, true).SetProperty(c => c.IncomingTransferId, row.Id),
                 cancellationToken
             );
-        return (new StageResult.Accepted(store, probe.FreeBytes, [SlotOf(row, incoming, store)]), given);
+        return (new StageResult.Accepted(store, probe.FreeBytes, [SlotOf(row, incoming, store)]), abandoned);
     }
 
     private async Task<StageResult> StageAndAskCopiesAsync(

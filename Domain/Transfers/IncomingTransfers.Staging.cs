@@ -41,8 +41,8 @@ public sealed partial class IncomingTransfers
         );
         var ids = accepted.Slots.Select(p => p.TransferId).ToList();
         await using var db = _database.Open();
-        var given = await AbandonAsync(db, db.IncomingTransfers.Where(t => ids.Contains(t.Id)), failed.Message, cancellationToken);
-        await RemoveStagingAsync(given, cancellationToken);
+        var abandoned = await AbandonAsync(db, db.IncomingTransfers.Where(t => ids.Contains(t.Id)), failed.Message, cancellationToken);
+        await RemoveStagingAsync(abandoned, cancellationToken);
         return Refuse(StageRefusal.NoStore, failed.Message, Ids(accepted.Slots));
     }
 

@@ -54,7 +54,7 @@ public sealed partial class IncomingTransfers
         if (names.Count < group.Count)
             return await GroupCommit.OneByOneAsync(group, StageUploadsAsync);
         HashSet<string> catalogued;
-        ILookup<string, (long? StoreId, string? Staging)> given = Array.Empty<(long?, string?)>().ToLookup(_ => "");
+        ILookup<string, (long? StoreId, string? Staging)> abandoned = Array.Empty<(long?, string?)>().ToLookup(_ => "");
         (SiteStore Store, long FreeBytes)? chosen = null;
         string? overdrawn = null;
         Dictionary<string, IncomingTransfer> rows = [];
@@ -65,20 +65,20 @@ public sealed partial class IncomingTransfers
             var open = group.Where(r => !catalogued.Contains(r.Incoming.Destination.Value)).ToList();
             if (open.Count > 0)
             {
-                given = await AbandonEarlierAsync(db, names, open);
+                abandoned = await AbandonEarlierAsync(db, names, open);
                 chosen = await ChooseAsync(db, open);
                 // The stores' rows are locked by now, so two requests of an account cannot reserve the same space.
                 if (chosen is not null)
                     overdrawn = await AccountReservations.RefusalAsync(
                         db,
                         [.. open.Where(r => !r.IsAdmin).Select(r => (r.Source, r.Incoming.Size))],
-                        _options.Value.PromisedBytesPerAccount,
+                        _options.Value.ReservedBytesPerAccount,
                         CancellationToken.None
                     );
                 if (overdrawn is not null)
                 {
                     // Nothing is committed: an earlier attempt that this one would have replaced stays.
-                    given = Array.Empty<(long?, string?)>().ToLookup(_ => "");
+                    abandoned = Array.Empty<(long?, string?)>().ToLookup(_ => "");
                 }
                 else if (chosen is { } home)
                     rows = await InsertEachAsync(db, open, home.Store.Id);
@@ -97,13 +97,13 @@ public sealed partial class IncomingTransfers
             .. group.Select(r =>
                 r.Incoming.Destination.Value is var name && catalogued.Contains(name)
                     ? Task.FromResult<StageResult>(Refuse(StageRefusal.FileExists, $"'{name}' is catalogued here.", []))
-                : overdrawn is not null ? Task.FromResult<StageResult>(Refuse(StageRefusal.PromisedTooMuch, overdrawn, []))
+                : overdrawn is not null ? Task.FromResult<StageResult>(Refuse(StageRefusal.ReservedTooMuch, overdrawn, []))
                 : chosen is { } slot
                     ? FinishAsync(
                         new StageResult.Accepted(slot.Store, slot.FreeBytes, [SlotOf(rows[name], r.Incoming, slot.Store)]),
-                        given[name]
+                        abandoned[name]
                     )
-                : RefuseFullAsync(r.Incoming.Size, given[name])
+                : RefuseFullAsync(r.Incoming.Size, abandoned[name])
             ),
         ];
     }
@@ -147,8 +147,8 @@ public sealed partial class IncomingTransfers
                 "Replaced by a new upload of the same file.",
                 CancellationToken.None
             );
-            return gone.Join(replaced, g => g.Staging, t => t.StagingPath, (g, t) => (t.FileName, Given: g))
-                .ToLookup(g => g.FileName!, g => g.Given);
+            return gone.Join(replaced, g => g.Staging, t => t.StagingPath, (g, t) => (t.FileName, Abandoned: g))
+                .ToLookup(g => g.FileName!, g => g.Abandoned);
         }
 
         return Array.Empty<(long?, string?)>().ToLookup(_ => "");
@@ -182,17 +182,17 @@ public sealed partial class IncomingTransfers
     }
 
     /// <summary>Creates the directories of accepted uploads, and removes those of the attempts that they replace.</summary>
-    private async Task<StageResult> FinishAsync(StageResult result, IEnumerable<(long? StoreId, string? Staging)> given)
+    private async Task<StageResult> FinishAsync(StageResult result, IEnumerable<(long? StoreId, string? Staging)> abandoned)
     {
         // Started before anybody else can see the committed rows: whoever abandons them waits for it (RemoveStagingAsync).
         var making = MakeDirectoriesAsync(result, CancellationToken.None);
-        await RemoveStagingAsync(given, CancellationToken.None);
+        await RemoveStagingAsync(abandoned, CancellationToken.None);
         return await making;
     }
 
-    private async Task<StageResult> RefuseFullAsync(long bytes, IEnumerable<(long? StoreId, string? Staging)> given)
+    private async Task<StageResult> RefuseFullAsync(long bytes, IEnumerable<(long? StoreId, string? Staging)> abandoned)
     {
-        await RemoveStagingAsync(given, CancellationToken.None);
+        await RemoveStagingAsync(abandoned, CancellationToken.None);
         return await NoStoreAsync(bytes, CancellationToken.None);
     }
 

@@ -21,7 +21,7 @@ public enum StageRefusal
     StoreAway,
 
     /// <summary>Too much space is reserved for the account already.</summary>
-    PromisedTooMuch,
+    ReservedTooMuch,
 
     /// <summary>A transfer of the same file is under way already.</summary>
     Ongoing,

@@ -160,7 +160,7 @@ public sealed class CloneFunctions(
         var (status, reason) = Refusal(refused.Why);
         if (
             status is 400 or 413
-            && refused.Why is StageRefusal.NegativeSize or StageRefusal.NoStore or StageRefusal.StoreAway or StageRefusal.PromisedTooMuch
+            && refused.Why is StageRefusal.NegativeSize or StageRefusal.NoStore or StageRefusal.StoreAway or StageRefusal.ReservedTooMuch
         )
         {
             return Answers.Wrapped(request, status, new TransferFailure(reason, refused.Detail, -1, -1));
@@ -343,7 +343,7 @@ public sealed class CloneFunctions(
         {
             StageRefusal.NegativeSize => (400, Reasons.SizeNegative),
             StageRefusal.NoStore or StageRefusal.StoreAway => (413, Reasons.NoStore),
-            StageRefusal.PromisedTooMuch => (413, Reasons.PromisedTooMuch),
+            StageRefusal.ReservedTooMuch => (413, Reasons.PromisedTooMuch),
             StageRefusal.Ongoing => (425, Reasons.TransferOngoing),
             StageRefusal.FileExists => (409, Reasons.FileExists),
             StageRefusal.Duplicate => (406, Reasons.TransferDuplicate),

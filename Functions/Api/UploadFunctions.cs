@@ -89,7 +89,7 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
                 refused.Detail + " Keep your copy and upload again when the store is mounted.",
                 seconds: 300
             ),
-            StageRefusal.PromisedTooMuch => Answers.Fail(request, 413, Reasons.PromisedTooMuch, refused.Detail),
+            StageRefusal.ReservedTooMuch => Answers.Fail(request, 413, Reasons.PromisedTooMuch, refused.Detail),
             StageRefusal.NoStore => Answers.Fail(
                 request,
                 413,

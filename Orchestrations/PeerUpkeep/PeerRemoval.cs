@@ -28,17 +28,17 @@ public sealed class PeerRemoval(
     private static readonly TimeSpan NotifyTimeout = TimeSpan.FromSeconds(30);
 
     /// <summary>Removes a peer. Returns the number of abandoned transfers, or null if the peer is unknown.</summary>
-    public async Task<int?> RemoveAsync(string name, bool giveUpTransfers, CancellationToken cancellationToken)
+    public async Task<int?> RemoveAsync(string name, bool abandonTransfers, CancellationToken cancellationToken)
     {
         var login = await directory.FindAsync(name, cancellationToken);
-        var given = 0;
+        var abandoned = 0;
         var notified = new List<CloneFailRequest>();
         await using (var db = database.Open())
         await using (var transaction = await db.Database.BeginTransactionAsync(cancellationToken))
         {
             if (await db.Peers.Where(l => l.Name == name).Select(l => (long?)l.Id).SingleOrDefaultAsync(cancellationToken) is not { } id)
                 return null;
-            while (giveUpTransfers)
+            while (abandonTransfers)
             {
                 var open = await db
                     .OutgoingTransfers.Where(t => t.Destination == name && OutgoingTransfers.Unfinished.Contains(t.Status))
@@ -49,7 +49,7 @@ public sealed class PeerRemoval(
                 if (open.Count == 0)
                     break;
                 List<long> ids = [.. open.Select(t => t.Id)];
-                given += await outgoing.FailAsync(db, ids, $"Librarian '{name}' was removed.", cancellationToken);
+                abandoned += await outgoing.FailAsync(db, ids, $"Librarian '{name}' was removed.", cancellationToken);
                 await endedTransfers.PublishAsync(db, ids, cancellationToken);
                 notified.AddRange(
                     open.Where(t => t.RemoteTransferId is not null)
@@ -65,7 +65,7 @@ public sealed class PeerRemoval(
         client.SignalCommitted();
         if (login is not null && connections.For(login) is { } peer)
             await NotifyAsync(peer, notified, cancellationToken);
-        return given;
+        return abandoned;
     }
 
     private static async Task NotifyAsync(PeerClient peer, List<CloneFailRequest> notified, CancellationToken cancellationToken)

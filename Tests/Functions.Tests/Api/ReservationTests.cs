@@ -6,7 +6,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Tests.Functions.Api;
 
-/// <summary>How much space one account can have promised to it.</summary>
+/// <summary>How much space can be reserved for one account.</summary>
 public class ReservationTests(PostgresServer server)
 {
     private static readonly Dictionary<string, string> Limit = new() { ["Site:MaximalPromisedBytesPerAccount"] = "1000" };
@@ -23,7 +23,7 @@ public class ReservationTests(PostgresServer server)
         Assert.Equal("Too much space is promised to this account.", body.GetProperty("reason").GetString());
         var remedy = body.GetProperty("suggested_remedy").GetString();
         Assert.Contains(
-            "Account 'uploader' asks for 401 bytes; 600 are promised to it for 1 unfinished transfers, and this site promises at most 1000",
+            "Account 'uploader' asks for 401 bytes; 600 are reserved for it by 1 unfinished transfers, and this site reserves at most 1000",
             remedy,
             StringComparison.Ordinal
         );
