@@ -25,7 +25,7 @@ public sealed class OutgoingTransfer
 
     public required string FileName { get; init; }
 
-    /// <summary>The local copy it is read from; null once that copy's row is gone (upstream W12).</summary>
+    /// <summary>The local copy it is read from; null once that copy's row is gone (upstream weakness W12).</summary>
     public long? CopyId { get; set; }
 
     /// <summary>The destination's IncomingTransfer id, once it has accepted.</summary>

@@ -216,7 +216,7 @@ public sealed class PeerOptions
 
     /// <summary>
     /// Absolute directories in which this peer may name staging locations for direct copies. The copy runs with this site's rights, so
-    /// without this list direct copies to the peer are refused (upstream W46).
+    /// without this list direct copies to the peer are refused (upstream weakness W46).
     /// </summary>
     public List<string> LocalRoots { get; set; } = [];
 

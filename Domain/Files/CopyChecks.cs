@@ -43,10 +43,10 @@ public sealed record CopyFinding(CopyState State, string Message, DigestResult? 
 
 /// <summary>Reads local copies, compares them with the catalog, and records the findings.</summary>
 /// <remarks>
-/// Findings are kept per copy: a good copy of a file says nothing about a bad one beside it (upstream W16). A copy that cannot be read is
-/// neither good nor bad; it is left out of the answer and recorded as an error. A copy is called corrupt after two readings, of which the
-/// second comes from the medium as far as the file system allows: a memory fault says nothing about the disk. A copy that is missing
-/// although its store is mounted counts as corrupt and not available until a later reading finds it good.
+/// Findings are kept per copy: a good copy of a file says nothing about a bad one beside it (upstream weakness W16). A copy that cannot be
+/// read is neither good nor bad; it is left out of the answer and recorded as an error. A copy is called corrupt after two readings, of
+/// which the second comes from the medium as far as the file system allows: a memory fault says nothing about the disk. A copy that is
+/// missing although its store is mounted counts as corrupt and not available until a later reading finds it good.
 /// </remarks>
 public sealed partial class CopyChecks(
     CatalogDatabase database,

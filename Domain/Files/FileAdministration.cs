@@ -190,7 +190,7 @@ public sealed class FileAdministration(
     )
     {
         var now = time.GetUtcNow().UtcDateTime;
-        // Uses the caller's time, which upstream drops (W19): data that have been here for years are not new.
+        // Uses the caller's time, which upstream drops (weakness W19): data that have been here for years are not new.
         var created = DateTime.SpecifyKind(data.CreateTime, DateTimeKind.Utc);
         db.Files.Add(
             new FileRecord

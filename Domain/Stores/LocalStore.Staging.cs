@@ -152,7 +152,7 @@ public sealed partial class LocalStore
 
     private PosixDirectory MakeStaged(PosixDirectory parent, EntryName name)
     {
-        // Explicit modes, whatever the umask: others may change staged data only if the configuration allows it (upstream W47).
+        // Explicit modes, whatever the umask: others may change staged data only if the configuration allows it (upstream weakness W47).
         var made = parent.MakeDirectory(name, Options.GroupWriteAfterStage ? SharedDirectory : OwnersDirectory);
         var directory = parent.OpenDirectory(name);
         if (made && Options.GroupWriteAfterStage)

@@ -328,8 +328,8 @@ public sealed class SiteStores(
 
     /// <summary>
     /// Chooses the first ingestable, enabled and available store with space for <paramref name="bytes"/>, after subtracting the space
-    /// reserved for unfinished uploads (upstream W29). Call it in the transaction that records the new transfer: the stores' rows stay
-    /// locked until then, so that two uploads cannot reserve the same space.
+    /// reserved for unfinished uploads (upstream weakness W29). Call it in the transaction that records the new transfer: the stores' rows
+    /// stay locked until then, so that two uploads cannot reserve the same space.
     /// </summary>
     /// <param name="db">Unit of work with an open transaction.</param>
     /// <param name="bytes">Space wanted, in bytes.</param>

@@ -43,7 +43,7 @@ public sealed class LocalTransferManager(IOptions<SiteOptions> options)
 
     /// <summary>
     /// Whether a location that a peer named may be written with this site's rights: it lies below a configured root and no component leads
-    /// out of it (upstream W46). Links are checked when the location is written.
+    /// out of it (upstream weakness W46). Links are checked when the location is written.
     /// </summary>
     public static bool IsAllowed(string location, IReadOnlyList<string> roots)
     {
@@ -61,9 +61,9 @@ public sealed class LocalTransferManager(IOptions<SiteOptions> options)
     /// </summary>
     /// <remarks>
     /// Below the root no link is followed: the peer writes there too, and a link could lead this site's copy, with its rights, anywhere
-    /// (upstream W46). Missing parents inside the staging directory are created (upstream creates none, W31). The staging directory itself
-    /// is not created: if it is missing, the transfer was abandoned. A crash leaves a <c>.part-</c> entry, which is removed with the
-    /// staging directory.
+    /// (upstream weakness W46). Missing parents inside the staging directory are created (upstream creates none: weakness W31). The staging
+    /// directory itself is not created: if it is missing, the transfer was abandoned. A crash leaves a <c>.part-</c> entry, which is
+    /// removed with the staging directory.
     /// </remarks>
     /// <param name="source">What to copy.</param>
     /// <param name="expected">What the catalog says about it.</param>

@@ -186,7 +186,7 @@ public sealed partial class IncomingTransfers
             a => (a.Destination.Value, a.Checksum),
             (t, a) => (Transfer: t, Incoming: a)
         );
-        // Another caller's transfer is never abandoned for this caller (upstream W4): it counts as under way.
+        // Another caller's transfer is never abandoned for this caller (upstream weakness W04): it counts as under way.
         var goesOn = same.ToLookup(
             s => s.Transfer.Status == TransferStatus.Ongoing || s.Transfer.Committing || !s.Transfer.Mine,
             s => new UnderWay(s.Transfer.Id, s.Transfer.Name, s.Incoming)

@@ -124,7 +124,7 @@ public sealed partial class IncomingTransfers
         List<UploadRequest> open
     )
     {
-        // A client that starts over replaces its own earlier attempt at the same file, nobody else's (upstream W4).
+        // A client that starts over replaces its own earlier attempt at the same file, nobody else's (upstream weakness W04).
         var earlier = await db
             .IncomingTransfers.Where(t => names.Contains(t.FileName!) && t.SourceTransferId == null && Unfinished.Contains(t.Status))
             .Select(t => new

@@ -254,8 +254,8 @@ public sealed class SearchFunctions(
     }
 
     /// <summary>
-    /// Finds known copies at peers (docs/spec/wire.md#search-instance-remote). <c>copy_time</c> is compared for equality (upstream fails,
-    /// W49).
+    /// Finds known copies at peers (docs/spec/wire.md#search-instance-remote). <c>copy_time</c> is compared for equality (upstream fails:
+    /// weakness W49).
     /// </summary>
     [Function("SearchInstanceRemote"), Requires(AuthLevel.Admin)]
     [Responds<IReadOnlyList<Client.Wire.RemoteInstance>>(200, "The copies, at least one.")]

@@ -72,7 +72,7 @@ public sealed class UserFunctions(AccountDirectory accounts)
             ? Answers.Json(new UserResponse(body.Username, level))
             : Answers.Json(new UserResponse(body.Username, AuthLevel.None), StatusCodes.Status400BadRequest);
 
-    /// <summary>Changes the caller's own password. Unlike upstream, the old one must be right (W48).</summary>
+    /// <summary>Changes the caller's own password. Unlike upstream, the old one must be right (weakness W48).</summary>
     [Function("UserPasswordUpdate"), Requires(AuthLevel.ReadOnly)]
     [Responds<UserChangeResponse>(200, "The new password holds from now on.")]
     [Responds<UserChangeResponse>(400, "The old password is wrong, or the new one not allowed. Nothing was changed.")]

@@ -40,7 +40,7 @@ public sealed class BasicAuthentication(
         if (!TryRead(Request.Headers.Authorization.ToString(), out var username, out var password))
             return AuthenticateResult.NoResult();
         // A ping of level NONE succeeds with any credentials (docs/spec/wire.md#ping), so their expensive verification is left out
-        // (upstream W43).
+        // (upstream weakness W43).
         var level = Context.GetEndpoint()?.Metadata.GetMetadata<RequiresAttribute>() is { Level: AuthLevel.None }
             ? AuthLevel.None
             : await accounts.AuthenticateAsync(username, password, Context.RequestAborted);

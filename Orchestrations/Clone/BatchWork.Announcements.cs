@@ -11,7 +11,7 @@ public sealed partial class BatchWork
 {
     /// <summary>
     /// Announces a new state of transfers to the peer and follows its answer. Asks about the ids that the peer refused: each of these
-    /// transfers either has progressed further already or is abandoned (upstream ignores the refusals, W34).
+    /// transfers either has progressed further already or is abandoned (upstream ignores the refusals: weakness W34).
     /// </summary>
     public async Task<BatchStep> AnnounceAsync(
         SendCloneInput input,

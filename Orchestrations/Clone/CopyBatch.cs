@@ -20,7 +20,7 @@ namespace Librarian.Orchestrations.Clone;
 [DurableTask(nameof(CopyBatch))]
 public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider time) : TaskActivity<SendCloneInput, BatchStep>
 {
-    /// <summary>At most this many files are still copied after transfers to the peer were switched off (upstream W22).</summary>
+    /// <summary>At most this many files are still copied after transfers to the peer were switched off (upstream weakness W22).</summary>
     private const int SwitchedOffWithin = 16;
 
     /// <inheritdoc />

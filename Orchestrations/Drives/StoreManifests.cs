@@ -56,7 +56,7 @@ public sealed class StoreManifests(
     /// All changes are one transaction, which commits after the last line was taken: a reader of the whole list may rely on them; a reader
     /// that stops early, or a crash, changes nothing. If the answer is lost after that, the reader asks again for the same destination and
     /// gets the same lines with the same transfers, including the copies marked as unavailable, until they are acknowledged (upstream then
-    /// lists nothing, W9). A thousand lines are in memory at a time.
+    /// lists nothing: weakness W09). A thousand lines are in memory at a time.
     /// </remarks>
     public async IAsyncEnumerable<ManifestLine> ListAsync(
         long storeId,

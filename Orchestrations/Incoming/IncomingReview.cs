@@ -120,7 +120,7 @@ public sealed class IncomingReview(
                 ],
                 cancellationToken
             );
-            // An id that is missing from the answer says nothing about its transfer (upstream ends the transfer on any odd reply, W13).
+            // An id that is missing from the answer says nothing about its transfer (upstream weakness W13: any odd reply ends it there).
             var ended = clones.Where(t =>
                 asked.Value.SourceTransferStatus.TryGetValue(t.SourceTransferId!.Value, out var status)
                 && status is null or TransferStatus.Failed or TransferStatus.Cancelled or TransferStatus.Completed

@@ -31,7 +31,7 @@ public sealed class TransferUpdates(
 {
     /// <summary>
     /// Moves one incoming transfer forward (<c>clone/ongoing</c>, <c>clone/staged</c>). Only its owner or an administrator may (upstream
-    /// W42).
+    /// weakness W42).
     /// </summary>
     public async Task<AdvanceOutcome> AdvanceIncomingAsync(
         long id,

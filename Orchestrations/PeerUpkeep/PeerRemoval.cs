@@ -11,9 +11,9 @@ namespace Librarian.Orchestrations.PeerUpkeep;
 /// <summary>Removes a peer from the catalog (docs/spec/wire.md#librarians).</summary>
 /// <remarks>
 /// One transaction removes the peer and the records of its copies and, on request, ends the unfinished transfers to it. History stays
-/// (upstream also fails COMPLETED rows, W11). If the peer is added again, its answers restore the records of its copies. A crash before the
-/// commit changes nothing. After a crash behind the commit the peer has not been notified, and ends its side when it reviews its own
-/// transfers (docs/spec/wire.md#review-of-incoming-transfers).
+/// (upstream also fails COMPLETED rows: weakness W11). If the peer is added again, its answers restore the records of its copies. A crash
+/// before the commit changes nothing. After a crash behind the commit the peer has not been notified, and ends its side when it reviews its
+/// own transfers (docs/spec/wire.md#review-of-incoming-transfers).
 /// </remarks>
 public sealed class PeerRemoval(
     CatalogDatabase database,

@@ -14,8 +14,8 @@ namespace Librarian.Orchestrations.Validation;
 /// <summary>Verifies every copy of a file in the network (docs/spec/wire.md#validate-file).</summary>
 /// <remarks>
 /// The request lists the sites that it has reached and those that are asked together with this one. So it neither travels in circles nor
-/// reaches a site twice (upstream recurses without end, W33). It passes at most <see cref="MaxHops"/> sites. A peer that does not answer is
-/// listed as unreachable, because it may still hold a copy.
+/// reaches a site twice (upstream recurses without end: weakness W33). It passes at most <see cref="MaxHops"/> sites. A peer that does not
+/// answer is listed as unreachable, because it may still hold a copy.
 /// </remarks>
 public sealed class FileValidator(
     CatalogDatabase database,

@@ -484,7 +484,7 @@ public sealed partial class UpstreamLibrarian
             200,
             s_update
         );
-        // Upstream ignores the lists in the answer (W34).
+        // Upstream ignores the lists in the answer (weakness W34).
         foreach (var row in rows)
             row.Status = status;
     }
