@@ -17,6 +17,7 @@ internal static unsafe partial class Libc
     internal const int OpenReadWrite = 2;
     internal const int OpenCreate = 0x40;
     internal const int OpenExclusive = 0x80;
+    internal const int OpenAppend = 0x400;
     internal const int OpenNoControllingTerminal = 0x100;
     internal const int OpenNonBlocking = 0x800;
     internal const int OpenCloseOnExec = 0x80000;
@@ -96,6 +97,15 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "write", SetLastError = true)]
     internal static partial nint Write(SafeHandle file, byte* buffer, nuint count);
+
+    [LibraryImport(Library, EntryPoint = "pwrite", SetLastError = true)]
+    internal static partial nint WriteAt(SafeHandle file, byte* buffer, nuint count, long offset);
+
+    [LibraryImport(Library, EntryPoint = "pread", SetLastError = true)]
+    internal static partial nint ReadAt(SafeHandle file, byte* buffer, nuint count, long offset);
+
+    [LibraryImport(Library, EntryPoint = "ftruncate", SetLastError = true)]
+    internal static partial int Truncate(SafeHandle file, long length);
 
     [LibraryImport(Library, EntryPoint = "fsync", SetLastError = true)]
     internal static partial int Sync(SafeHandle file);

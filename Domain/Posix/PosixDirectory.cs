@@ -103,6 +103,18 @@ internal sealed unsafe class PosixDirectory : IDisposable
     internal PosixFile CreateFile(EntryName name, uint permissions) =>
         OpenFile(name, Libc.OpenWriteOnly | Libc.OpenCreate | Libc.OpenExclusive | Libc.OpenCloseOnExec, permissions);
 
+    /// <summary>Opens a file for writing without changing its content, and creates it if needed.</summary>
+    internal PosixFile OpenFileToWrite(EntryName name, uint permissions) =>
+        OpenFile(
+            name,
+            Libc.OpenWriteOnly | Libc.OpenCreate | Libc.OpenNoFollow | Libc.OpenNonBlocking | Libc.OpenCloseOnExec,
+            permissions
+        );
+
+    /// <summary>Opens a file that grows at its end only, for reading too, and creates it if needed.</summary>
+    internal PosixFile OpenFileToAppend(EntryName name) =>
+        OpenFile(name, Libc.OpenReadWrite | Libc.OpenAppend | Libc.OpenCreate | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0x180);
+
     /// <summary>Opens a lock file and creates it if needed.</summary>
     internal PosixFile OpenLockFile(EntryName name) =>
         OpenFile(name, Libc.OpenReadWrite | Libc.OpenCreate | Libc.OpenNoFollow | Libc.OpenCloseOnExec, 0x180);

@@ -85,6 +85,46 @@ internal sealed unsafe class PosixFile : IDisposable
         }
     }
 
+    /// <summary>Writes at a position, which may be behind the end.</summary>
+    internal void WriteAt(ReadOnlySpan<byte> bytes, long position)
+    {
+        fixed (byte* start = bytes)
+        {
+            var done = 0;
+            while (done < bytes.Length)
+            {
+                var count = Libc.WriteAt(_handle, start + done, (nuint)(bytes.Length - done), position + done);
+                if (count > 0)
+                    done += (int)count;
+                else if (PosixException.LastErrno() != Errno.Interrupted)
+                    throw PosixException.Last("write", _path);
+            }
+        }
+    }
+
+    /// <returns>Number of bytes read; 0 at the end.</returns>
+    internal int ReadAt(Span<byte> buffer, long position)
+    {
+        fixed (byte* start = buffer)
+        {
+            while (true)
+            {
+                var count = Libc.ReadAt(_handle, start, (nuint)buffer.Length, position);
+                if (count >= 0)
+                    return (int)count;
+                if (PosixException.LastErrno() != Errno.Interrupted)
+                    throw PosixException.Last("read", _path);
+            }
+        }
+    }
+
+    /// <summary>Cuts the file, or lengthens it by a hole.</summary>
+    internal void SetLength(long length)
+    {
+        if (Libc.Truncate(_handle, length) != 0)
+            throw PosixException.Last("change of length", _path);
+    }
+
     internal void Sync()
     {
         if (Libc.Sync(_handle) != 0)

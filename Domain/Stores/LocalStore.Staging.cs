@@ -150,7 +150,15 @@ public sealed partial class LocalStore
         }
     }
 
-    private PosixDirectory MakeStaged(PosixDirectory parent, EntryName name)
+    /// <summary>Opens the directory of staged data; null if the store is not mounted.</summary>
+    internal PosixDirectory? TryOpenStaging() => TryOpenRoot(_stagingRoot);
+
+    /// <summary>Permissions of staged files, whatever the umask.</summary>
+    internal uint StagedFilePermissions(bool isExecutable) =>
+        (Options.GroupWriteAfterStage ? SharedFile : OwnersFile) | (isExecutable ? ExecutableByAll : 0);
+
+    /// <summary>Opens a directory in staging and makes it if needed.</summary>
+    internal PosixDirectory MakeStaged(PosixDirectory parent, EntryName name)
     {
         // Explicit modes, whatever the umask: others may change staged data only if the configuration allows it (upstream weakness W47).
         var made = parent.MakeDirectory(name, Options.GroupWriteAfterStage ? SharedDirectory : OwnersDirectory);

@@ -13,7 +13,7 @@ namespace Librarian.Domain.Stores;
 /// Layout below the store root: the committed data under their names, and <c>.librarian/</c> with <c>incoming/&lt;commit id&gt;</c> (copies
 /// being verified), <c>names/</c> (locks for file systems that cannot rename without replacing), <c>placements.lock</c> (one locked byte
 /// per running commit), <c>aside/</c> (quarantine) and <c>trash/</c> (data being deleted). Below the staging root: one directory per
-/// transfer, named by a UUID, and while files are added from another store (<see cref="AddAsync"/>) one entry per addition, which is the
+/// transfer, named by a UUID, <c>.batches/</c> (docs/spec/data-batches.md#journal), and while files are added from another store (<see cref="AddAsync"/>) one entry per addition, which is the
 /// copy itself.
 /// Every path from a client is opened component by component relative to open directories, without following symbolic links.
 /// </remarks>
@@ -22,6 +22,9 @@ public sealed partial class LocalStore
     private const uint PrivateDirectory = 0x1c0;
     private const uint SharedDirectory = 0x1fd;
     private const uint OwnersDirectory = 0x1ed;
+    private const uint SharedFile = 0x1b4;
+    private const uint OwnersFile = 0x1a4;
+    private const uint ExecutableByAll = 0x49;
     private const int MaxKnownDirectories = 100_000;
 
     private static readonly EntryName Working = new(FileName.WorkingDirectory);

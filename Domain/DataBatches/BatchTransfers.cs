@@ -1,0 +1,109 @@
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Transfers;
+using Microsoft.EntityFrameworkCore;
+
+namespace Librarian.Domain.DataBatches;
+
+/// <summary>The transfers of data batches in the catalog.</summary>
+internal static class BatchTransfers
+{
+    private const int PageSize = 1000;
+
+    /// <summary>Where the data of transfers belong; null for those that take none any more.</summary>
+    /// <param name="database">The catalog.</param>
+    /// <param name="ids">The transfers.</param>
+    /// <param name="storeId">The store that staged them.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    internal static async Task<StagedTransfer?[]> FindAsync(
+        CatalogDatabase database,
+        IReadOnlyList<long> ids,
+        long storeId,
+        CancellationToken cancellationToken
+    )
+    {
+        var found = new Dictionary<long, StagedTransfer>();
+        await using var db = database.Open();
+        foreach (var page in ids.Chunk(PageSize))
+        {
+            var rows = await db
+                .IncomingTransfers.Where(t =>
+                    page.Contains(t.Id)
+                    && t.StoreId == storeId
+                    && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
+                )
+                .Select(t => new
+                {
+                    t.Id,
+                    t.StagingPath,
+                    t.UploadName,
+                })
+                .ToListAsync(cancellationToken);
+            foreach (var row in rows)
+            {
+                if (Guid.TryParse(row.StagingPath, out var staging) && FileName.TryParse(row.UploadName, out var name, out _))
+                    found[row.Id] = new StagedTransfer(staging, name);
+            }
+        }
+
+        return [.. ids.Select(found.GetValueOrDefault)];
+    }
+
+    /// <summary>Why a new batch must not be made of these transfers; null if it may.</summary>
+    internal static async Task<string?> ProblemAsync(
+        CatalogDatabase database,
+        BatchLayout layout,
+        long storeId,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
+    {
+        await using var db = database.Open();
+        foreach (var page in layout.Transfers.Zip(layout.Sizes).Chunk(PageSize))
+        {
+            long[] ids = [.. page.Select(t => t.First)];
+            var rows = await db
+                .IncomingTransfers.Where(t => ids.Contains(t.Id))
+                .Select(t => new
+                {
+                    t.Id,
+                    t.Status,
+                    t.StoreId,
+                    t.TransferSize,
+                    IsCallers = t.Source == caller.Username || (t.SourceTransferId != null && t.Uploader == caller.Username),
+                })
+                .ToDictionaryAsync(t => t.Id, cancellationToken);
+            foreach (var (id, size) in page)
+            {
+                // The answer for another account's transfer must not say more than that for an unknown id.
+                if (!rows.TryGetValue(id, out var row) || (!row.IsCallers && !caller.IsAdmin))
+                    return $"There is no transfer {id} of yours.";
+                if (row.StoreId != storeId)
+                    return $"Transfer {id} was staged on another store.";
+                if (row.TransferSize != size)
+                    return $"Transfer {id} was declared with {row.TransferSize} bytes, and its layout has {size}.";
+                if (row.Status is not (TransferStatus.Initiated or TransferStatus.Ongoing))
+                    return $"Transfer {id} is {row.Status} and takes no data any more.";
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Whether at least one of the transfers still takes data.</summary>
+    internal static async Task<bool> AnyOpenAsync(CatalogDatabase database, IReadOnlyList<long> ids, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        foreach (var page in ids.Chunk(PageSize))
+        {
+            if (
+                await db.IncomingTransfers.AnyAsync(
+                    t => page.Contains(t.Id) && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing),
+                    cancellationToken
+                )
+            )
+                return true;
+        }
+
+        return false;
+    }
+}

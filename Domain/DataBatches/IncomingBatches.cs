@@ -1,0 +1,303 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using Librarian.Domain.Catalog;
+using Librarian.Domain.Posix;
+using Librarian.Domain.Stores;
+using Librarian.Domain.Transfers;
+using Microsoft.Extensions.Logging;
+
+namespace Librarian.Domain.DataBatches;
+
+/// <summary>The data batches of this site (docs/spec/data-batches.md). State is on the stores; this class keeps batches open that are in use.</summary>
+/// <remarks>
+/// A new batch is written below a name that begins with a dot, and renamed when it is complete on disk. A crash before the rename leaves such a
+/// directory, which the sweep removes; a crash after it leaves the batch, which the sender finds when it posts the layout again.
+/// </remarks>
+public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores, TimeProvider time, ILogger<IncomingBatches> log)
+    : IDisposable
+{
+    private const uint Private = 0x1c0;
+    private static readonly EntryName Folder = new(".batches");
+    private static readonly TimeSpan Lifetime = TimeSpan.FromDays(21);
+    private static readonly TimeSpan OpenFor = TimeSpan.FromMinutes(10);
+
+    private readonly ConcurrentDictionary<string, Open> _open = new(StringComparer.Ordinal);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var id in _open.Keys)
+            Close(id);
+    }
+
+    /// <summary>Makes a batch, or finds the one that the account made with the same layout.</summary>
+    /// <param name="storeName">The store that staged the transfers.</param>
+    /// <param name="layout">The layout, unpacked.</param>
+    /// <param name="caller">The sender.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task<BatchOpening> MakeAsync(string storeName, Stream layout, Caller caller, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(caller);
+        if (stores.Configured.FirstOrDefault(s => s.Store.Options.Name == storeName) is not { } store)
+            return Refuse(BatchRefusal.UnknownStore, "Use the store_name of the answer that staged the transfers.");
+        if (await stores.FindAsync(store.Id, cancellationToken) is not { } mounted || mounted.TryOpenStaging() is not { } staging)
+            return Refuse(BatchRefusal.StoreAway, stores.WhyAway(store.Id));
+        using (staging)
+        {
+            try
+            {
+                return await MakeAsync(store, mounted, staging, layout, caller, cancellationToken);
+            }
+            catch (PosixException failure) when (failure.IsNoSpace)
+            {
+                return Refuse(BatchRefusal.Full, failure.Message);
+            }
+            catch (InvalidDataException error)
+            {
+                return Refuse(BatchRefusal.BadLayout, error.Message);
+            }
+        }
+    }
+
+    /// <summary>Opens a batch of an account.</summary>
+    public async Task<BatchOpening> FindAsync(string id, Caller caller, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(id);
+        ArgumentNullException.ThrowIfNull(caller);
+        var opening = await OpenAsync(id, cancellationToken);
+        return opening.Batch is { } batch && batch.Account != caller.Username && !caller.IsAdmin
+            ? Refuse(BatchRefusal.Unknown, "Make the batch with its layout.")
+            : opening;
+    }
+
+    /// <summary>Forgets a batch. Its transfers stay.</summary>
+    public async Task RemoveAsync(DataBatch batch, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        Close(batch.Id);
+        if (
+            TryParse(batch.Id, out var storeId, out var name)
+            && await stores.FindAsync(storeId, cancellationToken) is { } store
+            && store.TryOpenStaging() is { } staging
+        )
+        {
+            using (staging)
+            using (var folder = staging.TryOpenDirectory(Folder))
+            {
+                if (folder is not null)
+                    TreeRemoval.Remove(folder, new EntryName(name), CancellationToken.None);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Closes batches that are not in use, and removes those whose transfers have all ended, and those to which nothing has been added for
+    /// three weeks.
+    /// </summary>
+    /// <returns>How many were removed.</returns>
+    public async Task<int> SweepAsync(CancellationToken cancellationToken)
+    {
+        var removed = 0;
+        foreach (var (id, open) in _open)
+        {
+            if (!open.Batch.IsInUse && time.GetUtcNow() - open.UsedTime > OpenFor)
+                Close(id);
+        }
+
+        foreach (var store in stores.Configured)
+        {
+            try
+            {
+                removed += await SweepAsync(store, cancellationToken);
+            }
+            catch (IOException error)
+            {
+                // The other stores are swept nevertheless.
+                Logs.BatchesNotSwept(log, store.Store.Options.Name, error.Message);
+            }
+        }
+
+        return removed;
+    }
+
+    private static BatchOpening Refuse(BatchRefusal refusal, string message) => new(null, refusal, message);
+
+    private static bool TryParse(string id, out long storeId, out string name)
+    {
+        var dash = id.IndexOf('-', StringComparison.Ordinal);
+        (storeId, name) = (0, dash < 0 ? "" : id[(dash + 1)..]);
+        return name.Length == 32
+            && name.All(char.IsAsciiHexDigitLower)
+            && long.TryParse(id.AsSpan(0, dash), NumberStyles.None, CultureInfo.InvariantCulture, out storeId);
+    }
+
+    private async Task<BatchOpening> MakeAsync(
+        SiteStore store,
+        LocalStore mounted,
+        PosixDirectory staging,
+        Stream layout,
+        Caller caller,
+        CancellationToken cancellationToken
+    )
+    {
+        staging.MakeDirectory(Folder, Private);
+        using var folder = staging.OpenDirectory(Folder);
+        var temporary = new EntryName($".new-{Guid.NewGuid():N}");
+        folder.MakeDirectory(temporary, Private);
+        try
+        {
+            using var made = folder.OpenDirectory(temporary);
+            if (await LayoutSpool.WriteAsync(made, caller.Username, layout, cancellationToken) is not { } name)
+                return Refuse(BatchRefusal.TooLarge, $"A layout has at most {LayoutSpool.LargestLayout} bytes; make several batches.");
+            var id = string.Create(CultureInfo.InvariantCulture, $"{store.Id}-{name}");
+            if (folder.Status(new EntryName(name)) is null)
+            {
+                using var parsed = new BatchLayout(made.OpenFile(LayoutSpool.Name));
+                if (await BatchTransfers.ProblemAsync(database, parsed, store.Id, caller, cancellationToken) is { } problem)
+                    return Refuse(BatchRefusal.UnfitTransfer, problem);
+                var transfers = await BatchTransfers.FindAsync(database, parsed.Transfers, store.Id, cancellationToken);
+                await BlockingWork.RunAsync(() => MakeEntries(mounted, parsed, transfers), cancellationToken);
+                Publish(folder, temporary, new EntryName(name));
+            }
+
+            return await OpenAsync(id, cancellationToken);
+        }
+        catch (LayoutException error)
+        {
+            return Refuse(BatchRefusal.BadLayout, error.Message);
+        }
+        finally
+        {
+            TreeRemoval.Remove(folder, temporary, CancellationToken.None);
+        }
+    }
+
+    private static bool MakeEntries(LocalStore store, BatchLayout layout, IReadOnlyList<StagedTransfer?> transfers)
+    {
+        using var tree = new StagedTree(
+            store,
+            store.TryOpenStaging() ?? throw new IOException("The store was unmounted at this moment."),
+            transfers
+        );
+        foreach (var (transfer, entry) in layout.Entries())
+            tree.Make(transfer, entry);
+        tree.SyncFileSystem();
+        return true;
+    }
+
+    /// <summary>Two senders may make one batch at the same time; the second finds that of the first.</summary>
+    private static void Publish(PosixDirectory folder, EntryName temporary, EntryName name)
+    {
+        try
+        {
+            folder.Rename(temporary, folder, name);
+        }
+        catch (PosixException failure) when (failure.Errno is Errno.Exists or Errno.NotEmpty) { }
+
+        folder.Sync();
+    }
+
+    private async Task<BatchOpening> OpenAsync(string id, CancellationToken cancellationToken)
+    {
+        if (_open.TryGetValue(id, out var known))
+        {
+            known.UsedTime = time.GetUtcNow();
+            return new BatchOpening(known.Batch);
+        }
+
+        if (!TryParse(id, out var storeId, out var name) || stores.Configured.All(s => s.Id != storeId))
+            return Refuse(BatchRefusal.Unknown, "Make the batch with its layout.");
+        if (await stores.FindAsync(storeId, cancellationToken) is not { } store || store.TryOpenStaging() is not { } staging)
+            return Refuse(BatchRefusal.StoreAway, stores.WhyAway(storeId));
+        using (staging)
+        {
+            using var folder = staging.TryOpenDirectory(Folder);
+            if (folder?.TryOpenDirectory(new EntryName(name)) is not { } directory)
+                return Refuse(BatchRefusal.Unknown, "Make the batch with its layout.");
+            var batch = await ReadAsync(id, storeId, store, directory, cancellationToken);
+            var open = _open.GetOrAdd(id, new Open(batch) { UsedTime = time.GetUtcNow() });
+            if (open.Batch != batch)
+                batch.Dispose();
+            return new BatchOpening(open.Batch);
+        }
+    }
+
+    private async Task<DataBatch> ReadAsync(
+        string id,
+        long storeId,
+        LocalStore store,
+        PosixDirectory directory,
+        CancellationToken cancellationToken
+    )
+    {
+        BatchLayout? layout = null;
+        try
+        {
+            layout = await BlockingWork.RunAsync(() => new BatchLayout(directory.OpenFile(LayoutSpool.Name)), cancellationToken);
+            var transfers = await BatchTransfers.FindAsync(database, layout.Transfers, storeId, cancellationToken);
+            return new DataBatch(id, store, layout, directory, transfers);
+        }
+        catch
+        {
+            layout?.Dispose();
+            directory.Dispose();
+            throw;
+        }
+    }
+
+    private void Close(string id)
+    {
+        // A call that still uses it ends with an error, and its sender asks again.
+        if (_open.TryRemove(id, out var open))
+            open.Batch.Dispose();
+    }
+
+    private async Task<int> SweepAsync(SiteStore store, CancellationToken cancellationToken)
+    {
+        var removed = 0;
+        if (await stores.FindAsync(store.Id, cancellationToken) is not { } mounted || mounted.TryOpenStaging() is not { } staging)
+            return 0;
+        using (staging)
+        {
+            using var folder = staging.TryOpenDirectory(Folder);
+            if (folder is null)
+                return 0;
+            using var entries = folder.OpenStream();
+            while (entries.TryRead(out var entry))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                if (!await IsEndedAsync(store.Id, folder, entry.Name, cancellationToken))
+                    continue;
+                Close(string.Create(CultureInfo.InvariantCulture, $"{store.Id}-{entry.Name}"));
+                TreeRemoval.Remove(folder, entry.Name, CancellationToken.None);
+                removed++;
+            }
+        }
+
+        if (removed > 0)
+            Logs.BatchesSwept(log, removed, store.Store.Options.Name);
+        return removed;
+    }
+
+    private async Task<bool> IsEndedAsync(long storeId, PosixDirectory folder, EntryName name, CancellationToken cancellationToken)
+    {
+        using var directory = folder.TryOpenDirectory(name);
+        if (directory is null)
+            return false;
+        var changed = directory.Status(SegmentJournal.Name) ?? directory.Status();
+        var idle = time.GetUtcNow() - DateTimeOffset.UnixEpoch.AddTicks(changed.ModifiedNanoseconds / 100);
+        if (idle > Lifetime)
+            return true;
+        if (idle < OpenFor || !TryParse(string.Create(CultureInfo.InvariantCulture, $"{storeId}-{name}"), out _, out _))
+            return false;
+        using var layout = new BatchLayout(directory.OpenFile(LayoutSpool.Name));
+        return !await BatchTransfers.AnyOpenAsync(database, layout.Transfers, cancellationToken);
+    }
+
+    private sealed class Open(DataBatch batch)
+    {
+        internal DataBatch Batch { get; } = batch;
+
+        internal DateTimeOffset UsedTime { get; set; }
+    }
+}

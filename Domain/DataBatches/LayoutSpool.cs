@@ -1,0 +1,50 @@
+using System.Buffers;
+using System.Security.Cryptography;
+using System.Text.Json;
+using Librarian.Domain.Posix;
+
+namespace Librarian.Domain.DataBatches;
+
+/// <summary>Writes a layout that arrives to a file, and computes the id of its batch.</summary>
+internal static class LayoutSpool
+{
+    /// <summary>Bytes of the largest layout, unpacked.</summary>
+    internal const long LargestLayout = 256L << 20;
+
+    internal static readonly EntryName Name = new("layout");
+    private const int IdBytes = 16;
+    private const int BufferSize = 64 << 10;
+
+    /// <summary>Writes the account and the lines, and flushes them.</summary>
+    /// <returns>The hash that is part of the id; null if the layout is too large.</returns>
+    /// <exception cref="PosixException">The disk refused.</exception>
+    internal static async Task<string?> WriteAsync(PosixDirectory directory, string account, Stream body, CancellationToken cancellationToken)
+    {
+        using var file = directory.CreateFile(Name, 0x180);
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var first = JsonSerializer.SerializeToUtf8Bytes(new LayoutLine(Account: account), LayoutJson.Default.LayoutLine);
+        file.Write(first);
+        file.Write("\n"u8);
+        hash.AppendData(first);
+        var buffer = ArrayPool<byte>.Shared.Rent(BufferSize);
+        try
+        {
+            long total = 0;
+            int read;
+            while ((read = await body.ReadAsync(buffer, cancellationToken)) > 0)
+            {
+                if ((total += read) > LargestLayout)
+                    return null;
+                file.Write(buffer.AsSpan(0, read));
+                hash.AppendData(buffer, 0, read);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+
+        file.Sync();
+        return Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, IdBytes));
+    }
+}
