@@ -82,6 +82,8 @@ namespace Librarian.Client.Wire;
 [JsonSerializable(typeof(IReadOnlyList<DriveArrivalFileStatus>), TypeInfoPropertyName = "DriveArrivalFileStatusList")]
 [JsonSerializable(typeof(CopiesRequest))]
 [JsonSerializable(typeof(CopiesResponse))]
+[JsonSerializable(typeof(DataBatchState))]
+[JsonSerializable(typeof(UploadProblem))]
 [JsonSerializable(typeof(SyncProvider))]
 [JsonSerializable(typeof(AsyncProvider))]
 [JsonSerializable(typeof(GlobusProvider))]

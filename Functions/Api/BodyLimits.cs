@@ -16,6 +16,12 @@ public static class BodyLimits
     /// </summary>
     public const long Batch = 16 << 20;
 
+    /// <summary>A layout of a data batch, as it is sent.</summary>
+    public const long Layout = 64 << 20;
+
+    /// <summary>A segment of a data batch; the batch itself refuses what is beyond its segment.</summary>
+    public const long Segment = Domain.DataBatches.DataBatch.SegmentBytes + 1;
+
     /// <summary>A receipt, with 200 bytes for each file of a drive; it is spooled to a file.</summary>
     public const long Receipt = 8L << 30;
 }

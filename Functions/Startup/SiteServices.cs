@@ -4,6 +4,7 @@ using Librarian.Client.Wire;
 using Librarian.Domain.Accounts;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.DataBatches;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Files;
 using Librarian.Domain.Stores;
@@ -51,7 +52,7 @@ public static class SiteServices
         services.AddSingleton(
             new StoreUser(ProcessIdentity.Current.ToString(), ProcessIdentity.IsRunning, static name => ProcessIdentity.HasEnded(name))
         );
-        services.AddAccounts().AddPeers().AddStores().AddFiles().AddTransfers();
+        services.AddAccounts().AddPeers().AddStores().AddFiles().AddTransfers().AddDataBatches();
         services.AddTransferEvents().AddIncomingFiles().AddCloning().AddDrives().AddRepair().AddPeerUpkeep();
         services.AddSingleton<ITimerStatusStore, CatalogTimerStatus>();
 

@@ -1,3 +1,4 @@
+using Librarian.Domain.DataBatches;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.PeerUpkeep;
@@ -10,6 +11,7 @@ public sealed class CloneTimers(
     IncomingWorkflows incoming,
     IncomingReview incomingReview,
     SourceCallbacks callbacks,
+    IncomingBatches batches,
     PeerProbes probes
 )
 {
@@ -51,5 +53,6 @@ public sealed class CloneTimers(
         await scheduler.ReviewStaleAsync(cancellationToken);
         await incomingReview.ReviewStaleAsync(cancellationToken);
         await incomingReview.SweepAsync(cancellationToken);
+        await batches.SweepAsync(cancellationToken);
     }
 }
