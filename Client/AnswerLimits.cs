@@ -14,6 +14,9 @@ internal static class AnswerLimits
     /// <summary>An orchestration's history with its inputs and outputs, or a page of orchestrations.</summary>
     internal const long Orchestrations = 256L << 20;
 
+    /// <summary>State of a data batch: one bit and perhaps a generation for each segment.</summary>
+    internal const long DataBatch = 64L << 20;
+
     /// <summary>A manifest or receipt, which is written to a file: 200 bytes for each file and member.</summary>
     internal const long Download = 64L << 30;
 

@@ -5,6 +5,9 @@ namespace Librarian.Client;
 
 public sealed partial class LibrarianClient
 {
+    /// <summary>What this client can use; a Python site ignores it.</summary>
+    private static readonly (string Name, string Value) Movers = (DataBatchRoutes.MoversHeader, DataBatchRoutes.Https);
+
     /// <summary>upload/stage: reserves a staging slot.</summary>
     /// <param name="request">The request.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
@@ -14,7 +17,8 @@ public sealed partial class LibrarianClient
             Routes.UploadStage,
             JsonSerializer.SerializeToUtf8Bytes(request, WireJson.Wire.UploadStageRequest),
             WireJson.Wire.UploadStageResponse,
-            cancellationToken
+            cancellationToken,
+            Movers
         );
 
     /// <summary>upload/commit: has the site verify and ingest the staged data.</summary>
@@ -55,7 +59,8 @@ public sealed partial class LibrarianClient
             Routes.CloneBatchStage,
             JsonSerializer.SerializeToUtf8Bytes(request, WireJson.Wire.CloneBatchStageRequest),
             WireJson.Wire.CloneBatchStageResponse,
-            cancellationToken
+            cancellationToken,
+            Movers
         );
 
     /// <summary>clone/ongoing: reports that data is moving.</summary>

@@ -134,21 +134,58 @@ public sealed partial class LibrarianClient : IDisposable
             cancellationToken
         );
 
-    private Task<Reply<T>> PostAsync<T>(string route, byte[]? body, JsonTypeInfo<T>? answer, CancellationToken cancellationToken) =>
+    private Task<Reply<T>> PostAsync<T>(
+        string route,
+        byte[]? body,
+        JsonTypeInfo<T>? answer,
+        CancellationToken cancellationToken,
+        (string Name, string Value)? header = null
+    ) =>
         ExchangeAsync(
             HttpMethod.Post,
             new Uri(_root, route),
             body,
-            null,
+            header,
             (response, token) => ReadAsync(response, answer, AnswerLimits.Of(route), token),
             cancellationToken
         );
 
-    private async Task<Reply<T>> ExchangeAsync<T>(
+    private Task<Reply<T>> ExchangeAsync<T>(
         HttpMethod method,
         Uri address,
         byte[]? body,
         (string Name, string Value)? header,
+        Func<HttpResponseMessage, CancellationToken, Task<Reply<T>>> readAsync,
+        CancellationToken cancellationToken
+    ) =>
+        ExchangeAsync(
+            method,
+            address,
+            request =>
+            {
+                if (method == HttpMethod.Post)
+                {
+                    // A call without a body still sends application/json (docs/spec/wire.md#transport).
+                    request.Content = new ByteArrayContent(body ?? []);
+                    request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+                }
+
+                if (header is { } extra)
+                    request.Headers.TryAddWithoutValidation(extra.Name, extra.Value);
+            },
+            readAsync,
+            cancellationToken
+        );
+
+    /// <param name="method">Method.</param>
+    /// <param name="address">Address.</param>
+    /// <param name="prepare">Adds body and headers; called again after a redirect.</param>
+    /// <param name="readAsync">Reads the answer.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
+    private async Task<Reply<T>> ExchangeAsync<T>(
+        HttpMethod method,
+        Uri address,
+        Action<HttpRequestMessage> prepare,
         Func<HttpResponseMessage, CancellationToken, Task<Reply<T>>> readAsync,
         CancellationToken cancellationToken
     )
@@ -160,7 +197,7 @@ public sealed partial class LibrarianClient : IDisposable
         {
             for (var redirects = 0; ; redirects++)
             {
-                using var response = await SendAsync(method, address, body, header, limit.Token);
+                using var response = await SendAsync(method, address, prepare, limit.Token);
                 // No other redirect repeats the request as it was sent (docs/spec/wire.md#transport); a person has to find out why the
                 // server sends one.
                 if (response.StatusCode != HttpStatusCode.TemporaryRedirect)
@@ -206,21 +243,12 @@ public sealed partial class LibrarianClient : IDisposable
     private async Task<HttpResponseMessage> SendAsync(
         HttpMethod method,
         Uri address,
-        byte[]? body,
-        (string Name, string Value)? header,
+        Action<HttpRequestMessage> prepare,
         CancellationToken cancellationToken
     )
     {
         using var request = new HttpRequestMessage(method, address);
-        if (method == HttpMethod.Post)
-        {
-            // A call without a body still sends application/json (docs/spec/wire.md#transport).
-            request.Content = new ByteArrayContent(body ?? []);
-            request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        }
-
-        if (header is { } extra)
-            request.Headers.TryAddWithoutValidation(extra.Name, extra.Value);
+        prepare(request);
         if (_peerName is not null)
             request.Options.Set(PeerName, _peerName);
         request.Headers.Authorization = _credentials;

@@ -67,8 +67,15 @@ public sealed partial class Upload(LibrarianClient client, TimeProvider time)
             offer.Value.Hostnames.Contains(hostname, StringComparer.Ordinal)
         );
         if (provider is null)
+            (providerName, provider) = slot.TransferProviders.FirstOrDefault(static offer =>
+                offer.Value.DataVersion == DataBatchRoutes.Version
+            );
+        if (provider is null)
             return NoProvider(slot, hostname);
-        if (await CopyAsync(localPath, slot.StagingLocation, digest, progress, cancellationToken) is { } copyFailure)
+        var copyFailure = provider.DataVersion is null
+            ? await CopyAsync(localPath, slot.StagingLocation, digest, progress, cancellationToken)
+            : await SendAsync(localPath, slot, digest, options, progress, cancellationToken);
+        if (copyFailure is not null)
             return copyFailure;
 
         progress?.Report(new UploadProgress(UploadPhase.Committing, 0, digest.Size));
@@ -99,7 +106,7 @@ public sealed partial class Upload(LibrarianClient client, TimeProvider time)
             slot.UploadName,
             name,
             provider.Name,
-            new SyncProvider(provider.Provider.Hostnames),
+            new SyncProvider(provider.Provider.Hostnames) { DataVersion = provider.Provider.DataVersion },
             MetaMode: "infer",
             policy == DeletionPolicy.Allowed ? "ALLOWED" : "DISALLOWED",
             uploader,

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Librarian.Client.DataBatches;
 
 namespace Librarian.Client.Uploads;
 
@@ -16,6 +17,9 @@ public sealed record UploadOptions
 
     /// <summary>How often to ask the catalog after a lost response to the commit. The pauses are 1, 2, 4 … seconds, up to 64.</summary>
     public int LostAnswerQuestions { get; init; } = 5;
+
+    /// <summary>How the bytes are sent if the site's staging is not on a shared file system.</summary>
+    public BatchOptions Batch { get; init; } = new();
 
     /// <summary>
     /// How often to ask again while the site reads its copy of the same file. The site names the pause, usually half a minute.
@@ -107,6 +111,12 @@ public static class UploadErrors
 
     /// <summary>Copying to the staging area failed.</summary>
     public const string CopyFailed = "upload.copy-failed";
+
+    /// <summary>The connection was lost while the data were sent; what has arrived is kept.</summary>
+    public const string Interrupted = "upload.interrupted";
+
+    /// <summary>The site's disk is full; what has arrived is kept.</summary>
+    public const string Full = "upload.full";
 
     /// <summary>The site's response to the commit was lost, and the catalog does not show the file (yet).</summary>
     public const string AnswerLost = "upload.answer-lost";

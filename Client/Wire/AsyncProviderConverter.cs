@@ -4,7 +4,8 @@ using System.Text.Json.Serialization;
 namespace Librarian.Client.Wire;
 
 /// <summary>
-/// Determines the kind of an <see cref="AsyncProvider"/> by its fields. If several kinds match, Globus wins, then rsync, then local.
+/// Determines the kind of an <see cref="AsyncProvider"/> by its fields. If several kinds match, Globus wins, then rsync, then data
+/// batches, then local.
 /// </summary>
 public sealed class AsyncProviderConverter : JsonConverter<AsyncProvider>
 {
@@ -16,6 +17,7 @@ public sealed class AsyncProviderConverter : JsonConverter<AsyncProvider>
             throw new JsonException("A transfer provider should be an object.");
         return Has(fields, "destination_endpoint", JsonValueKind.String) ? fields.Deserialize(WireJson.Wire.GlobusProvider)!
             : Has(fields, "hostname", JsonValueKind.String) ? fields.Deserialize(WireJson.Wire.RsyncProvider)!
+            : Has(fields, "data_version", JsonValueKind.Number) ? fields.Deserialize(WireJson.Wire.HttpsProvider)!
             : Has(fields, "hostnames", JsonValueKind.Array) ? fields.Deserialize(WireJson.Wire.LocalProvider)!
             : new UnknownProvider(fields);
     }
@@ -33,6 +35,9 @@ public sealed class AsyncProviderConverter : JsonConverter<AsyncProvider>
                 break;
             case LocalProvider local:
                 JsonSerializer.Serialize(writer, local, WireJson.Wire.LocalProvider);
+                break;
+            case HttpsProvider https:
+                JsonSerializer.Serialize(writer, https, WireJson.Wire.HttpsProvider);
                 break;
             case UnknownProvider unknown:
                 unknown.Fields.WriteTo(writer);

@@ -15,8 +15,8 @@ public static class DataBatchRoutes
     /// <summary>Name of the provider in offers.</summary>
     public const string Provider = "https";
 
-    /// <summary>Field of the provider with the address of the data endpoints.</summary>
-    public const string DataUrl = "data_url";
+    /// <summary>The version that this code speaks.</summary>
+    public const int Version = 1;
 
     /// <summary>Content type of an append.</summary>
     public const string PartialUpload = "application/partial-upload";

@@ -10,6 +10,10 @@ namespace Librarian.Client.Wire;
 /// <param name="Hostnames">Exact names of the hosts that can write to the staging location; if empty, no host can.</param>
 public sealed record SyncProvider(IReadOnlyList<string> Hostnames)
 {
+    /// <summary>Version of data batches that the site takes (docs/spec/data-batches.md#offer); null if this is not their offer.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? DataVersion { get; init; }
+
     /// <summary>Fields that the protocol does not define; upstream clients ignore them.</summary>
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? Extra { get; set; }
@@ -76,6 +80,13 @@ public sealed record LocalProvider(
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? Extra { get; set; }
 }
+
+/// <summary>
+/// Transfer as a data batch over HTTPS (docs/spec/data-batches.md#offer). To others it looks like a local provider without hosts.
+/// </summary>
+/// <param name="DataVersion">Version of data batches.</param>
+/// <param name="Hostnames">Always empty.</param>
+public sealed record HttpsProvider(int DataVersion, IReadOnlyList<string> Hostnames) : AsyncProvider;
 
 /// <summary>An offer of a kind that this version does not know; kept so that the rest of the response stays readable.</summary>
 /// <param name="Fields">The offer as received.</param>

@@ -89,6 +89,7 @@ namespace Librarian.Client.Wire;
 [JsonSerializable(typeof(GlobusProvider))]
 [JsonSerializable(typeof(RsyncProvider))]
 [JsonSerializable(typeof(LocalProvider))]
+[JsonSerializable(typeof(HttpsProvider))]
 [JsonSerializable(typeof(UnknownProvider))]
 [JsonSerializable(typeof(Failure))]
 [JsonSerializable(typeof(TransferFailure))]

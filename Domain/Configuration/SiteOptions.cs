@@ -120,6 +120,9 @@ public sealed class SiteOptions
     /// <summary>Clone policies for peers.</summary>
     public List<PeerOptions> Peers { get; set; } = [];
 
+    /// <summary>Transfer of data over HTTP.</summary>
+    public DataPlaneOptions DataPlane { get; set; } = new();
+
     /// <summary>Settings for hand-carried drives.</summary>
     public DriveOptions Drives { get; set; } = new();
 
@@ -128,6 +131,13 @@ public sealed class SiteOptions
 
     /// <summary>The engine that runs the workflows.</summary>
     public DurableOptions Durable { get; set; } = new();
+}
+
+/// <summary>Transfer of data over HTTP (<c>Site:DataPlane</c>; docs/spec/data-batches.md).</summary>
+public sealed class DataPlaneOptions
+{
+    /// <summary>Whether data may also come over HTTP without TLS from other machines.</summary>
+    public bool AllowInsecure { get; set; }
 }
 
 /// <summary>The engine that runs the workflows (<c>Site:Durable</c>).</summary>

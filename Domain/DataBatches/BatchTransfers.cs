@@ -89,6 +89,19 @@ internal static class BatchTransfers
         return null;
     }
 
+    /// <summary>Records that the bytes of transfers come as a data batch, so that a client that starts again goes on with it.</summary>
+    internal static async Task MarkAsync(CatalogDatabase database, IReadOnlyList<long> ids, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        foreach (var page in ids.Chunk(PageSize))
+            await db
+                .IncomingTransfers.Where(t => page.Contains(t.Id) && t.TransferManagerName == null)
+                .ExecuteUpdateAsync(
+                    s => s.SetProperty(t => t.TransferManagerName, IncomingTransfers.DataBatchManager),
+                    cancellationToken
+                );
+    }
+
     /// <summary>Whether at least one of the transfers still takes data.</summary>
     internal static async Task<bool> AnyOpenAsync(CatalogDatabase database, IReadOnlyList<long> ids, CancellationToken cancellationToken)
     {

@@ -157,6 +157,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
                     return Refuse(BatchRefusal.UnfitTransfer, problem);
                 var transfers = await BatchTransfers.FindAsync(database, parsed.Transfers, store.Id, cancellationToken);
                 await BlockingWork.RunAsync(() => MakeEntries(mounted, parsed, transfers), cancellationToken);
+                await BatchTransfers.MarkAsync(database, parsed.Transfers, cancellationToken);
                 Publish(folder, temporary, new EntryName(name));
             }
 

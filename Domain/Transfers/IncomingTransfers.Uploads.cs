@@ -9,11 +9,20 @@ public sealed partial class IncomingTransfers
     /// <summary>Most concurrent uploads that are accepted in one transaction.</summary>
     private const int MostUploadsAtOnce = 64;
 
+    /// <summary>Name of the transfer manager in the rows of transfers whose bytes come as a data batch.</summary>
+    public const string DataBatchManager = "https";
+
     /// <summary>Accepts or refuses a client's upload (docs/spec/wire.md#upload-stage).</summary>
+    /// <param name="declared">The upload.</param>
+    /// <param name="uploader">Its uploader.</param>
+    /// <param name="caller">The client.</param>
+    /// <param name="takesUp">Whether the client can go on with the data batch of an earlier upload of the same content.</param>
+    /// <param name="cancellationToken">Cancels.</param>
     public async Task<StageResult> StageUploadAsync(
         DeclaredTransfer declared,
         string uploader,
         Caller caller,
+        bool takesUp,
         CancellationToken cancellationToken
     )
     {
@@ -33,6 +42,8 @@ public sealed partial class IncomingTransfers
             return Refuse(StageRefusal.InvalidPath, unfit, []);
 
         var probes = await _stores.ProbeAsync(cancellationToken);
+        if (takesUp && await EarlierAsync(incoming, uploader, caller, probes, cancellationToken) is { } earlier)
+            return earlier;
         var finishing = await _uploads.RunAsync(
             new UploadRequest(incoming, uploader, caller.Username, caller.IsAdmin, probes),
             cancellationToken
@@ -41,6 +52,46 @@ public sealed partial class IncomingTransfers
         return result is StageResult.Refused { Why: StageRefusal.FileExists } taken
             ? await AskCopiesAsync(incoming, uploader, caller, taken, probes, cancellationToken)
             : result;
+    }
+
+    /// <summary>
+    /// An unfinished upload of the same content by the same client whose bytes come as a data batch: it goes on, because nothing that arrived
+    /// is sent again.
+    /// </summary>
+    private async Task<StageResult.Accepted?> EarlierAsync(
+        IncomingFile incoming,
+        string uploader,
+        Caller caller,
+        IReadOnlyDictionary<long, StoreProbe> probes,
+        CancellationToken cancellationToken
+    )
+    {
+        var name = incoming.Destination.Value;
+        var uploadName = incoming.UploadName.Value;
+        await using var db = _database.Open();
+        var row = await db
+            .IncomingTransfers.AsNoTracking()
+            .Where(t =>
+                t.FileName == name
+                && t.UploadName == uploadName
+                && t.Source == caller.Username
+                && t.Uploader == uploader
+                && t.SourceTransferId == null
+                && t.TransferChecksum == incoming.Checksum
+                && t.TransferSize == incoming.Size
+                && t.TransferManagerName == DataBatchManager
+                && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
+                && t.Store!.Enabled
+            )
+            .OrderByDescending(t => t.Id)
+            .FirstOrDefaultAsync(cancellationToken);
+        if (
+            row is null
+            || _stores.Configured.FirstOrDefault(s => s.Id == row.StoreId) is not { } store
+            || probes.GetValueOrDefault(store.Id) is not { IsMounted: true } probe
+        )
+            return null;
+        return new StageResult.Accepted(store, probe.FreeBytes, [SlotOf(row, incoming, store)]) { Resumes = true };
     }
 
     /// <summary>

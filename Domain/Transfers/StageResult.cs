@@ -30,6 +30,9 @@ public abstract record StageResult
     {
         /// <summary>Files of a batch that this site can never accept, with the reason; they have no staging slot.</summary>
         public IReadOnlyList<(long SourceTransferId, string Reason)> Unfit { get; init; } = [];
+
+        /// <summary>Whether this is an earlier upload of the same content, whose data batch goes on.</summary>
+        public bool Resumes { get; init; }
     }
 
     /// <summary>Refused; nothing was created.</summary>

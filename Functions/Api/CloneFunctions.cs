@@ -19,6 +19,7 @@ public sealed class CloneFunctions(
     TransferUpdates updates,
     CopyAcknowledgements acknowledgements,
     LocalTransferManager local,
+    DataOffers data,
     SiteCatalog catalog,
     IOptions<SiteOptions> options
 )
@@ -92,6 +93,7 @@ public sealed class CloneFunctions(
     /// <c>refused</c> lists them.
     /// </summary>
     [Function("CloneBatchStage"), RequestSizeLimit(BodyLimits.Batch), Requires(AuthLevel.ReadAppend)]
+    [ReadsHeader(DataBatchRoutes.MoversHeader, DataOffers.HeaderMeaning)]
     [Responds<CloneBatchStageResponse>(
         201,
         "Space is reserved for all of them. Copy each to its `staging_location`, and report with `checkin/update`."
@@ -145,7 +147,7 @@ public sealed class CloneFunctions(
                         p.TransferId
                     )),
                 ],
-                new OrderedDictionary<string, AsyncProvider> { ["local"] = new LocalProvider(local.Hostnames) }
+                Providers(request)
             )
             {
                 Refused =
@@ -153,6 +155,15 @@ public sealed class CloneFunctions(
             },
             StatusCodes.Status201Created
         );
+    }
+
+    private OrderedDictionary<string, AsyncProvider> Providers(HttpRequest request)
+    {
+        // The Python Librarian takes the first entry, whatever it is (docs/spec/wire.md#first-provider).
+        var providers = new OrderedDictionary<string, AsyncProvider> { ["local"] = new LocalProvider(local.Hostnames) };
+        if (data.IsUsable(request))
+            providers[DataBatchRoutes.Provider] = new HttpsProvider(DataBatchRoutes.Version, []);
+        return providers;
     }
 
     private static IResult RefuseBatch(HttpRequest request, StageResult.Refused refused)

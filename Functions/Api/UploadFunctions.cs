@@ -12,10 +12,11 @@ namespace Librarian.Functions.Api;
 
 /// <summary>Uploads of files to this site (docs/spec/wire.md#uploads).</summary>
 [Tags("Uploads")]
-public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits commits, LocalTransferManager local)
+public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits commits, LocalTransferManager local, DataOffers data)
 {
     /// <summary>Reserves space and returns a staging slot.</summary>
     [Function("UploadStage"), Requires(AuthLevel.ReadAppend)]
+    [ReadsHeader(DataBatchRoutes.MoversHeader, DataOffers.HeaderMeaning)]
     [Responds<UploadStageResponse>(201, "Space is reserved. Copy the data to `staging_location`, then commit.")]
     [Refuses<Failure>(400, Reasons.SizeNegative, "The path is not valid.")]
     [Refuses<Failure>(409, Reasons.FileExists)]
@@ -44,6 +45,7 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
             ),
             body.Uploader,
             request.Caller(),
+            takesUp: data.IsUsable(request),
             cancellationToken
         );
         if (result is StageResult.Refused refused)
@@ -58,11 +60,22 @@ public sealed class UploadFunctions(IncomingTransfers incoming, UploadCommits co
                 slot.StagingLocation,
                 slot.UploadName.Value,
                 slot.Destination.Value,
-                new OrderedDictionary<string, SyncProvider> { ["local"] = new SyncProvider(local.Hostnames) },
+                Providers(request, accepted),
                 slot.TransferId
             ),
             StatusCodes.Status201Created
         );
+    }
+
+    private OrderedDictionary<string, SyncProvider> Providers(HttpRequest request, StageResult.Accepted accepted)
+    {
+        var providers = new OrderedDictionary<string, SyncProvider>();
+        // A local copy would find what the data batch has written.
+        if (!accepted.Resumes)
+            providers["local"] = new SyncProvider(local.Hostnames);
+        if (data.IsUsable(request))
+            providers[DataBatchRoutes.Provider] = new SyncProvider([]) { DataVersion = DataBatchRoutes.Version };
+        return providers;
     }
 
     private static IResult Refuse(HttpRequest request, StageResult.Refused refused) =>

@@ -46,6 +46,7 @@ public static class SiteServices
         services.AddSingleton(provider =>
             SiteKeys.OpenFernet(provider.GetRequiredService<IOptions<SiteOptions>>().Value, provider.GetRequiredService<TimeProvider>())
         );
+        services.AddSingleton<Api.DataOffers>();
         services.AddSingleton<DatabaseWait>();
         services.AddSingleton<CatalogPreparation>();
         services.AddSingleton<ErrorLog>();
