@@ -17,13 +17,11 @@ public sealed partial class LibrarianClient
     private Uri Batches => new(Connection.BaseAddress, DataRoutes.Prefix + DataBatchRoutes.Batches);
 
     /// <summary>batches: makes a data batch, or finds the one with the same layout.</summary>
-    /// <param name="store">The store that staged the transfers.</param>
     /// <param name="layout">The layout, compressed with gzip; read from its start.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>The state of the batch.</returns>
-    public async Task<Reply<DataBatchState>> MakeDataBatchAsync(string store, Stream layout, CancellationToken cancellationToken = default)
+    public async Task<Reply<DataBatchState>> MakeDataBatchAsync(Stream layout, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(store);
         ArgumentNullException.ThrowIfNull(layout);
         using var idle = new IdleLimit(cancellationToken);
         idle.Allow(LayoutTimeout);
@@ -31,7 +29,7 @@ public sealed partial class LibrarianClient
             idle,
             ExchangeAsync(
                 HttpMethod.Post,
-                new Uri($"{Batches}?store={Uri.EscapeDataString(store)}"),
+                Batches,
                 request =>
                 {
                     layout.Position = 0;
@@ -165,7 +163,12 @@ public sealed partial class LibrarianClient
             return refused;
         }
 
-        return long.TryParse(Header(response, DataBatchRoutes.OffsetHeader), NumberStyles.None, CultureInfo.InvariantCulture, out var offset)
+        return long.TryParse(
+            Header(response, DataBatchRoutes.OffsetHeader),
+            NumberStyles.None,
+            CultureInfo.InvariantCulture,
+            out var offset
+        )
             ? new SegmentProgress(offset, status != 409 && Header(response, DataBatchRoutes.CompleteHeader) == "?1")
             : new Malformed(status, "The answer has no offset.");
     }

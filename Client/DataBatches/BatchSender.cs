@@ -22,7 +22,6 @@ public sealed record BatchOptions
 public sealed class BatchSender(LibrarianClient client, TimeProvider time)
 {
     /// <summary>Sends the items.</summary>
-    /// <param name="store">The store that staged them.</param>
     /// <param name="items">The items, in the order in which they are sent.</param>
     /// <param name="onSent">
     /// Called once for each item, in order, as soon as the site has all its bytes; the caller commits or announces it then.
@@ -33,7 +32,6 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
     /// <returns>Null if all items were sent; otherwise why the others were not.</returns>
     /// <exception cref="IOException">A source cannot be listed.</exception>
     public async Task<ReplyError?> SendAsync(
-        string store,
         IReadOnlyList<BatchItem> items,
         Func<SentItem, CancellationToken, ValueTask> onSent,
         BatchOptions? options = null,
@@ -46,7 +44,7 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
         options ??= new BatchOptions();
         Reply<DataBatchState> made;
         await using (var layout = await BatchLayout.WriteAsync(items, cancellationToken))
-            made = await MakeAsync(store, layout, options, cancellationToken);
+            made = await MakeAsync(layout, options, cancellationToken);
         if (!made.IsSuccess)
             return made.Error;
         var run = new Run(client, made.Value, options, time, progress);
@@ -57,17 +55,12 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
         return null;
     }
 
-    private async Task<Reply<DataBatchState>> MakeAsync(
-        string store,
-        Stream layout,
-        BatchOptions options,
-        CancellationToken cancellationToken
-    )
+    private async Task<Reply<DataBatchState>> MakeAsync(Stream layout, BatchOptions options, CancellationToken cancellationToken)
     {
         var start = time.GetTimestamp();
         for (var pauses = 0; ; pauses++)
         {
-            var made = await client.MakeDataBatchAsync(store, layout, cancellationToken);
+            var made = await client.MakeDataBatchAsync(layout, cancellationToken);
             if (
                 made.IsSuccess
                 || made.Error is not (Unreachable or Refused { Status: 429 or 502 or 503 or 504 })
@@ -107,7 +100,12 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
                 .. Enumerable.Range(0, options.Lanes).Select(_ => LaneAsync()),
             ];
             foreach (var task in work)
-                _ = task.ContinueWith(_ => stop.Cancel(), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+                _ = task.ContinueWith(
+                    _ => stop.Cancel(),
+                    CancellationToken.None,
+                    TaskContinuationOptions.OnlyOnFaulted,
+                    TaskScheduler.Default
+                );
             try
             {
                 await Task.WhenAll(work);

@@ -27,9 +27,7 @@ internal static class ItemReading
             done += part.Length;
         }
 
-        return problem is null
-            ? new SentItem(item, sums.Checksum(), sums.TreeDigest(), null)
-            : new SentItem(item, null, null, problem);
+        return problem is null ? new SentItem(item, sums.Checksum(), sums.TreeDigest(), null) : new SentItem(item, null, null, problem);
 
         async Task<Exception?> TryReadAsync()
         {

@@ -12,13 +12,7 @@ namespace Librarian.Client.DataBatches;
 /// <param name="patience">How long to go on while no byte arrives.</param>
 /// <param name="time">Clock for the pauses.</param>
 /// <param name="onBytes">Called with the number of bytes that were given to the network.</param>
-internal sealed class SegmentSender(
-    LibrarianClient client,
-    DataBatchState batch,
-    TimeSpan patience,
-    TimeProvider time,
-    Action<int> onBytes
-)
+internal sealed class SegmentSender(LibrarianClient client, DataBatchState batch, TimeSpan patience, TimeProvider time, Action<int> onBytes)
 {
     private const int MaxRestarts = 5;
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);

@@ -21,7 +21,6 @@ public sealed partial class Upload
             var meter = Meter(UploadPhase.Copying, expected.Size, progress);
             UploadOutcome? changed = null;
             var error = await new BatchSender(client, time).SendAsync(
-                slot.StoreName,
                 [new SourceItem(slot.TransferId, SourceTree.List(localPath, cancellationToken))],
                 (sent, _) =>
                 {
@@ -44,7 +43,8 @@ public sealed partial class Upload
     private static UploadOutcome? ChangeOf(string localPath, SentItem sent, ContentDigest expected)
     {
         if (sent.Problem is { } problem)
-            return SourceError(problem) ?? Fail(UploadErrors.SourceUnreadable, problem.Message, "Make the source readable and upload again.");
+            return SourceError(problem)
+                ?? Fail(UploadErrors.SourceUnreadable, problem.Message, "Make the source readable and upload again.");
         // Nothing was read when the site had every byte already; it verifies them before it stores them.
         return sent.Checksum is null || (sent.Checksum == expected.Checksum && sent.TreeDigest == expected.TreeDigest)
             ? null

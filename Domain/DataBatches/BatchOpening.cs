@@ -12,9 +12,6 @@ public enum BatchRefusal
     /// <summary>The layout is too large.</summary>
     TooLarge,
 
-    /// <summary>No store has this name.</summary>
-    UnknownStore,
-
     /// <summary>A transfer is not the caller's, or takes no data any more.</summary>
     UnfitTransfer,
 

@@ -48,6 +48,13 @@ internal static class BatchTransfers
         return [.. ids.Select(found.GetValueOrDefault)];
     }
 
+    /// <summary>The store that staged a transfer; null if there is none.</summary>
+    internal static async Task<long?> StoreOfAsync(CatalogDatabase database, long id, CancellationToken cancellationToken)
+    {
+        await using var db = database.Open();
+        return await db.IncomingTransfers.Where(t => t.Id == id).Select(t => t.StoreId).SingleOrDefaultAsync(cancellationToken);
+    }
+
     /// <summary>Why a new batch must not be made of these transfers; null if it may.</summary>
     internal static async Task<string?> ProblemAsync(
         CatalogDatabase database,
@@ -78,7 +85,7 @@ internal static class BatchTransfers
                 if (!rows.TryGetValue(id, out var row) || (!row.IsCallers && !caller.IsAdmin))
                     return $"There is no transfer {id} of yours.";
                 if (row.StoreId != storeId)
-                    return $"Transfer {id} was staged on another store.";
+                    return $"Transfer {id} was staged on another store than the first: make a batch for each.";
                 if (row.TransferSize != size)
                     return $"Transfer {id} was declared with {row.TransferSize} bytes, and its layout has {size}.";
                 if (row.Status is not (TransferStatus.Initiated or TransferStatus.Ongoing))
@@ -96,10 +103,7 @@ internal static class BatchTransfers
         foreach (var page in ids.Chunk(PageSize))
             await db
                 .IncomingTransfers.Where(t => page.Contains(t.Id) && t.TransferManagerName == null)
-                .ExecuteUpdateAsync(
-                    s => s.SetProperty(t => t.TransferManagerName, IncomingTransfers.DataBatchManager),
-                    cancellationToken
-                );
+                .ExecuteUpdateAsync(s => s.SetProperty(t => t.TransferManagerName, IncomingTransfers.DataBatchManager), cancellationToken);
     }
 
     /// <summary>Whether at least one of the transfers still takes data.</summary>

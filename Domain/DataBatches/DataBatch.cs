@@ -28,13 +28,7 @@ public sealed class DataBatch : IDisposable
     private readonly SegmentTurns _turns = new();
     private int _appends;
 
-    internal DataBatch(
-        string id,
-        LocalStore store,
-        BatchLayout layout,
-        PosixDirectory directory,
-        IReadOnlyList<StagedTransfer?> transfers
-    )
+    internal DataBatch(string id, LocalStore store, BatchLayout layout, PosixDirectory directory, IReadOnlyList<StagedTransfer?> transfers)
     {
         (Id, _store, _layout, _directory, _transfers) = (id, store, layout, directory, transfers);
         Segments = (int)((layout.TotalBytes + SegmentBytes - 1) / SegmentBytes);
@@ -139,7 +133,12 @@ public sealed class DataBatch : IDisposable
             return Result(SegmentOutcome.OtherOffset, append.Segment, state);
         var left = LengthOf(append.Segment) - state.Offset;
         return append.Length > left || (append is { IsLast: true, Length: { } length } && length < left)
-            ? Result(SegmentOutcome.WrongLength, append.Segment, state, $"{left} bytes of the segment are left, and {append.Length} were sent.")
+            ? Result(
+                SegmentOutcome.WrongLength,
+                append.Segment,
+                state,
+                $"{left} bytes of the segment are left, and {append.Length} were sent."
+            )
             : null;
     }
 
@@ -155,17 +154,12 @@ public sealed class DataBatch : IDisposable
         PosixException? refused = null;
         try
         {
-            end = await PumpAsync(
-                body,
-                left,
-                turn,
-                bytes =>
-                {
-                    writer.Write(bytes);
-                    hash.Append(bytes);
-                    stored += bytes.Length;
-                }
-            );
+            end = await PumpAsync(body, left, turn, bytes =>
+            {
+                writer.Write(bytes);
+                hash.Append(bytes);
+                stored += bytes.Length;
+            });
         }
         catch (PosixException failure) when (failure.IsNoSpace)
         {
@@ -189,7 +183,8 @@ public sealed class DataBatch : IDisposable
             _journal.Append(append.Segment, now);
         return refused is not null ? Result(SegmentOutcome.Full, append.Segment, now, refused.Message)
             : end == BodyEnd.BrokenOff ? Result(SegmentOutcome.Later, append.Segment, now, "The body broke off.")
-            : end == BodyEnd.TooLong || append.IsLast ? Result(SegmentOutcome.WrongLength, append.Segment, now, "The body has another length.")
+            : end == BodyEnd.TooLong || append.IsLast
+                ? Result(SegmentOutcome.WrongLength, append.Segment, now, "The body has another length.")
             : Result(SegmentOutcome.Stored, append.Segment, now);
     }
 

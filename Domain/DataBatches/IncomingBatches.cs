@@ -31,31 +31,30 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
     }
 
     /// <summary>Makes a batch, or finds the one that the account made with the same layout.</summary>
-    /// <param name="storeName">The store that staged the transfers.</param>
     /// <param name="layout">The layout, unpacked.</param>
     /// <param name="caller">The sender.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    public async Task<BatchOpening> MakeAsync(string storeName, Stream layout, Caller caller, CancellationToken cancellationToken)
+    public async Task<BatchOpening> MakeAsync(Stream layout, Caller caller, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(caller);
-        if (stores.Configured.FirstOrDefault(s => s.Store.Options.Name == storeName) is not { } store)
-            return Refuse(BatchRefusal.UnknownStore, "Use the store_name of the answer that staged the transfers.");
-        if (await stores.FindAsync(store.Id, cancellationToken) is not { } mounted || mounted.TryOpenStaging() is not { } staging)
-            return Refuse(BatchRefusal.StoreAway, stores.WhyAway(store.Id));
-        using (staging)
+        try
         {
-            try
-            {
-                return await MakeAsync(store, mounted, staging, layout, caller, cancellationToken);
-            }
-            catch (PosixException failure) when (failure.IsNoSpace)
-            {
-                return Refuse(BatchRefusal.Full, failure.Message);
-            }
-            catch (InvalidDataException error)
-            {
-                return Refuse(BatchRefusal.BadLayout, error.Message);
-            }
+            var (start, transfer) = await LayoutSpool.ReadStartAsync(layout, cancellationToken);
+            var storeId = await BatchTransfers.StoreOfAsync(database, transfer, cancellationToken);
+            if (stores.Configured.FirstOrDefault(s => s.Id == storeId) is not { } store)
+                return Refuse(BatchRefusal.UnfitTransfer, $"There is no transfer {transfer} of yours.");
+            if (await stores.FindAsync(store.Id, cancellationToken) is not { } mounted || mounted.TryOpenStaging() is not { } staging)
+                return Refuse(BatchRefusal.StoreAway, stores.WhyAway(store.Id));
+            using (staging)
+                return await MakeAsync(store, mounted, staging, (start, layout), caller, cancellationToken);
+        }
+        catch (PosixException failure) when (failure.IsNoSpace)
+        {
+            return Refuse(BatchRefusal.Full, failure.Message);
+        }
+        catch (Exception error) when (error is LayoutException or InvalidDataException)
+        {
+            return Refuse(BatchRefusal.BadLayout, error.Message);
         }
     }
 
@@ -135,7 +134,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         SiteStore store,
         LocalStore mounted,
         PosixDirectory staging,
-        Stream layout,
+        (ReadOnlyMemory<byte> Start, Stream Others) layout,
         Caller caller,
         CancellationToken cancellationToken
     )
@@ -147,7 +146,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         try
         {
             using var made = folder.OpenDirectory(temporary);
-            if (await LayoutSpool.WriteAsync(made, caller.Username, layout, cancellationToken) is not { } name)
+            if (await LayoutSpool.WriteAsync(made, caller.Username, layout.Start, layout.Others, cancellationToken) is not { } name)
                 return Refuse(BatchRefusal.TooLarge, $"A layout has at most {LayoutSpool.LargestLayout} bytes; make several batches.");
             var id = string.Create(CultureInfo.InvariantCulture, $"{store.Id}-{name}");
             if (folder.Status(new EntryName(name)) is null)
@@ -162,10 +161,6 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
             }
 
             return await OpenAsync(id, cancellationToken);
-        }
-        catch (LayoutException error)
-        {
-            return Refuse(BatchRefusal.BadLayout, error.Message);
         }
         finally
         {

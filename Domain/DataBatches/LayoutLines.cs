@@ -42,11 +42,13 @@ internal sealed class LayoutLines(PosixFile file, long position)
         }
     }
 
-    private static LayoutLine Parse(ReadOnlySpan<byte> line)
+    /// <exception cref="LayoutException">The line is not JSON of a layout.</exception>
+    internal static LayoutLine Parse(ReadOnlySpan<byte> line)
     {
         try
         {
-            return JsonSerializer.Deserialize(line, LayoutJson.Default.LayoutLine) ?? throw new LayoutException("A line of the layout is null.");
+            return JsonSerializer.Deserialize(line, LayoutJson.Default.LayoutLine)
+                ?? throw new LayoutException("A line of the layout is null.");
         }
         catch (JsonException error)
         {

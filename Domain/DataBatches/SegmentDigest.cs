@@ -19,7 +19,8 @@ public sealed record SegmentDigest(SegmentAlgorithm Algorithm, ReadOnlyMemory<by
 internal sealed class SegmentHash(SegmentAlgorithm algorithm) : IDisposable
 {
     private readonly XxHash128? _fast = algorithm == SegmentAlgorithm.Xxh3 ? new XxHash128() : null;
-    private readonly IncrementalHash? _sha = algorithm == SegmentAlgorithm.Sha256 ? IncrementalHash.CreateHash(HashAlgorithmName.SHA256) : null;
+    private readonly IncrementalHash? _sha =
+        algorithm == SegmentAlgorithm.Sha256 ? IncrementalHash.CreateHash(HashAlgorithmName.SHA256) : null;
 
     public void Dispose() => _sha?.Dispose();
 
@@ -29,7 +30,8 @@ internal sealed class SegmentHash(SegmentAlgorithm algorithm) : IDisposable
         _sha?.AppendData(bytes);
     }
 
-    internal bool Equals(SegmentDigest declared) => (_fast?.GetCurrentHash() ?? _sha!.GetCurrentHash()).AsSpan().SequenceEqual(declared.Value.Span);
+    internal bool Equals(SegmentDigest declared) =>
+        (_fast?.GetCurrentHash() ?? _sha!.GetCurrentHash()).AsSpan().SequenceEqual(declared.Value.Span);
 
     /// <summary>Appends bytes that are in staging already.</summary>
     /// <returns>False if they are not there any more, because a transfer has ended: then nothing can be compared.</returns>

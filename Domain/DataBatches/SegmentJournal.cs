@@ -49,10 +49,7 @@ internal sealed class SegmentJournal : IDisposable
         lock (_lock)
         {
             Refresh();
-            return (
-                [.. _complete],
-                _partial.Where(p => p.Value.Generation > 0).ToDictionary(p => p.Key, p => p.Value.Generation)
-            );
+            return ([.. _complete], _partial.Where(p => p.Value.Generation > 0).ToDictionary(p => p.Key, p => p.Value.Generation));
         }
     }
 

@@ -68,21 +68,24 @@ public sealed partial class LocalStore
         );
     }
 
+    /// <summary>Opens committed data for reading, without following links, on the caller's thread.</summary>
+    /// <returns>Null if there are none.</returns>
+    /// <exception cref="IOException">The store is not mounted, or the data cannot be opened.</exception>
+    public StoredContent? OpenContent(FileName path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        using var root = TryOpenRoot(_storeRoot) ?? throw new IOException(Unavailable);
+        using var parent = TryOpenParent(root, path);
+        return parent is null ? null : StoredContent.Open(parent, NameOf(path));
+    }
+
     /// <summary>Opens committed data for reading, without following links.</summary>
     /// <returns>Null if there are none.</returns>
     /// <exception cref="IOException">The store is not mounted, or the data cannot be opened.</exception>
     public async Task<StoredContent?> OpenContentAsync(FileName path, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(path);
-        var opening = BlockingWork.RunAsync(
-            () =>
-            {
-                using var root = TryOpenRoot(_storeRoot) ?? throw new IOException(Unavailable);
-                using var parent = TryOpenParent(root, path);
-                return parent is null ? null : StoredContent.Open(parent, NameOf(path));
-            },
-            cancellationToken
-        );
+        var opening = BlockingWork.RunAsync(() => OpenContent(path), cancellationToken);
         try
         {
             return await opening.WaitAsync(cancellationToken);

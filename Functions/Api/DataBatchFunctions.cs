@@ -16,15 +16,13 @@ public sealed class DataBatchFunctions(IncomingBatches batches)
     private const string NoBatch = "There is no such data batch.";
     private const string BadLayout = "The layout is not valid.";
     private const string LargeLayout = "The layout is too large.";
-    private const string NoStoreHere = "No such store.";
     private const string NoSpace = "The disk is full.";
 
     /// <summary>Makes a data batch from a layout, or finds the one with the same layout.</summary>
     [Function("DataBatchMake"), RequestSizeLimit(BodyLimits.Layout), Requires(AuthLevel.ReadAppend)]
-    [ReadsQuery<string>("store", "The `store_name` of the answer that staged the transfers.", Required = true)]
     [ReadsHeader("Content-Encoding", "`gzip`, if the layout is compressed.")]
     [Responds<DataBatchState>(200, "The batch. Send the segments that are not complete.")]
-    [Refuses<Failure>(400, BadLayout, NoStoreHere)]
+    [Refuses<Failure>(400, BadLayout)]
     [Refuses<Failure>(409, "A transfer takes no data.")]
     [Refuses<Failure>(413, LargeLayout)]
     [Refuses<Failure>(503, Reasons.StoreAway)]
@@ -34,11 +32,10 @@ public sealed class DataBatchFunctions(IncomingBatches batches)
         CancellationToken cancellationToken
     )
     {
-        var store = request.Query["store"].FirstOrDefault() ?? "";
         await using var layout = request.Headers.ContentEncoding is ["gzip"]
             ? new GZipStream(request.Body, CompressionMode.Decompress)
             : request.Body;
-        var opening = await batches.MakeAsync(store, layout, request.Caller(), cancellationToken);
+        var opening = await batches.MakeAsync(layout, request.Caller(), cancellationToken);
         return opening.Batch is { } batch ? Answers.Json(StateOf(batch)) : Refuse(request, opening);
     }
 
@@ -91,8 +88,6 @@ public sealed class DataBatchFunctions(IncomingBatches batches)
                 return Answers.Fail(request, 404, NoBatch, opening.Message);
             case BatchRefusal.BadLayout:
                 return Answers.Fail(request, 400, BadLayout, opening.Message);
-            case BatchRefusal.UnknownStore:
-                return Answers.Fail(request, 400, NoStoreHere, opening.Message);
             case BatchRefusal.TooLarge:
                 return Answers.Fail(request, 413, LargeLayout, opening.Message);
             case BatchRefusal.UnfitTransfer:

@@ -15,7 +15,9 @@ public sealed class DataOffers(IOptions<SiteOptions> options)
     public bool IsUsable(HttpRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        return request.Headers[DataBatchRoutes.MoversHeader].Any(m => m?.Split(',', StringSplitOptions.TrimEntries).Contains(DataBatchRoutes.Https) == true)
+        return request
+                .Headers[DataBatchRoutes.MoversHeader]
+                .Any(m => m?.Split(',', StringSplitOptions.TrimEntries).Contains(DataBatchRoutes.Https) == true)
             && (
                 options.Value.DataPlane.AllowInsecure
                 || request.IsHttps

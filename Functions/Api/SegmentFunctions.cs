@@ -76,7 +76,12 @@ public sealed class SegmentFunctions(IncomingBatches batches)
             StructuredFields.Integer(request.Headers[DataBatchRoutes.OffsetHeader]) is not { } offset
             || StructuredFields.Boolean(request.Headers[DataBatchRoutes.CompleteHeader]) is not { } isLast
         )
-            return Problem(400, "malformed-fields", "Upload-Offset or Upload-Complete is missing or malformed.", "Send an integer and ?0 or ?1.");
+            return Problem(
+                400,
+                "malformed-fields",
+                "Upload-Offset or Upload-Complete is missing or malformed.",
+                "Send an integer and ?0 or ?1."
+            );
         // Slow senders are ended by the batch when nothing arrives for a minute; Kestrel's average would end them after a good start, too.
         if (request.HttpContext.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } rate)
             rate.MinDataRate = null;
@@ -99,7 +104,8 @@ public sealed class SegmentFunctions(IncomingBatches batches)
 
     /// <summary>One address per segment: no sign, no leading zero.</summary>
     private static bool TryParse(string text, out int number) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && text == number.ToString(CultureInfo.InvariantCulture);
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number)
+        && text == number.ToString(CultureInfo.InvariantCulture);
 
     private static SegmentDigest? DigestOf(HttpRequest request)
     {

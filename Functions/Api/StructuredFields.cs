@@ -13,9 +13,7 @@ internal static class StructuredFields
 
     /// <summary>An item that is a non-negative integer.</summary>
     internal static long? Integer(StringValues field) =>
-        field is [{ } text]
-        && text.Trim(' ') is { Length: > 0 and <= MaxDigits } digits
-        && digits.All(char.IsAsciiDigit)
+        field is [{ } text] && text.Trim(' ') is { Length: > 0 and <= MaxDigits } digits && digits.All(char.IsAsciiDigit)
             ? long.Parse(digits, CultureInfo.InvariantCulture)
             : null;
 

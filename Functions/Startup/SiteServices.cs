@@ -18,6 +18,7 @@ using Librarian.Orchestrations.Peers;
 using Librarian.Orchestrations.PeerUpkeep;
 using Librarian.Orchestrations.Repair;
 using Librarian.Orchestrations.TransferEvents;
+using Librarian.Orchestrations.TransferManagers;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.DurableTask.Client;
 using Microsoft.DurableTask.Worker;
@@ -54,7 +55,7 @@ public static class SiteServices
             new StoreUser(ProcessIdentity.Current.ToString(), ProcessIdentity.IsRunning, static name => ProcessIdentity.HasEnded(name))
         );
         services.AddAccounts().AddPeers().AddStores().AddFiles().AddTransfers().AddDataBatches();
-        services.AddTransferEvents().AddIncomingFiles().AddCloning().AddDrives().AddRepair().AddPeerUpkeep();
+        services.AddTransferEvents().AddIncomingFiles().AddTransferManagers().AddCloning().AddDrives().AddRepair().AddPeerUpkeep();
         services.AddSingleton<ITimerStatusStore, CatalogTimerStatus>();
 
         // The demo and the tests start sites, which have to end when the demo or the tests die.

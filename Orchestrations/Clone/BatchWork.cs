@@ -5,6 +5,7 @@ using Librarian.Domain.Errors;
 using Librarian.Domain.Stores;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.TransferManagers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -49,10 +50,10 @@ public sealed partial class BatchWork(
     public string Locate(long storeId, string path) => stores.Locate(storeId, path);
 
     /// <summary>
-    /// The path to read for each transfer, or the reason why there is none. It follows from the copy and its store as they are now, because
+    /// The copy to read for each transfer, or the reason why there is none. It follows from the copy and its store as they are now, because
     /// the store may have been mounted elsewhere since the batch was made.
     /// </summary>
-    public async Task<IReadOnlyDictionary<long, (string? Path, string Why)>> SourcesAsync(
+    public async Task<IReadOnlyDictionary<long, (OutgoingFile? File, string Why)>> SourcesAsync(
         CatalogContext db,
         IReadOnlyCollection<OutgoingTransfer> transfers,
         CancellationToken cancellationToken
@@ -78,11 +79,11 @@ public sealed partial class BatchWork(
             {
                 var copy = t.CopyId is { } id && copies.TryGetValue(id, out var own) ? own : others.GetValueOrDefault(t.FileName);
                 if (copy is null)
-                    return ((string?)null, "Its local copy has been removed from the catalog.");
+                    return ((OutgoingFile?)null, "Its local copy has been removed from the catalog.");
                 if (homes[copy.StoreId] is not { } store)
                     return (null, stores.WhyAway(copy.StoreId));
                 return FileName.TryParse(copy.Path, out var path, out _)
-                    ? (store.Locate(path), "")
+                    ? (new OutgoingFile(t, store, path), "")
                     : (null, $"Its local copy at {copy.Path} lies outside its store.");
             }
         );

@@ -1,8 +1,9 @@
-using System.Collections.Concurrent;
+using Librarian.Client;
 using Librarian.Domain.Catalog;
-using Librarian.Domain.Checksums;
 using Librarian.Domain.Files;
 using Librarian.Domain.TransferManagers;
+using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.TransferManagers;
 using Microsoft.EntityFrameworkCore;
 
 namespace Librarian.Orchestrations.Clone;
@@ -12,17 +13,14 @@ namespace Librarian.Orchestrations.Clone;
 /// leave this site: if a copy turns out to be corrupt, another intact copy is sent instead, or nothing.
 /// </summary>
 /// <remarks>
-/// A crash leaves a partial file in the peer's staging directory, which is removed with that directory; the final name appears only when
-/// all bytes are on disk. A crash after a corrupt copy was recorded, or after the transfer was pointed to another copy, leaves a transfer
+/// What a crash leaves of the bytes is the transfer manager's affair (<see cref="ITransferManager"/>). A crash after a corrupt copy was recorded, or after the transfer was pointed to another copy, leaves a transfer
 /// that the next run copies from there. A crash between the end of the transfer here and the message to the peer leaves an open transfer at
 /// the peer, which the peer's own review ends.
 /// </remarks>
 [DurableTask(nameof(CopyBatch))]
-public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider time) : TaskActivity<SendCloneInput, BatchStep>
+public sealed class CopyBatch(BatchWork work, TransferManagerChoice managers, CopyChecks checks, TimeProvider time)
+    : TaskActivity<SendCloneInput, BatchStep>
 {
-    /// <summary>At most this many files are still copied after transfers to the peer were switched off (upstream weakness W22).</summary>
-    private const int SwitchedOffWithin = 16;
-
     /// <inheritdoc />
     public override async Task<BatchStep> RunAsync(TaskActivityContext context, SendCloneInput input)
     {
@@ -45,79 +43,108 @@ public sealed class CopyBatch(BatchWork work, CopyChecks checks, TimeProvider ti
         }
 
         var (copied, unsent) = (0, 0);
-        var roots = work.Policy(input.Destination).LocalRoots;
-        foreach (var chunk in transfers.Chunk(SwitchedOffWithin))
+        foreach (var same in transfers.GroupBy(t => t.TransferManagerName, StringComparer.Ordinal))
         {
-            var (peer, why) = await work.Calls.ConnectAsync(input.Destination, stop);
-            if (peer is null)
-                return await work.Calls.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
-            var sources = await SourcesAsync(chunk, stop);
-            var failures = new ConcurrentBag<Unsent>();
-            await Parallel.ForEachAsync(
-                chunk,
-                new ParallelOptions { MaxDegreeOfParallelism = 2, CancellationToken = stop },
-                async (transfer, token) =>
-                {
-                    if (await SendAsync(transfer, sources[transfer.Id], roots, token) is { } unsent)
-                        failures.Add(unsent);
-                }
-            );
-            foreach (var withheld in failures.Where(f => f.UntilRepaired))
-                await work.WithholdAsync(peer, withheld.Transfer, withheld.Why, stop);
-            foreach (var reason in failures.Where(f => !f.UntilRepaired).GroupBy(f => f.Why, StringComparer.Ordinal))
-                await work.AbandonAsync(peer, [.. reason.Select(f => f.Transfer)], reason.Key, stop);
-            copied += chunk.Length - failures.Count;
-            unsent += failures.Count;
+            var manager = managers.Of(same.Key);
+            foreach (var chunk in same.Chunk(manager.FilesAtOnce))
+            {
+                var (peer, why) = await work.Calls.ConnectAsync(input.Destination, stop);
+                if (peer is null)
+                    return await work.Calls.StepAsync(StepOutcome.Wait, input.QueueId, why, stop);
+                var (failures, trouble) = await SendAsync(manager, peer, chunk, stop);
+                foreach (var withheld in failures.Where(f => f.UntilRepaired))
+                    await work.WithholdAsync(peer, withheld.Transfer, withheld.Why, stop);
+                foreach (var reason in failures.Where(f => !f.UntilRepaired).GroupBy(f => f.Why, StringComparer.Ordinal))
+                    await work.AbandonAsync(peer, [.. reason.Select(f => f.Transfer)], reason.Key, stop);
+                if (trouble is Refused { Status: 507 })
+                    return await work.Calls.FullAsync(input, trouble, stop);
+                if (trouble is not null)
+                    return await work.Calls.WaitAsync(input, trouble, stop);
+                copied += chunk.Length - failures.Count;
+                unsent += failures.Count;
+            }
         }
 
         return await work.Calls.StepAsync(StepOutcome.Done, input.QueueId, $"{copied} files copied, {unsent} could not be.", stop);
     }
 
-    /// <summary>Returns null if the file is at the destination.</summary>
-    private async Task<Unsent?> SendAsync(
-        OutgoingTransfer transfer,
-        (string? Path, string Why) source,
-        IReadOnlyList<string> roots,
+    /// <summary>
+    /// Sends files. Those whose copy differs from the catalog are sent again from another intact copy, if there is one.
+    /// </summary>
+    /// <returns>The files that could not be sent, and trouble of the link for which the others wait.</returns>
+    private async Task<(List<Unsent> Unsent, ReplyError? Trouble)> SendAsync(
+        ITransferManager manager,
+        PeerClient peer,
+        IReadOnlyList<OutgoingTransfer> transfers,
         CancellationToken stop
     )
     {
-        var expected = new ContentDescription(Checksum.Parse(transfer.TransferChecksum), transfer.TransferSize);
-        var tried = new List<long>();
-        while (true)
+        var unsent = new List<Unsent>();
+        var tried = new Dictionary<long, List<long>>();
+        var policy = work.Policy(peer.Login.Name);
+        while (transfers.Count > 0)
         {
-            if (source.Path is not { } from)
-                return new Unsent(transfer, source.Why, UntilRepaired: false);
-            var sending = await LocalTransferManager.CopyAsync(from, expected, transfer.DestPath!, transfer.FileName, roots, stop);
-            if (sending.Status == SendingStatus.Copied)
-                return null;
-            if (sending.Status == SendingStatus.Failed)
-                return new Unsent(transfer, sending.Message, UntilRepaired: false);
-            if (await ReadAgainAsync(transfer, stop) is var found && found == SecondReading.Intact)
-                return new Unsent(
-                    transfer,
-                    $"{sending.Message} Read again, the copy is what the catalog says; "
-                        + "if this repeats, test the machine's memory, and look for links to directories in the file.",
-                    UntilRepaired: false
-                );
-            if (transfer.CopyId is { } copyId)
-                tried.Add(copyId);
-            if (!await TakeOtherCopyAsync(transfer, tried, stop))
+            var sources = await SourcesAsync(transfers, stop);
+            unsent.AddRange(
+                transfers.Where(t => sources[t.Id].File is null).Select(t => new Unsent(t, sources[t.Id].Why, UntilRepaired: false))
+            );
+            var ended = new List<(OutgoingTransfer Transfer, SendingResult Result)>();
+            List<OutgoingFile> files = [.. transfers.Select(t => sources[t.Id].File).OfType<OutgoingFile>()];
+            var trouble = await manager.SendAsync(peer, policy, files, (file, result) => ended.Add((file.Transfer, result)), stop);
+            unsent.AddRange(
+                ended
+                    .Where(e => e.Result.Status == SendingStatus.Failed)
+                    .Select(e => new Unsent(e.Transfer, e.Result.Message, UntilRepaired: false))
+            );
+            var again = new List<OutgoingTransfer>();
+            foreach (var (transfer, result) in ended.Where(e => e.Result.Status == SendingStatus.SourceDiffers))
             {
-                return found == SecondReading.Corrupt
-                    ? new Unsent(
-                        transfer,
-                        $"{sending.Message} The copy is corrupt, and no other intact one is here; "
-                            + "the file is sent when it has been repaired.",
-                        UntilRepaired: true
-                    )
-                    : new Unsent(transfer, sending.Message, UntilRepaired: false);
+                if (await ReplaceSourceAsync(transfer, result.Message, tried, stop) is { } without)
+                    unsent.Add(without);
+                else
+                    again.Add(transfer);
             }
 
-            source = (await SourcesAsync([transfer], stop))[transfer.Id];
+            if (trouble is not null)
+                return (unsent, trouble);
+            transfers = again;
         }
+
+        return (unsent, null);
     }
 
-    private async Task<IReadOnlyDictionary<long, (string? Path, string Why)>> SourcesAsync(
+    /// <summary>Reads a copy again that differed from the catalog, and points the transfer to another one if it is not intact.</summary>
+    /// <returns>Null if the transfer can be sent from another copy.</returns>
+    private async Task<Unsent?> ReplaceSourceAsync(
+        OutgoingTransfer transfer,
+        string message,
+        Dictionary<long, List<long>> tried,
+        CancellationToken stop
+    )
+    {
+        if (await ReadAgainAsync(transfer, stop) is var found && found == SecondReading.Intact)
+            return new Unsent(
+                transfer,
+                $"{message} Read again, the copy is what the catalog says; "
+                    + "if this repeats, test the machine's memory, and look for links to directories in the file.",
+                UntilRepaired: false
+            );
+        if (!tried.TryGetValue(transfer.Id, out var copies))
+            tried[transfer.Id] = copies = [];
+        if (transfer.CopyId is { } copyId)
+            copies.Add(copyId);
+        if (await TakeOtherCopyAsync(transfer, copies, stop))
+            return null;
+        return found == SecondReading.Corrupt
+            ? new Unsent(
+                transfer,
+                $"{message} The copy is corrupt, and no other intact one is here; the file is sent when it has been repaired.",
+                UntilRepaired: true
+            )
+            : new Unsent(transfer, message, UntilRepaired: false);
+    }
+
+    private async Task<IReadOnlyDictionary<long, (OutgoingFile? File, string Why)>> SourcesAsync(
         IReadOnlyCollection<OutgoingTransfer> transfers,
         CancellationToken stop
     )

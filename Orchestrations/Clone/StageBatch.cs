@@ -1,4 +1,4 @@
-using Librarian.Domain.TransferManagers;
+using Librarian.Orchestrations.TransferManagers;
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
 
 namespace Librarian.Orchestrations.Clone;
@@ -11,7 +11,7 @@ namespace Librarian.Orchestrations.Clone;
 /// A crash after the peer's answer leaves staging slots at the peer. It abandons them when this site asks again (406, then 201).
 /// </remarks>
 [DurableTask(nameof(StageBatch))]
-public sealed class StageBatch(BatchWork work, TransferIds transferIds, LocalTransferManager local)
+public sealed class StageBatch(BatchWork work, TransferIds transferIds, TransferManagerChoice managers)
     : TaskActivity<SendCloneInput, BatchStep>
 {
     /// <inheritdoc />
@@ -42,7 +42,7 @@ public sealed class StageBatch(BatchWork work, TransferIds transferIds, LocalTra
         return await new StagingRun(
             work,
             transferIds,
-            local,
+            managers,
             peer,
             input,
             withSlot: open.Count(t => t.RemoteTransferId is not null)

@@ -1,7 +1,7 @@
 using Librarian.Client;
 using Librarian.Client.Wire;
-using Librarian.Domain.TransferManagers;
 using Librarian.Orchestrations.Peers;
+using Librarian.Orchestrations.TransferManagers;
 using Microsoft.EntityFrameworkCore;
 using OutgoingTransfer = Librarian.Domain.Catalog.OutgoingTransfer;
 
@@ -37,7 +37,7 @@ internal enum StagingRefusal
 internal sealed class StagingRun(
     BatchWork work,
     TransferIds transferIds,
-    LocalTransferManager local,
+    TransferManagerChoice managers,
     PeerClient peer,
     SendCloneInput input,
     int withSlot
@@ -119,12 +119,10 @@ internal sealed class StagingRun(
         if (_store is null)
             await work.Calls.RecordAcceptingFilesAsync(peer, stop);
         var slots = SlotsOf(answer);
-        var roots = work.Policy(input.Destination).LocalRoots;
-        var provider = answer.AsyncTransferProviders.FirstOrDefault(p => p.Value is LocalProvider l && local.IsUsable(l.Hostnames));
+        var policy = work.Policy(input.Destination);
+        var manager = managers.ChooseFor(answer.AsyncTransferProviders);
         var usable = files
-            .Where(t =>
-                provider.Value is not null && slots.TryGetValue(t.Id, out var p) && LocalTransferManager.IsAllowed(p.StagingLocation, roots)
-            )
+            .Where(t => manager is not null && slots.TryGetValue(t.Id, out var p) && manager.CanReach(p.StagingLocation, policy))
             .ToList();
         List<long> numbers = [.. files.Select(t => slots.GetValueOrDefault(t.Id)?.DestinationTransferId).OfType<long>()];
         await transferIds.CheckRemoteIdsAsync(input.Destination, highestBefore, numbers, stop);
@@ -142,7 +140,7 @@ internal sealed class StagingRun(
                     continue;
                 row.RemoteTransferId = slot.DestinationTransferId;
                 row.DestPath = slot.StagingLocation;
-                row.TransferManagerName = provider.Value is null ? null : "local";
+                row.TransferManagerName = manager?.Name;
             }
 
             await db.SaveChangesAsync(stop);
@@ -157,7 +155,7 @@ internal sealed class StagingRun(
         await work.AbandonAsync(
             peer,
             [.. files.Except(usable).Except(unfit)],
-            provider.Value is null
+            manager is null
                 ? $"'{input.Destination}' offers no transfer manager that works from this host."
                 : $"'{input.Destination}' named a staging location outside Site:Peers:LocalRoots, or none.",
             stop

@@ -36,6 +36,10 @@ internal sealed class DemoCommand(Terminal terminal)
         Description = "Seconds to wait while nothing moves before giving up.",
         DefaultValueFactory = static _ => 120,
     };
+    private readonly Option<bool> _local = new("--local")
+    {
+        Description = "Copy on the file system that both sites share, instead of sending over HTTP.",
+    };
 
     internal Command Build()
     {
@@ -51,6 +55,7 @@ internal sealed class DemoCommand(Terminal terminal)
             _files,
             _directory,
             _timeout,
+            _local,
         };
         command.SetAction(RunAsync);
         return command;
@@ -78,7 +83,7 @@ internal sealed class DemoCommand(Terminal terminal)
                 root,
                 files,
                 TimeSpan.FromSeconds(parsed.GetValue(_timeout)),
-                parsed.GetValue(_exit),
+                (parsed.GetValue(_exit), parsed.GetValue(_local)),
                 cancellationToken
             );
             kept = given is not null || !matched;
@@ -103,13 +108,13 @@ internal sealed class DemoCommand(Terminal terminal)
         string root,
         List<DemoFile> files,
         TimeSpan timeout,
-        bool exit,
+        (bool Exit, bool IsLocal) options,
         CancellationToken cancellationToken
     )
     {
         await terminal.Error.WriteLineAsync($"Starting the sites mountain and archive in {root} …");
-        await using var archive = SiteProcess.Start("archive", root, peer: null);
-        await using var mountain = SiteProcess.Start("mountain", root, archive.Name);
+        await using var archive = SiteProcess.Start("archive", root, peer: null, options.IsLocal);
+        await using var mountain = SiteProcess.Start("mountain", root, archive.Name, options.IsLocal);
         void KillBoth(object? sender, EventArgs unused)
         {
             archive.Kill();
@@ -126,7 +131,7 @@ internal sealed class DemoCommand(Terminal terminal)
             var matched = await DemoRun.CompareAsync(files, cancellationToken);
             PrintTable(files);
             PrintSummary(files, took, matched);
-            if (!exit)
+            if (!options.Exit)
             {
                 PrintInvitation(root, run, mountain, archive);
                 await WaitForInterruptAsync(cancellationToken);

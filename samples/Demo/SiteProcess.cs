@@ -43,8 +43,9 @@ internal sealed partial class SiteProcess : IAsyncDisposable
     /// <param name="name">Name of the site.</param>
     /// <param name="root">The demo's directory.</param>
     /// <param name="peer">The peer that the site sends to and whose staging directory it may write to, or null.</param>
+    /// <param name="isLocal">Whether uploads and clones are copied on this host's file system, instead of sent over HTTP.</param>
     /// <returns>The running process.</returns>
-    internal static SiteProcess Start(string name, string root, string? peer)
+    internal static SiteProcess Start(string name, string root, string? peer, bool isLocal)
     {
         var folder = Path.Join(root, name);
         foreach (var part in new[] { "data", "staging", "store" })
@@ -74,7 +75,8 @@ internal sealed partial class SiteProcess : IAsyncDisposable
         settings["Site__DataDirectory"] = Path.Join(folder, "data");
         settings["Site__AdminUser"] = Administrator;
         settings["Site__AdminPassword"] = password;
-        settings["Site__LocalHostnames__0"] = Dns.GetHostName();
+        // No host has this name, so nobody shares the site's file system.
+        settings["Site__LocalHostnames__0"] = isLocal ? Dns.GetHostName() : name + ".invalid";
         settings["Site__Stores__0__Name"] = "disk";
         settings["Site__Stores__0__StagingPath"] = Path.Join(folder, "staging");
         settings["Site__Stores__0__StorePath"] = Path.Join(folder, "store");
