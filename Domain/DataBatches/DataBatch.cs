@@ -13,7 +13,7 @@ namespace Librarian.Domain.DataBatches;
 /// </remarks>
 public sealed class DataBatch : IDisposable
 {
-    /// <summary>Bytes of a segment.</summary>
+    /// <summary>Bytes of a segment; a test makes it smaller.</summary>
     public const int SegmentBytes = 16 << 20;
 
     private const int BufferSize = 256 << 10;
@@ -26,12 +26,21 @@ public sealed class DataBatch : IDisposable
     private readonly SegmentJournal _journal;
     private readonly IReadOnlyList<StagedTransfer?> _transfers;
     private readonly SegmentTurns _turns = new();
+    private readonly int _segmentBytes;
     private int _appends;
 
-    internal DataBatch(string id, LocalStore store, BatchLayout layout, PosixDirectory directory, IReadOnlyList<StagedTransfer?> transfers)
+    internal DataBatch(
+        string id,
+        LocalStore store,
+        BatchLayout layout,
+        PosixDirectory directory,
+        IReadOnlyList<StagedTransfer?> transfers,
+        int segmentBytes = SegmentBytes
+    )
     {
         (Id, _store, _layout, _directory, _transfers) = (id, store, layout, directory, transfers);
-        Segments = (int)((layout.TotalBytes + SegmentBytes - 1) / SegmentBytes);
+        _segmentBytes = segmentBytes;
+        Segments = (int)((layout.TotalBytes + segmentBytes - 1) / segmentBytes);
         _journal = new SegmentJournal(directory.OpenFileToAppend(SegmentJournal.Name), Segments);
     }
 
@@ -117,7 +126,7 @@ public sealed class DataBatch : IDisposable
         }
     }
 
-    private long LengthOf(int segment) => Math.Min(SegmentBytes, TotalBytes - ((long)segment * SegmentBytes));
+    private long LengthOf(int segment) => Math.Min(_segmentBytes, TotalBytes - ((long)segment * _segmentBytes));
 
     private SegmentResult Result(SegmentOutcome outcome, int segment, SegmentState state, string message = "") =>
         new(outcome, state.IsComplete ? LengthOf(segment) : state.Offset, LengthOf(segment), state.IsComplete, message);
@@ -146,7 +155,7 @@ public sealed class DataBatch : IDisposable
     {
         if (OpenTree() is not { } tree)
             return Result(SegmentOutcome.Later, append.Segment, state, "The store is not mounted.");
-        var (start, left) = ((long)append.Segment * SegmentBytes, LengthOf(append.Segment) - state.Offset);
+        var (start, left) = ((long)append.Segment * _segmentBytes, LengthOf(append.Segment) - state.Offset);
         using var hash = new SegmentHash(append.Digest?.Algorithm ?? SegmentAlgorithm.Xxh3);
         using var writer = new SegmentWriter(tree, _layout, start + state.Offset);
         var comparable = append.Digest is not null && Rehash(hash, start, state.Offset);

@@ -19,6 +19,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
     private const uint Private = 0x1c0;
     private static readonly EntryName Folder = new(".batches");
     private static readonly TimeSpan Lifetime = TimeSpan.FromDays(21);
+    private static readonly TimeSpan MakingTime = TimeSpan.FromHours(1);
     private static readonly TimeSpan OpenFor = TimeSpan.FromMinutes(10);
 
     private readonly ConcurrentDictionary<string, Open> _open = new(StringComparer.Ordinal);
@@ -284,8 +285,8 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         var idle = time.GetUtcNow() - DateTimeOffset.UnixEpoch.AddTicks(changed.ModifiedNanoseconds / 100);
         if (idle > Lifetime)
             return true;
-        if (idle < OpenFor || !TryParse(string.Create(CultureInfo.InvariantCulture, $"{storeId}-{name}"), out _, out _))
-            return false;
+        if (!TryParse(string.Create(CultureInfo.InvariantCulture, $"{storeId}-{name}"), out _, out _))
+            return idle > MakingTime;
         using var layout = new BatchLayout(directory.OpenFile(LayoutSpool.Name));
         return !await BatchTransfers.AnyOpenAsync(database, layout.Transfers, cancellationToken);
     }

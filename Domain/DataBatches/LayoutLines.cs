@@ -24,14 +24,14 @@ internal sealed class LayoutLines(PosixFile file, long position)
         {
             var line = _buffer.AsSpan(_start, _end - _start);
             var length = line.IndexOf((byte)'\n');
-            if (length >= 0)
+            if (length is >= 0 and < LongestLine)
             {
                 _start += length + 1;
                 Position += length + 1;
                 return Parse(line[..length]);
             }
 
-            if (line.Length >= LongestLine)
+            if (length >= 0 || line.Length >= LongestLine)
                 throw new LayoutException($"A line of the layout is longer than {LongestLine} bytes.");
             line.CopyTo(_buffer);
             (_start, _end) = (0, line.Length);

@@ -1,3 +1,4 @@
+using Librarian.Client.DataBatches;
 using Librarian.Client.Uploads;
 using Librarian.Tests.TestKit;
 
@@ -7,6 +8,9 @@ public sealed class KillOnSqlite() : KillTests(null)
 {
     [Fact]
     public Task IngestAndClone_EitherSiteKilledAtRandom_ConvergesWithEveryByteVerified() => KillAsync(12);
+
+    [Fact]
+    public Task IngestAndClone_OverHttpEitherSiteKilledAtRandom_ConvergesWithEveryByteVerified() => KillAsync(12, overHttp: true);
 }
 
 public sealed class KillOnPostgres(PostgresServer server) : KillTests(server)
@@ -22,7 +26,7 @@ public abstract class KillTests(PostgresServer? server)
 {
     private static readonly bool Long = Environment.GetEnvironmentVariable("LIBRARIAN_TEST_LONG") == "1";
 
-    protected async Task KillAsync(int kills)
+    protected async Task KillAsync(int kills, bool overHttp = false)
     {
         var stop = TestContext.Current.CancellationToken;
         if (Long)
@@ -30,7 +34,7 @@ public abstract class KillTests(PostgresServer? server)
         var seed = Random.Shared.Next();
         TestContext.Current.SendDiagnosticMessage($"seed {seed}");
         var random = new Random(seed);
-        await using var sites = await TwoSites.StartAsync(server, stop);
+        await using var sites = await TwoSites.StartAsync(server, stop, HideFileSystem, HideFileSystem);
         sites.Mountain.Set("Site__IncomingReviewAge", "00:00:20");
         sites.Mountain.Set("Site__OutgoingReviewAge", "00:00:10");
         sites.Archive.Set("Site__IncomingReviewAge", "00:00:20");
@@ -61,6 +65,13 @@ public abstract class KillTests(PostgresServer? server)
         await sites.WaitUntilStagingIsEmptyAsync(TimeSpan.FromMinutes(3));
         Assert.Equal(TwoSites.StoredFiles(sites.Mountain), TwoSites.StoredFiles(sites.Archive));
         TestContext.Current.TestOutputHelper!.WriteLine($"{kills} kills, {sources.Count} files, seed {seed}");
+
+        void HideFileSystem(SiteProcess site)
+        {
+            // No host has this name, so the bytes go over HTTP.
+            if (overHttp)
+                site.Set("Site__LocalHostnames__0", site.Name + ".invalid");
+        }
     }
 
     /// <summary>As an instrument would: the same upload again until it is known to be safe.</summary>
@@ -84,7 +95,11 @@ public abstract class KillTests(PostgresServer? server)
                 var outcome = await new Upload(client, TimeProvider.System).RunAsync(
                     source,
                     name,
-                    new UploadOptions { LostAnswerQuestions = 1 },
+                    new UploadOptions
+                    {
+                        LostAnswerQuestions = 1,
+                        Batch = new BatchOptions { Patience = TimeSpan.FromSeconds(5) },
+                    },
                     cancellationToken: stop
                 );
                 if (outcome.Receipt is not null)
@@ -94,7 +109,8 @@ public abstract class KillTests(PostgresServer? server)
                         is UploadErrors.Unreachable
                             or UploadErrors.AnswerLost
                             or UploadErrors.Refused
-                            or UploadErrors.CopyFailed,
+                            or UploadErrors.CopyFailed
+                            or UploadErrors.Interrupted,
                     outcome.Error.ToString()
                 );
                 // As an instrument waits before it tries again.

@@ -140,7 +140,12 @@ public sealed class TwoSites : IAsyncDisposable
         await Wait.UntilAsync(
             () =>
             {
-                left = [.. new[] { Mountain, Archive }.SelectMany(s => Directory.EnumerateFileSystemEntries(s.StagingPath))];
+                left =
+                [
+                    .. new[] { Mountain, Archive }.SelectMany(s =>
+                        Directory.EnumerateFileSystemEntries(s.StagingPath).SelectMany(EntryOrBatches)
+                    ),
+                ];
                 return Task.FromResult(left.Count == 0);
             },
             () => $"empty staging; left: {string.Join(", ", left)}\n== mountain\n{Tail(Mountain)}\n== archive\n{Tail(Archive)}",
@@ -148,6 +153,10 @@ public sealed class TwoSites : IAsyncDisposable
             Pause
         );
     }
+
+    /// <summary>The directory of data batches stays; its batches do not.</summary>
+    private static IEnumerable<string> EntryOrBatches(string entry) =>
+        Path.GetFileName(entry) == ".batches" ? Directory.EnumerateFileSystemEntries(entry) : [entry];
 
     /// <summary>Files in the store of a site, relative; the store's own working directory excepted.</summary>
     public static IReadOnlyList<string> StoredFiles(SiteProcess site) =>
