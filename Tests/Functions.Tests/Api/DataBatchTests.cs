@@ -281,7 +281,7 @@ public abstract class DataBatchTests(PostgresServer server, DatabaseKind kind) :
             Assert.Equal(HttpStatusCode.Conflict, foreign.StatusCode);
         using (var reader = Http("reader"))
         using (var refused = await PostLayoutAsync(layout, reader))
-            Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
+            Assert.Equal(HttpStatusCode.Unauthorized, refused.StatusCode);
         Assert.Equal(state, (await MakeAsync(layout)) with { Complete = state.Complete, Generations = state.Generations });
     }
 
