@@ -205,7 +205,7 @@ public sealed partial class LocalStore
         Action<PosixDirectory>? afterwards = null
     )
     {
-        try
+        return Described(path, () =>
         {
             using var root = TryOpenRoot(rootPath);
             // If the store is not mounted, nothing is known about the data; they must not be reported as missing.
@@ -218,15 +218,7 @@ public sealed partial class LocalStore
             if (result.IsComplete)
                 afterwards?.Invoke(root);
             return result;
-        }
-        catch (PosixException failure) when (failure.Errno is Errno.NotADirectory or Errno.TooManyLinks)
-        {
-            return DigestResult.Failed(DigestStatus.SymlinkRefused, path.Value, $"A component of '{path}' is a symbolic link or a file.");
-        }
-        catch (PosixException failure)
-        {
-            return DigestResult.Failed(failure.IsFlush ? DigestStatus.FlushFailed : DigestStatus.IoError, path.Value, failure.Message);
-        }
+        })!;
     }
 
     private static void FlushParents(PosixDirectory root, FileName path)
