@@ -22,6 +22,7 @@ internal static class ProductTasks
         tasks
             .AddOrchestrator<SendClone>()
             .AddOrchestrator<IngestStaged>()
+            .AddOrchestrator<IngestRound>()
             .AddOrchestrator<NotifySource>()
             .AddOrchestrator<RepairCopy>()
             .AddOrchestrator<DriveTrip>()
@@ -41,6 +42,11 @@ internal static class ProductTasks
             nameof(IngestFile),
             new(IngestOutcome.TryLater, "full"),
             new(IngestOutcome.Ingested, "there", "file")
+        );
+        Answer<IngestRoundInput, IngestRoundResult>(
+            tasks,
+            nameof(IngestFiles),
+            new(1, [new IngestRoundEnd(2, IngestOutcome.TryLater, "full")])
         );
         Answer<NotifySourceInput, NotifyStep>(tasks, NotifyPage.TaskName, new(NotifyOutcome.Wait, "away"), new(NotifyOutcome.Done, "told"));
         Answer<RepairInput, RepairStep>(

@@ -136,6 +136,65 @@ public sealed class FlushFaultTests(PostgresServer server) : IAsyncLifetime
         }
     }
 
+    /// <summary>Whatever of a round the disk refuses is not stored, and whatever is answered as stored is on the disk.</summary>
+    [Fact]
+    public async Task Round_FlushFailsForSome_StoresOnlyWhatTheMediumHolds()
+    {
+        const int files = 16;
+        const int size = 1 << 20;
+        var part = Path.Combine(Path.GetTempPath(), $"librarian-content-{Guid.NewGuid():N}");
+        await File.WriteAllBytesAsync(part, _content[..size], Stop);
+        var sum = (await ContentDigest.ComputeAsync(part, [ChecksumAlgorithm.Xxh3], cancellationToken: Stop))
+            .Checksums[ChecksumAlgorithm.Xxh3]
+            .Text;
+        File.Delete(part);
+        var names = Enumerable.Range(0, files).Select(i => $"obs/{i}").ToList();
+        var staged = new List<(long Id, string Staging)>();
+        foreach (var name in names)
+        {
+            var (id, location, staging) = await _site.StageAsync(name, sum, size);
+            await File.WriteAllBytesAsync(location, _content[..size], Stop);
+            staged.Add((id, staging));
+        }
+
+        await using (var db = _site.Catalog.Open())
+            await db.IncomingTransfers.ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged), Stop);
+        var results = await _site
+            .Services.GetRequiredService<StagedFileIngest>()
+            .RunRoundAsync([.. staged.Select(s => new StagedTransfer(s.Id, DeletionPolicy.Disallowed))], Stop);
+        Assert.Contains(results, r => r!.Outcome == IngestOutcome.FlushFailed);
+        Assert.All(results, r =>
+            Assert.True(r!.Outcome is IngestOutcome.FlushFailed or IngestOutcome.Ingested or IngestOutcome.TryLater, r.Message)
+        );
+        await using (var db = _site.Catalog.Open())
+        {
+            var rows = await db.IncomingTransfers.ToDictionaryAsync(t => t.Id, Stop);
+            foreach (var (result, (id, staging)) in results.Zip(staged))
+            {
+                if (result!.Outcome == IngestOutcome.FlushFailed)
+                    Assert.Equal(
+                        (TransferStatus.Failed, false),
+                        (rows[id].Status, Directory.Exists(Path.Combine(Mount, "staging", staging)))
+                    );
+                else if (result.Outcome == IngestOutcome.TryLater)
+                    Assert.Equal((TransferStatus.Staged, true), (rows[id].Status, rows[id].FlushBegun));
+            }
+
+            Assert.Equal(results.Count(r => r!.Outcome == IngestOutcome.Ingested), await db.Files.CountAsync(Stop));
+        }
+
+        await ShellAsync("mount -o remount,size=200m .; umount mount || umount -l mount; mount -o loop image mount");
+        foreach (var (result, name) in results.Zip(names).Where(r => r.First!.Outcome == IngestOutcome.Ingested))
+        {
+            var stored = await ContentDigest.ComputeAsync(
+                Path.Combine(Mount, "store", name),
+                [ChecksumAlgorithm.Xxh3],
+                cancellationToken: Stop
+            );
+            Assert.Equal((true, sum), (stored.IsComplete, stored.Checksums[ChecksumAlgorithm.Xxh3].Text));
+        }
+    }
+
     private async Task<(long Id, string Location, string Staging)> FilledAsync(string name)
     {
         var (id, location, staging) = await _site.StageAsync(name, Checksum, Size);
