@@ -155,26 +155,25 @@ public sealed partial class StagedFileIngest
     private async Task<List<RoundWork>> ReadAsync(RoundStep step, List<RoundWork> work, CancellationToken cancellationToken)
     {
         await step.Store.DigestAsync(step.Round, [.. work.Select(w => w.File)], cancellationToken);
+        // Failed flushes come first, and are recorded even when the run is being cancelled: the next run would find nothing wrong.
+        var lost = work.FindAll(w => w.File.Digest?.Status == DigestStatus.FlushFailed);
+        lost.ForEach(step.Keep);
+        foreach (var one in lost)
+            step.End(one, (await JudgeAsync(one.Transfer, one.File.Digest!, one.File.Commit.Expected, CancellationToken.None))!);
+
+        cancellationToken.ThrowIfCancellationRequested();
         var good = new List<RoundWork>();
         var unread = new List<long>();
-        foreach (var one in work)
+        foreach (var one in work.Except(lost))
         {
             if (one.File.Digest is not { } digest)
-            {
                 unread.Add(one.Transfer.Id);
-                continue;
-            }
-
-            // Failed flushes are recorded even when the run is being cancelled: the next run would find nothing wrong.
-            if (cancellationToken.IsCancellationRequested && digest.Status != DigestStatus.FlushFailed)
-                continue;
-            if (await JudgeAsync(one.Transfer, digest, one.File.Commit.Expected, cancellationToken) is { } unfit)
+            else if (await JudgeAsync(one.Transfer, digest, one.File.Commit.Expected, cancellationToken) is { } unfit)
                 step.End(one, unfit);
             else
                 good.Add(one);
         }
 
-        cancellationToken.ThrowIfCancellationRequested();
         // What is no single small file is left to RunAsync, untouched.
         await ForgetFlushesAsync(unread);
         step.Forgettable.ExceptWith(unread);
@@ -219,19 +218,15 @@ public sealed partial class StagedFileIngest
             }
         }
 
-        var ended = new IngestResult?[others.Count];
         await Parallel.ForEachAsync(
-            Enumerable.Range(0, others.Count),
+            others,
             new ParallelOptions { MaxDegreeOfParallelism = StepsAtOnce, CancellationToken = cancellationToken },
-            async (i, stop) =>
+            async (one, stop) =>
             {
-                var (transfer, policy, file) = others[i];
-                var commit = file.Commit with { Verified = file.Digest };
-                ended[i] = await CommitVerifiedAsync(transfer, step.Store, commit, policy, interrupted: false, stop);
+                var commit = one.File.Commit with { Verified = one.File.Digest };
+                step.End(one, await CommitVerifiedAsync(one.Transfer, step.Store, commit, one.Policy, interrupted: false, stop));
             }
         );
-        for (var i = 0; i < others.Count; i++)
-            step.End(others[i], ended[i]!);
         return committed;
     }
 
@@ -275,13 +270,25 @@ public sealed partial class StagedFileIngest
     /// <summary>What the steps of a round share.</summary>
     private sealed record RoundStep(LocalStore Store, StagedRound Round, Dictionary<long, IngestResult> Results, HashSet<long> Forgettable)
     {
+        private readonly Lock _gate = new();
+
         /// <summary>
         /// Ends a transfer's part in the round. Its mark is settled: cleared with its end, or kept because a flush may have failed.
         /// </summary>
         public void End(RoundWork one, IngestResult result)
         {
-            Results[one.Transfer.Id] = result;
-            Forgettable.Remove(one.Transfer.Id);
+            lock (_gate)
+            {
+                Results[one.Transfer.Id] = result;
+                Forgettable.Remove(one.Transfer.Id);
+            }
+        }
+
+        /// <summary>Keeps a transfer's mark, however the round ends.</summary>
+        public void Keep(RoundWork one)
+        {
+            lock (_gate)
+                Forgettable.Remove(one.Transfer.Id);
         }
     }
 }

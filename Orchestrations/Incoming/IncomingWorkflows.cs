@@ -158,7 +158,9 @@ public sealed class IncomingWorkflows(
             transferIds.Count < 2
                 ? []
                 : await db
-                    .IncomingTransfers.Where(t => transferIds.Contains(t.Id) && t.TransferSize <= LocalStore.LargestInRound)
+                    .IncomingTransfers.Where(t =>
+                        transferIds.Contains(t.Id) && t.TransferSize <= LocalStore.LargestInRound && t.TreeDigest == null
+                    )
                     .OrderBy(t => t.Id)
                     .Select(t => t.Id)
                     .ToListAsync(cancellationToken);
