@@ -19,7 +19,7 @@ namespace Librarian.Domain.Transfers;
 /// </remarks>
 public sealed partial class StagedFileIngest
 {
-    /// <summary>Most files of a round: enough that what counts per round no longer matters, and few enough to be done in a moment.</summary>
+    /// <summary>Most files of a round: enough that the costs of a round no longer matter, and few enough to be done in a moment.</summary>
     public const int MostInRound = 256;
 
     /// <summary>Files of a round that are committed step by step at the same time, because a rename is not enough for them.</summary>

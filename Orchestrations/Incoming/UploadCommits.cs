@@ -52,9 +52,9 @@ public enum CommitOutcome
 public sealed record CommitResult(CommitOutcome Outcome, string Message);
 
 /// <summary>
-/// Marks an upload STAGED and starts its ingest in one transaction, then waits for the workflow: uploads that are committed at the same time
-/// have one together, and one wait for it. If the client or this process disappears meanwhile, the ingest still finishes, and a repeated
-/// commit finds its result.
+/// Marks an upload STAGED and starts its ingest in one transaction, then waits for the workflow: uploads that are committed at the same
+/// time have one together, and one wait for it. If the client or this process disappears meanwhile, the ingest still finishes, and a
+/// repeated commit finds its result.
 /// </summary>
 public sealed class UploadCommits
 {
@@ -315,6 +315,6 @@ public sealed class UploadCommits
             message
         );
 
-    /// <summary>What became of one commit of a group: its answer, or the round that ingests it, or neither for a workflow of its own.</summary>
+    /// <summary>One commit of a group: its answer, or the round that ingests it, or neither for a workflow of its own.</summary>
     private readonly record struct Marked(CommitResult? Answer, Lazy<Task<OrchestrationMetadata>>? Round);
 }

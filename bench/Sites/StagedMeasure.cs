@@ -8,8 +8,8 @@ using Librarian.Tests.TestKit;
 namespace Librarian.Bench.Sites;
 
 /// <summary>
-/// How fast a site ingests what lies in its staging area: it is told of batches as a source tells it, and then catalogues them. Nothing else
-/// is measured: neither the staging calls, nor the copies, nor the callbacks.
+/// How fast a site ingests what lies in its staging area: it is told of batches as a source tells it, and then catalogues them. Nothing
+/// else is measured: neither the staging calls, nor the copies, nor the callbacks.
 /// </summary>
 internal static class StagedMeasure
 {
