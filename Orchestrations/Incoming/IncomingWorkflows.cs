@@ -98,15 +98,20 @@ public sealed class IncomingWorkflows(
             return 0;
         // Read after the transfers: a transfer and its workflow appear together. One that ends meanwhile does no harm, because an ingest
         // of a transfer that has ended only answers so.
-        var running = await RunningAsync(cancellationToken);
+        // A hub that is away has no list. It receives a workflow for each transfer when it is back, and refuses those that run.
+        var running = client.StartsInTransaction ? await RunningAsync(cancellationToken) : [];
         var started = 0;
         foreach (var page in staged.Where(id => !running.Contains(id)).Chunk(PageSize))
         {
             await using var db = database.Open();
             await using var transaction = await db.Database.BeginTransactionAsync(cancellationToken);
-            await StartAsync(db, page, DeletionPolicy.Disallowed, cancellationToken);
+            if (client.StartsInTransaction)
+                await StartAsync(db, page, DeletionPolicy.Disallowed, cancellationToken);
+            else
+                await StartEachAsync(db, page, DeletionPolicy.Disallowed, cancellationToken);
             await transaction.CommitAsync(cancellationToken);
-            started += page.Length;
+            // What a hub does with a start is not known.
+            started += client.StartsInTransaction ? page.Length : 0;
         }
 
         if (started > 0)
