@@ -14,7 +14,8 @@ public sealed record BatchOptions
 }
 
 /// <summary>
-/// Sends the bytes of staged transfers of one store as a data batch (docs/spec/data-batches.md): one reader fills segments, lanes send them.
+/// Sends the bytes of staged transfers of one store as a data batch (docs/spec/data-batches.md): one reader fills segments, lanes send
+/// them.
 /// Sending the same items again goes on where it stopped, also in another process.
 /// </summary>
 /// <param name="client">Client of the site, with the account that staged the transfers.</param>

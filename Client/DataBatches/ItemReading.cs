@@ -4,8 +4,8 @@ namespace Librarian.Client.DataBatches;
 internal static class ItemReading
 {
     /// <summary>
-    /// Reads an item and hands out exactly as many bytes as its layout says. If it cannot be read to its end, zeros take the place of what is
-    /// missing, so that the other items of the batch stay where they are; the item's problem says that they are not its bytes.
+    /// Reads an item and hands out exactly as many bytes as its layout says. If it cannot be read to its end, zeros take the place of
+    /// what is missing, so that the other items of the batch stay where they are; the item's problem says that they are not its bytes.
     /// </summary>
     /// <param name="item">The item.</param>
     /// <param name="write">Takes the bytes in order.</param>

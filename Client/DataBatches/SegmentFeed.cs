@@ -9,8 +9,8 @@ namespace Librarian.Client.DataBatches;
 internal sealed record FilledSegment(int Number, ArraySegment<byte> Bytes);
 
 /// <summary>
-/// Collects the bytes of a batch into segments. A fixed number of buffers bounds memory: the reader waits until a lane has sent one. Bytes of
-/// segments that the site has are dropped.
+/// Collects the bytes of a batch into segments. A fixed number of buffers bounds memory: the reader waits until a lane has sent one. Bytes
+/// of segments that the site has are dropped.
 /// </summary>
 internal sealed class SegmentFeed
 {

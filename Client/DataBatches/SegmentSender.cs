@@ -4,8 +4,8 @@ using Librarian.Client.Wire;
 namespace Librarian.Client.DataBatches;
 
 /// <summary>
-/// Sends one segment until the site has all of it. A lost connection, a busy or a full site is repeated from the offset that the site names,
-/// for as long as bytes arrive; anything else ends it.
+/// Sends one segment until the site has all of it. A lost connection, a busy or a full site is repeated from the offset that the site
+/// names, for as long as bytes arrive; anything else ends it.
 /// </summary>
 /// <param name="client">Client of the site.</param>
 /// <param name="batch">The batch as it was when the sending began.</param>

@@ -38,6 +38,23 @@ public sealed class GroupCommit<TItem, TResult>(int most, Func<IReadOnlyList<TIt
         return mine.Result.Task.WaitAsync(cancellationToken);
     }
 
+    /// <summary>Adds items together, so that they share groups as far as their size allows; results have the order of the items.</summary>
+    public Task<TResult[]> RunAllAsync(IEnumerable<TItem> items, CancellationToken cancellationToken)
+    {
+        List<Waiting> mine = [.. items.Select(item => new Waiting(item, cancellationToken))];
+        lock (_gate)
+        {
+            mine.ForEach(_waiting.Enqueue);
+            if (!_isWorking && mine.Count > 0)
+            {
+                _isWorking = true;
+                ThreadPool.UnsafeQueueUserWorkItem(static commit => _ = commit.WorkAsync(), this, preferLocal: false);
+            }
+        }
+
+        return Task.WhenAll(mine.Select(w => w.Result.Task)).WaitAsync(cancellationToken);
+    }
+
     private async Task WorkAsync()
     {
         while (true)
@@ -110,5 +127,20 @@ public static class GroupCommit
         foreach (var item in group)
             results.AddRange(await work([item]));
         return results;
+    }
+
+    /// <summary>
+    /// Does each half of a group that cannot be done as one; halves that fail are halved again. So one failing item among many costs few
+    /// more statements, and the others share theirs.
+    /// </summary>
+    public static async Task<IReadOnlyList<TResult>> InHalvesAsync<TItem, TResult>(
+        IReadOnlyList<TItem> group,
+        Func<IReadOnlyList<TItem>, Task<IReadOnlyList<TResult>>> work
+    )
+    {
+        ArgumentNullException.ThrowIfNull(group);
+        ArgumentNullException.ThrowIfNull(work);
+        var half = group.Count / 2;
+        return [.. await work([.. group.Take(half)]), .. await work([.. group.Skip(half)])];
     }
 }

@@ -8,10 +8,12 @@ using Microsoft.Extensions.Logging;
 
 namespace Librarian.Domain.DataBatches;
 
-/// <summary>The data batches of this site (docs/spec/data-batches.md). State is on the stores; this class keeps batches open that are in use.</summary>
+/// <summary>
+/// The data batches of this site (docs/spec/data-batches.md). State is on the stores; this class keeps batches open that are in use.
+/// </summary>
 /// <remarks>
-/// A new batch is written below a name that begins with a dot, and renamed when it is complete on disk. A crash before the rename leaves such a
-/// directory, which the sweep removes; a crash after it leaves the batch, which the sender finds when it posts the layout again.
+/// A new batch is written below a name that begins with a dot, and renamed when it is complete on disk. A crash before the rename leaves such
+/// a directory, which the sweep removes; a crash after it leaves the batch, which the sender finds when it posts the layout again.
 /// </remarks>
 public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores, TimeProvider time, ILogger<IncomingBatches> log)
     : IDisposable
@@ -118,6 +120,32 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         }
 
         return removed;
+    }
+
+    /// <summary>The transfers of batches to which something was added within a time.</summary>
+    public async Task<HashSet<long>> ArrivingAsync(TimeSpan within, CancellationToken cancellationToken)
+    {
+        var arriving = new HashSet<long>();
+        foreach (var store in stores.Configured)
+        {
+            if (await stores.FindAsync(store.Id, cancellationToken) is not { } mounted || mounted.TryOpenStaging() is not { } staging)
+                continue;
+            using (staging)
+            {
+                using var folder = staging.TryOpenDirectory(Folder);
+                using var entries = folder?.OpenStream();
+                while (entries?.TryRead(out var entry) == true)
+                {
+                    using var directory = folder!.TryOpenDirectory(entry.Name);
+                    if (directory is null || directory.Status(LayoutSpool.Name) is null || IdleTime(directory) > within)
+                        continue;
+                    using var layout = new BatchLayout(directory.OpenFile(LayoutSpool.Name));
+                    arriving.UnionWith(layout.Transfers);
+                }
+            }
+        }
+
+        return arriving;
     }
 
     private static BatchOpening Refuse(BatchRefusal refusal, string message) => new(null, refusal, message);
@@ -281,14 +309,19 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         using var directory = folder.TryOpenDirectory(name);
         if (directory is null)
             return false;
-        var changed = directory.Status(SegmentJournal.Name) ?? directory.Status();
-        var idle = time.GetUtcNow() - DateTimeOffset.UnixEpoch.AddTicks(changed.ModifiedNanoseconds / 100);
+        var idle = IdleTime(directory);
         if (idle > Lifetime)
             return true;
         if (!TryParse(string.Create(CultureInfo.InvariantCulture, $"{storeId}-{name}"), out _, out _))
             return idle > MakingTime;
         using var layout = new BatchLayout(directory.OpenFile(LayoutSpool.Name));
         return !await BatchTransfers.AnyOpenAsync(database, layout.Transfers, cancellationToken);
+    }
+
+    private TimeSpan IdleTime(PosixDirectory directory)
+    {
+        var changed = directory.Status(SegmentJournal.Name) ?? directory.Status();
+        return time.GetUtcNow() - DateTimeOffset.UnixEpoch.AddTicks(changed.ModifiedNanoseconds / 100);
     }
 
     private sealed class Open(DataBatch batch)

@@ -3,8 +3,8 @@ using Librarian.Domain.Posix;
 namespace Librarian.Domain.DataBatches;
 
 /// <summary>
-/// Writes consecutive bytes of a batch to the files to which they belong. Bytes of transfers that take none any more are dropped, so that they
-/// do not hold up the others.
+/// Writes consecutive bytes of a batch to the files to which they belong. Bytes of transfers that take none any more are dropped, so that
+/// they do not hold up the others.
 /// </summary>
 internal sealed class SegmentWriter : IDisposable
 {

@@ -9,8 +9,8 @@ namespace Librarian.Domain.DataBatches;
 internal sealed record StagedTransfer(Guid Staging, FileName UploadName);
 
 /// <summary>
-/// The staging directories of a batch's transfers. Paths are walked component by component, and no link is followed: a client may write there
-/// too (upstream W46). Not for concurrent use.
+/// The staging directories of a batch's transfers. Paths are walked component by component, and no link is followed: a client may write
+/// there too (upstream weakness W46). Not for concurrent use.
 /// </summary>
 /// <param name="store">The store.</param>
 /// <param name="staging">Its staging directory, which this object closes.</param>

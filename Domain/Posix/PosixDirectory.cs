@@ -105,11 +105,7 @@ internal sealed unsafe class PosixDirectory : IDisposable
 
     /// <summary>Opens a file for writing without changing its content, and creates it if needed.</summary>
     internal PosixFile OpenFileToWrite(EntryName name, uint permissions) =>
-        OpenFile(
-            name,
-            Libc.OpenWriteOnly | Libc.OpenCreate | Libc.OpenNoFollow | Libc.OpenNonBlocking | Libc.OpenCloseOnExec,
-            permissions
-        );
+        OpenFile(name, Libc.OpenWriteOnly | Libc.OpenCreate | Libc.OpenNoFollow | Libc.OpenNonBlocking | Libc.OpenCloseOnExec, permissions);
 
     /// <summary>Opens a file that grows at its end only, for reading too, and creates it if needed.</summary>
     internal PosixFile OpenFileToAppend(EntryName name) =>

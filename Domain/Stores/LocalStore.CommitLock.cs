@@ -22,16 +22,7 @@ public sealed partial class LocalStore
                         return (null, Away());
                     using var working = OpenOrMake(root, Working, PrivateDirectory)
                         ?? throw new PosixException(Errno.NoEntry, "opening", root.PathOf(Working));
-                    return CommitLock.TryTake(working, commitId) is { } commitLock
-                        ? (commitLock, null)
-                        : (
-                            null,
-                            new FileCommitResult(
-                                FileCommitStatus.IoError,
-                                "store.placement_running",
-                                $"Another process of this site is working on commit {commitId}. Nothing was lost. It is tried again."
-                            )
-                        );
+                    return CommitLock.TryTake(working, commitId) is { } commitLock ? (commitLock, null) : (null, LockedElsewhere(commitId));
                 }
                 catch (PosixException failure)
                 {
@@ -39,5 +30,12 @@ public sealed partial class LocalStore
                 }
             },
             cancellationToken
+        );
+
+    private static FileCommitResult LockedElsewhere(Guid commitId) =>
+        new(
+            FileCommitStatus.IoError,
+            "store.placement_running",
+            $"Another process of this site is working on commit {commitId}. Nothing was lost. It is tried again."
         );
 }

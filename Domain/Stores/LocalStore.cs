@@ -13,8 +13,8 @@ namespace Librarian.Domain.Stores;
 /// Layout below the store root: the committed data under their names, and <c>.librarian/</c> with <c>incoming/&lt;commit id&gt;</c> (copies
 /// being verified), <c>names/</c> (locks for file systems that cannot rename without replacing), <c>placements.lock</c> (one locked byte
 /// per running commit), <c>aside/</c> (quarantine) and <c>trash/</c> (data being deleted). Below the staging root: one directory per
-/// transfer, named by a UUID, <c>.batches/</c> (docs/spec/data-batches.md#journal), and while files are added from another store (<see cref="AddAsync"/>) one entry per addition, which is the
-/// copy itself.
+/// transfer, named by a UUID, <c>.batches/</c> (docs/spec/data-batches.md#journal), and while files are added from another store
+/// (<see cref="AddAsync"/>) one entry per addition, which is the copy itself.
 /// Every path from a client is opened component by component relative to open directories, without following symbolic links.
 /// </remarks>
 public sealed partial class LocalStore
@@ -208,7 +208,7 @@ public sealed partial class LocalStore
         Action<PosixDirectory>? afterwards = null
     )
     {
-        try
+        return Described(path, () =>
         {
             using var root = TryOpenRoot(rootPath);
             // If the store is not mounted, nothing is known about the data; they must not be reported as missing.
@@ -221,15 +221,7 @@ public sealed partial class LocalStore
             if (result.IsComplete)
                 afterwards?.Invoke(root);
             return result;
-        }
-        catch (PosixException failure) when (failure.Errno is Errno.NotADirectory or Errno.TooManyLinks)
-        {
-            return DigestResult.Failed(DigestStatus.SymlinkRefused, path.Value, $"A component of '{path}' is a symbolic link or a file.");
-        }
-        catch (PosixException failure)
-        {
-            return DigestResult.Failed(failure.IsFlush ? DigestStatus.FlushFailed : DigestStatus.IoError, path.Value, failure.Message);
-        }
+        })!;
     }
 
     private static void FlushParents(PosixDirectory root, FileName path)

@@ -55,8 +55,8 @@ public sealed partial class IncomingTransfers
     }
 
     /// <summary>
-    /// An unfinished upload of the same content by the same client whose bytes come as a data batch: it goes on, because nothing that arrived
-    /// is sent again.
+    /// An unfinished upload of the same content by the same client whose bytes come as a data batch: it goes on, because nothing that
+    /// arrived is sent again.
     /// </summary>
     private async Task<StageResult.Accepted?> EarlierAsync(
         IncomingFile incoming,

@@ -30,6 +30,19 @@ internal sealed class KeyedLocks
         return new Held(this, key, waiting);
     }
 
+    /// <summary>Takes the lock if nobody has it or waits for it; null otherwise.</summary>
+    public IDisposable? TryEnter(long key)
+    {
+        lock (_gate)
+        {
+            if (_waiting.ContainsKey(key))
+                return null;
+            var mine = _waiting[key] = new Waiting { Callers = 1 };
+            mine.Turn.Wait(0);
+            return new Held(this, key, mine);
+        }
+    }
+
     private void Leave(long key, Waiting waiting)
     {
         lock (_gate)

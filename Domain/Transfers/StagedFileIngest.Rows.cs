@@ -58,6 +58,15 @@ public sealed partial class StagedFileIngest
     private async Task<IngestResult?> ReserveNameAsync(IncomingTransfer transfer, CancellationToken cancellationToken)
     {
         var reservation = await _reservations.RunAsync(transfer, cancellationToken);
+        return await EndReservationAsync(transfer, reservation, cancellationToken);
+    }
+
+    private async Task<IngestResult?> EndReservationAsync(
+        IncomingTransfer transfer,
+        Reservation reservation,
+        CancellationToken cancellationToken
+    )
+    {
         switch (reservation.Status)
         {
             case ReservationStatus.Reserved:
@@ -77,10 +86,10 @@ public sealed partial class StagedFileIngest
     /// </summary>
     private async Task<IReadOnlyList<Reservation>> ReserveAsync(IReadOnlyList<IncomingTransfer> group)
     {
-        var names = group.Select(t => t.FileName!).ToHashSet(StringComparer.Ordinal);
         // In one group each would see the other, and neither would be stored.
-        if (names.Count < group.Count || names.Any(n => NestedNames.Ancestors(n).Any(names.Contains)))
-            return await GroupCommit.OneByOneAsync(group, ReserveAsync);
+        if (Entangled(group) is { Count: > 0 } entangled)
+            return await ReserveApartAsync(group, entangled);
+        var names = group.Select(t => t.FileName!).ToHashSet(StringComparer.Ordinal);
         try
         {
             await using var db = _database.Open();
@@ -111,8 +120,33 @@ public sealed partial class StagedFileIngest
         {
             if (group is [var only])
                 return [new Reservation(ReservationStatus.NameTaken, $"Another transfer is storing '{only.FileName}' at this moment.")];
-            return await GroupCommit.OneByOneAsync(group, ReserveAsync);
+            return await GroupCommit.InHalvesAsync(group, ReserveAsync);
         }
+    }
+
+    /// <summary>Transfers of a group whose name another of them has, too, or which contains, or lies in, the name of another.</summary>
+    private static HashSet<long> Entangled(IReadOnlyList<IncomingTransfer> group)
+    {
+        var byName = group.ToLookup(t => t.FileName!, StringComparer.Ordinal);
+        var entangled = byName.Where(g => g.Skip(1).Any()).SelectMany(g => g.Select(t => t.Id)).ToHashSet();
+        foreach (var transfer in group)
+        {
+            foreach (var above in NestedNames.Ancestors(transfer.FileName!).Where(byName.Contains))
+                entangled.UnionWith(byName[above].Append(transfer).Select(t => t.Id));
+        }
+
+        return entangled;
+    }
+
+    /// <summary>Reserves the names of a group together, and those of the entangled one by one.</summary>
+    private async Task<IReadOnlyList<Reservation>> ReserveApartAsync(IReadOnlyList<IncomingTransfer> group, HashSet<long> entangled)
+    {
+        List<IncomingTransfer> apart = [.. group.Where(t => !entangled.Contains(t.Id))];
+        List<IncomingTransfer> rest = [.. group.Where(t => entangled.Contains(t.Id))];
+        var results = apart.Zip(apart.Count == 0 ? [] : await ReserveAsync(apart)).ToDictionary(r => r.First.Id, r => r.Second);
+        foreach (var (transfer, result) in rest.Zip(await GroupCommit.OneByOneAsync(rest, ReserveAsync)))
+            results[transfer.Id] = result;
+        return [.. group.Select(t => results[t.Id])];
     }
 
     private async Task<IngestResult> CurrentAsync(CatalogContext db, IncomingTransfer transfer, CancellationToken cancellationToken)
@@ -137,12 +171,16 @@ public sealed partial class StagedFileIngest
     {
         // Taken from the committed data, with their final modes.
         var seen = await store.FingerprintAsync(path, cancellationToken);
-        switch (
-            await _records.RunAsync(
-                new Verified(transfer, path.Value, policy, seen.Fingerprint, names ?? transfer.TreeDigest),
-                cancellationToken
-            )
-        )
+        var record = await _records.RunAsync(
+            new Verified(transfer, path.Value, policy, seen.Fingerprint, names ?? transfer.TreeDigest),
+            cancellationToken
+        );
+        return await EndRecordAsync(transfer, record, cancellationToken);
+    }
+
+    private async Task<IngestResult> EndRecordAsync(IncomingTransfer transfer, RecordOutcome record, CancellationToken cancellationToken)
+    {
+        switch (record)
         {
             case RecordOutcome.Recorded:
                 Logs.Ingested(_log, transfer.FileName!, transfer.TransferSize, transfer.Id);
@@ -164,8 +202,8 @@ public sealed partial class StagedFileIngest
     }
 
     /// <summary>
-    /// Completes transfers and catalogues their files in one transaction; if the database refuses one of a group, each is recorded by
-    /// itself.
+    /// Completes transfers and catalogues their files in one transaction; if the database refuses one of a group, its halves are recorded
+    /// by themselves.
     /// </summary>
     private async Task<IReadOnlyList<RecordOutcome>> RecordAsync(IReadOnlyList<Verified> group)
     {
@@ -223,14 +261,17 @@ public sealed partial class StagedFileIngest
                 return [RecordOutcome.NameTaken];
         }
 
-        return group.Count == 1 ? [RecordOutcome.NotCommitting] : await GroupCommit.OneByOneAsync(group, RecordAsync);
+        return group.Count == 1 ? [RecordOutcome.NotCommitting] : await GroupCommit.InHalvesAsync(group, RecordAsync);
     }
 
     private async Task<IngestResult> DoneAsync(IncomingTransfer transfer, CancellationToken cancellationToken)
     {
         await _incoming.RemoveStagingAsync([(transfer.StoreId, transfer.StagingPath)], cancellationToken);
-        return Result(transfer, IngestOutcome.Ingested, $"'{transfer.FileName}' is stored and verified.");
+        return Stored(transfer);
     }
+
+    private static IngestResult Stored(IncomingTransfer transfer) =>
+        Result(transfer, IngestOutcome.Ingested, $"'{transfer.FileName}' is stored and verified.");
 
     /// <summary>
     /// Ends the transfer without success, but only in the state that this run has seen: a stalled run must not fail a transfer that another

@@ -20,7 +20,20 @@ public sealed partial class StagedFileIngest
             .ExecuteUpdateAsync(s => s.SetProperty(t => t.FlushBegun, false));
     }
 
-    private SemaphoreSlim? ReadersFor(IncomingTransfer transfer) => transfer.TransferSize > SmallFile ? _readers : null;
+    /// <summary>The same for transfers whose mark this run has set.</summary>
+    private async Task ForgetFlushesAsync(IReadOnlyCollection<long> transferIds)
+    {
+        if (transferIds.Count == 0)
+            return;
+        List<long> ids = [.. transferIds];
+        await using var db = _database.Open();
+        await db
+            .IncomingTransfers.Where(t => ids.Contains(t.Id) && t.Status == TransferStatus.Staged)
+            .ExecuteUpdateAsync(s => s.SetProperty(t => t.FlushBegun, false));
+    }
+
+    /// <summary>Larger files wait for each other; small ones cost flushes rather than reads.</summary>
+    private SemaphoreSlim? ReadersFor(IncomingTransfer transfer) => transfer.TransferSize > LocalStore.LargestInRound ? _readers : null;
 
     private FileCommit FileCommitOf(
         IncomingTransfer transfer,

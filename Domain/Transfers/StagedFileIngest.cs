@@ -28,12 +28,9 @@ namespace Librarian.Domain.Transfers;
 public sealed partial class StagedFileIngest : IDisposable
 {
     /// <summary>
-    /// Most files that are ingested at once. Reads have their own limit: see <see cref="SiteOptions.IngestParallelism"/>.
+    /// Most files or rounds that are ingested at once. Reads have their own limit: see <see cref="SiteOptions.IngestParallelism"/>.
     /// </summary>
     public const int MostAtOnce = 32;
-
-    /// <summary>Files up to this many bytes cost flushes rather than reads; larger files wait for each other.</summary>
-    private const long SmallFile = 1 << 20;
 
     private readonly CatalogDatabase _database;
     private readonly SiteStores _stores;
@@ -63,10 +60,10 @@ public sealed partial class StagedFileIngest : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         (_database, _stores, _incoming, _errors, _options, _time, _log) = (database, stores, incoming, errors, options, time, log);
         _readers = new SemaphoreSlim(options.Value.IngestParallelism);
-        _transferLookups = new GroupCommit<long, Found>(MostAtOnce, FindTransfersAsync);
-        _beginnings = new GroupCommit<IncomingTransfer, IncomingTransfer>(MostAtOnce, BeginAsync);
-        _reservations = new GroupCommit<IncomingTransfer, Reservation>(MostAtOnce, ReserveAsync);
-        _records = new GroupCommit<Verified, RecordOutcome>(MostAtOnce, RecordAsync);
+        _transferLookups = new GroupCommit<long, Found>(MostInRound, FindTransfersAsync);
+        _beginnings = new GroupCommit<IncomingTransfer, IncomingTransfer>(MostInRound, BeginAsync);
+        _reservations = new GroupCommit<IncomingTransfer, Reservation>(MostInRound, ReserveAsync);
+        _records = new GroupCommit<Verified, RecordOutcome>(MostInRound, RecordAsync);
     }
 
     /// <summary>Ingests a transfer that is STAGED.</summary>
@@ -168,13 +165,27 @@ public sealed partial class StagedFileIngest : IDisposable
         commit = commit with { Verified = verified };
         if (!interrupted && await ReserveNameAsync(transfer, cancellationToken) is { } refused)
             return refused;
+        return await CommitVerifiedAsync(transfer, store, commit, policy, interrupted, cancellationToken);
+    }
+
+    /// <summary>Commits data whose name is reserved, step by step, and catalogues them.</summary>
+    private async Task<IngestResult> CommitVerifiedAsync(
+        IncomingTransfer transfer,
+        LocalStore store,
+        FileCommit commit,
+        DeletionPolicy policy,
+        bool interrupted,
+        CancellationToken cancellationToken
+    )
+    {
+        var destination = commit.Destination;
         var committed = await store.CommitFileAsync(commit, cancellationToken);
         switch (committed.Status)
         {
             case FileCommitStatus.Committed:
                 if (committed.Recovered)
                     Logs.IngestResumed(_log, destination.Value, transfer.Id);
-                return await CatalogueAsync(transfer, store, destination, policy, verified?.TreeDigest, cancellationToken);
+                return await CatalogueAsync(transfer, store, destination, policy, commit.Verified?.TreeDigest, cancellationToken);
             case FileCommitStatus.TargetExists:
                 return await AdoptAsync(transfer, store, commit, policy, interrupted, cancellationToken);
             case FileCommitStatus.StagedMissing:

@@ -10,11 +10,11 @@ namespace Librarian.Orchestrations.Clone;
 
 /// <summary>
 /// Copies the files of a batch to their staging slots at the peer and skips files that are there already. Only data that match the catalog
-/// leave this site: if a copy turns out to be corrupt, another intact copy is sent instead, or nothing.
+/// are announced: if a copy turns out to be corrupt, another intact copy is sent instead, or nothing.
 /// </summary>
 /// <remarks>
-/// What a crash leaves of the bytes is the transfer manager's affair (<see cref="ITransferManager"/>). A crash after a corrupt copy was recorded, or after the transfer was pointed to another copy, leaves a transfer
-/// that the next run copies from there. A crash between the end of the transfer here and the message to the peer leaves an open transfer at
+/// Each transfer manager says what a crash leaves of the bytes (<see cref="ITransferManager"/>). A crash after a corrupt copy was recorded,
+/// or after the transfer was pointed to another copy, leaves a transfer that the next run sends from there. A crash between the end of the transfer here and the message to the peer leaves an open transfer at
 /// the peer, which the peer's own review ends.
 /// </remarks>
 [DurableTask(nameof(CopyBatch))]

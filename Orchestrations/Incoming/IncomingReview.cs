@@ -1,5 +1,6 @@
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
+using Librarian.Domain.DataBatches;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
@@ -16,6 +17,7 @@ public sealed class IncomingReview(
     CatalogDatabase database,
     IncomingTransfers incoming,
     IncomingWorkflows workflows,
+    IncomingBatches batches,
     DatabaseDurableTaskClient client,
     PeerConnections peers,
     IOptions<SiteOptions> options,
@@ -81,8 +83,10 @@ public sealed class IncomingReview(
         foreach (var group in stale.GroupBy(t => t.Source))
         {
             var clones = group.Where(t => t.SourceTransferId is not null).ToList();
+            // A large upload over a slow link takes longer than the review's age.
+            var arriving = await batches.ArrivingAsync(options.Value.IncomingReviewAge, cancellationToken);
             await AbandonAsync(
-                group.Where(t => t.SourceTransferId is null).Select(t => t.Id),
+                group.Where(t => t.SourceTransferId is null && !arriving.Contains(t.Id)).Select(t => t.Id),
                 "It was not committed within Site:IncomingReviewAge.",
                 cancellationToken
             );

@@ -52,8 +52,9 @@ public enum CommitOutcome
 public sealed record CommitResult(CommitOutcome Outcome, string Message);
 
 /// <summary>
-/// Marks an upload STAGED and starts its ingest in one transaction, then waits for the workflow. If the client or this process disappears
-/// meanwhile, the ingest still finishes, and a repeated commit finds its result.
+/// Marks an upload STAGED and starts its ingest in one transaction, then waits for the workflow: uploads that are committed at the same
+/// time have one together, and one wait for it. If the client or this process disappears meanwhile, the ingest still finishes, and a
+/// repeated commit finds its result.
 /// </summary>
 public sealed class UploadCommits
 {
@@ -67,7 +68,7 @@ public sealed class UploadCommits
     private readonly IncomingWorkflows _incoming;
     private readonly DatabaseDurableTaskClient _client;
     private readonly TimeProvider _time;
-    private readonly GroupCommit<(UploadCommit Commit, Caller Caller, StoreProbe Store), CommitResult?> _marking;
+    private readonly GroupCommit<(UploadCommit Commit, Caller Caller, StoreProbe Store), Marked> _marking;
 
     /// <summary>Use one instance per process, so that simultaneous commits share a transaction.</summary>
     public UploadCommits(
@@ -79,7 +80,7 @@ public sealed class UploadCommits
     )
     {
         (_database, _stores, _incoming, _client, _time) = (database, stores, incoming, client, time);
-        _marking = new GroupCommit<(UploadCommit, Caller, StoreProbe), CommitResult?>(MostAtOnce, MarkStagedAsync);
+        _marking = new GroupCommit<(UploadCommit, Caller, StoreProbe), Marked>(MostAtOnce, MarkStagedAsync);
     }
 
     public async Task<CommitResult> CommitAsync(UploadCommit commit, Caller caller, CancellationToken cancellationToken)
@@ -90,9 +91,47 @@ public sealed class UploadCommits
         var storeProbe = _stores.All.FirstOrDefault(s => s.Store.Options.Name == commit.StoreName) is { } store
             ? await _stores.ProbeAsync(store, cancellationToken)
             : default;
-        if (await _marking.RunAsync((commit, caller, storeProbe), cancellationToken) is { } answer)
+        var marked = await _marking.RunAsync((commit, caller, storeProbe), cancellationToken);
+        if (marked.Answer is { } answer)
             return answer;
-        var instance = IncomingWorkflows.InstanceId(commit.TransferId);
+        if (marked.Round is { } round)
+        {
+            var ended = await round.Value.WaitAsync(cancellationToken);
+            if (await AnswerOfRoundAsync(ended, commit, cancellationToken) is { } done)
+                return done;
+        }
+
+        return await AnswerOfIngestAsync(IncomingWorkflows.InstanceId(commit.TransferId), cancellationToken);
+    }
+
+    /// <summary>The answer to an upload that was ingested in a round; null if a workflow of its own continues.</summary>
+    private async Task<CommitResult?> AnswerOfRoundAsync(
+        OrchestrationMetadata ended,
+        UploadCommit commit,
+        CancellationToken cancellationToken
+    )
+    {
+        if (ended.RuntimeStatus != OrchestrationRuntimeStatus.Completed || ended.ReadOutputAs<IngestRoundResult>() is not { } result)
+            return Interrupted(ended);
+        if (result.Others.FirstOrDefault(o => o.TransferId == commit.TransferId) is not { } other)
+            return Map(IngestOutcome.Ingested, $"'{commit.Destination}' is stored and verified.");
+        if (other.Outcome == IngestOutcome.TryLater)
+            return null;
+        return Map(other.Outcome, other.Message ?? await ReasonAsync(commit.TransferId, cancellationToken));
+    }
+
+    private async Task<string> ReasonAsync(long transferId, CancellationToken cancellationToken)
+    {
+        await using var db = _database.Open();
+        return await db
+            .IncomingTransfers.Where(t => t.Id == transferId)
+            .Select(t => t.FailureReason)
+            .SingleOrDefaultAsync(cancellationToken)
+            ?? "";
+    }
+
+    private async Task<CommitResult> AnswerOfIngestAsync(string instance, CancellationToken cancellationToken)
+    {
         while (true)
         {
             using var limit = new CancellationTokenSource(PollInterval, _time);
@@ -101,12 +140,8 @@ public sealed class UploadCommits
             {
                 var ended = await _client.WaitForInstanceCompletionAsync(instance, getInputsAndOutputs: true, polling.Token);
                 return ended.RuntimeStatus == OrchestrationRuntimeStatus.Completed && ended.ReadOutputAs<IngestResult>() is { } result
-                    ? Map(result)
-                    : new CommitResult(
-                        CommitOutcome.Later,
-                        $"The ingest was interrupted ({ended.RuntimeStatus}). The staged data are kept and the site tries again; "
-                            + "ask search/file for the result."
-                    );
+                    ? Map(result.Outcome, result.Message)
+                    : Interrupted(ended);
             }
             catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
             {
@@ -123,13 +158,18 @@ public sealed class UploadCommits
         }
     }
 
+    private static CommitResult Interrupted(OrchestrationMetadata ended) =>
+        new(
+            CommitOutcome.Later,
+            $"The ingest was interrupted ({ended.RuntimeStatus}). The staged data are kept and the site tries again; "
+                + "ask search/file for the result."
+        );
+
     /// <summary>
-    /// Marks uploads STAGED and starts their ingests in one transaction. Returns null for each upload whose ingest was started or runs
-    /// already, otherwise its answer.
+    /// Marks uploads STAGED and starts their ingests in one transaction: rounds of those that are marked now, and a workflow for each one
+    /// that was marked before.
     /// </summary>
-    private async Task<IReadOnlyList<CommitResult?>> MarkStagedAsync(
-        IReadOnlyList<(UploadCommit Commit, Caller Caller, StoreProbe Store)> group
-    )
+    private async Task<IReadOnlyList<Marked>> MarkStagedAsync(IReadOnlyList<(UploadCommit Commit, Caller Caller, StoreProbe Store)> group)
     {
         List<long> ids = [.. group.Select(g => g.Commit.TransferId).Distinct()];
         // Two commits of one upload: the second has to see the result of the first.
@@ -148,42 +188,81 @@ public sealed class UploadCommits
                 .ToList();
             var accepted = group.Where((_, i) => answers[i] is null).Select(g => g.Commit).ToList();
             var unmarked = accepted.FindAll(c => transfers[c.TransferId].Status != TransferStatus.Staged);
-            var marked = 0;
-            foreach (
-                var same in unmarked.GroupBy(c =>
-                    (
-                        Provider: c.Provider.Length > CatalogContext.MaxText ? c.Provider[..CatalogContext.MaxText] : c.Provider,
-                        Moved: c.Destination.Value == transfers[c.TransferId].FileName ? null : c.Destination.Value
-                    )
-                )
-            )
+            if (await MarkAsync(db, unmarked, transfers) == unmarked.Count)
             {
-                List<long> some = [.. same.Select(c => c.TransferId)];
-                marked += await db
-                    .IncomingTransfers.Where(t =>
-                        some.Contains(t.Id) && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
-                    )
-                    .ExecuteUpdateAsync(s =>
-                        s.SetProperty(t => t.Status, TransferStatus.Staged)
-                            .SetProperty(t => t.FileName, t => same.Key.Moved ?? t.FileName)
-                            .SetProperty(t => t.TransferManagerName, same.Key.Provider)
-                    );
-            }
-
-            if (marked == unmarked.Count)
-            {
-                foreach (var same in accepted.GroupBy(c => c.Policy))
-                    await _incoming.StartAsync(db, [.. same.Select(c => c.TransferId)], same.Key, CancellationToken.None);
+                var workflows = await StartAsync(db, accepted, unmarked);
                 await transaction.CommitAsync();
                 _client.SignalCommitted();
-                return answers;
+                var rounds = workflows.Values.Where(IncomingWorkflows.IsRound).Distinct().ToDictionary(id => id, WaitForRound);
+                return
+                [
+                    .. group.Zip(answers, (g, answer) =>
+                        new Marked(answer, answer is null ? rounds.GetValueOrDefault(workflows[g.Commit.TransferId]) : null)
+                    ),
+                ];
             }
         }
 
         return group.Count == 1
-            ? [new CommitResult(CommitOutcome.NotInStaging, "The upload was abandoned at this moment. Start again with upload/stage.")]
+            ?
+            [
+                new Marked(
+                    new CommitResult(CommitOutcome.NotInStaging, "The upload was abandoned at this moment. Start again with upload/stage."),
+                    Round: null
+                ),
+            ]
             : await GroupCommit.OneByOneAsync(group, MarkStagedAsync);
     }
+
+    /// <summary>Marks transfers STAGED, with the names that their commits say; returns how many were not ended meanwhile.</summary>
+    private static async Task<int> MarkAsync(CatalogContext db, List<UploadCommit> unmarked, Dictionary<long, IncomingTransfer> transfers)
+    {
+        var marked = 0;
+        foreach (
+            var same in unmarked.GroupBy(c =>
+                (
+                    Provider: c.Provider.Length > CatalogContext.MaxText ? c.Provider[..CatalogContext.MaxText] : c.Provider,
+                    Moved: c.Destination.Value == transfers[c.TransferId].FileName ? null : c.Destination.Value
+                )
+            )
+        )
+        {
+            List<long> some = [.. same.Select(c => c.TransferId)];
+            marked += await db
+                .IncomingTransfers.Where(t =>
+                    some.Contains(t.Id) && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
+                )
+                .ExecuteUpdateAsync(s =>
+                    s.SetProperty(t => t.Status, TransferStatus.Staged)
+                        .SetProperty(t => t.FileName, t => same.Key.Moved ?? t.FileName)
+                        .SetProperty(t => t.TransferManagerName, same.Key.Provider)
+                );
+        }
+
+        return marked;
+    }
+
+    /// <summary>Starts the ingests of accepted commits; returns the workflow of each transfer.</summary>
+    private async Task<Dictionary<long, string>> StartAsync(CatalogContext db, List<UploadCommit> accepted, List<UploadCommit> unmarked)
+    {
+        var workflows = new Dictionary<long, string>();
+        foreach (var same in accepted.GroupBy(c => (c.Policy, IsNew: unmarked.Contains(c))))
+        {
+            List<long> ids = [.. same.Select(c => c.TransferId)];
+            foreach (
+                var (id, workflow) in same.Key.IsNew
+                    ? await _incoming.StartAsync(db, ids, same.Key.Policy, CancellationToken.None)
+                    : await _incoming.StartEachAsync(db, ids, same.Key.Policy, CancellationToken.None)
+            )
+                workflows[id] = workflow;
+        }
+
+        return workflows;
+    }
+
+    /// <summary>Waits once for all uploads of a round, from the first of them that waits.</summary>
+    private Lazy<Task<OrchestrationMetadata>> WaitForRound(string instance) =>
+        new(() => _client.WaitForInstanceCompletionAsync(instance, getInputsAndOutputs: true, CancellationToken.None));
 
     /// <summary>Returns null if the ingest may start.</summary>
     private CommitResult? AnswerOrNull(UploadCommit commit, Caller caller, StoreProbe store, IncomingTransfer? transfer)
@@ -223,9 +302,9 @@ public sealed class UploadCommits
         };
     }
 
-    private static CommitResult Map(IngestResult result) =>
+    private static CommitResult Map(IngestOutcome outcome, string message) =>
         new(
-            result.Outcome switch
+            outcome switch
             {
                 IngestOutcome.Ingested => CommitOutcome.Stored,
                 IngestOutcome.Missing or IngestOutcome.NotExpected or IngestOutcome.FlushFailed => CommitOutcome.NotInStaging,
@@ -233,6 +312,9 @@ public sealed class UploadCommits
                 IngestOutcome.Mismatch or IngestOutcome.Unacceptable => CommitOutcome.Invalid,
                 _ => CommitOutcome.Later,
             },
-            result.Message
+            message
         );
+
+    /// <summary>One commit of a group: its answer, or the round that ingests it, or neither for a workflow of its own.</summary>
+    private readonly record struct Marked(CommitResult? Answer, Lazy<Task<OrchestrationMetadata>>? Round);
 }

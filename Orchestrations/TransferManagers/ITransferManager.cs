@@ -24,9 +24,9 @@ public sealed record OutgoingFile(OutgoingTransfer Transfer, LocalStore Store, F
 /// </summary>
 /// <remarks>
 /// Every manager keeps these rules, and one test suite holds them all to it: it writes only to the staging of its own transfers and follows
-/// no link there; one bad file holds up no other; it can be killed at any point, and called again with the same transfers sends only what is
-/// missing; trouble of the link is an error of the call and not of a file; it never says <see cref="SendingStatus.Copied"/> for bytes that it
-/// has not read as the catalog describes them.
+/// no link there; one bad file holds up no other; it can be killed at any point, and called again with the same transfers sends only what
+/// is missing; trouble of the link is an error of the call and not of a file; it never says <see cref="SendingStatus.Copied"/> for bytes
+/// that it has not read as the catalog describes them.
 /// </remarks>
 public interface ITransferManager
 {

@@ -1,11 +1,14 @@
 using System.Collections.Concurrent;
-using Librarian.Domain.Drives;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Drives;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Repair;
 using Microsoft.DurableTask;
+using DriveRound = Librarian.Domain.Drives.IngestRound;
+using DriveRoundResult = Librarian.Domain.Drives.IngestRoundResult;
+using IngestRound = Librarian.Orchestrations.Incoming.IngestRound;
+using IngestRoundResult = Librarian.Orchestrations.Incoming.IngestRoundResult;
 using NotifyStep = Librarian.Orchestrations.Incoming.NotifyStep;
 
 namespace Librarian.Tests.Durable.Reference;
@@ -22,6 +25,7 @@ internal static class ProductTasks
         tasks
             .AddOrchestrator<SendClone>()
             .AddOrchestrator<IngestStaged>()
+            .AddOrchestrator<IngestRound>()
             .AddOrchestrator<NotifySource>()
             .AddOrchestrator<RepairCopy>()
             .AddOrchestrator<DriveTrip>()
@@ -42,6 +46,11 @@ internal static class ProductTasks
             new(IngestOutcome.TryLater, "full"),
             new(IngestOutcome.Ingested, "there", "file")
         );
+        Answer<IngestRoundInput, IngestRoundResult>(
+            tasks,
+            nameof(IngestFiles),
+            new IngestRoundResult(1, [new IngestRoundEnd(2, IngestOutcome.TryLater, "full")])
+        );
         Answer<NotifySourceInput, NotifyStep>(tasks, NotifyPage.TaskName, new(NotifyOutcome.Wait, "away"), new(NotifyOutcome.Done, "told"));
         Answer<RepairInput, RepairStep>(
             tasks,
@@ -56,11 +65,11 @@ internal static class ProductTasks
             new("full", "", 0.1),
             new("wiped", "home", 0, IsOver: true)
         );
-        Answer<IncomingDriveInput, IngestRoundResult>(
+        Answer<IncomingDriveInput, DriveRoundResult>(
             tasks,
             nameof(IngestDriveFiles),
-            new(IngestRound.More, ""),
-            new(IngestRound.Done, "taken in")
+            new(DriveRound.More, ""),
+            new(DriveRound.Done, "taken in")
         );
     }
 

@@ -152,6 +152,7 @@ internal static class Scenarios
                 return Show(await EndAsync(c, id));
             },
             ["workflow-ingest-staged"] = c => RunAsync(c, nameof(IngestStaged), new IngestInput(1, DeletionPolicy.Disallowed)),
+            ["workflow-ingest-round"] = c => RunAsync(c, nameof(IngestRound), new IngestRoundInput([1, 2], DeletionPolicy.Disallowed)),
             ["workflow-tell-source"] = c => RunAsync(c, NotifySource.TaskName, new NotifySourceInput("mountain")),
             ["workflow-repair-copy"] = c => RunAsync(c, nameof(RepairCopy), new RepairInput(1)),
             ["workflow-drive-trip"] = c => RunAsync(c, nameof(DriveTrip), new DriveTripInput(1, "drive")),

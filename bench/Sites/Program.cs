@@ -1,7 +1,7 @@
 // Measures ingest and clone of real sites in their own processes, against `cp` followed by hashing both sides, in the same run on the same
 // disk. Absolute numbers mean nothing on a shared machine; the ratio does.
 // A site runs for months, so its code must be warm when small files are measured: as many other files are ingested and cloned before.
-//   dotnet run -c Release --project bench/Sites [-- --postgres] [--files 2000] [--warm-up 2000] [--gib 1]
+//   dotnet run -c Release --project bench/Sites [-- --postgres] [--files 2000] [--warm-up 2000] [--gib 1] [--staged 4000]
 using System.Diagnostics;
 using System.Security.Cryptography;
 using Librarian.Bench.Sites;
@@ -14,6 +14,7 @@ var missed = false;
 var files = Option("--files", 2000);
 var warmUp = Option("--warm-up", 2000);
 var gibibytes = Option("--gib", 1);
+var staged = Option("--staged", 4000);
 var postgres = args.Contains("--postgres") ? new PostgresServer { Fsync = true } : null;
 if (postgres is not null)
     await postgres.InitializeAsync();
@@ -48,6 +49,18 @@ try
         "files/s",
         smallBaseline / watch.Elapsed
     );
+
+    if (staged > 0)
+    {
+        await StagedMeasure.RunAsync(sites.Archive, folder, "staged-warm", Math.Min(staged, warmUp));
+        var ingested = await StagedMeasure.RunAsync(sites.Archive, folder, "staged", staged);
+        Report(
+            "ingest of staged 4 KiB files, batches of 128",
+            staged / ingested.TotalSeconds,
+            "files/s",
+            smallBaseline / files * staged / ingested
+        );
+    }
 
     async Task<string[]> MakeAsync(string name, int count)
     {
@@ -85,7 +98,7 @@ try
         throw new InvalidOperationException(done.Error!.ToString());
     Report("ingest, big file", gibibytes * 1.073741824 / watch.Elapsed.TotalSeconds, "GB/s", bigBaseline / watch.Elapsed);
     watch.Restart();
-    await sites.WaitUntilClonedAsync(warmUp + files + 1);
+    await sites.WaitUntilClonedAsync(warmUp + files + staged + Math.Min(staged, warmUp) + 1);
     Report(
         "clone, big file, until acknowledged",
         gibibytes * 1.073741824 / watch.Elapsed.TotalSeconds,

@@ -8,8 +8,8 @@ namespace Librarian.Orchestrations.TransferManagers.Local;
 
 /// <summary>Copies to the peer's staging on a shared file system.</summary>
 /// <remarks>
-/// A crash leaves a partial file in the peer's staging directory, which is removed with that directory; the final name appears only when all
-/// bytes are on disk, and a file that has its final name is not copied again.
+/// A crash leaves a partial file in the peer's staging directory, which is removed with that directory; the final name appears only when
+/// all bytes are on disk, and a file that has its final name is not copied again.
 /// </remarks>
 public sealed class LocalManager(LocalTransferManager local) : ITransferManager
 {

@@ -50,9 +50,8 @@ public sealed class DataDirectoryTests : IDisposable
 
         Assert.Equal([Path.Combine(data.FullName, "notes.txt")], OpenToOthers(data.FullName));
         await site.WaitForOutputAsync("could be read by other accounts");
-        Assert.Single(
-            site.Output.Split('\n'),
-            l => l.Contains("could be read by other accounts; they are the site's alone now", StringComparison.Ordinal)
+        Assert.Single(site.Output.Split('\n'), l =>
+            l.Contains("could be read by other accounts; they are the site's alone now", StringComparison.Ordinal)
         );
     }
 

@@ -18,6 +18,7 @@ public sealed class FlushFaultTests(PostgresServer server) : IAsyncLifetime
     private const int Size = 16 << 20;
     private readonly DirectoryInfo _disk = Directory.CreateTempSubdirectory("librarian-lying-");
     private readonly byte[] _content = new byte[Size];
+    private readonly Fault _faults = new();
     private TestSite _site = null!;
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
@@ -42,6 +43,7 @@ public sealed class FlushFaultTests(PostgresServer server) : IAsyncLifetime
         _site = await TestSite.CreateAsync(
             DatabaseKind.Sqlite,
             server,
+            services => services.AddSingleton<IStoreFaults>(_faults),
             settings: new Dictionary<string, string>
             {
                 ["Site:MaximalUploadSizeBytes"] = "100000000",
@@ -136,6 +138,97 @@ public sealed class FlushFaultTests(PostgresServer server) : IAsyncLifetime
         }
     }
 
+    /// <summary>Whatever of a round the disk refuses is not stored, and whatever is answered as stored is on the disk.</summary>
+    [Fact]
+    public async Task Round_FlushFailsForSome_StoresOnlyWhatTheMediumHolds()
+    {
+        var (staged, names, sum) = await RoundFilledAsync();
+        var results = await _site
+            .Services.GetRequiredService<StagedFileIngest>()
+            .RunRoundAsync([.. staged.Select(s => new StagedTransfer(s.Id, DeletionPolicy.Disallowed))], Stop);
+        Assert.Contains(results, r => r!.Outcome == IngestOutcome.FlushFailed);
+        Assert.All(results, r =>
+            Assert.True(r!.Outcome is IngestOutcome.FlushFailed or IngestOutcome.Ingested or IngestOutcome.TryLater, r.Message)
+        );
+        await using (var db = _site.Catalog.Open())
+        {
+            var rows = await db.IncomingTransfers.ToDictionaryAsync(t => t.Id, Stop);
+            foreach (var (result, (id, staging)) in results.Zip(staged))
+            {
+                if (result!.Outcome == IngestOutcome.FlushFailed)
+                    Assert.Equal(
+                        (TransferStatus.Failed, false),
+                        (rows[id].Status, Directory.Exists(Path.Combine(Mount, "staging", staging)))
+                    );
+                else if (result.Outcome == IngestOutcome.TryLater)
+                    Assert.Equal((TransferStatus.Staged, true), (rows[id].Status, rows[id].FlushBegun));
+            }
+
+            Assert.Equal(results.Count(r => r!.Outcome == IngestOutcome.Ingested), await db.Files.CountAsync(Stop));
+        }
+
+        await ShellAsync("mount -o remount,size=200m .; umount mount || umount -l mount; mount -o loop image mount");
+        foreach (var (result, name) in results.Zip(names).Where(r => r.First!.Outcome == IngestOutcome.Ingested))
+        {
+            var stored = await ContentDigest.ComputeAsync(
+                Path.Combine(Mount, "store", name),
+                [ChecksumAlgorithm.Xxh3],
+                cancellationToken: Stop
+            );
+            Assert.Equal((true, sum), (stored.IsComplete, stored.Checksums[ChecksumAlgorithm.Xxh3].Text));
+        }
+    }
+
+    /// <summary>A cancellation must not hide a failed flush: the next run would find nothing wrong.</summary>
+    [Fact]
+    public async Task Round_CancelledAfterFlushesFailed_RecordsTheFailures()
+    {
+        var (staged, _, _) = await RoundFilledAsync();
+        using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        _faults.OnReach = point =>
+        {
+            if (point == "round.read")
+                cancellation.Cancel();
+        };
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            _site
+                .Services.GetRequiredService<StagedFileIngest>()
+                .RunRoundAsync([.. staged.Select(s => new StagedTransfer(s.Id, DeletionPolicy.Disallowed))], cancellation.Token)
+        );
+        await using var db = _site.Catalog.Open();
+        var rows = await db.IncomingTransfers.ToListAsync(Stop);
+        Assert.Contains(rows, t => t.Status == TransferStatus.Failed);
+        Assert.All(rows, t => Assert.True(t is { Status: TransferStatus.Failed } or { Status: TransferStatus.Staged, FlushBegun: false }));
+        Assert.All(rows.Where(t => t.Status == TransferStatus.Failed), t =>
+            Assert.Contains("did not keep the staged data", t.FailureReason, StringComparison.Ordinal)
+        );
+    }
+
+    /// <summary>More than the disk keeps, in files that a round takes.</summary>
+    private async Task<(List<(long Id, string Staging)> Staged, List<string> Names, string Checksum)> RoundFilledAsync()
+    {
+        const int files = 16;
+        const int size = 1 << 20;
+        var part = Path.Combine(Path.GetTempPath(), $"librarian-content-{Guid.NewGuid():N}");
+        await File.WriteAllBytesAsync(part, _content[..size], Stop);
+        var sum = (await ContentDigest.ComputeAsync(part, [ChecksumAlgorithm.Xxh3], cancellationToken: Stop))
+            .Checksums[ChecksumAlgorithm.Xxh3]
+            .Text;
+        File.Delete(part);
+        var names = Enumerable.Range(0, files).Select(i => $"obs/{i}").ToList();
+        var staged = new List<(long Id, string Staging)>();
+        foreach (var name in names)
+        {
+            var (id, location, staging) = await _site.StageAsync(name, sum, size);
+            await File.WriteAllBytesAsync(location, _content[..size], Stop);
+            staged.Add((id, staging));
+        }
+
+        await using (var db = _site.Catalog.Open())
+            await db.IncomingTransfers.ExecuteUpdateAsync(s => s.SetProperty(t => t.Status, TransferStatus.Staged), Stop);
+        return (staged, names, sum);
+    }
+
     private async Task<(long Id, string Location, string Staging)> FilledAsync(string name)
     {
         var (id, location, staging) = await _site.StageAsync(name, Checksum, Size);
@@ -157,4 +250,11 @@ public sealed class FlushFaultTests(PostgresServer server) : IAsyncLifetime
     }
 
     private async Task ShellAsync(string script) => await ProcessRunner.RunAsync("sh", ["-ec", $"cd '{_disk.FullName}'; {script}"]);
+
+    private sealed class Fault : IStoreFaults
+    {
+        internal Action<string>? OnReach { get; set; }
+
+        public void Reach(string point) => OnReach?.Invoke(point);
+    }
 }

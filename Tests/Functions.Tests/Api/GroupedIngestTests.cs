@@ -155,7 +155,13 @@ public abstract class GroupedIngestTests(PostgresServer server, DatabaseKind kin
     }
 
     private Task<StageResult> StageAsync(string name, long size) =>
-        Incoming.StageUploadAsync(new DeclaredTransfer(size, HelloSum, name.Split('/')[^1], name), "uploader", Client, takesUp: false, Stop);
+        Incoming.StageUploadAsync(
+            new DeclaredTransfer(size, HelloSum, name.Split('/')[^1], name),
+            "uploader",
+            Client,
+            takesUp: false,
+            Stop
+        );
 
     /// <summary>Asks for all before the first is answered.</summary>
     private async Task<StageResult[]> StageAsync(string[] names)

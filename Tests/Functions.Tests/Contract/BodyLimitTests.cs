@@ -42,6 +42,8 @@ public sealed class BodyLimitTests(PostgresServer server)
                 [Routes.Prefix + Routes.CheckinStatus] = BodyLimits.Batch,
                 [Routes.Prefix + DriveRoutes.Delivered] = BodyLimits.Batch,
                 [Routes.Prefix + DriveRoutes.Acknowledge] = BodyLimits.Receipt,
+                [DataRoutes.Prefix + DataBatchRoutes.Batches] = BodyLimits.Layout,
+                [DataRoutes.Prefix + DataBatchRoutes.Batches + "/{id}/segments/{segment}"] = BodyLimits.Segment,
             },
             larger,
             strict: true
