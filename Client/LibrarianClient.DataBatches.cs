@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net.Http.Headers;
-using Librarian.Client.DataBatches;
 using Librarian.Client.Wire;
 
 namespace Librarian.Client;

@@ -12,8 +12,8 @@ namespace Librarian.Domain.DataBatches;
 /// The data batches of this site (docs/spec/data-batches.md). State is on the stores; this class keeps batches open that are in use.
 /// </summary>
 /// <remarks>
-/// A new batch is written below a name that begins with a dot, and renamed when it is complete on disk. A crash before the rename leaves such
-/// a directory, which the sweep removes; a crash after it leaves the batch, which the sender finds when it posts the layout again.
+/// A new batch is written below a name that begins with a dot, and renamed when it is complete on disk. A crash before the rename leaves
+/// such a directory, which the sweep removes; a crash after it leaves the batch, which the sender finds when it posts the layout again.
 /// </remarks>
 public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores, TimeProvider time, ILogger<IncomingBatches> log)
     : IDisposable

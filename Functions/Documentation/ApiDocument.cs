@@ -27,8 +27,8 @@ public static class ApiDocument
         Librarian catalogs immutable files of research data (a file may be a whole directory), keeps them on stores and gets verified copies
         to other sites. `/api/v2` speaks to uploaders, administrators and peers, as the Python Librarian of version 2 does;
         `/durable/v1` shows and steers the site's workflows; `/peers/v1` is what sites of this project ask each other beyond that;
-        `/data/v1` hands out the data of files, and takes those of uploads and clones. A stage call reserves a staging slot; the caller copies
-        there, or sends the bytes as a data batch; another call has them verified and stored.
+        `/data/v1` hands out the data of files, and takes those of uploads and clones. A stage call reserves a staging slot; the caller
+        copies there, or sends the bytes as a data batch; another call has them verified and stored.
 
         - **Requests** are `POST` with JSON below `/api/v2`. Unknown fields are ignored; optional ones may be absent or null.
         - **Accounts** log in with HTTP Basic. A level that is too low is a 401 as well.

@@ -14,8 +14,8 @@ namespace Librarian.Orchestrations.Clone;
 /// </summary>
 /// <remarks>
 /// Each transfer manager says what a crash leaves of the bytes (<see cref="ITransferManager"/>). A crash after a corrupt copy was recorded,
-/// or after the transfer was pointed to another copy, leaves a transfer that the next run sends from there. A crash between the end of the transfer here and the message to the peer leaves an open transfer at
-/// the peer, which the peer's own review ends.
+/// or after the transfer was pointed to another copy, leaves a transfer that the next run sends from there. A crash between
+/// the end of the transfer here and the message to the peer leaves an open transfer at the peer, which the peer's own review ends.
 /// </remarks>
 [DurableTask(nameof(CopyBatch))]
 public sealed class CopyBatch(BatchWork work, TransferManagerChoice managers, CopyChecks checks, TimeProvider time)

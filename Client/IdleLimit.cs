@@ -1,4 +1,4 @@
-namespace Librarian.Client.DataBatches;
+namespace Librarian.Client;
 
 /// <summary>Ends a call that makes no progress.</summary>
 internal sealed class IdleLimit(CancellationToken cancellationToken) : IDisposable

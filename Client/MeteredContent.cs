@@ -1,6 +1,6 @@
 using System.Net;
 
-namespace Librarian.Client.DataBatches;
+namespace Librarian.Client;
 
 /// <summary>Bytes of a request, of which each chunk that the network has taken is reported.</summary>
 /// <param name="bytes">The bytes.</param>
@@ -32,20 +32,6 @@ internal sealed class MeteredContent(ReadOnlyMemory<byte> bytes, Action<int> onC
     protected override bool TryComputeLength(out long length)
     {
         length = bytes.Length;
-        return true;
-    }
-}
-
-/// <summary>A body from a stream that stays open, so that it can be sent again.</summary>
-internal sealed class UnownedContent(Stream source) : HttpContent
-{
-    /// <inheritdoc/>
-    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => source.CopyToAsync(stream);
-
-    /// <inheritdoc/>
-    protected override bool TryComputeLength(out long length)
-    {
-        length = source.Length;
         return true;
     }
 }
