@@ -19,26 +19,21 @@ public sealed partial class LibrarianClient
     /// <param name="layout">The layout, compressed with gzip; read from its start.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>The state of the batch.</returns>
-    public async Task<Reply<DataBatchState>> MakeDataBatchAsync(Stream layout, CancellationToken cancellationToken = default)
+    public Task<Reply<DataBatchState>> MakeDataBatchAsync(Stream layout, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(layout);
-        using var idle = new IdleLimit(cancellationToken);
-        idle.Allow(LayoutTimeout);
-        return await LimitedAsync(
-            idle,
-            ExchangeAsync(
-                HttpMethod.Post,
-                Batches,
-                request =>
-                {
-                    layout.Position = 0;
-                    request.Content = new UnownedContent(layout);
-                    request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/jsonl");
-                    request.Content.Headers.ContentEncoding.Add("gzip");
-                },
-                (response, token) => ReadAsync(response, WireJson.Wire.DataBatchState, AnswerLimits.DataBatch, token),
-                idle.Token
-            ),
+        return LimitedAsync(
+            LayoutTimeout,
+            HttpMethod.Post,
+            Batches,
+            (request, _) =>
+            {
+                layout.Position = 0;
+                request.Content = new UnownedContent(layout);
+                request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/jsonl");
+                request.Content.Headers.ContentEncoding.Add("gzip");
+            },
+            (response, token) => ReadAsync(response, WireJson.Wire.DataBatchState, AnswerLimits.DataBatch, token),
             cancellationToken
         );
     }
@@ -48,10 +43,11 @@ public sealed partial class LibrarianClient
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>The state.</returns>
     public Task<Reply<DataBatchState>> GetDataBatchAsync(string id, CancellationToken cancellationToken = default) =>
-        ExchangeAsync(
+        LimitedAsync(
+            FlushTimeout,
             HttpMethod.Get,
             new Uri($"{Batches}/{id}"),
-            static _ => { },
+            static (_, _) => { },
             (response, token) => ReadAsync(response, WireJson.Wire.DataBatchState, AnswerLimits.DataBatch, token),
             cancellationToken
         );
@@ -61,10 +57,11 @@ public sealed partial class LibrarianClient
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>True.</returns>
     public Task<Reply<bool>> RemoveDataBatchAsync(string id, CancellationToken cancellationToken = default) =>
-        ExchangeAsync(
+        LimitedAsync(
+            FlushTimeout,
             HttpMethod.Delete,
             new Uri($"{Batches}/{id}"),
-            static _ => { },
+            static (_, _) => { },
             async (response, token) => (await ReadAsync<bool>(response, null, 0, token)) is { IsSuccess: false } refused ? refused : true,
             cancellationToken
         );
@@ -76,57 +73,50 @@ public sealed partial class LibrarianClient
     public Task<Reply<SegmentProgress>> GetSegmentAsync(SegmentAddress segment, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(segment);
-        return ExchangeAsync(HttpMethod.Head, AddressOf(segment), static _ => { }, ReadSegmentAsync, cancellationToken);
+        return LimitedAsync(FlushTimeout, HttpMethod.Head, AddressOf(segment), static (_, _) => { }, ReadSegmentAsync, cancellationToken);
     }
 
     /// <summary>segments/{n}: adds the rest of a segment.</summary>
     /// <param name="segment">The segment.</param>
-    /// <param name="offset">Where its bytes so far end.</param>
-    /// <param name="bytes">All bytes that are left.</param>
-    /// <param name="digest">XXH3-128 of the whole segment.</param>
+    /// <param name="rest">The bytes that are left.</param>
     /// <param name="onBytes">Called with the number of bytes that were given to the network.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
     /// <returns>The segment's progress; also when the offset was another.</returns>
-    public async Task<Reply<SegmentProgress>> AppendSegmentAsync(
+    public Task<Reply<SegmentProgress>> AppendSegmentAsync(
         SegmentAddress segment,
-        long offset,
-        ReadOnlyMemory<byte> bytes,
-        ReadOnlyMemory<byte> digest,
+        SegmentRest rest,
         Action<int>? onBytes = null,
         CancellationToken cancellationToken = default
     )
     {
         ArgumentNullException.ThrowIfNull(segment);
-        using var idle = new IdleLimit(cancellationToken);
-        idle.Allow(IdleTimeout);
-        return await LimitedAsync(
-            idle,
-            ExchangeAsync(
-                HttpMethod.Patch,
-                AddressOf(segment),
-                request =>
-                {
-                    request.Content = new MeteredContent(
-                        bytes,
-                        sent =>
-                        {
-                            idle.Allow(IdleTimeout);
-                            onBytes?.Invoke(sent);
-                        },
-                        () => idle.Allow(FlushTimeout)
-                    );
-                    request.Content.Headers.ContentType = new MediaTypeHeaderValue(DataBatchRoutes.PartialUpload);
-                    request.Headers.TryAddWithoutValidation("Upload-Draft-Interop-Version", "8");
-                    request.Headers.TryAddWithoutValidation(DataBatchRoutes.OffsetHeader, offset.ToString(CultureInfo.InvariantCulture));
-                    request.Headers.TryAddWithoutValidation(DataBatchRoutes.CompleteHeader, "?1");
+        ArgumentNullException.ThrowIfNull(rest);
+        return LimitedAsync(
+            IdleTimeout,
+            HttpMethod.Patch,
+            AddressOf(segment),
+            (request, idle) =>
+            {
+                request.Content = new MeteredContent(
+                    rest.Bytes,
+                    sent =>
+                    {
+                        idle.Allow(IdleTimeout);
+                        onBytes?.Invoke(sent);
+                    },
+                    () => idle.Allow(FlushTimeout)
+                );
+                request.Content.Headers.ContentType = new MediaTypeHeaderValue(DataBatchRoutes.PartialUpload);
+                request.Headers.TryAddWithoutValidation("Upload-Draft-Interop-Version", "8");
+                request.Headers.TryAddWithoutValidation(DataBatchRoutes.OffsetHeader, rest.Offset.ToString(CultureInfo.InvariantCulture));
+                request.Headers.TryAddWithoutValidation(DataBatchRoutes.CompleteHeader, rest.Digest is null ? "?0" : "?1");
+                if (rest.Digest is { } digest)
                     request.Headers.TryAddWithoutValidation(
                         DataBatchRoutes.DigestHeader,
                         $"{DataBatchRoutes.Xxh3}=:{Convert.ToBase64String(digest.Span)}:"
                     );
-                },
-                ReadSegmentAsync,
-                idle.Token
-            ),
+            },
+            ReadSegmentAsync,
             cancellationToken
         );
     }
@@ -138,11 +128,21 @@ public sealed partial class LibrarianClient
         return new Uri($"{Batches}/{segment.Batch}/segments/{number}{generation}");
     }
 
-    private async Task<Reply<T>> LimitedAsync<T>(IdleLimit idle, Task<Reply<T>> call, CancellationToken cancellationToken)
+    /// <summary>A call that ends when it makes no progress for too long.</summary>
+    private async Task<Reply<T>> LimitedAsync<T>(
+        TimeSpan limit,
+        HttpMethod method,
+        Uri address,
+        Action<HttpRequestMessage, IdleLimit> prepare,
+        Func<HttpResponseMessage, CancellationToken, Task<Reply<T>>> readAsync,
+        CancellationToken cancellationToken
+    )
     {
+        using var idle = new IdleLimit(cancellationToken);
+        idle.Allow(limit);
         try
         {
-            return await call;
+            return await ExchangeAsync(method, address, request => prepare(request, idle), readAsync, idle.Token);
         }
         catch (OperationCanceledException) when (idle.Token.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {

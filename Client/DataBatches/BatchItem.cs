@@ -60,5 +60,6 @@ public readonly record struct BatchMember(
 /// <param name="Item">The item.</param>
 /// <param name="Checksum">Checksum of what was read; null if it was all there before and nothing was read.</param>
 /// <param name="TreeDigest">Tree digest of a directory, if the algorithm is XXH3.</param>
+/// <param name="IsAbandoned">Whether the site has abandoned the transfer.</param>
 /// <param name="Problem">Why the source could not be read to its end; what was sent is then not the file.</param>
-public sealed record SentItem(BatchItem Item, string? Checksum, string? TreeDigest, Exception? Problem);
+public sealed record SentItem(BatchItem Item, string? Checksum, string? TreeDigest, Exception? Problem, bool IsAbandoned = false);

@@ -13,6 +13,11 @@ public sealed record BatchOptions
     public TimeSpan Patience { get; init; } = TimeSpan.FromMinutes(5);
 }
 
+/// <summary>How the sending of a data batch ended.</summary>
+/// <param name="Error">Null if all items were sent; otherwise why the others were not.</param>
+/// <param name="IsLayoutRefused">Whether the site can never take these items together; perhaps it takes some of them.</param>
+public sealed record BatchEnd(ReplyError? Error, bool IsLayoutRefused = false);
+
 /// <summary>
 /// Sends the bytes of staged transfers of one store as a data batch (docs/spec/data-batches.md): one reader fills segments, lanes send
 /// them.
@@ -30,9 +35,9 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
     /// <param name="options">Options, or null for the defaults.</param>
     /// <param name="progress">Called with the number of bytes that were given to the network or that the site had.</param>
     /// <param name="cancellationToken">Cancels; what has arrived is kept.</param>
-    /// <returns>Null if all items were sent; otherwise why the others were not.</returns>
+    /// <returns>How it ended.</returns>
     /// <exception cref="IOException">A source cannot be listed.</exception>
-    public async Task<ReplyError?> SendAsync(
+    public async Task<BatchEnd> SendAsync(
         IReadOnlyList<BatchItem> items,
         Func<SentItem, CancellationToken, ValueTask> onSent,
         BatchOptions? options = null,
@@ -47,13 +52,10 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
         await using (var layout = await BatchLayout.WriteAsync(items, cancellationToken))
             made = await MakeAsync(layout, options, cancellationToken);
         if (!made.IsSuccess)
-            return made.Error;
+            return new BatchEnd(made.Error, IsLayoutRefused: made.Error is Refused { Status: 400 or 409 or 413 });
         var run = new Run(client, made.Value, options, time, progress);
-        if (await run.SendAsync(items, onSent, cancellationToken) is { } error)
-            return error;
-        // The site forgets an ended batch anyway.
-        await client.RemoveDataBatchAsync(made.Value.Id, cancellationToken);
-        return null;
+        // The site removes the batch when its transfers have ended: until then it must not be sent again.
+        return new BatchEnd(await run.SendAsync(items, onSent, cancellationToken));
     }
 
     private async Task<Reply<DataBatchState>> MakeAsync(Stream layout, BatchOptions options, CancellationToken cancellationToken)
@@ -138,6 +140,7 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
         private async Task ReadAsync(IReadOnlyList<BatchItem> items, CancellationToken cancellationToken)
         {
             long position = 0;
+            var abandoned = batch.Abandoned.ToHashSet();
             foreach (var item in items)
             {
                 SentItem result;
@@ -149,8 +152,10 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
                 }
                 else
                 {
-                    result = await ItemReading.ReadAsync(item, _feed.WriteAsync, cancellationToken);
+                    result = await ItemReading.ReadAsync(item, _feed, cancellationToken);
                 }
+
+                result = result with { IsAbandoned = abandoned.Contains(item.TransferId) };
 
                 position += item.Size;
                 await _read.Writer.WriteAsync((result, position), cancellationToken);

@@ -8,13 +8,9 @@ internal static class ItemReading
     /// what is missing, so that the other items of the batch stay where they are; the item's problem says that they are not its bytes.
     /// </summary>
     /// <param name="item">The item.</param>
-    /// <param name="write">Takes the bytes in order.</param>
+    /// <param name="feed">Takes the bytes in order.</param>
     /// <param name="cancellationToken">Cancels the call.</param>
-    internal static async Task<SentItem> ReadAsync(
-        BatchItem item,
-        Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask> write,
-        CancellationToken cancellationToken
-    )
+    internal static async Task<SentItem> ReadAsync(BatchItem item, SegmentFeed feed, CancellationToken cancellationToken)
     {
         using var sums = new ItemSums(item);
         long done = 0;
@@ -23,7 +19,7 @@ internal static class ItemReading
         while (done < item.Size)
         {
             var part = zeros.AsMemory(0, (int)Math.Min(zeros.Length, item.Size - done));
-            await write(part, cancellationToken);
+            await feed.FillAsync(part, cancellationToken);
             done += part.Length;
         }
 
@@ -74,7 +70,7 @@ internal static class ItemReading
                     if (read == 0)
                         return new IOException("The source has become smaller since it was listed.");
                     sums.Append(buffer.AsSpan(0, read));
-                    await write(buffer.AsMemory(0, read), cancellationToken);
+                    await feed.WriteAsync(buffer.AsMemory(0, read), cancellationToken);
                     (left, done) = (left - read, done + read);
                 }
 

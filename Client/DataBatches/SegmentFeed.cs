@@ -6,7 +6,11 @@ namespace Librarian.Client.DataBatches;
 /// <summary>A whole segment in memory.</summary>
 /// <param name="Number">Its number.</param>
 /// <param name="Bytes">Its bytes.</param>
-internal sealed record FilledSegment(int Number, ArraySegment<byte> Bytes);
+/// <param name="HasFill">
+/// Whether some of them only take the place of bytes that could not be read: then the segment is sent, for the other files in it, but not
+/// completed, so that a later run sends it again.
+/// </param>
+internal sealed record FilledSegment(int Number, ArraySegment<byte> Bytes, bool HasFill);
 
 /// <summary>
 /// Collects the bytes of a batch into segments. A fixed number of buffers bounds memory: the reader waits until a lane has sent one. Bytes
@@ -19,6 +23,7 @@ internal sealed class SegmentFeed
     private readonly Channel<byte[]> _free = Channel.CreateUnbounded<byte[]>();
     private long _position;
     private byte[]? _current;
+    private bool _hasFill;
 
     /// <param name="state">The batch as the site knows it.</param>
     /// <param name="buffers">Number of buffers.</param>
@@ -55,8 +60,15 @@ internal sealed class SegmentFeed
     /// <summary>Passes over bytes of segments that the site has.</summary>
     internal void Skip(long length) => _position += length;
 
+    /// <summary>Takes bytes in the place of those that could not be read.</summary>
+    internal ValueTask FillAsync(ReadOnlyMemory<byte> zeros, CancellationToken cancellationToken) =>
+        WriteAsync(zeros, isFill: true, cancellationToken);
+
     /// <summary>Takes the next bytes.</summary>
-    internal async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
+    internal ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken) =>
+        WriteAsync(bytes, isFill: false, cancellationToken);
+
+    private async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, bool isFill, CancellationToken cancellationToken)
     {
         while (bytes.Length > 0)
         {
@@ -64,7 +76,8 @@ internal sealed class SegmentFeed
             var at = (int)(_position % _state.SegmentBytes);
             var length = (int)Math.Min(_state.SegmentBytes, _state.TotalBytes - ((long)segment * _state.SegmentBytes));
             if (at == 0)
-                await EnsureBufferAsync(cancellationToken);
+                await BeginAsync(cancellationToken);
+            _hasFill |= isFill;
             var part = bytes[..Math.Min(bytes.Length, length - at)];
             if (_current is not null)
                 part.CopyTo(_current.AsMemory(at));
@@ -73,13 +86,17 @@ internal sealed class SegmentFeed
             if (at + part.Length < length || _current is not { } full)
                 continue;
             _current = null;
-            await _filled.Writer.WriteAsync(new FilledSegment(segment, new ArraySegment<byte>(full, 0, length)), cancellationToken);
+            await _filled.Writer.WriteAsync(
+                new FilledSegment(segment, new ArraySegment<byte>(full, 0, length), _hasFill),
+                cancellationToken
+            );
         }
     }
 
     /// <summary>Takes a buffer for the segment at the position, if it has to be sent.</summary>
-    private async ValueTask EnsureBufferAsync(CancellationToken cancellationToken)
+    private async ValueTask BeginAsync(CancellationToken cancellationToken)
     {
+        _hasFill = false;
         if (_current is not null || _position >= _state.TotalBytes || _state.IsComplete((int)(_position / _state.SegmentBytes)))
             return;
         var buffer = await _free.Reader.ReadAsync(cancellationToken);

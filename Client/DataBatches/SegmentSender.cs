@@ -30,11 +30,16 @@ internal sealed class SegmentSender(LibrarianClient client, DataBatchState batch
         while (true)
         {
             var reply = isKnown
-                ? await client.AppendSegmentAsync(address, offset, segment.Bytes.AsMemory((int)offset), digest, onBytes, cancellationToken)
+                ? await client.AppendSegmentAsync(
+                    address,
+                    new SegmentRest(offset, segment.Bytes.AsMemory((int)offset), segment.HasFill ? null : digest),
+                    onBytes,
+                    cancellationToken
+                )
                 : await client.GetSegmentAsync(address, cancellationToken);
             if (reply.IsSuccess)
             {
-                if (reply.Value.IsComplete)
+                if (reply.Value.IsComplete || (segment.HasFill && isKnown && reply.Value.Offset == segment.Bytes.Count))
                     return null;
                 if (reply.Value.Offset > offset)
                     (lastProgress, pauses) = (time.GetTimestamp(), 0);

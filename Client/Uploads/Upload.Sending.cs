@@ -20,7 +20,7 @@ public sealed partial class Upload
         {
             var meter = Meter(UploadPhase.Copying, expected.Size, progress);
             UploadOutcome? changed = null;
-            var error = await new BatchSender(client, time).SendAsync(
+            var end = await new BatchSender(client, time).SendAsync(
                 [new SourceItem(slot.TransferId, SourceTree.List(localPath, cancellationToken))],
                 (sent, _) =>
                 {
@@ -31,7 +31,7 @@ public sealed partial class Upload
                 new Meters(meter),
                 cancellationToken
             );
-            return changed ?? (error is null ? null : NotSent(error));
+            return changed ?? (end.Error is { } error ? NotSent(error) : null);
         }
         catch (Exception error) when (SourceError(error) is { } outcome)
         {
@@ -42,6 +42,8 @@ public sealed partial class Upload
     /// <summary>What was sent is not what was hashed before: the source has changed in between.</summary>
     private static UploadOutcome? ChangeOf(string localPath, SentItem sent, ContentDigest expected)
     {
+        if (sent.IsAbandoned)
+            return Fail(UploadErrors.Refused, "The site has abandoned this upload.", "Upload again.");
         if (sent.Problem is { } problem)
             return SourceError(problem)
                 ?? Fail(UploadErrors.SourceUnreadable, problem.Message, "Make the source readable and upload again.");

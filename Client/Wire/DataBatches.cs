@@ -50,13 +50,15 @@ public static class DataBatchRoutes
 /// <param name="Segments">Number of segments.</param>
 /// <param name="Complete">Bitmap of the complete segments: bit <c>n % 8</c> of byte <c>n / 8</c>.</param>
 /// <param name="Generations">Generations of the segments that were started anew.</param>
+/// <param name="Abandoned">Transfers that the site has abandoned; their bytes need not be sent.</param>
 public sealed record DataBatchState(
     string Id,
     long TotalBytes,
     int SegmentBytes,
     int Segments,
     byte[] Complete,
-    IReadOnlyDictionary<int, int> Generations
+    IReadOnlyDictionary<int, int> Generations,
+    IReadOnlyList<long> Abandoned
 )
 {
     /// <summary>Whether a segment is complete.</summary>
@@ -69,6 +71,12 @@ public sealed record DataBatchState(
 /// <param name="Segment">Its number.</param>
 /// <param name="Generation">How often it was started anew.</param>
 public sealed record SegmentAddress(string Batch, int Segment, int Generation = 0);
+
+/// <summary>The bytes that are left of a segment.</summary>
+/// <param name="Offset">Where the bytes before them end.</param>
+/// <param name="Bytes">The bytes.</param>
+/// <param name="Digest">XXH3-128 of the whole segment, which completes it; null if it is not to be completed.</param>
+public sealed record SegmentRest(long Offset, ReadOnlyMemory<byte> Bytes, ReadOnlyMemory<byte>? Digest);
 
 /// <summary>How much of a segment is on disk at the site.</summary>
 /// <param name="Offset">Bytes.</param>

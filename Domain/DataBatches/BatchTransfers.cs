@@ -48,11 +48,36 @@ internal static class BatchTransfers
         return [.. ids.Select(found.GetValueOrDefault)];
     }
 
-    /// <summary>The store that staged a transfer; null if there is none.</summary>
-    internal static async Task<long?> StoreOfAsync(CatalogDatabase database, long id, CancellationToken cancellationToken)
+    /// <summary>The store that staged a transfer of a caller; null if there is no such transfer.</summary>
+    internal static async Task<long?> StoreOfAsync(CatalogDatabase database, long id, Caller caller, CancellationToken cancellationToken)
     {
+        var isAdmin = caller.IsAdmin;
         await using var db = database.Open();
-        return await db.IncomingTransfers.Where(t => t.Id == id).Select(t => t.StoreId).SingleOrDefaultAsync(cancellationToken);
+        return await db
+            .IncomingTransfers.Where(t => t.Id == id && (isAdmin || t.Source == caller.Username || t.Uploader == caller.Username))
+            .Select(t => t.StoreId)
+            .SingleOrDefaultAsync(cancellationToken);
+    }
+
+    /// <summary>Those of the transfers that were abandoned. One that is staged or stored was not, though it takes no data either.</summary>
+    internal static async Task<IReadOnlyList<long>> AbandonedAsync(
+        CatalogDatabase database,
+        IReadOnlyList<long> ids,
+        CancellationToken cancellationToken
+    )
+    {
+        var alive = new HashSet<long>();
+        await using var db = database.Open();
+        foreach (var page in ids.Chunk(PageSize))
+            alive.UnionWith(
+                await db
+                    .IncomingTransfers.Where(t =>
+                        page.Contains(t.Id) && t.Status != TransferStatus.Failed && t.Status != TransferStatus.Cancelled
+                    )
+                    .Select(t => t.Id)
+                    .ToListAsync(cancellationToken)
+            );
+        return [.. ids.Where(id => !alive.Contains(id))];
     }
 
     /// <summary>Why a new batch must not be made of these transfers; null if it may.</summary>
@@ -73,7 +98,6 @@ internal static class BatchTransfers
                 .Select(t => new
                 {
                     t.Id,
-                    t.Status,
                     t.StoreId,
                     t.TransferSize,
                     IsCallers = t.Source == caller.Username || (t.SourceTransferId != null && t.Uploader == caller.Username),
@@ -88,8 +112,6 @@ internal static class BatchTransfers
                     return $"Transfer {id} was staged on another store than the first: make a batch for each.";
                 if (row.TransferSize != size)
                     return $"Transfer {id} was declared with {row.TransferSize} bytes, and its layout has {size}.";
-                if (row.Status is not (TransferStatus.Initiated or TransferStatus.Ongoing))
-                    return $"Transfer {id} is {row.Status} and takes no data any more.";
             }
         }
 

@@ -24,7 +24,7 @@ public sealed class DataBatch : IDisposable
     private readonly BatchLayout _layout;
     private readonly PosixDirectory _directory;
     private readonly SegmentJournal _journal;
-    private readonly IReadOnlyList<StagedTransfer?> _transfers;
+    private readonly Func<IReadOnlyList<long>, CancellationToken, Task<StagedTransfer?[]>> _find;
     private readonly SegmentTurns _turns = new();
     private readonly int _segmentBytes;
     private int _appends;
@@ -34,11 +34,11 @@ public sealed class DataBatch : IDisposable
         LocalStore store,
         BatchLayout layout,
         PosixDirectory directory,
-        IReadOnlyList<StagedTransfer?> transfers,
+        Func<IReadOnlyList<long>, CancellationToken, Task<StagedTransfer?[]>> find,
         int segmentBytes = SegmentBytes
     )
     {
-        (Id, _store, _layout, _directory, _transfers) = (id, store, layout, directory, transfers);
+        (Id, _store, _layout, _directory, _find) = (id, store, layout, directory, find);
         _segmentBytes = segmentBytes;
         Segments = (int)((layout.TotalBytes + segmentBytes - 1) / segmentBytes);
         _journal = new SegmentJournal(directory.OpenFileToAppend(SegmentJournal.Name), Segments);
@@ -55,6 +55,11 @@ public sealed class DataBatch : IDisposable
 
     /// <summary>Number of segments.</summary>
     public int Segments { get; }
+
+    internal IReadOnlyList<long> TransferIds => _layout.Transfers;
+
+    /// <summary>Whether its directory is still there: another process may have removed it.</summary>
+    internal bool IsStored => _directory.Status().Links > 0;
 
     /// <summary>Whether an append is running.</summary>
     internal bool IsInUse => Volatile.Read(ref _appends) > 0;
@@ -153,12 +158,14 @@ public sealed class DataBatch : IDisposable
 
     private async Task<SegmentResult> WriteAsync(SegmentAppend append, SegmentState state, Stream body, SegmentTurns.Turn turn)
     {
-        if (OpenTree() is not { } tree)
+        // Asked each time: a transfer that another sender has announced meanwhile must not be written to any more.
+        var transfers = await TransfersOfAsync(append.Segment, CancellationToken.None);
+        if (OpenTree(transfers) is not { } tree)
             return Result(SegmentOutcome.Later, append.Segment, state, "The store is not mounted.");
         var (start, left) = ((long)append.Segment * _segmentBytes, LengthOf(append.Segment) - state.Offset);
         using var hash = new SegmentHash(append.Digest?.Algorithm ?? SegmentAlgorithm.Xxh3);
         using var writer = new SegmentWriter(tree, _layout, start + state.Offset);
-        var comparable = append.Digest is not null && Rehash(hash, start, state.Offset);
+        var comparable = append is { IsLast: true, Digest: not null } && Rehash(hash, transfers, start, state.Offset);
         var (stored, end) = (0L, BodyEnd.Ended);
         PosixException? refused = null;
         try
@@ -198,11 +205,11 @@ public sealed class DataBatch : IDisposable
     }
 
     /// <summary>Reads what earlier appends have written of the segment, so that its digest can be compared.</summary>
-    private bool Rehash(SegmentHash hash, long start, long length)
+    private bool Rehash(SegmentHash hash, IReadOnlyDictionary<int, StagedTransfer> transfers, long start, long length)
     {
         if (length == 0)
             return true;
-        using var tree = OpenTree();
+        using var tree = OpenTree(transfers);
         return tree is not null && hash.AppendStored(tree, _layout, start, length);
     }
 
@@ -246,7 +253,17 @@ public sealed class DataBatch : IDisposable
         return Result(outcome, segment, next, why);
     }
 
-    private StagedTree? OpenTree() => _store.TryOpenStaging() is { } staging ? new StagedTree(_store, staging, _transfers) : null;
+    /// <summary>The transfers of a segment that take data, by their place in the layout.</summary>
+    private async Task<IReadOnlyDictionary<int, StagedTransfer>> TransfersOfAsync(int segment, CancellationToken cancellationToken)
+    {
+        var (start, length) = ((long)segment * _segmentBytes, LengthOf(segment));
+        List<int> places = [.. _layout.FilesFrom(start).TakeWhile(f => f.Start < start + length).Select(f => f.Transfer).Distinct()];
+        var found = await _find(places.ConvertAll(i => _layout.Transfers[i]), cancellationToken);
+        return places.Zip(found).Where(p => p.Second is not null).ToDictionary(p => p.First, p => p.Second!);
+    }
+
+    private StagedTree? OpenTree(IReadOnlyDictionary<int, StagedTransfer> transfers) =>
+        _store.TryOpenStaging() is { } staging ? new StagedTree(_store, staging, transfers) : null;
 
     private delegate void SpanAction(ReadOnlySpan<byte> bytes);
 

@@ -19,11 +19,16 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
     : IDisposable
 {
     private const uint Private = 0x1c0;
+    private const string Old = ".old-";
     private static readonly EntryName Folder = new(".batches");
     private static readonly TimeSpan Lifetime = TimeSpan.FromDays(21);
     private static readonly TimeSpan MakingTime = TimeSpan.FromHours(1);
     private static readonly TimeSpan OpenFor = TimeSpan.FromMinutes(10);
 
+    /// <summary>Most appends of an account at a time; each holds a buffer and a few open files.</summary>
+    private const int MostAppends = 32;
+
+    private readonly ConcurrentDictionary<string, int> _appends = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Open> _open = new(StringComparer.Ordinal);
 
     /// <inheritdoc/>
@@ -31,6 +36,29 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
     {
         foreach (var id in _open.Keys)
             Close(id);
+    }
+
+    /// <summary>Adds bytes to a segment, unless the account has too many appends running.</summary>
+    public async Task<SegmentResult> AppendAsync(DataBatch batch, SegmentAppend append, Stream body, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        try
+        {
+            return _appends.AddOrUpdate(batch.Account, 1, static (_, running) => running + 1) > MostAppends
+                ? new SegmentResult(SegmentOutcome.Later, Message: $"The site takes {MostAppends} appends of an account at a time.")
+                : await batch.AppendAsync(append, body, cancellationToken);
+        }
+        finally
+        {
+            _appends.AddOrUpdate(batch.Account, 0, static (_, running) => running - 1);
+        }
+    }
+
+    /// <summary>The transfers of a batch that were abandoned: their bytes are dropped, so that they do not hold up the others.</summary>
+    public Task<IReadOnlyList<long>> AbandonedAsync(DataBatch batch, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        return BatchTransfers.AbandonedAsync(database, batch.TransferIds, cancellationToken);
     }
 
     /// <summary>Makes a batch, or finds the one that the account made with the same layout.</summary>
@@ -43,7 +71,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         try
         {
             var (start, transfer) = await LayoutSpool.ReadStartAsync(layout, cancellationToken);
-            var storeId = await BatchTransfers.StoreOfAsync(database, transfer, cancellationToken);
+            var storeId = await BatchTransfers.StoreOfAsync(database, transfer, caller, cancellationToken);
             if (stores.Configured.FirstOrDefault(s => s.Id == storeId) is not { } store)
                 return Refuse(BatchRefusal.UnfitTransfer, $"There is no transfer {transfer} of yours.");
             if (await stores.FindAsync(store.Id, cancellationToken) is not { } mounted || mounted.TryOpenStaging() is not { } staging)
@@ -76,7 +104,6 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
     public async Task RemoveAsync(DataBatch batch, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(batch);
-        Close(batch.Id);
         if (
             TryParse(batch.Id, out var storeId, out var name)
             && await stores.FindAsync(storeId, cancellationToken) is { } store
@@ -87,7 +114,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
             using (var folder = staging.TryOpenDirectory(Folder))
             {
                 if (folder is not null)
-                    TreeRemoval.Remove(folder, new EntryName(name), CancellationToken.None);
+                    Remove(folder, new EntryName(name), batch.Id);
             }
         }
     }
@@ -122,8 +149,8 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         return removed;
     }
 
-    /// <summary>The transfers of batches to which something was added within a time.</summary>
-    public async Task<HashSet<long>> ArrivingAsync(TimeSpan within, CancellationToken cancellationToken)
+    /// <summary>The transfers of batches that are kept: their senders may come back after weeks.</summary>
+    public async Task<HashSet<long>> ArrivingAsync(CancellationToken cancellationToken)
     {
         var arriving = new HashSet<long>();
         foreach (var store in stores.Configured)
@@ -136,11 +163,11 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
                 using var entries = folder?.OpenStream();
                 while (entries?.TryRead(out var entry) == true)
                 {
-                    using var directory = folder!.TryOpenDirectory(entry.Name);
-                    if (directory is null || directory.Status(LayoutSpool.Name) is null || IdleTime(directory) > within)
+                    if (!TryParse(string.Create(CultureInfo.InvariantCulture, $"{store.Id}-{entry.Name}"), out _, out _))
                         continue;
-                    using var layout = new BatchLayout(directory.OpenFile(LayoutSpool.Name));
-                    arriving.UnionWith(layout.Transfers);
+                    using var directory = folder!.TryOpenDirectory(entry.Name);
+                    if (directory is not null && IdleTime(directory) <= Lifetime)
+                        arriving.UnionWith(TransfersOf(directory) ?? []);
                 }
             }
         }
@@ -156,7 +183,9 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         (storeId, name) = (0, dash < 0 ? "" : id[(dash + 1)..]);
         return name.Length == 32
             && name.All(char.IsAsciiHexDigitLower)
-            && long.TryParse(id.AsSpan(0, dash), NumberStyles.None, CultureInfo.InvariantCulture, out storeId);
+            && long.TryParse(id.AsSpan(0, dash), NumberStyles.None, CultureInfo.InvariantCulture, out storeId)
+            // One id per batch: no leading zeros.
+            && id[..dash] == storeId.ToString(CultureInfo.InvariantCulture);
     }
 
     private async Task<BatchOpening> MakeAsync(
@@ -180,7 +209,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
             var id = string.Create(CultureInfo.InvariantCulture, $"{store.Id}-{name}");
             if (folder.Status(new EntryName(name)) is null)
             {
-                using var parsed = new BatchLayout(made.OpenFile(LayoutSpool.Name));
+                using var parsed = await BlockingWork.RunAsync(() => new BatchLayout(made.OpenFile(LayoutSpool.Name)), cancellationToken);
                 if (await BatchTransfers.ProblemAsync(database, parsed, store.Id, caller, cancellationToken) is { } problem)
                     return Refuse(BatchRefusal.UnfitTransfer, problem);
                 var transfers = await BatchTransfers.FindAsync(database, parsed.Transfers, store.Id, cancellationToken);
@@ -197,12 +226,12 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         }
     }
 
-    private static bool MakeEntries(LocalStore store, BatchLayout layout, IReadOnlyList<StagedTransfer?> transfers)
+    private static bool MakeEntries(LocalStore store, BatchLayout layout, StagedTransfer?[] transfers)
     {
         using var tree = new StagedTree(
             store,
             store.TryOpenStaging() ?? throw new IOException("The store was unmounted at this moment."),
-            transfers
+            transfers.Index().Where(t => t.Item is not null).ToDictionary(t => t.Index, t => t.Item!)
         );
         foreach (var (transfer, entry) in layout.Entries())
             tree.Make(transfer, entry);
@@ -226,8 +255,13 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
     {
         if (_open.TryGetValue(id, out var known))
         {
-            known.UsedTime = time.GetUtcNow();
-            return new BatchOpening(known.Batch);
+            if (known.Batch.IsStored)
+            {
+                known.UsedTime = time.GetUtcNow();
+                return new BatchOpening(known.Batch);
+            }
+
+            Close(id);
         }
 
         if (!TryParse(id, out var storeId, out var name) || stores.Configured.All(s => s.Id != storeId))
@@ -259,8 +293,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         try
         {
             layout = await BlockingWork.RunAsync(() => new BatchLayout(directory.OpenFile(LayoutSpool.Name)), cancellationToken);
-            var transfers = await BatchTransfers.FindAsync(database, layout.Transfers, storeId, cancellationToken);
-            return new DataBatch(id, store, layout, directory, transfers);
+            return new DataBatch(id, store, layout, directory, (ids, stop) => BatchTransfers.FindAsync(database, ids, storeId, stop));
         }
         catch
         {
@@ -268,6 +301,26 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
             directory.Dispose();
             throw;
         }
+    }
+
+    /// <summary>
+    /// Removes a batch. Its directory loses its name in one step, so that nobody finds half of it; a crash leaves a directory named
+    /// <c>.old-</c>, which the sweep removes.
+    /// </summary>
+    private void Remove(PosixDirectory folder, EntryName name, string id)
+    {
+        var old = new EntryName($"{Old}{Guid.NewGuid():N}");
+        try
+        {
+            folder.Rename(name, folder, old);
+        }
+        catch (PosixException failure) when (failure.Errno is Errno.NoEntry)
+        {
+            // Another process has removed it.
+        }
+
+        Close(id);
+        TreeRemoval.Remove(folder, old, CancellationToken.None);
     }
 
     private void Close(string id)
@@ -293,8 +346,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
                 cancellationToken.ThrowIfCancellationRequested();
                 if (!await IsEndedAsync(store.Id, folder, entry.Name, cancellationToken))
                     continue;
-                Close(string.Create(CultureInfo.InvariantCulture, $"{store.Id}-{entry.Name}"));
-                TreeRemoval.Remove(folder, entry.Name, CancellationToken.None);
+                Remove(folder, entry.Name, string.Create(CultureInfo.InvariantCulture, $"{store.Id}-{entry.Name}"));
                 removed++;
             }
         }
@@ -313,9 +365,24 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         if (idle > Lifetime)
             return true;
         if (!TryParse(string.Create(CultureInfo.InvariantCulture, $"{storeId}-{name}"), out _, out _))
-            return idle > MakingTime;
-        using var layout = new BatchLayout(directory.OpenFile(LayoutSpool.Name));
-        return !await BatchTransfers.AnyOpenAsync(database, layout.Transfers, cancellationToken);
+            return idle > MakingTime || name.Text.StartsWith(Old, StringComparison.Ordinal);
+        return TransfersOf(directory) is { } transfers && !await BatchTransfers.AnyOpenAsync(database, transfers, cancellationToken);
+    }
+
+    /// <summary>The transfers of a batch; null if its layout cannot be read, so that nothing is known about it.</summary>
+    private long[]? TransfersOf(PosixDirectory directory)
+    {
+        try
+        {
+            using var layout = new BatchLayout(directory.OpenFile(LayoutSpool.Name));
+            return [.. layout.Transfers];
+        }
+        catch (Exception error) when (error is IOException or LayoutException)
+        {
+            // Another process may be removing it. The others are looked at nevertheless; its age removes it in the end.
+            Logs.LayoutUnreadable(log, directory.Path, error.Message);
+            return null;
+        }
     }
 
     private TimeSpan IdleTime(PosixDirectory directory)

@@ -17,7 +17,9 @@ internal sealed class SegmentJournal : IDisposable
 
     private readonly PosixFile _file;
     private readonly Lock _lock = new();
-    private readonly Dictionary<int, SegmentState> _partial = [];
+
+    /// <summary>States of segments that are not complete, or were started anew before they were.</summary>
+    private readonly Dictionary<int, SegmentState> _states = [];
     private readonly byte[] _complete;
     private long _read;
 
@@ -39,7 +41,7 @@ internal sealed class SegmentJournal : IDisposable
         lock (_lock)
         {
             Refresh();
-            return IsComplete(segment) ? new SegmentState(0, 0, IsComplete: true) : _partial.GetValueOrDefault(segment);
+            return StateOf(segment);
         }
     }
 
@@ -49,7 +51,10 @@ internal sealed class SegmentJournal : IDisposable
         lock (_lock)
         {
             Refresh();
-            return ([.. _complete], _partial.Where(p => p.Value.Generation > 0).ToDictionary(p => p.Key, p => p.Value.Generation));
+            return (
+                [.. _complete],
+                _states.Where(p => p.Value is { Generation: > 0, IsComplete: false }).ToDictionary(p => p.Key, p => p.Value.Generation)
+            );
         }
     }
 
@@ -72,7 +77,10 @@ internal sealed class SegmentJournal : IDisposable
         }
     }
 
-    private bool IsComplete(int segment) => (_complete[segment / 8] & (1 << (segment % 8))) != 0;
+    private SegmentState StateOf(int segment) =>
+        _states.TryGetValue(segment, out var state) ? state
+        : (_complete[segment / 8] & (1 << (segment % 8))) != 0 ? new SegmentState(0, 0, IsComplete: true)
+        : default;
 
     /// <summary>
     /// Reads the new records. A write that a full disk cut short leaves a torn record; the reader finds the next one by its magic number
@@ -106,18 +114,15 @@ internal sealed class SegmentJournal : IDisposable
             BinaryPrimitives.ReadInt64LittleEndian(record[16..]),
             BinaryPrimitives.ReadInt32LittleEndian(record[12..]) == 1
         );
-        if (segment < 0 || segment >= Segments || IsComplete(segment))
+        if (segment < 0 || segment >= Segments || !state.Supersedes(StateOf(segment)))
             return true;
-        if (state.IsComplete)
-        {
-            _complete[segment / 8] |= (byte)(1 << (segment % 8));
-            _partial.Remove(segment);
-        }
-        else if (state.Supersedes(_partial.GetValueOrDefault(segment)))
-        {
-            _partial[segment] = state;
-        }
-
+        var bit = (byte)(1 << (segment % 8));
+        _complete[segment / 8] = (byte)(state.IsComplete ? _complete[segment / 8] | bit : _complete[segment / 8] & ~bit);
+        // Most segments are complete at once, and then need no more than their bit.
+        if (state is { IsComplete: true, Generation: 0 })
+            _states.Remove(segment);
+        else
+            _states[segment] = state;
         return true;
     }
 }

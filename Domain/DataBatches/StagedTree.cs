@@ -14,8 +14,8 @@ internal sealed record StagedTransfer(Guid Staging, FileName UploadName);
 /// </summary>
 /// <param name="store">The store.</param>
 /// <param name="staging">Its staging directory, which this object closes.</param>
-/// <param name="transfers">The transfers of the batch; null for one that takes no data any more.</param>
-internal sealed class StagedTree(LocalStore store, PosixDirectory staging, IReadOnlyList<StagedTransfer?> transfers) : IDisposable
+/// <param name="transfers">The transfers that take data, by their place in the layout.</param>
+internal sealed class StagedTree(LocalStore store, PosixDirectory staging, IReadOnlyDictionary<int, StagedTransfer> transfers) : IDisposable
 {
     private (int Transfer, string Path) _open = (-1, "");
     private PosixDirectory? _directory;
@@ -98,7 +98,7 @@ internal sealed class StagedTree(LocalStore store, PosixDirectory staging, IRead
     internal void SyncFileSystem() => staging.SyncFileSystem();
 
     private EntryName Name(int transfer, string path) =>
-        new(path.Length == 0 ? transfers[transfer]!.UploadName.Components[^1] : path[(path.LastIndexOf('/') + 1)..]);
+        new(path.Length == 0 ? transfers[transfer].UploadName.Components[^1] : path[(path.LastIndexOf('/') + 1)..]);
 
     /// <summary>The directory that holds an entry; null if the transfer takes no data any more.</summary>
     private PosixDirectory? Parent(int transfer, string path)
@@ -109,7 +109,7 @@ internal sealed class StagedTree(LocalStore store, PosixDirectory staging, IRead
         _directory?.Dispose();
         _directory = null;
         _open = (transfer, above);
-        if (transfers[transfer] is not { } staged)
+        if (!transfers.TryGetValue(transfer, out var staged))
             return null;
         var names = path.Length == 0 ? staged.UploadName.Components.SkipLast(1) : staged.UploadName.Components;
         try

@@ -16,7 +16,7 @@ public static class SecretFile
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         var full = Path.GetFullPath(path);
-        Directory.CreateDirectory(Path.GetDirectoryName(full)!);
+        PrivateFile.CreateDirectory(Path.GetDirectoryName(full)!);
         using var directory = PosixDirectory.Open(Path.GetDirectoryName(full)!);
         var name = new EntryName(Path.GetFileName(full));
         // A crash before the rename leaves a file under this temporary name, which nobody reads.

@@ -68,6 +68,7 @@ public sealed partial class IncomingTransfers
     {
         var name = incoming.Destination.Value;
         var uploadName = incoming.UploadName.Value;
+        var names = Contracts.TreeDigest.Understood(incoming.TreeDigest);
         await using var db = _database.Open();
         var row = await db
             .IncomingTransfers.AsNoTracking()
@@ -79,6 +80,7 @@ public sealed partial class IncomingTransfers
                 && t.SourceTransferId == null
                 && t.TransferChecksum == incoming.Checksum
                 && t.TransferSize == incoming.Size
+                && t.TreeDigest == names
                 && t.TransferManagerName == DataBatchManager
                 && (t.Status == TransferStatus.Initiated || t.Status == TransferStatus.Ongoing)
                 && t.Store!.Enabled

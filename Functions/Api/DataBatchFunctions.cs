@@ -36,7 +36,7 @@ public sealed class DataBatchFunctions(IncomingBatches batches)
             ? new GZipStream(request.Body, CompressionMode.Decompress)
             : request.Body;
         var opening = await batches.MakeAsync(layout, request.Caller(), cancellationToken);
-        return opening.Batch is { } batch ? Answers.Json(StateOf(batch)) : Refuse(request, opening);
+        return opening.Batch is { } batch ? Answers.Json(await StateOfAsync(batch, cancellationToken)) : Refuse(request, opening);
     }
 
     /// <summary>State of a data batch.</summary>
@@ -52,7 +52,7 @@ public sealed class DataBatchFunctions(IncomingBatches batches)
     )
     {
         var opening = await batches.FindAsync(id, request.Caller(), cancellationToken);
-        return opening.Batch is { } batch ? Answers.Json(StateOf(batch)) : Refuse(request, opening);
+        return opening.Batch is { } batch ? Answers.Json(await StateOfAsync(batch, cancellationToken)) : Refuse(request, opening);
     }
 
     /// <summary>Forgets a data batch. Its transfers stay.</summary>
@@ -74,10 +74,11 @@ public sealed class DataBatchFunctions(IncomingBatches batches)
         return Results.NoContent();
     }
 
-    private static DataBatchState StateOf(DataBatch batch)
+    private async Task<DataBatchState> StateOfAsync(DataBatch batch, CancellationToken cancellationToken)
     {
+        var abandoned = await batches.AbandonedAsync(batch, cancellationToken);
         var (complete, generations) = batch.Progress();
-        return new DataBatchState(batch.Id, batch.TotalBytes, DataBatch.SegmentBytes, batch.Segments, complete, generations);
+        return new DataBatchState(batch.Id, batch.TotalBytes, DataBatch.SegmentBytes, batch.Segments, complete, generations, abandoned);
     }
 
     internal static IResult Refuse(HttpRequest request, BatchOpening opening)

@@ -87,7 +87,7 @@ public sealed class SegmentFunctions(IncomingBatches batches)
             rate.MinDataRate = null;
         var append = new SegmentAppend(number, generation, offset, isLast, request.ContentLength, DigestOf(request));
         // The sender's disappearance ends the reading of the body, not the keeping of what has arrived.
-        var result = await batch.AppendAsync(append, request.Body, CancellationToken.None);
+        var result = await batches.AppendAsync(batch, append, request.Body, CancellationToken.None);
         return AnswerOf(request, result, offset);
     }
 
@@ -121,10 +121,15 @@ public sealed class SegmentFunctions(IncomingBatches batches)
             return Answers.Fail(request, 404, NoBatch, "The batch has no such segment; ask for its state.");
         var headers = request.HttpContext.Response.Headers;
         headers.CacheControl = "no-store";
-        headers[DataBatchRoutes.OffsetHeader] = result.Offset.ToString(CultureInfo.InvariantCulture);
-        headers[DataBatchRoutes.CompleteHeader] = result.IsComplete || result.Outcome == SegmentOutcome.OtherDigest ? "?1" : "?0";
-        headers[DataBatchRoutes.LengthHeader] = result.Length.ToString(CultureInfo.InvariantCulture);
-        headers[DataBatchRoutes.LimitHeader] = $"max-size={DataBatch.SegmentBytes}";
+        // An offset is a promise, so it is only said where it is known.
+        if (result.Length > 0)
+        {
+            headers[DataBatchRoutes.OffsetHeader] = result.Offset.ToString(CultureInfo.InvariantCulture);
+            headers[DataBatchRoutes.CompleteHeader] = result.IsComplete || result.Outcome == SegmentOutcome.OtherDigest ? "?1" : "?0";
+            headers[DataBatchRoutes.LengthHeader] = result.Length.ToString(CultureInfo.InvariantCulture);
+            headers[DataBatchRoutes.LimitHeader] = $"max-size={DataBatch.SegmentBytes}";
+        }
+
         switch (result.Outcome)
         {
             case SegmentOutcome.Stored:

@@ -16,7 +16,7 @@ public sealed class SiteStart(
     CatalogPreparation catalog,
     SiteStores stores,
     AccountDirectory accounts,
-    IncomingReview incoming,
+    StagingSweep staging,
     IOptions<SiteOptions> options,
     ILogger<SiteStart> log
 ) : IHostedService, IDisposable
@@ -48,7 +48,7 @@ public sealed class SiteStart(
                 Logs.LeftoversNotRemoved(log, mounted.Options.Name, left.Message);
         }
 
-        await incoming.SweepAsync(cancellationToken);
+        await staging.SweepAsync(cancellationToken);
         Logs.Ready(log, options.Value.Name, database.Kind.ToString(), stores.All.Count);
     }
 

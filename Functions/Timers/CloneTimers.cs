@@ -11,6 +11,7 @@ public sealed class CloneTimers(
     IncomingWorkflows incoming,
     IncomingReview incomingReview,
     SourceCallbacks callbacks,
+    StagingSweep staging,
     IncomingBatches batches,
     PeerProbes probes
 )
@@ -52,7 +53,7 @@ public sealed class CloneTimers(
     {
         await scheduler.ReviewStaleAsync(cancellationToken);
         await incomingReview.ReviewStaleAsync(cancellationToken);
-        await incomingReview.SweepAsync(cancellationToken);
+        await staging.SweepAsync(cancellationToken);
         await batches.SweepAsync(cancellationToken);
     }
 }

@@ -120,7 +120,7 @@ internal sealed class StagingRun(
             await work.Calls.RecordAcceptingFilesAsync(peer, stop);
         var slots = SlotsOf(answer);
         var policy = work.Policy(input.Destination);
-        var manager = managers.ChooseFor(answer.AsyncTransferProviders);
+        var manager = managers.ChooseFor(answer.AsyncTransferProviders, [.. slots.Values.Select(s => s.StagingLocation)], policy);
         var usable = files
             .Where(t => manager is not null && slots.TryGetValue(t.Id, out var p) && manager.CanReach(p.StagingLocation, policy))
             .ToList();

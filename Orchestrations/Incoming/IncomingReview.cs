@@ -4,14 +4,12 @@ using Librarian.Domain.DataBatches;
 using Librarian.Domain.Transfers;
 using Librarian.Orchestrations.Peers;
 using Microsoft.EntityFrameworkCore;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace Librarian.Orchestrations.Incoming;
 
 /// <summary>
-/// Asks the sources of incoming transfers that have been silent for too long, ends those that nobody will complete, and removes the staging
-/// directories of ended transfers.
+/// Asks the sources of incoming transfers that have been silent for too long, and ends those that nobody will complete.
 /// </summary>
 public sealed class IncomingReview(
     CatalogDatabase database,
@@ -21,19 +19,10 @@ public sealed class IncomingReview(
     DatabaseDurableTaskClient client,
     PeerConnections peers,
     IOptions<SiteOptions> options,
-    TimeProvider time,
-    ILogger<IncomingWorkflows> log
+    TimeProvider time
 )
 {
     private const int PageSize = 500;
-
-    /// <summary>Removes staging directories of ended transfers.</summary>
-    public async Task SweepAsync(CancellationToken cancellationToken)
-    {
-        var removed = await incoming.SweepStagingAsync(cancellationToken);
-        if (removed > 0)
-            Logs.StagingSwept(log, removed);
-    }
 
     /// <summary>
     /// Reviews incoming transfers that have been unfinished for too long (docs/spec/wire.md#review-of-incoming-transfers). Abandons a
@@ -80,11 +69,11 @@ public sealed class IncomingReview(
 
     private async Task ReviewAsync(List<IncomingTransfer> stale, CancellationToken cancellationToken)
     {
+        // A large upload over a slow link takes longer than the review's age.
+        HashSet<long> arriving = stale.Exists(t => t.SourceTransferId is null) ? await batches.ArrivingAsync(cancellationToken) : [];
         foreach (var group in stale.GroupBy(t => t.Source))
         {
             var clones = group.Where(t => t.SourceTransferId is not null).ToList();
-            // A large upload over a slow link takes longer than the review's age.
-            var arriving = await batches.ArrivingAsync(options.Value.IncomingReviewAge, cancellationToken);
             await AbandonAsync(
                 group.Where(t => t.SourceTransferId is null && !arriving.Contains(t.Id)).Select(t => t.Id),
                 "It was not committed within Site:IncomingReviewAge.",

@@ -10,6 +10,7 @@ public static class IncomingServices
         services.AddSingleton<TransferUpdates>();
         services.AddSingleton<IncomingWorkflows>();
         services.AddSingleton<IncomingReview>();
+        services.AddSingleton<StagingSweep>();
         services.AddSingleton<SourceCallbacks>();
         services.AddSingleton<UploadCommits>();
         return services;

@@ -13,7 +13,7 @@ internal sealed class Pair : IAsyncDisposable
 
     public SiteProcess Archive { get; }
 
-    public static async Task<Pair> StartAsync(string folder, PostgresServer? server)
+    public static async Task<Pair> StartAsync(string folder, PostgresServer? server, bool overHttp)
     {
         var pair = new Pair(
             new SiteProcess("mountain", folder, server is null ? null : await server.CreateDatabaseAsync()),
@@ -25,6 +25,9 @@ internal sealed class Pair : IAsyncDisposable
         foreach (var site in new[] { pair.Mountain, pair.Archive })
         {
             site.Set("Logging__LogLevel__Default", "Warning");
+            // No host has this name, so the bytes of uploads and clones go over HTTP.
+            if (overHttp)
+                site.Set("Site__LocalHostnames__0", site.Name + ".invalid");
             await site.StartAsync(CancellationToken.None);
         }
 

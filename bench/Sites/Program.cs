@@ -1,7 +1,7 @@
 // Measures ingest and clone of real sites in their own processes, against `cp` followed by hashing both sides, in the same run on the same
 // disk. Absolute numbers mean nothing on a shared machine; the ratio does.
 // A site runs for months, so its code must be warm when small files are measured: as many other files are ingested and cloned before.
-//   dotnet run -c Release --project bench/Sites [-- --postgres] [--files 2000] [--warm-up 2000] [--gib 1] [--staged 4000]
+//   dotnet run -c Release --project bench/Sites [-- --postgres] [--files 2000] [--warm-up 2000] [--gib 1] [--staged 4000] [--http]
 using System.Diagnostics;
 using System.Security.Cryptography;
 using Librarian.Bench.Sites;
@@ -15,16 +15,17 @@ var files = Option("--files", 2000);
 var warmUp = Option("--warm-up", 2000);
 var gibibytes = Option("--gib", 1);
 var staged = Option("--staged", 4000);
+var overHttp = args.Contains("--http");
 var postgres = args.Contains("--postgres") ? new PostgresServer { Fsync = true } : null;
 if (postgres is not null)
     await postgres.InitializeAsync();
 var folder = Directory.CreateTempSubdirectory("librarian-bench-").FullName;
 try
 {
-    await using var sites = await Pair.StartAsync(folder, postgres);
+    await using var sites = await Pair.StartAsync(folder, postgres, overHttp);
     Console.WriteLine(
         $"database {(postgres is null ? "SQLite" : "PostgreSQL")}, {Environment.ProcessorCount} cores, "
-            + $"{files} files of 4 KiB after {warmUp} others, one file of {gibibytes} GiB"
+            + $"{files} files of 4 KiB after {warmUp} others, one file of {gibibytes} GiB, {(overHttp ? "over HTTP" : "on a shared file system")}"
     );
 
     using var client = Pair.Client(sites.Mountain);

@@ -18,7 +18,12 @@ public sealed class HttpsManager(PeerConnections peers, TimeProvider time) : ITr
     private static readonly TimeSpan CallTimeout = TimeSpan.FromHours(12);
 
     /// <summary>Then the batch waits in its workflow, whose pauses survive a restart.</summary>
-    private static readonly BatchOptions Options = new() { Patience = TimeSpan.FromSeconds(20) };
+    private static readonly BatchOptions Options = new() { Lanes = 2, Patience = TimeSpan.FromSeconds(20) };
+
+    /// <summary>Most time for which a batch goes on after transfers to the peer were switched off (upstream weakness W22).</summary>
+    private static readonly TimeSpan SwitchedOffWithin = TimeSpan.FromSeconds(15);
+
+    private const int IdsInBatch = 64;
 
     /// <inheritdoc />
     public string Name => DataBatchRoutes.Provider;
@@ -45,8 +50,9 @@ public sealed class HttpsManager(PeerConnections peers, TimeProvider time) : ITr
         ArgumentNullException.ThrowIfNull(files);
         ArgumentNullException.ThrowIfNull(onEnded);
         var sender = new BatchSender(peers.For(peer.Login, CallTimeout)!.Client, time);
-        // A batch of transfers may have been staged on several stores.
-        foreach (var store in files.GroupBy(StoreOf, StringComparer.Ordinal))
+        // A batch of transfers may have been staged on several stores. Groups of ids stay the same when some of their transfers have ended,
+        // so that the others find the data batch of the run before.
+        foreach (var store in files.GroupBy(f => (StoreOf(f), f.Transfer.RemoteTransferId!.Value / IdsInBatch)))
         {
             List<BatchItem> items = [];
             foreach (var file in store)
@@ -57,20 +63,58 @@ public sealed class HttpsManager(PeerConnections peers, TimeProvider time) : ITr
                     onEnded(file, new SendingResult(SendingStatus.SourceDiffers, why));
             }
 
-            if (items.Count > 0 && await SendAsync(sender, items, onEnded, cancellationToken) is { } error)
+            if (
+                items.Count > 0
+                && await SendWhileOnAsync(peer, stop => SendAsync(sender, items, onEnded, stop), cancellationToken) is { } error
+            )
                 return error;
         }
 
         return null;
     }
 
+    /// <summary>Stops sending when transfers to the peer are switched off: a batch may take days.</summary>
+    private async Task<ReplyError?> SendWhileOnAsync(
+        PeerClient peer,
+        Func<CancellationToken, Task<ReplyError?>> sendAsync,
+        CancellationToken cancellationToken
+    )
+    {
+        using var off = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var timer = new PeriodicTimer(SwitchedOffWithin, time);
+        var sending = sendAsync(off.Token);
+        try
+        {
+            while (await Task.WhenAny(sending, timer.WaitForNextTickAsync(CancellationToken.None).AsTask()) != sending)
+            {
+                if (await peers.FindAsync(peer.Login.Name, cancellationToken) is { Login.TransfersEnabled: false })
+                    return new Unreachable($"Transfers to '{peer.Login.Name}' are switched off.", Sent: false);
+            }
+
+            return await sending;
+        }
+        finally
+        {
+            // Nothing goes on after this method, whatever ended it.
+            await off.CancelAsync();
+            await sending.ContinueWith(
+                static _ => { },
+                CancellationToken.None,
+                TaskContinuationOptions.ExecuteSynchronously,
+                TaskScheduler.Default
+            );
+        }
+    }
+
+    /// <summary>Sends items. If the peer cannot take them together, it gets halves, down to the item that it cannot take.</summary>
     private static async Task<ReplyError?> SendAsync(
         BatchSender sender,
         List<BatchItem> items,
         Action<OutgoingFile, SendingResult> onEnded,
         CancellationToken cancellationToken
-    ) =>
-        await sender.SendAsync(
+    )
+    {
+        var end = await sender.SendAsync(
             items,
             (sent, _) =>
             {
@@ -81,10 +125,27 @@ public sealed class HttpsManager(PeerConnections peers, TimeProvider time) : ITr
             progress: null,
             cancellationToken
         );
+        if (!end.IsLayoutRefused)
+            return end.Error;
+        if (items is [StoredItem only])
+        {
+            onEnded(
+                only.File,
+                new SendingResult(SendingStatus.Failed, $"The peer does not take it: {end.Error} The local copy is untouched.")
+            );
+            return null;
+        }
+
+        var half = items.Count / 2;
+        return await SendAsync(sender, items[..half], onEnded, cancellationToken)
+            ?? await SendAsync(sender, items[half..], onEnded, cancellationToken);
+    }
 
     private static SendingResult ResultOf(SentItem sent)
     {
         var expected = ((StoredItem)sent.Item).File.Expected.Checksum;
+        if (sent.IsAbandoned)
+            return new SendingResult(SendingStatus.Failed, "The peer has abandoned the transfer. The local copy is untouched.");
         if (sent.Problem is { } problem)
             return new SendingResult(SendingStatus.SourceDiffers, $"The copy could not be read to its end: {problem.Message}");
         // Nothing was read when the peer had every byte from an earlier run; it verifies them before it stores them.

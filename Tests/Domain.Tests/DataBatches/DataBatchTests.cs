@@ -18,6 +18,7 @@ public sealed class DataBatchTests : IDisposable
     private readonly TemporaryDirectory _place = new();
     private readonly LocalStore _store;
     private readonly List<Guid> _staged = [];
+    private readonly HashSet<long> _closed = [];
 
     public DataBatchTests()
     {
@@ -188,6 +189,17 @@ public sealed class DataBatchTests : IDisposable
         Assert.False(Directory.Exists(_place["staging/" + _staged[1]]));
     }
 
+    [Fact]
+    public async Task Append_ToATransferThatWasAnnouncedMeanwhile_LeavesItAlone()
+    {
+        using var batch = Make([300, 300]);
+        Assert.Equal(300, (await batch.AppendAsync(Append(0, 0, isLast: false, 300), new MemoryStream(new byte[300]), Stop)).Offset);
+        await File.WriteAllTextAsync(StagedPath(1), "announced by another sender", Stop);
+        _closed.Add(2);
+        Assert.True((await batch.AppendAsync(Append(0, 300, isLast: true, 300), new MemoryStream(new byte[300]), Stop)).IsComplete);
+        Assert.Equal("announced by another sender", await File.ReadAllTextAsync(StagedPath(1), Stop));
+    }
+
     [Theory]
     [InlineData("link")]
     [InlineData("hard link")]
@@ -281,7 +293,10 @@ public sealed class DataBatchTests : IDisposable
             _store,
             new BatchLayout(directory.OpenFile(LayoutSpool.Name)),
             directory,
-            [.. _staged.Select(s => new StagedTransfer(s, name))],
+            (ids, _) =>
+                Task.FromResult<StagedTransfer?[]>([
+                    .. ids.Select(id => _closed.Contains(id) ? null : new StagedTransfer(_staged[(int)id - 1], name)),
+                ]),
             SegmentBytes
         );
     }

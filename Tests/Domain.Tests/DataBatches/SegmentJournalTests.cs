@@ -85,13 +85,13 @@ public sealed class SegmentJournalTests : IDisposable
         for (var segment = 0; segment < Segments; segment++)
         {
             var own = records.Where(r => r.Segment == segment).Select(r => r.State).ToList();
-            if (own.Exists(s => s.IsComplete))
+            var latest = own.OrderBy(s => s.Generation).ThenBy(s => s.IsComplete).ThenBy(s => s.Offset).LastOrDefault();
+            if (latest.IsComplete)
             {
                 Assert.True(journal.Of(segment).IsComplete);
                 continue;
             }
 
-            var latest = own.OrderBy(s => s.Generation).ThenBy(s => s.Offset).LastOrDefault();
             Assert.Equal(latest, journal.Of(segment));
         }
     }

@@ -94,6 +94,7 @@ public abstract class DataBatchTests(PostgresServer server, DatabaseKind kind) :
         }
 
         Assert.True(Directory.Exists(Path.Combine(_site.StorePath, "obs/book/void")));
+        Assert.Equal(2, await _site.Services.GetRequiredService<IncomingBatches>().SweepAsync(Stop));
         Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_site.StagingPath, ".batches")));
         Assert.Equal(".batches", Path.GetFileName(Assert.Single(Directory.EnumerateFileSystemEntries(_site.StagingPath))));
     }
@@ -269,6 +270,7 @@ public abstract class DataBatchTests(PostgresServer server, DatabaseKind kind) :
                 (HttpMethod.Get, "1-0123456789abcdef0123456789abcdef"),
                 (HttpMethod.Get, "..%2f.."),
                 (HttpMethod.Get, "x"),
+                (HttpMethod.Get, "0" + state.Id),
             }
         )
         {
@@ -282,7 +284,15 @@ public abstract class DataBatchTests(PostgresServer server, DatabaseKind kind) :
         using (var reader = Http("reader"))
         using (var refused = await PostLayoutAsync(layout, reader))
             Assert.Equal(HttpStatusCode.Unauthorized, refused.StatusCode);
-        Assert.Equal(state, (await MakeAsync(layout)) with { Complete = state.Complete, Generations = state.Generations });
+        Assert.Equal(
+            state,
+            (await MakeAsync(layout)) with
+            {
+                Complete = state.Complete,
+                Generations = state.Generations,
+                Abandoned = state.Abandoned,
+            }
+        );
     }
 
     [Theory]

@@ -3,6 +3,7 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Files;
 using Librarian.Durable;
 using Librarian.Orchestrations.Clone;
+using Librarian.Orchestrations.TransferManagers;
 using Librarian.Tests.TestKit;
 using Microsoft.Data.Sqlite;
 using Microsoft.DurableTask;
@@ -119,6 +120,7 @@ public sealed class MovedStoreTests(PostgresServer server) : IDisposable
         var activities = new ServiceCollection()
             .AddSingleton(site.Services.GetRequiredService<BatchWork>())
             .AddSingleton(site.Services.GetRequiredService<CopyChecks>())
+            .AddSingleton(site.Services.GetRequiredService<TransferManagerChoice>())
             .AddSingleton(TimeProvider.System)
             .BuildServiceProvider();
         var step = await ActivatorUtilities

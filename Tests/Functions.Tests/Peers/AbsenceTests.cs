@@ -4,7 +4,6 @@ using Librarian.Domain.Catalog;
 using Librarian.Domain.Errors;
 using Librarian.Domain.Files;
 using Librarian.Domain.Peers;
-using Librarian.Domain.TransferManagers;
 using Librarian.Durable;
 using Librarian.Durable.Hosting;
 using Librarian.Durable.Testing;
@@ -12,6 +11,7 @@ using Librarian.Orchestrations.Clone;
 using Librarian.Orchestrations.Incoming;
 using Librarian.Orchestrations.Peers;
 using Librarian.Orchestrations.PeerUpkeep;
+using Librarian.Orchestrations.TransferManagers;
 using Librarian.Tests.TestKit;
 using Librarian.Tests.TestKit.Upstream;
 using Microsoft.DurableTask;
@@ -257,7 +257,7 @@ public abstract class AbsenceTests(PostgresServer server, DatabaseKind kind) : I
             durable.Services.AddSingleton(services =>
                 ActivatorUtilities.CreateInstance<PeerConnections>(site, services.GetRequiredService<PeerPresence>())
             );
-            durable.Services.AddSingleton(site.GetRequiredService<LocalTransferManager>());
+            durable.Services.AddSingleton(site.GetRequiredService<TransferManagerChoice>());
             durable.Services.AddSingleton(site.GetRequiredService<CopyChecks>());
             durable.Services.AddSingleton(site.GetRequiredService<SiteCatalog>());
             durable.Services.AddSingleton(_ => ActivatorUtilities.CreateInstance<ErrorLog>(site, _time));

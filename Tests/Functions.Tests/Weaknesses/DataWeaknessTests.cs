@@ -359,7 +359,7 @@ public abstract class DataWeaknessTests(PostgresServer server, DatabaseKind kind
         Assert.Equal(HttpStatusCode.OK, (await Site.CommitAsync(id, "book")).Status);
         var page = Path.Combine(Site.StorePath, "book/in/page");
 
-        await Site.Services.GetRequiredService<IncomingReview>().SweepAsync(Stop);
+        await Site.Services.GetRequiredService<StagingSweep>().SweepAsync(Stop);
         Assert.Equal("hello world", await File.ReadAllTextAsync(file, Stop));
         Assert.Equal("aaa", await File.ReadAllTextAsync(page, Stop));
         const UnixFileMode ReadOnly = UnixFileMode.UserRead | UnixFileMode.GroupRead | UnixFileMode.OtherRead;

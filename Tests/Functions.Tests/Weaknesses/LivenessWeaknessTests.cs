@@ -448,7 +448,7 @@ public abstract class LivenessWeaknessTests(PostgresServer server, DatabaseKind 
         );
         await AgeAsync();
         await ReviewAsync();
-        await Site.Services.GetRequiredService<IncomingReview>().SweepAsync(Stop);
+        await Site.Services.GetRequiredService<StagingSweep>().SweepAsync(Stop);
         Assert.Equal([foreign.FullName], Directory.GetDirectories(Site.StagingPath));
     }
 
