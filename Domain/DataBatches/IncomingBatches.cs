@@ -83,6 +83,10 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         {
             return Refuse(BatchRefusal.Full, failure.Message);
         }
+        catch (PosixException failure) when (failure.Errno is Errno.NotADirectory or Errno.TooManyLinks or Errno.Exists)
+        {
+            return Refuse(BatchRefusal.UnfitTransfer, $"Something else lies in staging: {failure.Message}");
+        }
         catch (Exception error) when (error is LayoutException or InvalidDataException)
         {
             return Refuse(BatchRefusal.BadLayout, error.Message);

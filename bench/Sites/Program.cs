@@ -25,7 +25,8 @@ try
     await using var sites = await Pair.StartAsync(folder, postgres, overHttp);
     Console.WriteLine(
         $"database {(postgres is null ? "SQLite" : "PostgreSQL")}, {Environment.ProcessorCount} cores, "
-            + $"{files} files of 4 KiB after {warmUp} others, one file of {gibibytes} GiB, {(overHttp ? "over HTTP" : "on a shared file system")}"
+            + $"{files} files of 4 KiB after {warmUp} others, one file of {gibibytes} GiB, "
+            + (overHttp ? "over HTTP" : "on a shared file system")
     );
 
     using var client = Pair.Client(sites.Mountain);
