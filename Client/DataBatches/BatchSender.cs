@@ -152,7 +152,8 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
                 }
                 else
                 {
-                    result = await ItemReading.ReadAsync(item, _feed, cancellationToken);
+                    using var reading = new ItemReading(item, _feed);
+                    result = await reading.ReadAsync(cancellationToken);
                 }
 
                 result = result with { IsAbandoned = abandoned.Contains(item.TransferId) };

@@ -1,81 +1,69 @@
 namespace Librarian.Client.DataBatches;
 
-/// <summary>Reads the items of a batch from start to end, each once, and computes their checksums on the way.</summary>
-internal static class ItemReading
+/// <summary>Reads an item of a batch from start to end, once, and computes its checksum on the way.</summary>
+/// <param name="item">The item.</param>
+/// <param name="feed">Takes the bytes in order.</param>
+internal sealed class ItemReading(BatchItem item, SegmentFeed feed) : IDisposable
 {
+    private const int BufferSize = 1 << 20;
+    private const int FillSize = 64 << 10;
+
+    private readonly ItemSums _sums = new(item);
+    private readonly byte[] _buffer = new byte[(int)Math.Clamp(item.Size, FillSize, BufferSize)];
+    private long _done;
+
+    public void Dispose() => _sums.Dispose();
+
     /// <summary>
-    /// Reads an item and hands out exactly as many bytes as its layout says. If it cannot be read to its end, zeros take the place of
-    /// what is missing, so that the other items of the batch stay where they are; the item's problem says that they are not its bytes.
+    /// Hands out exactly as many bytes as the item's layout says. If it cannot be read to its end, zeros take the place of what is missing,
+    /// so that the other items of the batch stay where they are; the item's problem says that they are not its bytes.
     /// </summary>
-    /// <param name="item">The item.</param>
-    /// <param name="feed">Takes the bytes in order.</param>
-    /// <param name="cancellationToken">Cancels the call.</param>
-    internal static async Task<SentItem> ReadAsync(BatchItem item, SegmentFeed feed, CancellationToken cancellationToken)
+    internal async Task<SentItem> ReadAsync(CancellationToken cancellationToken)
     {
-        using var sums = new ItemSums(item);
-        long done = 0;
-        var problem = await TryReadAsync();
-        var zeros = new byte[64 << 10];
-        while (done < item.Size)
+        Exception? problem = null;
+        try
         {
-            var part = zeros.AsMemory(0, (int)Math.Min(zeros.Length, item.Size - done));
+            await ReadMembersAsync(cancellationToken);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            problem = error;
+        }
+
+        var zeros = problem is null ? [] : new byte[FillSize];
+        while (_done < item.Size)
+        {
+            var part = zeros.AsMemory(0, (int)Math.Min(zeros.Length, item.Size - _done));
             await feed.FillAsync(part, cancellationToken);
-            done += part.Length;
+            _done += part.Length;
         }
 
-        return problem is null ? new SentItem(item, sums.Checksum(), sums.TreeDigest(), null) : new SentItem(item, null, null, problem);
+        return problem is null ? new SentItem(item, _sums.Checksum(), _sums.TreeDigest(), null) : new SentItem(item, null, null, problem);
+    }
 
-        async Task<Exception?> TryReadAsync()
+    /// <exception cref="IOException">The source cannot be read, or has another size than when it was staged.</exception>
+    private async Task ReadMembersAsync(CancellationToken cancellationToken)
+    {
+        await using var source = item.Open();
+        foreach (var member in item.Members())
         {
-            Stream source;
-            var buffer = new byte[(int)Math.Clamp(item.Size, 4096, 1 << 20)];
-            try
+            var left = member.Type == BatchMemberType.File ? member.Size : 0;
+            if (left > item.Size - _done)
+                throw new IOException("The source has become larger since it was staged.");
+            while (left > 0)
             {
-                source = item.Open();
+                var read = await source.ReadAsync(_buffer.AsMemory(0, (int)Math.Min(_buffer.Length, left)), cancellationToken);
+                if (read == 0)
+                    throw new IOException("The source has become smaller since it was listed.");
+                _sums.Append(_buffer.AsSpan(0, read));
+                await feed.WriteAsync(_buffer.AsMemory(0, read), cancellationToken);
+                (left, _done) = (left - read, _done + read);
             }
-            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-            {
-                return error;
-            }
 
-            await using var opened = source;
-            using var members = item.Members().GetEnumerator();
-            while (true)
-            {
-                try
-                {
-                    if (!members.MoveNext())
-                        return done == item.Size ? null : new IOException("The source has become smaller since it was staged.");
-                }
-                catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-                {
-                    return error;
-                }
-
-                var left = members.Current.Type == BatchMemberType.File ? members.Current.Size : 0;
-                if (left > item.Size - done)
-                    return new IOException("The source has become larger since it was staged.");
-                while (left > 0)
-                {
-                    int read;
-                    try
-                    {
-                        read = await source.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, left)), cancellationToken);
-                    }
-                    catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-                    {
-                        return error;
-                    }
-
-                    if (read == 0)
-                        return new IOException("The source has become smaller since it was listed.");
-                    sums.Append(buffer.AsSpan(0, read));
-                    await feed.WriteAsync(buffer.AsMemory(0, read), cancellationToken);
-                    (left, done) = (left - read, done + read);
-                }
-
-                sums.End(members.Current);
-            }
+            _sums.End(member);
         }
+
+        if (_done < item.Size)
+            throw new IOException("The source has become smaller since it was staged.");
     }
 }

@@ -63,13 +63,7 @@ public sealed partial class Upload(LibrarianClient client, TimeProvider time)
         var slot = staged.Value;
 
         var hostname = options.Hostname ?? Dns.GetHostName();
-        var (providerName, provider) = slot.TransferProviders.FirstOrDefault(offer =>
-            offer.Value.Hostnames.Contains(hostname, StringComparer.Ordinal)
-        );
-        if (provider is null)
-            (providerName, provider) = slot.TransferProviders.FirstOrDefault(static offer =>
-                offer.Value.DataVersion == DataBatchRoutes.Version
-            );
+        var (providerName, provider) = ChooseProvider(slot, hostname);
         if (provider is null)
             return NoProvider(slot, hostname);
         var copyFailure = provider.DataVersion is null
@@ -90,6 +84,15 @@ public sealed partial class Upload(LibrarianClient client, TimeProvider time)
         }
 
         return await CommitErrorAsync(localPath, name, digest, commit.Error, options, cancellationToken);
+    }
+
+    /// <summary>A copy on a shared file system if this host has it, otherwise a data batch.</summary>
+    private static KeyValuePair<string, SyncProvider> ChooseProvider(UploadStageResponse slot, string hostname)
+    {
+        var local = slot.TransferProviders.FirstOrDefault(offer => offer.Value.Hostnames.Contains(hostname, StringComparer.Ordinal));
+        return local.Value is not null
+            ? local
+            : slot.TransferProviders.FirstOrDefault(static offer => offer.Value.DataVersion == DataBatchRoutes.Version);
     }
 
     private static UploadCommitRequest CommitRequest(

@@ -217,7 +217,7 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
                 if (await BatchTransfers.ProblemAsync(database, parsed, store.Id, caller, cancellationToken) is { } problem)
                     return Refuse(BatchRefusal.UnfitTransfer, problem);
                 var transfers = await BatchTransfers.FindAsync(database, parsed.Transfers, store.Id, cancellationToken);
-                await BlockingWork.RunAsync(() => MakeEntries(mounted, parsed, transfers), cancellationToken);
+                await BlockingWork.RunAsync(() => StagedTree.MakeAll(mounted, parsed, transfers), cancellationToken);
                 await BatchTransfers.MarkAsync(database, parsed.Transfers, cancellationToken);
                 Publish(folder, temporary, new EntryName(name));
             }
@@ -228,19 +228,6 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         {
             TreeRemoval.Remove(folder, temporary, CancellationToken.None);
         }
-    }
-
-    private static bool MakeEntries(LocalStore store, BatchLayout layout, StagedTransfer?[] transfers)
-    {
-        using var tree = new StagedTree(
-            store,
-            store.TryOpenStaging() ?? throw new IOException("The store was unmounted at this moment."),
-            transfers.Index().Where(t => t.Item is not null).ToDictionary(t => t.Index, t => t.Item!)
-        );
-        foreach (var (transfer, entry) in layout.Entries())
-            tree.Make(transfer, entry);
-        tree.SyncFileSystem();
-        return true;
     }
 
     /// <summary>Two senders may make one batch at the same time; the second finds that of the first.</summary>

@@ -26,6 +26,21 @@ internal sealed class StagedTree(LocalStore store, PosixDirectory staging, IRead
         staging.Dispose();
     }
 
+    /// <summary>Makes what has no bytes in a whole batch, and flushes it.</summary>
+    /// <exception cref="IOException">The disk refused, or the store is not mounted.</exception>
+    internal static bool MakeAll(LocalStore store, BatchLayout layout, StagedTransfer?[] transfers)
+    {
+        using var tree = new StagedTree(
+            store,
+            store.TryOpenStaging() ?? throw new IOException("The store was unmounted at this moment."),
+            transfers.Index().Where(t => t.Item is not null).ToDictionary(t => t.Index, t => t.Item!)
+        );
+        foreach (var (transfer, entry) in layout.Entries())
+            tree.Make(transfer, entry);
+        tree.SyncFileSystem();
+        return true;
+    }
+
     /// <summary>Makes what has no bytes: directories, links and empty files. Safe to repeat.</summary>
     /// <exception cref="PosixException">The disk refused.</exception>
     internal void Make(int transfer, in LayoutEntry entry)
