@@ -13,11 +13,16 @@ internal static class BatchLayout
     {
         var file = new FileStream(
             Path.Join(Path.GetTempPath(), $"librarian-{Guid.NewGuid():N}.layout"),
-            FileMode.CreateNew,
-            FileAccess.ReadWrite,
-            FileShare.None,
-            bufferSize: 64 << 10,
-            FileOptions.DeleteOnClose | FileOptions.Asynchronous
+            new FileStreamOptions
+            {
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.ReadWrite,
+                Share = FileShare.None,
+                BufferSize = 64 << 10,
+                Options = FileOptions.DeleteOnClose | FileOptions.Asynchronous,
+                // Names of files are not for other users of this machine.
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            }
         );
         try
         {

@@ -10,7 +10,7 @@ public sealed record BatchOptions
     public int Lanes { get; init; } = 4;
 
     /// <summary>How long to go on while no byte arrives.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromMinutes(5);
+    public TimeSpan ProgressTimeout { get; init; } = TimeSpan.FromMinutes(5);
 }
 
 /// <summary>How the sending of a data batch ended.</summary>
@@ -53,6 +53,17 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
             made = await MakeAsync(layout, options, cancellationToken);
         if (!made.IsSuccess)
             return new BatchEnd(made.Error, IsLayoutRefused: made.Error is Refused { Status: 400 or 409 or 413 });
+        var abandoned = made.Value.Abandoned.ToHashSet();
+        List<BatchItem> wanted = [.. items.Where(i => !abandoned.Contains(i.TransferId))];
+        // Their bytes would be dropped. Where something has arrived already, they are sent nevertheless: without them it would be another
+        // batch.
+        if (wanted.Count == 0 || (wanted.Count < items.Count && Array.TrueForAll(made.Value.Complete, static b => b == 0)))
+        {
+            foreach (var item in items.Where(i => abandoned.Contains(i.TransferId)))
+                await onSent(new SentItem(item, null, null, null, IsAbandoned: true), cancellationToken);
+            return wanted.Count == 0 ? new BatchEnd(null) : await SendAsync(wanted, onSent, options, progress, cancellationToken);
+        }
+
         var run = new Run(client, made.Value, options, time, progress);
         // The site removes the batch when its transfers have ended: until then it must not be sent again.
         return new BatchEnd(await run.SendAsync(items, onSent, cancellationToken));
@@ -67,7 +78,7 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
             if (
                 made.IsSuccess
                 || made.Error is not (Unreachable or Refused { Status: 429 or 502 or 503 or 504 })
-                || time.GetElapsedTime(start) > options.Patience
+                || time.GetElapsedTime(start) > options.ProgressTimeout
             )
                 return made;
             await Task.Delay(TimeSpan.FromSeconds(1 << Math.Min(pauses, 5)), time, cancellationToken);
@@ -94,7 +105,7 @@ public sealed class BatchSender(LibrarianClient client, TimeProvider time)
         )
         {
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            var sender = new SegmentSender(client, batch, options.Patience, time, bytes => progress?.Report(bytes));
+            var sender = new SegmentSender(client, batch, options.ProgressTimeout, time, bytes => progress?.Report(bytes));
             ReplyError? error = null;
             List<Task> work =
             [

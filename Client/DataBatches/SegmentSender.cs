@@ -9,10 +9,16 @@ namespace Librarian.Client.DataBatches;
 /// </summary>
 /// <param name="client">Client of the site.</param>
 /// <param name="batch">The batch as it was when the sending began.</param>
-/// <param name="patience">How long to go on while no byte arrives.</param>
+/// <param name="progressTimeout">How long to go on while no byte arrives.</param>
 /// <param name="time">Clock for the pauses.</param>
 /// <param name="onBytes">Called with the number of bytes that were given to the network.</param>
-internal sealed class SegmentSender(LibrarianClient client, DataBatchState batch, TimeSpan patience, TimeProvider time, Action<int> onBytes)
+internal sealed class SegmentSender(
+    LibrarianClient client,
+    DataBatchState batch,
+    TimeSpan progressTimeout,
+    TimeProvider time,
+    Action<int> onBytes
+)
 {
     private const int MaxRestarts = 5;
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
@@ -59,7 +65,8 @@ internal sealed class SegmentSender(LibrarianClient client, DataBatchState batch
                     address = address with { Generation = next.Generations.GetValueOrDefault(segment.Number) };
                     (offset, isKnown) = (0, false);
                     break;
-                case Unreachable or Refused { Status: 429 or 502 or 503 or 504 or 507 } when time.GetElapsedTime(lastProgress) < patience:
+                case Unreachable
+                or Refused { Status: 429 or 502 or 503 or 504 or 507 } when time.GetElapsedTime(lastProgress) < progressTimeout:
                     await Task.Delay(PauseAfter(reply.Error, pauses++), time, cancellationToken);
                     isKnown = false;
                     break;

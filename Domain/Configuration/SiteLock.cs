@@ -24,7 +24,7 @@ public static class SiteLock
         {
             throw new InvalidOperationException(
                 $"Another process holds {path}: a catalog on SQLite serves one process. Nothing was changed. "
-                    + "Stop the other one, or set Site:Database to a PostgreSQL server.",
+                    + $"Stop the other one, or set Site:Database to a PostgreSQL server. ({e.Message})",
                 e
             );
         }

@@ -83,7 +83,7 @@ public sealed class DataBatch : IDisposable
         using var turn = await _turns.EnterAsync(segment, cancellationToken);
         var state = _journal.Of(segment);
         return !state.IsComplete && state.Generation != generation
-            ? new SegmentResult(SegmentOutcome.Gone, Message: "This generation of the segment was given up.")
+            ? new SegmentResult(SegmentOutcome.Gone, Message: "This generation of the segment was abandoned.")
             : Result(SegmentOutcome.Stored, segment, state);
     }
 
@@ -123,7 +123,9 @@ public sealed class DataBatch : IDisposable
         }
         catch (PosixException failure) when (failure.IsFlush)
         {
-            return Restart(append.Segment, state, SegmentOutcome.DiskFailed, failure.Message);
+            // Some file systems find out only now that they are full.
+            var outcome = failure.IsNoSpace ? SegmentOutcome.Full : SegmentOutcome.DiskFailed;
+            return Restart(append.Segment, state, outcome, failure.Message);
         }
         catch (PosixException failure)
         {
@@ -142,7 +144,7 @@ public sealed class DataBatch : IDisposable
         if (state.IsComplete)
             return Result(SegmentOutcome.Stored, append.Segment, state);
         if (state.Generation != append.Generation)
-            return new SegmentResult(SegmentOutcome.Gone, Message: "This generation of the segment was given up.");
+            return new SegmentResult(SegmentOutcome.Gone, Message: "This generation of the segment was abandoned.");
         if (state.Offset != append.Offset)
             return Result(SegmentOutcome.OtherOffset, append.Segment, state);
         var left = LengthOf(append.Segment) - state.Offset;

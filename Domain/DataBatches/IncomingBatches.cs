@@ -153,14 +153,17 @@ public sealed class IncomingBatches(CatalogDatabase database, SiteStores stores,
         return removed;
     }
 
-    /// <summary>The transfers of batches that are kept: their senders may come back after weeks.</summary>
-    public async Task<HashSet<long>> ArrivingAsync(CancellationToken cancellationToken)
+    /// <summary>
+    /// The transfers of batches that are kept: their senders may come back after weeks. Null if a store is not mounted or cannot be listed,
+    /// so that nothing is known about its batches.
+    /// </summary>
+    public async Task<HashSet<long>?> ArrivingAsync(CancellationToken cancellationToken)
     {
         var arriving = new HashSet<long>();
         foreach (var store in stores.Configured)
         {
             if (await stores.FindAsync(store.Id, cancellationToken) is not { } mounted || mounted.TryOpenStaging() is not { } staging)
-                continue;
+                return null;
             using (staging)
             {
                 using var folder = staging.TryOpenDirectory(Folder);

@@ -12,7 +12,7 @@ public enum SegmentOutcome
     /// <summary>The body is shorter or longer than it has to be.</summary>
     WrongLength,
 
-    /// <summary>This generation of the segment was given up.</summary>
+    /// <summary>This generation of the segment was abandoned.</summary>
     Gone,
 
     /// <summary>What was written differs from the declared digest.</summary>

@@ -28,7 +28,7 @@ public sealed class SegmentFunctions(IncomingBatches batches)
     [RespondsHeader(204, DataBatchRoutes.CompleteHeader, CompleteMeaning)]
     [RespondsHeader(204, DataBatchRoutes.LengthHeader, "Bytes of the whole segment.")]
     [Refuses<Failure>(404, NoBatch)]
-    [Responds<UploadProblem>(410, "This generation of the segment was given up.")]
+    [Responds<UploadProblem>(410, "This generation of the segment was abandoned.")]
     [Refuses<Failure>(503, Reasons.StoreAway)]
     public async Task<IResult> HeadAsync(
         [HttpTrigger(AuthorizationLevel.Anonymous, "head", Route = Route)] HttpRequest request,
@@ -54,7 +54,7 @@ public sealed class SegmentFunctions(IncomingBatches batches)
     [Responds<UploadProblem>(400, "A field is missing or malformed, or the body has another length.")]
     [Refuses<Failure>(404, NoBatch)]
     [Responds<UploadProblem>(409, "The offset is another.")]
-    [Responds<UploadProblem>(410, "This generation of the segment was given up.")]
+    [Responds<UploadProblem>(410, "This generation of the segment was abandoned.")]
     [Responds<UploadProblem>(415, "The content type is not `application/partial-upload`.")]
     [Responds<UploadProblem>(422, "The segment differs from its digest and starts anew in its next generation.")]
     [Responds<UploadProblem>(500, "The disk failed; the segment starts anew.")]
@@ -139,7 +139,7 @@ public sealed class SegmentFunctions(IncomingBatches batches)
             case SegmentOutcome.WrongLength:
                 return Problem(400, "inconsistent-upload-length", "The body has another length.", result.Message);
             case SegmentOutcome.Gone:
-                return Problem(410, "upload-given-up", result.Message, "Ask for the state of the batch.");
+                return Problem(410, "upload-abandoned", result.Message, "Ask for the state of the batch.");
             case SegmentOutcome.OtherDigest:
                 return Problem(422, "segment-digest", result.Message, "Ask for the state of the batch, and send the segment again.");
             case SegmentOutcome.Full:

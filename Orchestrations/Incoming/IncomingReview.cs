@@ -69,13 +69,13 @@ public sealed class IncomingReview(
 
     private async Task ReviewAsync(List<IncomingTransfer> stale, CancellationToken cancellationToken)
     {
-        // A large upload over a slow link takes longer than the review's age.
-        HashSet<long> arriving = stale.Exists(t => t.SourceTransferId is null) ? await batches.ArrivingAsync(cancellationToken) : [];
+        // The bytes of an upload may come for weeks, with weeks between them.
+        var arriving = stale.Exists(IsDataBatch) ? await batches.ArrivingAsync(cancellationToken) : [];
         foreach (var group in stale.GroupBy(t => t.Source))
         {
             var clones = group.Where(t => t.SourceTransferId is not null).ToList();
             await AbandonAsync(
-                group.Where(t => t.SourceTransferId is null && !arriving.Contains(t.Id)).Select(t => t.Id),
+                group.Where(t => t.SourceTransferId is null && !(IsDataBatch(t) && arriving?.Contains(t.Id) != false)).Select(t => t.Id),
                 "It was not committed within Site:IncomingReviewAge.",
                 cancellationToken
             );
@@ -121,6 +121,8 @@ public sealed class IncomingReview(
             await AbandonAsync(ended.Select(t => t.Id), $"Its source '{group.Key}' has ended the transfer.", cancellationToken);
         }
     }
+
+    private static bool IsDataBatch(IncomingTransfer transfer) => transfer.TransferManagerName == IncomingTransfers.DataBatchManager;
 
     private async Task IngestReportedStagedAsync(List<long> ids, CancellationToken cancellationToken)
     {

@@ -33,7 +33,10 @@ public interface ITransferManager
     /// <summary>Its name in the catalog (<see cref="OutgoingTransfer.TransferManagerName"/>).</summary>
     string Name { get; }
 
-    /// <summary>Files that it sends at once: as many as may still be sent after transfers to the peer were switched off.</summary>
+    /// <summary>
+    /// Most files of one call. The caller checks between calls whether transfers to the peer were switched off; a manager whose calls may
+    /// take long checks that too.
+    /// </summary>
     int FilesAtOnce { get; }
 
     /// <summary>Whether an offer of a peer works from this host.</summary>

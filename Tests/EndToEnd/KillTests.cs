@@ -98,7 +98,7 @@ public abstract class KillTests(PostgresServer? server)
                     new UploadOptions
                     {
                         LostAnswerQuestions = 1,
-                        Batch = new BatchOptions { Patience = TimeSpan.FromSeconds(5) },
+                        Batch = new BatchOptions { ProgressTimeout = TimeSpan.FromSeconds(5) },
                     },
                     cancellationToken: stop
                 );

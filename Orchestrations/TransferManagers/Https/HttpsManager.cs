@@ -18,7 +18,7 @@ public sealed class HttpsManager(PeerConnections peers, TimeProvider time) : ITr
     private static readonly TimeSpan CallTimeout = TimeSpan.FromHours(12);
 
     /// <summary>Then the batch waits in its workflow, whose pauses survive a restart.</summary>
-    private static readonly BatchOptions Options = new() { Lanes = 2, Patience = TimeSpan.FromSeconds(20) };
+    private static readonly BatchOptions Options = new() { Lanes = 2, ProgressTimeout = TimeSpan.FromSeconds(20) };
 
     /// <summary>Most time for which a batch goes on after transfers to the peer were switched off (upstream weakness W22).</summary>
     private static readonly TimeSpan SwitchedOffWithin = TimeSpan.FromSeconds(15);
@@ -114,17 +114,33 @@ public sealed class HttpsManager(PeerConnections peers, TimeProvider time) : ITr
         CancellationToken cancellationToken
     )
     {
-        var end = await sender.SendAsync(
-            items,
-            (sent, _) =>
-            {
-                onEnded(((StoredItem)sent.Item).File, ResultOf(sent));
-                return ValueTask.CompletedTask;
-            },
-            Options,
-            progress: null,
-            cancellationToken
-        );
+        BatchEnd end;
+        try
+        {
+            end = await sender.SendAsync(
+                items,
+                (sent, _) =>
+                {
+                    onEnded(((StoredItem)sent.Item).File, ResultOf(sent));
+                    return ValueTask.CompletedTask;
+                },
+                Options,
+                progress: null,
+                cancellationToken
+            );
+        }
+        catch (IOException error) when (items is [StoredItem unlisted])
+        {
+            // It has vanished, or cannot be listed, since it was opened.
+            onEnded(unlisted.File, new SendingResult(SendingStatus.SourceDiffers, error.Message));
+            return null;
+        }
+        catch (IOException)
+        {
+            // One of them cannot be listed; nothing was sent yet.
+            return await SendHalvesAsync();
+        }
+
         if (!end.IsLayoutRefused)
             return end.Error;
         if (items is [StoredItem only])
@@ -136,9 +152,14 @@ public sealed class HttpsManager(PeerConnections peers, TimeProvider time) : ITr
             return null;
         }
 
-        var half = items.Count / 2;
-        return await SendAsync(sender, items[..half], onEnded, cancellationToken)
-            ?? await SendAsync(sender, items[half..], onEnded, cancellationToken);
+        return await SendHalvesAsync();
+
+        async Task<ReplyError?> SendHalvesAsync()
+        {
+            var half = items.Count / 2;
+            return await SendAsync(sender, items[..half], onEnded, cancellationToken)
+                ?? await SendAsync(sender, items[half..], onEnded, cancellationToken);
+        }
     }
 
     private static SendingResult ResultOf(SentItem sent)

@@ -1,4 +1,3 @@
-using System.Data.Common;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.Configuration;
 using Librarian.Domain.Errors;
@@ -9,7 +8,6 @@ using Librarian.Tests.Domain.Catalog;
 using Librarian.Tests.Domain.Stores;
 using Librarian.Tests.TestKit;
 using Microsoft.EntityFrameworkCore;
-using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
@@ -30,7 +28,7 @@ internal sealed class IngestRoundFixture : IDisposable
     private readonly List<StagedFileIngest> _ingests = [];
     private long _theirs;
 
-    private IngestRoundFixture(TestCatalog catalog, StatementCount statements, Action<StoreOptions>? configure)
+    private IngestRoundFixture(TestCatalog catalog, StatementCounter statements, Action<StoreOptions>? configure)
     {
         (_catalog, Statements) = (catalog, statements);
         var store = new StoreOptions
@@ -50,7 +48,7 @@ internal sealed class IngestRoundFixture : IDisposable
 
     internal CatalogDatabase Database => _catalog.Database;
 
-    internal StatementCount Statements { get; }
+    internal StatementCounter Statements { get; }
 
     internal string StagingPath { get; }
 
@@ -62,7 +60,7 @@ internal sealed class IngestRoundFixture : IDisposable
         Action<StoreOptions>? configure = null
     )
     {
-        var statements = new StatementCount();
+        var statements = new StatementCounter();
         return new IngestRoundFixture(await Databases.CreateAsync(kind, server, statements), statements, configure);
     }
 
@@ -168,35 +166,5 @@ internal sealed class IngestRoundFixture : IDisposable
             NullLogger<IncomingTransfers>.Instance
         );
         return (new StagedFileIngest(Database, stores, incoming, errors, options, _time, NullLogger<StagedFileIngest>.Instance), incoming);
-    }
-
-    /// <summary>Counts statements.</summary>
-    internal sealed class StatementCount : DbCommandInterceptor
-    {
-        private int _count;
-
-        public int Reset() => Interlocked.Exchange(ref _count, 0);
-
-        public override ValueTask<InterceptionResult<DbDataReader>> ReaderExecutingAsync(
-            DbCommand command,
-            CommandEventData eventData,
-            InterceptionResult<DbDataReader> result,
-            CancellationToken cancellationToken = default
-        )
-        {
-            Interlocked.Increment(ref _count);
-            return ValueTask.FromResult(result);
-        }
-
-        public override ValueTask<InterceptionResult<int>> NonQueryExecutingAsync(
-            DbCommand command,
-            CommandEventData eventData,
-            InterceptionResult<int> result,
-            CancellationToken cancellationToken = default
-        )
-        {
-            Interlocked.Increment(ref _count);
-            return ValueTask.FromResult(result);
-        }
     }
 }

@@ -12,6 +12,8 @@ using Librarian.Client.Uploads;
 using Librarian.Client.Wire;
 using Librarian.Domain.Catalog;
 using Librarian.Domain.DataBatches;
+using Librarian.Domain.Stores;
+using Librarian.Orchestrations.Incoming;
 using Librarian.Tests.TestKit;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
@@ -339,6 +341,29 @@ public abstract class DataBatchTests(PostgresServer server, DatabaseKind kind) :
     }
 
     [Fact]
+    public async Task Review_UploadWhoseBytesComeAsABatch_IsKeptWhileTheBatchIsOrTheStoreIsAway()
+    {
+        var (kept, _) = await MakeOneAsync(10);
+        await _site.StageAsync("obs/silent", "xxh3:::1", 11);
+        await using (var db = _site.Catalog.Open())
+            await db.IncomingTransfers.ExecuteUpdateAsync(s => s.SetProperty(t => t.StartTime, t => t.StartTime.AddDays(-3)), Stop);
+        var review = _site.Services.GetRequiredService<IncomingReview>();
+        await review.ReviewStaleAsync(Stop);
+        Assert.Equal([(10, TransferStatus.Initiated), (11, TransferStatus.Failed)], await StatesAsync());
+
+        var marker = Path.Combine(_site.StorePath, SiteStore.MarkerFile);
+        File.Move(marker, marker + ".hidden");
+        await review.ReviewStaleAsync(Stop);
+        Assert.Equal(TransferStatus.Initiated, (await StatesAsync())[0].Status);
+        File.Move(marker + ".hidden", marker);
+
+        using (var removed = await SendAsync(HttpMethod.Delete, $"{Batches}/{kept.Id}"))
+            Assert.Equal(HttpStatusCode.NoContent, removed.StatusCode);
+        await review.ReviewStaleAsync(Stop);
+        Assert.Equal(TransferStatus.Failed, (await StatesAsync())[0].Status);
+    }
+
+    [Fact]
     public async Task Sweep_RemovesBatchesWhoseTransfersHaveEndedAndIdleOnes()
     {
         var (ended, _) = await MakeOneAsync(10);
@@ -363,6 +388,13 @@ public abstract class DataBatchTests(PostgresServer server, DatabaseKind kind) :
     {
         Assert.Equal(offset.ToString(CultureInfo.InvariantCulture), Assert.Single(answer.Headers.GetValues("Upload-Offset")));
         Assert.Equal(complete, Assert.Single(answer.Headers.GetValues("Upload-Complete")));
+    }
+
+    private async Task<List<(long Size, TransferStatus Status)>> StatesAsync()
+    {
+        await using var db = _site.Catalog.Open();
+        var rows = await db.IncomingTransfers.OrderBy(t => t.TransferSize).Select(t => new { t.TransferSize, t.Status }).ToListAsync(Stop);
+        return rows.ConvertAll(r => (r.TransferSize, r.Status));
     }
 
     private static string Checksum(byte[] bytes) => "xxh3:::" + Convert.ToHexStringLower(XxHash128.Hash(bytes));
